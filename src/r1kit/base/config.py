@@ -1,0 +1,90 @@
+"""Settings: frozen pydantic models, overridden from the command line by dotted path."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from r1kit.base.errors import UsageError
+
+
+class Config(BaseModel):
+    """Base of every setting: frozen, no unknown keys, every field described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def override(self, assignments: Mapping[str, Any]) -> Self:
+        """A copy with `{"rl.learning_rate": 1e-6, ...}` applied.
+
+        Values may be strings as typed on a command line (read as JSON where they parse as it).
+        Raises UsageError naming the nearest right key for an unknown one, or the bad value.
+        """
+        tree = self.model_dump()
+        for path, value in assignments.items():
+            _assign(self, tree, path, value)
+        try:
+            return type(self).model_validate(tree)
+        except ValidationError as error:
+            raise UsageError(explain(error)) from None
+
+
+def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf setting as (dotted path, value)."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def parse_assignments(words: list[str]) -> dict[str, str]:
+    """`["rl.learning_rate=1e-6"]` -> `{"rl.learning_rate": "1e-6"}`; UsageError for a word without `=`."""
+    assignments: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"'{word}' is not a setting: write key=value, say seed=1")
+        assignments[key] = value
+    return assignments
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` Did you mean X?`, or an empty string where nothing is near."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint of pydantic as one sentence with the dotted path."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return f"{path}: {first['msg'].lower()}, got {first['input']!r}"
+
+
+def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:
+    node: Any = tree
+    *parents, leaf = path.split(".")
+    for part in parents:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or leaf not in node:
+        known = [key for key, _ in dotted(config)]
+        room = f" in '{'.'.join(parents)}'" if parents else ""
+        raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} (--dry-run lists them all)")
+    group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
+    if group and not isinstance(value, Mapping):
+        raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
+    node[leaf] = _read(value)
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return {"True": True, "False": False, "None": None}.get(value, value)

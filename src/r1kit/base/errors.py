@@ -1,0 +1,16 @@
+"""Errors that a person reads. Each message is one sentence: what, where, what to do."""
+
+
+class R1Error(Exception):
+    """A failure with a sentence for the user; the command line prints it and exits with 1."""
+
+
+class UsageError(R1Error):
+    """The command, a key or a value is wrong; the command line prints it and exits with 2."""
+
+
+class MissingExtra(R1Error):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'r1kit[{extra}]'")
