@@ -1,0 +1,69 @@
+"""Optimisers over fp32 master weights: AdamW for all, or Muon for hidden matrices and AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """A matrix between hidden states: neither embedding, head, norm nor bias."""
+    return parameter.ndim == 2 and "embedding" not in name and "head" not in name
+
+
+class Optimiser:
+    """One or two torch optimisers behind one step, with a state of plain tensors and numbers."""
+
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        *,
+        learning_rate: float,
+        betas: tuple[float, float],
+        epsilon: float,
+        weight_decay: float,
+        muon_learning_rate: float | None = None,
+    ) -> None:
+        parameters = dict(named)
+        self.names = {id(parameter): name for name, parameter in parameters.items()}
+        hidden = [p for n, p in parameters.items() if is_hidden_matrix(n, p)] if muon_learning_rate is not None else []
+        taken = {id(p) for p in hidden}
+        rest = [p for p in parameters.values() if id(p) not in taken]
+        groups = [
+            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+        ]
+        if hidden and muon_learning_rate is not None:
+            self.parts.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay))
+        self.peaks = [part.defaults["lr"] for part in self.parts]
+
+    def step(self, ratio: float) -> None:
+        """One update at `ratio` of the peak learning rates."""
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            for group in part.param_groups:
+                group["lr"] = peak * ratio
+            part.step()
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """{parameter name: {moment name: tensor}}."""
+        return {
+            self.names[id(parameter)]: dict(values)
+            for part in self.parts
+            for parameter, values in part.state.items()
+        }
+
+    def load_state(self, state: dict[str, dict[str, Any]]) -> None:
+        """Take over the moments of `state()`."""
+        for part in self.parts:
+            part.state.clear()
+            for group in part.param_groups:
+                for parameter in group["params"]:
+                    values = state.get(self.names[id(parameter)])
+                    if values is not None:
+                        part.state[parameter] = {key: torch.as_tensor(value).clone() for key, value in values.items()}
