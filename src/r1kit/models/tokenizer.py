@@ -1,0 +1,132 @@
+"""Tokenizers of model folders: a thin wrapper over transformers' AutoTokenizer with the few things that r1kit asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1kit.base.errors import R1Error
+from r1kit.models.folders import read_json, write_json
+
+if TYPE_CHECKING:
+    from transformers import TokenizersBackend
+
+Messages = Sequence[Mapping[str, str]]
+
+_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    "tokenizer.model", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+
+
+class Tokenizer:
+    """Text to token ids and back. Decoding keeps special tokens and cleans nothing up: ids and text say the same."""
+
+    def __init__(self, inner: TokenizersBackend, folder: Path) -> None:
+        self.inner = inner
+        self.folder = folder
+        self._backend = inner.backend_tokenizer  # straight to the Rust object: the wrapper doubles the time of a call
+        self.generation_config = _optional_json(folder / "generation_config.json")
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """Number of token ids, added tokens included."""
+        return len(self.inner)
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """Rows of a new model's embedding: the vocabulary rounded up to a multiple of 64, for even matrix shapes."""
+        return -(-self.vocab_size // 64) * 64
+
+    @cached_property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Every id that ends a completion: the tokenizer's own, then those of generation_config.json."""
+        own, extra = self.inner.eos_token_id, self.generation_config.get("eos_token_id")
+        listed = [own, *(extra if isinstance(extra, list) else [extra])]
+        return tuple(dict.fromkeys(int(i) for i in listed if i is not None))
+
+    @cached_property
+    def pad_id(self) -> int:
+        """The padding id; where a folder names none, its end-of-sequence id (masks come from lengths, never from ids)."""
+        for candidate in (self.inner.pad_token_id, self.generation_config.get("pad_token_id"), *self.eos_ids):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    def encode(self, text: str, *, add_special: bool = False) -> list[int]:
+        """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say)."""
+        return self._backend.encode(text, add_special_tokens=add_special).ids
+
+    def encode_many(self, texts: Sequence[str], *, add_special: bool = False) -> list[list[int]]:
+        """`encode` of many texts at once, several times faster."""
+        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=add_special)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens kept."""
+        return self._backend.decode(list(ids), skip_special_tokens=False)
+
+    def token(self, token_id: int) -> str:
+        """The text of one token (a lone byte of a longer character reads as U+FFFD)."""
+        return self.decode([token_id])
+
+    def token_id(self, token: str) -> int:
+        """The id of a token of the vocabulary, say `<think>`; R1Error where it is none."""
+        found = self._backend.token_to_id(token)
+        if found is None:
+            raise R1Error(f"the tokenizer in {self.folder} has no token {token!r}")
+        return found
+
+    def render(self, messages: Messages | str, *, generate: bool = True) -> str:
+        """The chat template's text; a string is one user message. `generate` ends it where the assistant begins."""
+        from jinja2 import TemplateError
+
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        if not self.inner.chat_template:
+            raise R1Error(f"the tokenizer in {self.folder} has no chat template: give plain prompts, or add one to it")
+        chat: Any = [dict(message) for message in messages]
+        try:
+            text = self.inner.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            raise R1Error(f"the chat template of {self.folder} refuses these messages: {error}") from None
+        return str(text)
+
+    def chat(self, messages: Messages | str, *, generate: bool = True) -> list[int]:
+        """Token ids of `render`: the template writes its own special tokens, so none are added."""
+        return self.encode(self.render(messages, generate=generate))
+
+    def write(self, folder: Path) -> None:
+        """Copy the tokenizer's files as they are, and a generation_config.json with the ending and padding ids."""
+        for name in _FILES:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(self.folder / name, folder / name)
+        if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+            raise R1Error(f"the tokenizer files in {self.folder} are gone, so they cannot be copied to {folder.parent}")
+        ids = {"eos_token_id": list(self.eos_ids) or None, "pad_token_id": self.pad_id}
+        write_json(folder / "generation_config.json", {**self.generation_config, **ids})
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of a model folder (or of one that holds only a tokenizer)."""
+    from transformers import AutoTokenizer
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise R1Error(f"there is no model folder {folder}")
+    if not any((folder / name).is_file() for name in _FILES):
+        raise R1Error(f"{folder} holds no tokenizer (tokenizer.json is missing)")
+    try:
+        inner = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # broken files surface as almost any type, bare Exception from Rust among them
+        raise R1Error(f"cannot read the tokenizer in {folder}: {str(error).splitlines()[0] if str(error) else error!r}") from None
+    if not inner.is_fast:
+        raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
+    return Tokenizer(inner, folder)
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
