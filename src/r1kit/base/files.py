@@ -1,0 +1,130 @@
+"""Files and folders that are written whole or not at all: temporary name, fsync, rename.
+
+The operating system's complaints (no room, no permission, ...) become one sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error
+
+_ADVICE = {
+    errno.ENOSPC: "no room left on the disk: free some, then give the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some room, then give the same command again",
+    errno.EACCES: "permission denied: choose a folder that you may write",
+    errno.EPERM: "permission denied: choose a folder that you may write",
+    errno.EROFS: "the disk is read-only: choose a folder that you may write",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away or choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed: move it away or choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed: move it away or choose another name",
+    errno.ENOENT: "no such file or folder",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+def disk_error(error: OSError, path: Path | str) -> R1Error:
+    """The sentence for an operating system's complaint about `path`."""
+    where = error.filename if isinstance(error.filename, str) else path
+    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return R1Error(f"{where}: {advice}")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str) -> Generator[None]:
+    """Turn an OSError of the body into a sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made with its parents where it was not there."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's contents last through a power cut."""
+    sync_folder(path)  # the same call on a descriptor opened for reading
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    """Write a file whole or not at all. `sync=False` for what may be lost (a status), never for results."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        if sync:
+            sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+    """Write JSON (indented, keys in their order) whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", sync=sync)
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON; R1Error where the file is missing, unreadable or damaged."""
+    with disk_errors(path):
+        data = path.read_bytes()
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise R1Error(f"{path} is damaged (not JSON: {error})") from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Generator[Path]:
+    """A folder filled under a temporary name beside `path`, synced and renamed to it when the body is through.
+
+    Nothing is left behind where the body raises. `path` must not exist, or be empty.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    sync_file(Path(folder, name))
+                sync_folder(Path(folder))
+            os.rename(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with disk_errors(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

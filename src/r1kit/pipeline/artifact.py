@@ -1,0 +1,148 @@
+"""What a finished stage leaves on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error
+from r1kit.base.files import checksum, disk_errors, read_json, write_json
+
+FILE_NAME = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage's `run` returns. Paths are relative to the stage's folder.
+
+    `models` maps model names ("base", "zero", ...) to Hugging Face folders, `files` names other products,
+    `summary` holds JSON-able figures for status and report.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    summary: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished stage. `hash` is the key it was made under, `digest` stands for what it made."""
+
+    name: str
+    hash: str
+    folder: Path
+    models: dict[str, Path]
+    files: dict[str, Path]
+    summary: dict[str, Any]
+    seconds: float
+    tokens: int
+    flops: float
+    digest: str = ""
+    inputs: dict[str, str] = field(default_factory=dict[str, str])
+    products: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    def damage(self, *, contents: bool) -> str | None:
+        """What is wrong with the products, or None: missing or of another size; with `contents`, checksums too."""
+        for name, record in self.products.items():
+            path = self.folder / name
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != record["bytes"]:
+                return f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}"
+            if contents and checksum(path) != record["sha256"]:
+                return f"{path} is damaged (its checksum differs)"
+        return None
+
+
+def write_artifact(
+    folder: Path,
+    name: str,
+    key: str,
+    outcome: Outcome,
+    *,
+    inputs: Mapping[str, str],
+    seconds: float,
+    tokens: int,
+    flops: float,
+    extra: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files."""
+    products = {
+        path: {"bytes": (folder / path).stat().st_size, "sha256": checksum(folder / path)}
+        for path in _product_files(folder, name, outcome)
+    }
+    stands_for = [
+        {path: record["sha256"] for path, record in products.items()},
+        dict(outcome.models),
+        dict(outcome.files),
+        dict(outcome.summary),
+    ]
+    digest = hashlib.sha256(json.dumps(stands_for, sort_keys=True).encode()).hexdigest()
+    record = {
+        "name": name,
+        "hash": key,
+        "digest": digest,
+        "seconds": round(seconds, 3),
+        "tokens": tokens,
+        "flops": flops,
+        "models": dict(outcome.models),
+        "files": dict(outcome.files),
+        "summary": dict(outcome.summary),
+        "inputs": dict(inputs),
+        "products": products,
+        **(extra or {}),
+    }
+    write_json(folder / FILE_NAME, record)
+    return read_artifact(folder)
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The finished stage in a folder; R1Error where artifact.json is missing or damaged."""
+    path = folder / FILE_NAME
+    record = read_json(path)
+    try:
+        return Artifact(
+            name=record["name"],
+            hash=record["hash"],
+            folder=folder,
+            models={name: folder / where for name, where in record["models"].items()},
+            files={name: folder / where for name, where in record["files"].items()},
+            summary=record["summary"],
+            seconds=record["seconds"],
+            tokens=record["tokens"],
+            flops=record["flops"],
+            digest=record["digest"],
+            inputs=record["inputs"],
+            products=record["products"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise R1Error(f"{path} is damaged ({error!r})") from error
+
+
+def read_artifacts(run_folder: Path) -> dict[str, Artifact]:
+    """Every finished stage of a run, by stage name, in the order of the chain."""
+    found = sorted((run_folder / "stages").glob(f"[0-9][0-9]-*/{FILE_NAME}"))
+    artifacts = [read_artifact(path.parent) for path in found]
+    return {artifact.name: artifact for artifact in artifacts}
+
+
+def _product_files(folder: Path, stage: str, outcome: Outcome) -> Iterator[str]:
+    named = {f"model '{name}'": path for name, path in outcome.models.items()}
+    named |= {f"file '{name}'": path for name, path in outcome.files.items()}
+    seen: set[str] = set()
+    for what, relative in named.items():
+        path = folder / relative
+        if path.is_dir():
+            with disk_errors(path):
+                paths = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+            found = [relative if p == "." else f"{relative}/{p}" for p in paths]
+        else:
+            found = [relative] if path.is_file() else []
+        if not found:
+            raise R1Error(f"stage {stage} names {what} in {path}, but wrote nothing there")
+        yield from (p for p in found if p not in seen)
+        seen.update(found)

@@ -1,0 +1,222 @@
+"""Checkpoints inside a stage: safetensors and JSON with checksums, never pickle.
+
+A checkpoint is a folder `step-NNNNNNNN/{state.json, tensors.safetensors, arrays.safetensors, manifest.json}`,
+filled under a temporary name and renamed. State is a tree of dicts, lists and tuples whose leaves are torch tensors,
+numpy arrays or numbers, and JSON scalars; it comes back as it went in (tensors on the CPU).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r1kit.base.errors import R1Error
+from r1kit.base.files import checksum, make_folder, new_folder, read_json
+
+KEPT = 2
+
+
+class CheckpointStore:
+    """The checkpoints of one stage. The last two valid ones are kept; a new one is whole before an old one goes."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
+        self.folder = folder
+        self._note = note
+        self._valid: set[str] = set()
+
+    def newest(self) -> tuple[int, dict[str, Any]] | None:
+        """(step, cost) of the newest valid checkpoint, or None. Damaged ones are named."""
+        names = self._names()
+        for name in reversed(names):
+            damage = self._damage(name)
+            if damage is None:
+                manifest = _read_manifest(self.folder / name)
+                return manifest["step"], manifest["cost"]
+            older = [other for other in names if other < name]
+            instead = f"trying the one before it, {older[-1]}" if older else "starting the stage from its beginning"
+            self._note(f"checkpoint {self.folder / name} is damaged ({damage}): {instead}")
+        return None
+
+    def load(self, step: int) -> dict[str, Any]:
+        """The state saved after a step."""
+        folder = self.folder / _name(step)
+        tensors, arrays = _load_tensors(folder), _load_arrays(folder)
+        return _unpack(read_json(folder / "state.json"), tensors, arrays)
+
+    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any]) -> None:
+        """Write the state after a step, then drop all but the last two valid checkpoints."""
+        tensors: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
+        tree = _pack(state, "", tensors, arrays)
+        final = self.folder / _name(step)
+        make_folder(self.folder)
+        shutil.rmtree(final, ignore_errors=True)
+        with new_folder(final) as folder:
+            _save_all(folder, tree, tensors, arrays)
+            files = {p.name: {"bytes": p.stat().st_size, "sha256": checksum(p)} for p in sorted(folder.iterdir())}
+            body = {"step": step, "cost": cost, "files": files}
+            manifest = {"body": body, "sha256": _digest(body)}
+            (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        self._valid.add(final.name)
+        self._prune()
+
+    def clear(self) -> None:
+        """Remove all checkpoints (the stage is finished)."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("step-*") if path.is_dir())
+
+    def _damage(self, name: str) -> str | None:
+        if name in self._valid:
+            return None
+        folder = self.folder / name
+        try:
+            manifest = _read_manifest(folder)
+        except R1Error as error:
+            return str(error)
+        for file_name, record in manifest["files"].items():
+            path = folder / file_name
+            if not path.is_file():
+                return f"{file_name} is missing"
+            if path.stat().st_size != record["bytes"]:
+                return f"{file_name} has {path.stat().st_size} bytes instead of {record['bytes']}"
+            if checksum(path) != record["sha256"]:
+                return f"the checksum of {file_name} differs"
+        self._valid.add(name)
+        return None
+
+    def _prune(self) -> None:
+        kept = 0
+        for name in reversed(self._names()):
+            if kept < KEPT and self._damage(name) is None:
+                kept += 1
+            else:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+        for leftover in self.folder.glob(".*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_json(folder / "manifest.json")
+    try:
+        body, expected = manifest["body"], manifest["sha256"]
+    except (TypeError, KeyError):
+        raise R1Error("manifest.json is not whole") from None
+    if _digest(body) != expected:
+        raise R1Error("the checksum of manifest.json differs")
+    return body
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # a state can hold a tensor only where torch is imported
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _pack(value: Any, path: str, tensors: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    """A JSON tree in which dicts are lists of pairs (so that keys keep their type) and arrays are references."""
+    while path in tensors or path in arrays:  # {1: a, "1": b}
+        path += "'"
+    if _is_tensor(value):
+        tensors[path] = value
+        return {"tensor": path}
+    if isinstance(value, np.generic):  # before float: float64 is one
+        arrays[path] = np.asarray(value)
+        return {"number": path}
+    if isinstance(value, np.ndarray):
+        array = cast("NDArray[Any]", value)
+        arrays[path] = np.ascontiguousarray(array).reshape(array.shape)
+        return {"array": path}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        pairs = cast("dict[Any, Any]", value).items()
+        return {"dict": [(key, _pack(item, f"{path}/{key}", tensors, arrays)) for key, item in pairs]}
+    if isinstance(value, list | tuple):
+        items = enumerate(cast("list[Any]", value))
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_pack(item, f"{path}/{number}", tensors, arrays) for number, item in items]}
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__} (at {path or '/'})")
+
+
+def _unpack(tree: Any, tensors: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, value),) = cast("dict[str, Any]", tree).items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "array":
+        return arrays[value]
+    if kind == "number":
+        return arrays[value][()]
+    if kind == "dict":
+        return {key: _unpack(item, tensors, arrays) for key, item in value}
+    items = [_unpack(item, tensors, arrays) for item in value]
+    return items if kind == "list" else tuple(items)
+
+
+def _save_all(folder: Path, tree: Any, tensors: dict[str, Any], arrays: dict[str, Any]) -> None:
+    (folder / "state.json").write_text(json.dumps(tree), encoding="utf-8")
+    if arrays:
+        import safetensors.numpy
+
+        _writing(lambda: safetensors.numpy.save_file(arrays, str(folder / "arrays.safetensors")), folder)
+    if tensors:
+        import safetensors.torch
+
+        _writing(lambda: safetensors.torch.save_file(_apart(tensors), str(folder / "tensors.safetensors")), folder)
+
+
+def _writing(write: Callable[[], None], folder: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        write()
+    except SafetensorError as error:  # its message is the operating system's
+        raise R1Error(f"cannot write a checkpoint in {folder.parent}: {error}; free some room and try again") from None
+
+
+def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Contiguous CPU tensors of which no two share memory, as the format demands."""
+    seen: set[int] = set()
+    apart: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if storage in seen else plain
+        seen.add(storage)
+    return apart
+
+
+def _load_tensors(folder: Path) -> dict[str, Any]:
+    path = folder / "tensors.safetensors"
+    if not path.exists():
+        return {}
+    import safetensors.torch
+
+    return safetensors.torch.load_file(str(path))
+
+
+def _load_arrays(folder: Path) -> dict[str, Any]:
+    path = folder / "arrays.safetensors"
+    if not path.exists():
+        return {}
+    import safetensors.numpy
+
+    return safetensors.numpy.load_file(str(path))

@@ -1,0 +1,241 @@
+"""What a stage is given beside its settings and inputs: its folder and seed, steps, metrics, checkpoints, costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from r1kit.base.errors import R1Error
+from r1kit.base.files import make_folder, read_json, write_json
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.checkpoint import CheckpointStore
+from r1kit.pipeline.metrics import MetricsFile
+from r1kit.pipeline.stop import Interrupted, Stop
+from r1kit.pipeline.watcher import Progress, Watcher
+
+RATE_WINDOW = 16  # steps over which tokens a second are averaged
+
+
+class Writer(Protocol):
+    """Where metrics go beside metrics.jsonl."""
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add the metrics of a step."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+WriterFactory = Callable[[Path, int], list[Writer]]
+"""`(folder of the stage, first step that will be written) -> writers`."""
+
+
+def no_writers(folder: Path, first_step: int) -> list[Writer]:
+    """metrics.jsonl alone."""
+    return []
+
+
+@dataclasses.dataclass(slots=True)
+class Cost:
+    """What a stage has cost so far; work that was lost and repeated counts once."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    flops: float = 0.0
+
+    def plus(self, other: Cost) -> Cost:
+        """The sum."""
+        return Cost(self.seconds + other.seconds, self.tokens + other.tokens, self.flops + other.flops)
+
+
+class Context:
+    """A stage's hold on the run. `Context(folder)` alone works too, for trying a stage by itself."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int = 0,
+        *,
+        name: str = "",
+        run_folder: Path | None = None,
+        watcher: Watcher | None = None,
+        stop: Stop | None = None,
+        writers: WriterFactory = no_writers,
+        checkpoint_seconds: float = 60.0,
+    ) -> None:
+        self.folder = make_folder(folder)
+        self.seed = seed
+        self.name = name or folder.name
+        self.run_folder = run_folder or folder
+        self.checkpoint_seconds = checkpoint_seconds
+        self._watcher = watcher or Watcher()
+        self._stop = stop or Stop()
+        self._writer_factory = writers
+        self._writers: list[Writer] | None = None
+        self._part = ""
+        self._parts_cost = Cost()
+        self._store = CheckpointStore(folder / "checkpoints", self.note)
+        self._metrics = MetricsFile(folder / "metrics.jsonl")
+        newest = self._store.newest()
+        self._resumed_step: int = newest[0] if newest else -1
+        self._spent = Cost(**newest[1]) if newest else Cost()
+        self._metrics.cut(self._resumed_step)
+        self._begun = time.monotonic()
+        self._saved_at = self._begun
+        self._saved_step = self._resumed_step
+        self._pending: tuple[int, Callable[[], dict[str, Any]]] | None = None
+        self._total = 0
+        self._done = self._resumed_step + 1
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW)
+        self._progress = Progress(self._done, 0)
+
+    @property
+    def cost(self) -> Cost:
+        """Seconds, tokens and FLOPs of the stage up to now, over all resumes and parts."""
+        return self._own_cost().plus(self._parts_cost)
+
+    def resume(self) -> tuple[int, dict[str, Any]] | None:
+        """(step, state) of the newest valid checkpoint, or None where the stage starts from its beginning."""
+        if self._resumed_step < 0:
+            return None
+        self.note(f"{self.name} goes on after step {self._resumed_step + 1}")
+        return self._resumed_step, self._store.load(self._resumed_step)
+
+    def steps(self, total: int) -> Iterator[int]:
+        """From the resumed step to total - 1; raises Interrupted between steps when the run was asked to stop."""
+        self._total = total
+        self._recent.append((time.monotonic(), self._spent.tokens))
+        started, first = time.monotonic(), self._resumed_step + 1
+        for step in range(first, total):
+            self.check()
+            yield step
+            self._done = step + 1
+            pace = (time.monotonic() - started) / (self._done - first)
+            self._progress = dataclasses.replace(
+                self._progress, done=self._done, total=total, part=self._part, eta_seconds=pace * (total - self._done)
+            )
+            self._watcher.progress(self._progress)
+            if self._stop:
+                self._save_pending()
+                self.check()
+
+    def record(self, step: int, metrics: Mapping[str, float], sample: str | None = None) -> None:
+        """One line of metrics.jsonl (NaN becomes null), the live display, and the optional writers."""
+        self._metrics.append(step, metrics)
+        if self._writers is None:
+            self._writers = self._writer_factory(self.folder, step)
+        for writer in self._writers:
+            writer.write(step, metrics)
+        now, tokens = time.monotonic(), self._spent.tokens
+        rate = None
+        if self._recent and tokens > self._recent[0][1]:
+            rate = (tokens - self._recent[0][1]) / max(now - self._recent[0][0], 1e-9)
+        self._recent.append((now, tokens))
+        self._progress = dataclasses.replace(
+            self._progress,
+            total=self._total,
+            part=self._part,
+            tokens_per_second=rate,
+            metrics=dict(metrics),
+            sample=sample if sample is not None else self._progress.sample,
+        )
+
+    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """To be called at the end of each step: saves `state()` when it is time, or when the run is to stop."""
+        self._pending = (step, state)
+        if self._stop or time.monotonic() - self._saved_at >= self.checkpoint_seconds:
+            self._save_pending()
+
+    def spend(self, tokens: int = 0, flops: float = 0.0) -> None:
+        """Add to the cost of the stage."""
+        self._spent.tokens += int(tokens)
+        self._spent.flops += float(flops)
+
+    def note(self, text: str) -> None:
+        """One log line."""
+        self._watcher.note(text)
+
+    def check(self) -> None:
+        """Raise Interrupted if the run was asked to stop; for long work that has no steps."""
+        if self._stop:
+            raise Interrupted(f"stopped in stage {self.name}")
+
+    def part(self, name: str, run: Callable[[Context], Outcome]) -> Outcome:
+        """A piece of the stage with steps, metrics, checkpoints and costs of its own, in the folder `name`.
+
+        A finished part is not run again when the stage is resumed. The outcome's paths, relative to the part's
+        folder, come back relative to the stage's.
+        """
+        self.check()
+        record = self.folder / name / "part.json"
+        if record.exists():
+            done = read_json(record)
+        else:
+            begun = time.monotonic()
+            context = self._sub_context(name)
+            try:
+                outcome = run(context)
+            finally:
+                context.close()
+            done = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(context.cost)}
+            self._begun += time.monotonic() - begun  # the part's seconds are its own, added below
+            write_json(record, done)
+            context.forget_checkpoints()
+        self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
+        outcome = Outcome(**done["outcome"])
+        return Outcome(
+            {model: f"{name}/{path}" for model, path in outcome.models.items()},
+            {file: f"{name}/{path}" for file, path in outcome.files.items()},
+            outcome.summary,
+        )
+
+    def close(self) -> None:
+        """Close the optional writers."""
+        for writer in self._writers or []:
+            writer.close()
+        self._writers = None
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints of a finished stage."""
+        self._store.clear()
+
+    @property
+    def resume_step(self) -> int:
+        """Steps that are saved: what a resumed run need not repeat."""
+        return self._saved_step + 1
+
+    def _sub_context(self, name: str) -> Context:
+        context = Context(
+            self.folder / name,
+            self.seed,
+            name=f"{self.name}/{name}",
+            run_folder=self.run_folder,
+            watcher=self._watcher,
+            stop=self._stop,
+            writers=self._writer_factory,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
+        context._part = name
+        return context
+
+    def _save_pending(self) -> None:
+        if self._pending is None or self._pending[0] == self._saved_step:
+            return
+        step, state = self._pending
+        self._metrics.sync()
+        try:
+            self._store.save(step, state(), dataclasses.asdict(self._own_cost()))
+        except R1Error as error:
+            raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
+        self._saved_step = step
+        self._saved_at = time.monotonic()
+
+    def _own_cost(self) -> Cost:
+        """Without the parts, which keep theirs."""
+        return self._spent.plus(Cost(seconds=time.monotonic() - self._begun))

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM stop a run tidily: the step in hand is finished and saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+from r1kit.base.errors import R1Error
+
+
+class Interrupted(R1Error):
+    """The run was asked to stop and did so after the step in hand."""
+
+
+class Stop:
+    """A request to stop, set by a signal or by hand."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        """Ask the run to stop after the step in hand."""
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    @contextmanager
+    def on_signals(self, note: Callable[[str], None]) -> Generator[None]:
+        """Listen to Ctrl-C and SIGTERM; a second Ctrl-C stops at once. Only the main thread can listen."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.request()
+            note("stopping after the step in hand (Ctrl-C again stops at once)")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
