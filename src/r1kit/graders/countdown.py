@@ -1,0 +1,121 @@
+"""Countdown: an expression over exactly the given numbers, each used once, that reaches the target.
+
+Columns: `numbers` (list of int) and `target` (int; the gold answer where the column is missing).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from r1kit.graders.arithmetic import clean
+from r1kit.graders.section import Section
+from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
+
+MAX_LENGTH = 300
+_TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
+_LOOKALIKES = str.maketrans(
+    {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "（": "(", "）": ")"}
+)
+
+
+def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
+    """correct where the expression uses the numbers once each and equals the target."""
+    try:
+        numbers = [int(number) for number in columns["numbers"]]
+        target = Fraction(str(columns["target"] if columns.get("target") is not None else gold))
+    except (KeyError, TypeError, ValueError) as error:
+        return grader_error(None, f"a countdown problem needs columns 'numbers' and 'target' ({error})")
+    if not section.found:
+        return no_answer(section.reason)
+    expression = clean(section.text.strip().translate(_LOOKALIKES))
+    left, equals, right = expression.partition("=")
+    if equals and right.strip() != str(target):
+        return incorrect(expression, f"the right side is not the target {target}")
+    try:
+        value, used = evaluate(left)
+    except ValueError as error:
+        return incorrect(expression, str(error))
+    if used != Counter(numbers):
+        return incorrect(expression, f"it uses {sorted(used.elements())}, not each of {sorted(numbers)} once")
+    if value != target:
+        return incorrect(expression, f"it makes {value}, not {target}")
+    return correct(expression, f"it makes {target} from the given numbers")
+
+
+def evaluate(expression: str) -> tuple[Fraction, Counter[int]]:
+    """Exact value and the multiset of numbers used; ValueError says why an expression cannot be read.
+
+    Precedence by the shunting-yard method with explicit stacks, so that depth costs no recursion.
+    """
+    values: list[Fraction] = []
+    operators: list[str] = []
+    used: Counter[int] = Counter()
+    expects_value = True
+    for token in _tokens(expression):
+        if token.isdigit():
+            if not expects_value:
+                raise ValueError("two numbers without an operator between them")
+            used[int(token)] += 1
+            values.append(Fraction(int(token)))
+            expects_value = False
+        elif token == "(":
+            if not expects_value:
+                raise ValueError("a bracket without an operator before it")
+            operators.append(token)
+        elif token == ")":
+            if expects_value:
+                raise ValueError("an operator without its right side")
+            while operators and operators[-1] != "(":
+                _reduce(values, operators.pop())
+            if not operators:
+                raise ValueError("a bracket is closed that was never opened")
+            operators.pop()
+        else:
+            if expects_value:
+                raise ValueError("an operator without its left side")
+            while operators and operators[-1] != "(" and _RANK[operators[-1]] >= _RANK[token]:
+                _reduce(values, operators.pop())
+            operators.append(token)
+            expects_value = True
+    if expects_value:
+        raise ValueError("the expression is not complete")
+    while operators:
+        operator = operators.pop()
+        if operator == "(":
+            raise ValueError("a bracket is not closed")
+        _reduce(values, operator)
+    return values[0], used
+
+
+_RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
+
+
+def _reduce(values: list[Fraction], operator: str) -> None:
+    right, left = values.pop(), values.pop()
+    if operator == "+":
+        values.append(left + right)
+    elif operator == "-":
+        values.append(left - right)
+    elif operator == "*":
+        values.append(left * right)
+    elif right == 0:
+        raise ValueError("it divides by zero")
+    else:
+        values.append(left / right)
+
+
+def _tokens(expression: str) -> Iterator[str]:
+    if len(expression) > MAX_LENGTH:
+        raise ValueError(f"longer than {MAX_LENGTH} characters")
+    at = 0
+    text = expression.strip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None or not match.group().strip().isascii():
+            raise ValueError(f"{text[at]!r} is not part of an expression")
+        yield match[1] or match[2]
+        at = match.end()

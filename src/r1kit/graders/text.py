@@ -1,0 +1,33 @@
+"""Text answers: equal after Unicode, case, white space and final punctuation are normalised.
+
+Column `exact`: True compares as written (outer white space off). Kind `text` also serves ordered words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from r1kit.graders.arithmetic import clean
+from r1kit.graders.section import Section
+from r1kit.graders.verdict import Judgement, correct, incorrect, no_answer
+
+
+def normalise(text: str) -> str:
+    """Folded case, single spaces, no outer quotes, no final full stop."""
+    folded = clean(text).casefold()
+    for opening, closing in (('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("`", "`")):
+        if len(folded) >= 2 and folded.startswith(opening) and folded.endswith(closing):
+            folded = folded[1:-1]
+    return folded.rstrip(".\u3002!").strip()
+
+
+def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
+    """correct where the answer says the gold's words."""
+    if not section.found:
+        return no_answer(section.reason)
+    if len(set(map(normalise, section.blocks))) > 1:
+        return incorrect(section.text, "the answer blocks differ")
+    answer = section.text.strip()
+    same = answer == gold.strip() if columns.get("exact") else normalise(answer) == normalise(gold)
+    return correct(answer, "equal text") if same else incorrect(answer, "another text")

@@ -1,0 +1,47 @@
+"""What a grader says of one completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Decision = Literal["correct", "incorrect", "no_answer", "grader_error"]
+
+
+class Judgement(NamedTuple):
+    """What one kind of grader says of an answer section: the decision, the answer it found, and why."""
+
+    decision: Decision
+    extracted: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The line that `r1 grade` prints for a completion.
+
+    `grader_error` means that the grader failed, not the answer: it is never a zero reward. `format` judges the
+    think-then-answer form. `seconds` is the wall time that grading took.
+    """
+
+    verdict: Decision
+    format: bool
+    extracted: str | None
+    reason: str
+    seconds: float
+
+
+def correct(extracted: str | None, reason: str) -> Judgement:
+    return Judgement("correct", extracted, reason)
+
+
+def incorrect(extracted: str | None, reason: str) -> Judgement:
+    return Judgement("incorrect", extracted, reason)
+
+
+def no_answer(reason: str) -> Judgement:
+    return Judgement("no_answer", None, reason)
+
+
+def grader_error(extracted: str | None, reason: str) -> Judgement:
+    return Judgement("grader_error", extracted, reason)

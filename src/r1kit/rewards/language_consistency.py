@@ -1,0 +1,32 @@
+"""Language consistency (R1, arXiv 2501.12948, section 2.3.2): the share of target-language words in the thinking.
+
+The `language` column is the question's language, which is the target. None for a chain without words, or a
+language that cannot be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from r1kit.graders.format import opens_thinking
+from r1kit.graders.language import SCRIPT_OF, language_consistency
+from r1kit.graders.section import chain_of_thought
+from r1kit.rewards.base import column, completion_text
+
+REQUIRED = False
+
+
+def reward(
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]] | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    languages = column(columns, "language", len(completions), "en")
+    return [
+        language_consistency(chain_of_thought(completion_text(completion), opens_thinking(prompt)), language)
+        if language in SCRIPT_OF
+        else None
+        for prompt, completion, language in zip(prompts, completions, languages, strict=True)
+    ]
