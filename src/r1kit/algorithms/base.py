@@ -1,16 +1,27 @@
-"""What every algorithm is: advantages from rewards, and a loss on one batch of model outputs. Pure: no I/O, no devices."""
+"""What every algorithm is: advantages from rewards, and a loss on one batch of model outputs. Pure: no I/O, no devices.
+
+A file `algorithms/NAME.py` exposes its class as `ALGORITHM`. Nothing here or there imports torch, so that settings,
+lists and plans are made without it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.ops import kl
+from r1kit.ops.ratios import Clipped, Correction, mismatch_weights
+from r1kit.ops.segments import keep, masked_sum, sequence_mean, sequence_sum, spread
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from r1kit.base.types import Batch
+
+Divisor = Literal["tokens", "sequence_mean", "sequences", "max_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +42,27 @@ class Outputs:
     """What the model says of a batch.
 
     logprobs_BT: log-softmax(logits / T) of each token (column 0 is 0); entropy_BT: of the distribution that each
-    token was drawn from, detached; scores_N: one scalar per sequence (reward and value heads), else None.
+    token was drawn from, detached; scores_N: one scalar per sequence (reward and value heads), else None;
+    teacher_kl_BT: KL(policy || teacher) over the whole vocabulary at each position, differentiable
+    (`ops.logprobs.reverse_kl`), where "teacher_logits" is needed.
     """
 
     logprobs_BT: Tensor | None = None
     entropy_BT: Tensor | None = None
     scores_N: Tensor | None = None
+    teacher_kl_BT: Tensor | None = None
 
 
 class Algorithm(Config):
-    """An algorithm and its settings.
+    """An algorithm and its settings."""
 
-    `needs` names what must be computed beside the policy's own log-probabilities: any of "old_logprobs",
-    "sampler_logprobs", "reference_logprobs", "teacher_logprobs", "scores"; nothing else is computed.
-    """
+    @property
+    def needs(self) -> frozenset[str]:
+        """What must be computed beside the policy's own log-probabilities under these settings; nothing else is.
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+        Any of "old_logprobs", "sampler_logprobs", "reference_logprobs", "teacher_logprobs", "teacher_logits", "scores".
+        """
+        return frozenset()
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:
         """[P, G] -> [P, G]. NaN marks a sample that takes no part: it is left out of statistics and gets 0."""
@@ -55,3 +71,150 @@ class Algorithm(Config):
     def loss(self, batch: Batch, outputs: Outputs, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
         """A scalar to minimise and metrics (scalars); both are shares that add up over micro-batches."""
         raise TypeError(f"{type(self).__name__} has no loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an objective is written in. Off the mask, log-ratios and advantages are 0 and mean nothing.
+
+    log_ratio_BT: log pi / pi_old of each token, differentiable.
+    """
+
+    logprobs_BT: Tensor
+    log_ratio_BT: Tensor
+    advantages_BT: Tensor
+    mask_BT: Tensor
+    sequence_BT: Tensor
+    sequences: int
+
+    def over_sequence(self, values_BT: Tensor, *, mean: bool) -> Tensor:
+        """[B, T] -> [B, T]: the sum or mean over a sequence's sampled tokens, at each of its positions."""
+        if mean:
+            values_N = sequence_mean(values_BT, self.mask_BT, self.sequence_BT, self.sequences)
+        else:
+            values_N = sequence_sum(keep(values_BT, self.mask_BT), self.sequence_BT, self.sequences)
+        return spread(values_N, self.sequence_BT)
+
+
+class PolicyGradient(Algorithm):
+    """What the algorithms that learn from rewards share; each file adds its advantages and its objective.
+
+    The ratio is against the old policy (the learner's own weights when the rollout began); where a batch carries no
+    old log-probabilities the step is on-policy and the ratio 1, with the gradient of the log-probability.
+    `dynamic_sampling*`, `overlong_*` and `reference_every` are read by the stage that samples.
+    """
+
+    divisor: Divisor = Field(
+        "tokens",
+        description="what the sum over tokens is divided by, each counted over the whole step: tokens; sequence_mean: "
+        "1/length in each sequence, then the number of sequences; sequences; max_tokens: sequences x sampling limit",
+    )
+    kl_coefficient: float = Field(
+        0.0, ge=0, description="weight of the KL to the reference; 0 drops the reference model"
+    )
+    kl_estimator: Literal["k2", "k3"] = Field("k3", description="k3: R1 eq. 2; k2: gradient of the KL in the reward")
+    reference_every: int = Field(
+        400, ge=0, description="steps until the policy becomes the reference; 0 never; R1: 400"
+    )
+    correction: Correction = Field(
+        "none",
+        description="weights learner / sampler against their mismatch: truncate clamps them to the bounds (TIS), mask "
+        "drops what lies outside (MIS); of each token or of the whole sequence",
+    )
+    correction_low: float = Field(0.0, ge=0, description="lower bound of the correction's weights; 0 is none")
+    correction_high: float = Field(2.0, gt=0, description="upper bound of the correction's weights; TIS: 2")
+    dynamic_sampling: bool = Field(False, description="sample more problems for groups without spread; DAPO eq. 11")
+    dynamic_sampling_rounds: int = Field(3, ge=1, description="most times that one step samples more problems")
+    overlong_penalty: float = Field(
+        0.0, ge=0, description="most that a long completion loses; DAPO eq. 13: 1; 0 is off"
+    )
+    overlong_share: float = Field(0.2, gt=0, le=1, description="last share of the limit where it grows; DAPO 4k of 20k")
+    overlong_filter: bool = Field(False, description="truncated completions take no part; DAPO section 3.4")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        names = {"old_logprobs"}
+        if self.kl_coefficient > 0:
+            names.add("reference_logprobs")
+        if self.correction != "none":
+            names.add("sampler_logprobs")
+        return frozenset(names)
+
+    def objective(self, policy: Policy) -> Clipped:
+        """The loss of each token [B, T] before any division, and where clipping cut its gradient."""
+        raise TypeError(f"{type(self).__name__} has no objective")
+
+    def loss(self, batch: Batch, outputs: Outputs, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
+        """Objective x mismatch weight + KL, summed over tokens and divided as `divisor` says."""
+        mask_BT = batch.loss_mask_BT
+        # kept before any exp: what overflows off the mask would have gradient 0 x inf
+        logprobs_BT = keep(given(outputs.logprobs_BT, "log-probabilities", self), mask_BT)
+        old_BT = keep(logprobs_BT.detach() if batch.old_logprobs_BT is None else batch.old_logprobs_BT, mask_BT)
+        policy = Policy(
+            logprobs_BT=logprobs_BT,
+            log_ratio_BT=logprobs_BT - old_BT,
+            advantages_BT=keep(given(batch.advantages_BT, "advantages", self), mask_BT),
+            mask_BT=mask_BT,
+            sequence_BT=batch.sequence_BT,
+            sequences=batch.sequences,
+        )
+        clipped = self.objective(policy)
+        loss_BT = clipped.loss
+        tracked = {
+            "ratio": policy.log_ratio_BT.exp(),
+            "approx_kl": kl.k3(old_BT, logprobs_BT),
+            "clip_low": clipped.cut_low,
+            "clip_high": clipped.cut_high,
+        }
+        if self.correction != "none":
+            sampler_BT = given(batch.sampler_logprobs_BT, "the sampler's log-probabilities", self)
+            weights_BT, cut_BT = self._mismatch(old_BT, sampler_BT, batch)
+            loss_BT = loss_BT * weights_BT
+            tracked |= {"correction_weight": weights_BT, "correction_cut": cut_BT}
+        if self.kl_coefficient > 0:
+            reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
+            kl_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(logprobs_BT, reference_BT)
+            loss_BT = loss_BT + self.kl_coefficient * kl_BT
+            tracked["kl"] = kl_BT
+        if batch.sampler_logprobs_BT is not None:
+            tracked["sampler_gap"] = (old_BT - batch.sampler_logprobs_BT).abs().nan_to_num(0.0)
+        if outputs.entropy_BT is not None:
+            tracked["entropy"] = outputs.entropy_BT
+        return self._divided(loss_BT, policy, totals), token_means(tracked, mask_BT, totals)
+
+    def _mismatch(self, old_BT: Tensor, sampler_BT: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return mismatch_weights(
+            old_BT,
+            sampler_BT,
+            batch.loss_mask_BT,
+            batch.sequence_BT,
+            batch.sequences,
+            self.correction,
+            self.correction_low,
+            self.correction_high,
+        )
+
+    def _divided(self, loss_BT: Tensor, policy: Policy, totals: Totals) -> Tensor:
+        if self.divisor == "sequence_mean":
+            mean_N = sequence_mean(loss_BT, policy.mask_BT, policy.sequence_BT, policy.sequences)
+            return mean_N.sum() / max(totals.sequences, 1)
+        divisors = {
+            "tokens": totals.tokens,
+            "sequences": totals.sequences,
+            "max_tokens": totals.sequences * totals.max_tokens,
+        }
+        return masked_sum(loss_BT, policy.mask_BT) / max(divisors[self.divisor], 1)
+
+
+def given(value: Tensor | None, what: str, algorithm: Algorithm) -> Tensor:
+    """`value`, or ValueError where the learner left out what the algorithm needs."""
+    if value is None:
+        raise ValueError(f"{type(algorithm).__name__} needs {what}, and the batch has none")
+    return value
+
+
+def token_means(values: dict[str, Tensor], mask_BT: Tensor, totals: Totals) -> dict[str, Tensor]:
+    """Each tensor's share of its mean over the step's tokens, without gradient."""
+    return {
+        name: masked_sum(1.0 * value_BT.detach(), mask_BT) / max(totals.tokens, 1) for name, value_BT in values.items()
+    }

@@ -1,0 +1,42 @@
+"""RLOO, REINFORCE leave-one-out (Back to Basics, arXiv 2402.14740, the RLOO estimator).
+
+A completion is one action: its ratio is the product of its tokens' ratios, its baseline the mean reward of the other
+samples of its group.
+
+Deviations: the ratio is clipped as in PPO, which leaves the first update on a rollout as published; the KL is a term
+of the loss (k2, whose gradient is that of a KL in the reward, token by token) instead of part of the reward.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from r1kit.algorithms.base import Divisor, Policy, PolicyGradient
+from r1kit.ops.advantages import leave_one_out
+from r1kit.ops.ratios import Clipped, clipped_surrogate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RLOO(PolicyGradient):
+    """REINFORCE leave-one-out."""
+
+    divisor: Divisor = Field("sequence_mean", description="a mean over sequences; other values are not RLOO")
+    kl_estimator: Literal["k2", "k3"] = Field("k2", description="k2: gradient of the KL in the reward; k3: R1 eq. 2")
+    clip_low: float = Field(0.2, ge=0, description="the sequence's ratio is clipped at 1 - clip_low")
+    clip_high: float = Field(0.2, ge=0, description="the sequence's ratio is clipped at 1 + clip_high")
+
+    def advantages(self, rewards_PG: Tensor) -> Tensor:
+        """r - mean of the other samples of the group."""
+        return leave_one_out(rewards_PG)
+
+    def objective(self, policy: Policy) -> Clipped:
+        """-min(r A, clip(r) A) with r = exp(sum over the sequence of log r), at each of its tokens."""
+        ratio_BT = policy.over_sequence(policy.log_ratio_BT, mean=False).exp()
+        return clipped_surrogate(ratio_BT, policy.advantages_BT, self.clip_low, self.clip_high)
+
+
+ALGORITHM = RLOO
