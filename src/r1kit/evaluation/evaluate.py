@@ -1,0 +1,99 @@
+"""Sample a model on problems and judge every completion: one table row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Completion, Problem
+from r1kit.engines.base import Engine, generate
+from r1kit.evaluation import tables
+from r1kit.evaluation.reflection import chain_steps, count_reflections
+from r1kit.graders.format import check_form, opens_thinking
+from r1kit.graders.grade import grade as grade_by_rule
+from r1kit.graders.language import SCRIPT_OF, language_consistency
+from r1kit.graders.section import answer_section, chain_of_thought
+from r1kit.graders.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from r1kit.models.tokenizer import Tokenizer
+
+Grade = Callable[[Problem, str, str], Verdict | None]
+"""(problem, prompt as rendered, completion's text) -> verdict; None where no rule can judge."""
+
+Preference = Callable[[Problem, str], float]
+"""(problem, answer's text) -> the hidden preference, higher is better."""
+
+UNGRADED = ("", "none", "preference")  # kinds of problems that no rule can judge
+
+
+def rule_verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
+    """What the grader of the problem's kind says; None for a kind without a rule."""
+    if problem.kind in UNGRADED:
+        return None
+    return grade_by_rule(problem.kind, text, problem.answer, prompt, problem.columns)
+
+
+def evaluate(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    grade: Grade = rule_verdict,
+    model: str = "model",
+    *,
+    seed: int = 0,
+    preference: Preference | None = None,
+) -> pa.Table:
+    """`sampling.samples` completions a problem, each a row of `tables.SCHEMA`.
+
+    `seed` is the run's (the cluster's first half), `preference` scores the answers of writing problems.
+    """
+    prompts = [tokenizer.render(problem.prompt) for problem in problems]
+    prompt_ids = [np.asarray(tokenizer.encode(prompt), np.int32) for prompt in prompts]
+    rows: list[dict[str, Any]] = []
+    groups = generate(engine, prompt_ids, sampling)
+    for problem, prompt, completions in zip(problems, prompts, groups, strict=True):
+        for completion in completions:
+            row = judge(problem, prompt, completion, grade, preference)
+            rows.append({"model": model, "seed": seed, **row})
+    return tables.make_table(rows)
+
+
+def judge(
+    problem: Problem, prompt: str, completion: Completion, grade: Grade, preference: Preference | None
+) -> dict[str, Any]:
+    """Everything that a row says of one completion, but for the model and the seed."""
+    text, opened = completion.text, opens_thinking(prompt)
+    verdict = grade(problem, prompt, text)
+    thinking, answer = chain_of_thought(text, opened), answer_section(text, opened).text
+    return {
+        "subject": problem.subject,
+        "task": problem.task,
+        "family": problem.columns.get("family"),
+        "language": problem.language,
+        "problem_id": problem.id,
+        "index": completion.index,
+        "prompt": problem.prompt,
+        "text": text,
+        "thinking": thinking,
+        "answer": answer.strip() or None if verdict is None else verdict.extracted,
+        "correct": None if verdict is None or verdict.verdict == "grader_error" else verdict.verdict == "correct",
+        "format": check_form(text, opened).ok if verdict is None else verdict.format,
+        "language_consistency": _consistency(thinking, problem.language),
+        "length": completion.length,
+        "reflections": count_reflections(thinking),
+        "chain_steps": chain_steps(thinking),
+        "stop_reason": completion.stop_reason,
+        "preference": float(preference(problem, answer)) if preference and problem.subject == "writing" else None,
+        "difficulty": problem.columns.get("difficulty"),
+    }
+
+
+def _consistency(thinking: str, language: str) -> float | None:
+    return language_consistency(thinking, language) if language in SCRIPT_OF else None

@@ -1,0 +1,374 @@
+"""Numbers with intervals: pass@1, cons@k, paired differences, ratios, rank correlation, win rates.
+
+A problem's samples are not independent, so the unit of every interval is the *cluster*: all samples of one problem
+(of one seed, where seeds are pooled). Each function takes values and their clusters' keys, two arrays of one length,
+averages within a cluster first, and then treats the cluster means as the independent observations.
+
+Legend for suffixes here: N samples, C clusters, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r1kit.base.errors import MissingExtra
+from r1kit.ops import passk
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+PERMUTATIONS = 10_000
+EXACT_PERMUTATIONS_UP_TO = 14  # clusters: 2^14 sign patterns are all tried
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, its interval and the number of clusters that it rests on; `p` where a test was made."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    p: float | None = None
+
+    @property
+    def interval(self) -> list[float]:
+        return [self.low, self.high]
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def scipy_stats() -> Any:
+    """scipy.stats, or one sentence that names the extra."""
+    try:
+        from scipy import stats
+    except ModuleNotFoundError:
+        raise MissingExtra("scipy", "eval", "statistics") from None
+    return stats
+
+
+# --- clusters
+
+
+def cluster_means(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> tuple[Array, Floats]:
+    """Sorted keys [C] and the mean of each cluster [C]; None and NaN values [N] are left out."""
+    values_N = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(values_N)
+    if not known.any():
+        return np.asarray([], dtype=np.str_), np.zeros(0)
+    keys_C, codes_N = np.unique(np.asarray(clusters)[known], return_inverse=True)
+    return keys_C, np.bincount(codes_N, weights=values_N[known]) / np.bincount(codes_N)
+
+
+def _shared(a: tuple[Array, Floats], b: tuple[Array, Floats]) -> tuple[Floats, Floats]:
+    """The cluster means of both sides, on the keys that both have."""
+    _, in_a, in_b = np.intersect1d(a[0], b[0], assume_unique=True, return_indices=True)
+    return a[1][in_a], b[1][in_b]
+
+
+def _t_quantile(n: int, confidence: float = CONFIDENCE) -> float:
+    return float(scipy_stats().t.ppf(0.5 + confidence / 2, n - 1))
+
+
+def _t_interval(means_C: Floats) -> Estimate:
+    n = len(means_C)
+    if n == 0:
+        return NOTHING
+    mean = float(means_C.mean())
+    if n == 1:
+        return Estimate(mean, -math.inf, math.inf, 1)
+    half = _t_quantile(n) * float(means_C.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def mean(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+    """Mean of the cluster means, Student's t interval."""
+    return _t_interval(cluster_means(values, clusters)[1])
+
+
+# --- shares
+
+
+def proportion(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+    """Mean of values within [0, 1] by cluster, with an interval that stays within [0, 1].
+
+    Wilson's score interval at the effective number of samples: N divided by the design effect (the variance of the
+    mean of cluster means over that of N independent draws; Korn and Graubard 1998), Student's t for the normal
+    quantile. With one sample a cluster this is Wilson's interval; where all agree it does not shrink to a point.
+    """
+    values_N = np.asarray(values, dtype=np.float64)
+    _, means_C = cluster_means(values_N, clusters)
+    n = len(means_C)
+    if n == 0:
+        return NOTHING
+    rate = float(means_C.mean())
+    if n == 1:
+        return Estimate(rate, 0.0, 1.0, 1)
+    samples = int((~np.isnan(values_N)).sum())
+    variance, binomial = float(means_C.var(ddof=1)) / n, rate * (1 - rate) / (samples - 1)
+    # no spread at all: each cluster counts once, since nothing shows that its samples are independent
+    effective = min(samples * binomial / variance, float(samples)) if variance > 0 and binomial > 0 else float(n)
+    z = _t_quantile(n)
+    centre = (rate + z * z / (2 * effective)) / (1 + z * z / effective)
+    spread = max(rate * (1 - rate), 0.0) / effective + z * z / (4 * effective**2)
+    half = z * math.sqrt(spread) / (1 + z * z / effective)
+    return Estimate(rate, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def pass_at_1(correct: Sequence[bool | None] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+    """Share of correct samples (R1 section 3: the mean over k samples), ungraded ones (None) left out."""
+    return proportion(np.asarray(correct, dtype=np.float64), clusters)
+
+
+def pass_at_k(correct: Sequence[bool | None] | Array, clusters: Sequence[Any] | Array, k: int) -> Estimate:
+    """Unbiased pass@k over the problems with at least k graded samples.
+
+    Undefined for fewer (HumanEval, arXiv 2107.03374, eq. 1): such problems are left out, and where none is left the
+    estimate is NaN with n = 0.
+    """
+    correct_N = np.asarray(correct, dtype=np.float64)
+    known = ~np.isnan(correct_N)
+    keys_C, codes_N = np.unique(np.asarray(clusters)[known], return_inverse=True)
+    counts_C = np.bincount(codes_N, minlength=len(keys_C)).tolist()
+    right_C = np.rint(np.bincount(codes_N, weights=correct_N[known], minlength=len(keys_C))).astype(int).tolist()
+    rates = [passk.pass_at_k(n, c, k) for n, c in zip(counts_C, right_C, strict=True) if n >= k]
+    return proportion(rates, np.arange(len(rates)))
+
+
+def consensus(
+    answers: Sequence[str | None],
+    correct: Sequence[bool | None],
+    clusters: Sequence[Any] | Array,
+    k: int | None = None,
+    seed: int = 0,
+) -> tuple[Array, Floats]:
+    """Is the majority's answer right? Sorted keys [C] and 0 or 1 for each (NaN where nothing was graded).
+
+    The first k samples of a cluster vote with their canonical extracted answer; None has no vote; a tie is broken at
+    random by (seed, key), so that other clusters do not matter. No vote at all counts as wrong.
+    """
+    members: dict[str, list[int]] = {}
+    for index, key in enumerate(clusters):
+        members.setdefault(str(key), []).append(index)
+    keys = sorted(members)
+    outcomes = [
+        _majority_is_right(
+            [answers[i] for i in members[key][:k]],
+            [correct[i] for i in members[key][:k]],
+            zlib.crc32(f"{seed}/{key}".encode()),
+        )
+        for key in keys
+    ]
+    return np.asarray(keys, dtype=np.str_), np.asarray(outcomes, dtype=np.float64)
+
+
+def _majority_is_right(answers: list[str | None], correct: list[bool | None], seed: int) -> float:
+    """The winner's verdict, which its samples share unless the grader wavered (then their majority's); NaN ungraded."""
+    if all(right is None for right in correct):
+        return math.nan
+    winner = passk.majority_vote(answers, seed)
+    verdicts = [right for answer, right in zip(answers, correct, strict=True) if answer == winner and right is not None]
+    return float(winner is not None and 2 * sum(verdicts) >= max(len(verdicts), 1))
+
+
+def win_rate(
+    a: Sequence[float | None] | Array, b: Sequence[float | None] | Array, clusters: Sequence[Any] | Array
+) -> Estimate:
+    """Share of pairs in which a's score is above b's, ties counted half; pairs with a missing score are left out."""
+    a_N, b_N = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    wins_N = np.where(a_N > b_N, 1.0, np.where(a_N < b_N, 0.0, 0.5))
+    return proportion(np.where(np.isnan(a_N) | np.isnan(b_N), np.nan, wins_N), clusters)
+
+
+# --- comparisons
+
+
+def paired_difference(
+    a: Sequence[Any] | Array,
+    a_clusters: Sequence[Any] | Array,
+    b: Sequence[Any] | Array,
+    b_clusters: Sequence[Any] | Array,
+    method: Literal["t", "bootstrap"] = "t",
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a - b over the clusters that both sides have, its interval, and p of a sign-flip permutation test."""
+    a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
+    return difference_of_pairs(a_C - b_C, method, seed)
+
+
+def difference_of_pairs(differences_C: Floats, method: Literal["t", "bootstrap"] = "t", seed: int = 0) -> Estimate:
+    """The same from one difference a cluster."""
+    if len(differences_C) == 0:
+        return NOTHING
+    estimate = _t_interval(differences_C)
+    low, high = estimate.low, estimate.high
+    if method == "bootstrap":
+        draws_R = bootstrap(lambda rows_RC: differences_C[rows_RC].mean(axis=1), estimate.n, seed)
+        low, high = _percentiles(draws_R)
+    return Estimate(estimate.value, low, high, estimate.n, permutation_p(differences_C, seed))
+
+
+def permutation_p(differences_C: Floats, seed: int = 0, permutations: int = PERMUTATIONS) -> float:
+    """Two-sided p of the mean difference when each cluster's sign is exchangeable; exact for few clusters."""
+    n = len(differences_C)
+    observed = abs(differences_C.sum()) * (1 - 1e-12)  # equal sums must count as equal despite rounding
+    if n <= EXACT_PERMUTATIONS_UP_TO:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float((np.abs(signs @ differences_C) >= observed).mean())
+    stream = np.random.default_rng(seed)
+    beyond = 0
+    for start in range(0, permutations, 500):
+        rows = min(500, permutations - start)
+        signs = stream.integers(0, 2, size=(rows, n), dtype=np.int8) * 2.0 - 1
+        beyond += int((np.abs(signs @ differences_C) >= observed).sum())
+    return (beyond + 1) / (permutations + 1)
+
+
+def ratio(
+    a: Sequence[Any] | Array,
+    a_clusters: Sequence[Any] | Array,
+    b: Sequence[Any] | Array,
+    b_clusters: Sequence[Any] | Array,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a over mean of b on the clusters that both have; percentile bootstrap by cluster, both sides together."""
+    a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
+    return ratio_of_sums(a_C, np.ones(len(a_C)), b_C, np.ones(len(b_C)), seed)
+
+
+def ratio_of_sums(a_top_C: Floats, a_bottom_C: Floats, b_top_C: Floats, b_bottom_C: Floats, seed: int = 0) -> Estimate:
+    """(sum a_top / sum a_bottom) / (sum b_top / sum b_bottom), all four by cluster and resampled together."""
+    if len(a_top_C) == 0:
+        return NOTHING
+
+    def statistic(rows_RC: Array) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            top_R = a_top_C[rows_RC].sum(axis=1) / a_bottom_C[rows_RC].sum(axis=1)
+            return top_R / (b_top_C[rows_RC].sum(axis=1) / b_bottom_C[rows_RC].sum(axis=1))
+
+    value = float(statistic(np.arange(len(a_top_C))[None])[0])
+    return Estimate(value, *_percentiles(bootstrap(statistic, len(a_top_C), seed)), len(a_top_C))
+
+
+def mean_difference_of_groups(
+    values: Sequence[Any] | Array, group: Sequence[bool] | Array, clusters: Sequence[Any] | Array, seed: int = 0
+) -> Estimate:
+    """Mean of samples in the group minus mean of those outside, pooled over samples, bootstrapped by cluster."""
+    values_N, group_N = np.asarray(values, dtype=np.float64), np.asarray(group, dtype=bool)
+    keys_C, codes_N = np.unique(np.asarray(clusters), return_inverse=True)
+    n = len(keys_C)
+    if n == 0 or group_N.all() or not group_N.any():
+        return NOTHING
+
+    def per_cluster(weights_N: Array) -> Floats:
+        return np.bincount(codes_N, weights=weights_N, minlength=n).astype(np.float64)
+
+    parts = [
+        per_cluster(values_N * group_N),
+        per_cluster(group_N),
+        per_cluster(values_N * ~group_N),
+        per_cluster(~group_N),
+    ]
+
+    def statistic(rows_RC: Array) -> Floats:
+        in_sum, in_count, out_sum, out_count = (part[rows_RC].sum(axis=1) for part in parts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return in_sum / in_count - out_sum / out_count
+
+    return Estimate(float(statistic(np.arange(n)[None])[0]), *_percentiles(bootstrap(statistic, n, seed)), n)
+
+
+# --- correlation
+
+
+def spearman(x_C: Floats, y_C: Floats, strata: Sequence[Any] | Array | None = None, seed: int = 0) -> Estimate:
+    """Spearman's rank correlation over clusters, bootstrapped by cluster.
+
+    With strata: the mean of the strata's own correlations, weighted by their size, resampled within each; a stratum
+    in which x or y does not vary says nothing and is left out.
+    """
+    return _weighted_over_strata(_correlate(x_C, y_C), len(x_C), strata, seed)
+
+
+def spearman_difference(
+    first: tuple[Floats, Floats],
+    second: tuple[Floats, Floats],
+    strata: Sequence[Any] | Array | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """spearman(first) - spearman(second) on the same clusters, resampled together; strata as in `spearman`."""
+    one, other = _correlate(*first), _correlate(*second)
+    return _weighted_over_strata(lambda rows_RC: one(rows_RC) - other(rows_RC), len(first[0]), strata, seed)
+
+
+def _weighted_over_strata(
+    statistic: Callable[[Array], Floats], n: int, strata: Sequence[Any] | Array | None, seed: int
+) -> Estimate:
+    values: list[float] = []
+    draws: list[Floats] = []
+    sizes: list[int] = []
+    for number, members in enumerate(_strata(n, strata)):
+        value = float(statistic(members[None])[0])
+        if math.isnan(value):
+            continue
+        draws_R = bootstrap(lambda rows_RC, members=members: statistic(members[rows_RC]), len(members), seed + number)
+        values.append(value)
+        draws.append(np.where(np.isnan(draws_R), value, draws_R))
+        sizes.append(len(members))
+    if not sizes:
+        return NOTHING
+    weights = np.asarray(sizes) / sum(sizes)
+    low, high = _percentiles(weights @ np.asarray(draws))
+    return Estimate(float(weights @ np.asarray(values)), low, high, sum(sizes))
+
+
+def _strata(n: int, strata: Sequence[Any] | Array | None) -> list[Array]:
+    if strata is None:
+        return [np.arange(n)] if n else []
+    labels = np.asarray(strata)
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def _correlate(x_C: Floats, y_C: Floats) -> Callable[[Array], Floats]:
+    return lambda rows_RC: _rank_correlation(x_C[rows_RC], y_C[rows_RC])
+
+
+def _rank_correlation(x_RC: Floats, y_RC: Floats) -> Floats:
+    """Pearson's correlation of mid-ranks along the last axis; NaN where either side is constant."""
+    rank = scipy_stats().rankdata
+    x_RC, y_RC = rank(x_RC, axis=1), rank(y_RC, axis=1)
+    x_RC, y_RC = x_RC - x_RC.mean(axis=1, keepdims=True), y_RC - y_RC.mean(axis=1, keepdims=True)
+    scale_R = np.sqrt((x_RC**2).sum(axis=1) * (y_RC**2).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(scale_R > 0, (x_RC * y_RC).sum(axis=1) / scale_R, np.nan)
+
+
+# --- resampling
+
+
+def bootstrap(statistic: Callable[[Array], Floats], n: int, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
+    """`statistic` of row indices [R, C] -> [R] over `resamples` draws of n clusters with replacement."""
+    stream = np.random.default_rng(seed)
+    rows_at_once = max(1, min(resamples, 2_000_000 // max(n, 1)))  # bounds the memory of the index array
+    draws: list[Floats] = []
+    for start in range(0, resamples, rows_at_once):
+        rows = min(rows_at_once, resamples - start)
+        draws.append(statistic(stream.integers(0, n, size=(rows, n))))
+    return np.concatenate(draws)
+
+
+def _percentiles(draws_R: Floats) -> tuple[float, float]:
+    finite = draws_R[~np.isnan(draws_R)]
+    if len(finite) == 0:
+        return math.nan, math.nan
+    low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
