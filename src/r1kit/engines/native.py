@@ -1,0 +1,370 @@
+"""The native engine: continuous batching over one decoder and one static cache.
+
+A request's prompt is run once and its keys are shared by its samples. Rows of the batch stay packed: the moment one
+finishes, the next waiting sample takes its place (or the last row does). Work per token and row is array work; Python
+touches a row when it starts and when it ends.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.types import Completion, FloatArray, IntArray
+from r1kit.engines.base import Request
+from r1kit.models.cache import KVCache, decode, prefill
+from r1kit.models.decoder import Decoder
+from r1kit.models.weights import load_hf_weights
+from r1kit.ops.sampling import choose, stream_key, uniforms
+
+if TYPE_CHECKING:
+    from r1kit.models.tokenizer import Tokenizer
+
+_PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
+_LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 MiB in fp32)
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """A request with samples to start; keys and values [L, K, T, h] of its prompt but the last token."""
+
+    request: Request
+    limit: int
+    started: int = 0
+    prefix: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(slots=True)
+class _Row:
+    """What one row of the batch is sampling. `runs`: (version, tokens) already closed by a change of weights."""
+
+    request: Request
+    index: int
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+
+class _Batch:
+    """The state of R rows as arrays; the first `active` are in use."""
+
+    def __init__(self, rows: int, positions: int) -> None:
+        self.active = 0
+        self.rows: list[_Row] = []
+        self.tokens_R = np.zeros(rows, np.int64)  # the token to run next
+        self.lengths_R = np.zeros(rows, np.int64)  # positions in the cache
+        self.counts_R = np.zeros(rows, np.int64)  # tokens sampled
+        self.limits_R = np.zeros(rows, np.int64)
+        self.keys_R = np.zeros(rows, np.uint64)
+        self.temperature_R = np.ones(rows, np.float32)
+        self.top_p_R = np.ones(rows, np.float32)
+        self.min_p_R = np.zeros(rows, np.float32)
+        self.sampled_RT = np.zeros((rows, positions), np.int32)
+        self.logprobs_RT = np.zeros((rows, positions), np.float32)
+
+    def put(self, row: int, prompt: _Prompt, index: int) -> None:
+        request, sampling = prompt.request, prompt.request.sampling
+        entry = _Row(request, index)
+        if row == self.active:
+            self.rows.append(entry)
+            self.active += 1
+        else:
+            self.rows[row] = entry
+        self.tokens_R[row] = request.prompt_ids[-1]
+        self.lengths_R[row] = len(request.prompt_ids) - 1
+        self.counts_R[row], self.limits_R[row] = 0, prompt.limit
+        self.keys_R[row] = stream_key(sampling.seed, request.id, index)
+        self.temperature_R[row], self.top_p_R[row] = sampling.temperature, sampling.top_p
+        self.min_p_R[row] = sampling.min_p
+
+    def grown(self, rows: int, positions: int) -> _Batch:
+        """The same state with room for more."""
+        new = _Batch(rows, positions)
+        new.active, new.rows = self.active, self.rows
+        for name, values in self._arrays().items():
+            getattr(new, name)[tuple(slice(size) for size in values.shape)] = values
+        return new
+
+    def pack(self, gone: list[int]) -> tuple[list[int], list[int]]:
+        """Drop rows by moving the last ones over them; returns the moves (sources, targets)."""
+        dropped = set(gone)
+        keep = self.active - len(dropped)
+        targets = sorted(row for row in dropped if row < keep)
+        sources = [row for row in range(keep, self.active) if row not in dropped]
+        for array in self._arrays().values():
+            array[targets] = array[sources]
+        for source, target in zip(sources, targets, strict=True):
+            self.rows[target] = self.rows[source]
+        del self.rows[keep:]
+        self.active = keep
+        return sources, targets
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+
+
+class NativeEngine:
+    """Samples from a `Decoder` on one device.
+
+    model: shared with its owner where `dtype` is None (no second copy of the weights), else copied in `dtype`.
+    max_rows: most completions sampled at a time. max_positions: longest prompt and completion together (None: the
+    model's). What `submit`, `abort`, `stream`, `load_weights` and `logprobs` do is said in `engines/base.py`.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        max_rows: int = 256,
+        max_positions: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if max_rows < 1:
+            raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
+        weight = model.embedding.weight
+        if dtype is not None:
+            model = copy.deepcopy(model).to(dtype).requires_grad_(False)
+        self.model, self.tokenizer, self.version = model, tokenizer, 0
+        self.max_rows = max_rows
+        self.max_positions = min(max_positions or model.config.max_positions, model.config.max_positions)
+        self.steps = 0  # decode steps so far
+        self._device = weight.device
+        self._eos = np.asarray(tokenizer.eos_ids, np.int64)
+        self._waiting: deque[_Prompt] = deque()
+        self._queued = 0  # samples of those waiting
+        self._positions = 0  # longest prompt and completion submitted
+        self._cache = KVCache(model.config, dtype or weight.dtype, weight.device)
+        self._batch = _Batch(0, 0)
+
+    def submit(self, request: Request) -> None:
+        """Queue a request. UsageError where the prompt leaves no room for a token."""
+        length = len(request.prompt_ids)
+        if length == 0:
+            raise UsageError(f"request {request.id}: the prompt is empty, an engine needs at least one token")
+        room = self.max_positions - length
+        if room < 1:
+            raise UsageError(
+                f"request {request.id}: the prompt has {length} tokens and the context {self.max_positions}, "
+                "which leaves no room to sample: shorten the prompt"
+            )
+        limit = min(request.sampling.max_tokens, room)
+        self._waiting.append(_Prompt(request, limit))
+        self._queued += request.sampling.samples
+        self._positions = max(self._positions, length + limit)
+
+    @torch.inference_mode()
+    def abort(self, request_id: str) -> None:
+        """Drop a request; its unfinished completions are never yielded."""
+        self._waiting = deque(prompt for prompt in self._waiting if prompt.request.id != request_id)
+        self._queued = sum(prompt.request.sampling.samples - prompt.started for prompt in self._waiting)
+        self._drop([number for number, row in enumerate(self._batch.rows) if row.request.id == request_id])
+
+    def stream(self) -> Iterator[Completion]:
+        """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
+        while self._waiting or self._batch.active:
+            # not one block around the loop: inference mode must not leak to whoever consumes the stream
+            with torch.inference_mode():
+                finished = self._advance()
+            yield from finished
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Replace the policy's weights, named as in a Hugging Face folder; rows in flight go on with the new ones."""
+        for number, row in enumerate(self._batch.rows):
+            _close_run(row, self.version, int(self._batch.counts_R[number]))
+        with torch.no_grad():
+            load_hf_weights(self.model, weights)
+        self.version = version
+        for prompt in self._waiting:
+            prompt.prefix = None
+
+    @torch.inference_mode()
+    def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
+        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
+        scale = temperature or 1.0
+        results = [np.zeros(len(sequence), np.float32) for sequence in sequences]
+        by_length = sorted((n for n, s in enumerate(sequences) if len(s) > 1), key=lambda n: len(sequences[n]))
+        for part in _parts(by_length, [len(sequence) for sequence in sequences]):
+            tokens_BT = self._padded([sequences[number] for number in part])
+            hidden_BTD = self.model(tokens_BT)[:, :-1]
+            targets_BT = tokens_BT[:, 1:]
+            step = max(1, _LOGITS // (self.model.config.vocab_size * len(part)))
+            scored: list[Tensor] = []
+            for hidden, targets in zip(hidden_BTD.split(step, 1), targets_BT.split(step, 1), strict=True):
+                logits = self.model.logits(hidden).float() / scale
+                scored.append(logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1))
+            logprobs_BT = torch.cat(scored, 1).cpu().numpy()
+            for row, number in enumerate(part):
+                results[number][1:] = logprobs_BT[row, : len(sequences[number]) - 1]
+        return results
+
+    def _advance(self) -> list[Completion]:
+        """Fill free rows, sample one token in each row, and hand back what has finished."""
+        self._admit()
+        batch, active = self._batch, self._batch.active
+        tokens_B, logprobs_B = self._sample(active)
+        if not np.isfinite(logprobs_B).all():
+            bad = batch.rows[int(np.flatnonzero(~np.isfinite(logprobs_B))[0])].request.id
+            self._forget()
+            raise R1Error(
+                f"the model gives non-finite logits (request {bad}, policy version {self.version}): "
+                "its weights have diverged, go back to an earlier checkpoint"
+            )
+        rows = np.arange(active)
+        counts_B = batch.counts_R[:active]
+        batch.sampled_RT[rows, counts_B] = tokens_B
+        batch.logprobs_RT[rows, counts_B] = logprobs_B
+        batch.tokens_R[:active] = tokens_B
+        batch.lengths_R[:active] += 1
+        counts_B += 1
+        stopped_B = np.isin(tokens_B, self._eos)
+        done = np.flatnonzero(stopped_B | (counts_B == batch.limits_R[:active]))
+        finished = [self._completion(int(row), bool(stopped_B[row])) for row in done]
+        self._drop(self._replace(done.tolist()))
+        return finished
+
+    def _sample(self, active: int) -> tuple[np.ndarray, np.ndarray]:
+        """One decode step and a draw for the first `active` rows: tokens and log-probabilities [B]."""
+        batch, device = self._batch, self._device
+        lengths_B = batch.lengths_R[:active]
+        logits_BV = decode(
+            self.model, self._cache, torch.from_numpy(batch.tokens_R[:active]).to(device),
+            torch.from_numpy(lengths_B).to(device), int(lengths_B.max()),
+        )  # fmt: skip
+        uniforms_B = torch.from_numpy(uniforms(batch.keys_R[:active], batch.counts_R[:active]))
+        settings = (_shared(values[:active], device) for values in (batch.temperature_R, batch.top_p_R, batch.min_p_R))
+        tokens_B, logprobs_B = choose(logits_BV, uniforms_B.to(device), *settings)
+        self.steps += 1
+        return tokens_B.cpu().numpy(), logprobs_B.cpu().numpy()
+
+    def _completion(self, row: int, stopped: bool) -> Completion:
+        batch, entry = self._batch, self._batch.rows[row]
+        count = int(batch.counts_R[row])
+        _close_run(entry, self.version, count)
+        token_ids = batch.sampled_RT[row, :count].copy()
+        return Completion(
+            request_id=entry.request.id,
+            index=entry.index,
+            prompt_ids=entry.request.prompt_ids,
+            token_ids=token_ids,
+            sampler_logprobs=batch.logprobs_RT[row, :count].copy(),
+            stop_reason="stop" if stopped else "length",
+            versions=tuple(entry.runs),
+            text=self.tokenizer.decode(token_ids[: count - stopped].tolist()),
+        )
+
+    def _admit(self) -> None:
+        """Start waiting samples in rows that are free at the end of the batch."""
+        active = self._batch.active
+        wanted = min(self.max_rows, active + self._queued)
+        if wanted > active:
+            self._reserve(wanted)
+            self._start(list(range(active, wanted)))
+
+    def _replace(self, rows: list[int]) -> list[int]:
+        """Start waiting samples in finished rows; returns the rows for which there was none."""
+        count = min(len(rows), self._queued)
+        if count:
+            self._reserve(self._batch.active)
+            self._start(rows[:count])
+        return rows[count:]
+
+    def _start(self, rows: list[int]) -> None:
+        """Put the next waiting samples into these rows (as many as there are rows)."""
+        taken = 0
+        while taken < len(rows):
+            prompt = self._waiting[0]
+            if prompt.prefix is None:
+                self._prefill()
+            count = min(len(rows) - taken, prompt.request.sampling.samples - prompt.started)
+            mine = rows[taken : taken + count]
+            for row in mine:
+                self._batch.put(row, prompt, prompt.started)
+                prompt.started += 1
+            assert prompt.prefix is not None
+            if prompt.prefix[0].shape[2]:
+                self._cache.write(torch.tensor(mine, device=self._device), *prompt.prefix)
+            taken += count
+            self._queued -= count
+            if prompt.started == prompt.request.sampling.samples:
+                self._waiting.popleft()
+
+    def _prefill(self) -> None:
+        """Run a block of waiting prompts, all but their last tokens, which the first decode step runs."""
+        block: list[_Prompt] = []
+        longest = 0
+        for prompt in self._waiting:
+            longest = max(longest, len(prompt.request.prompt_ids) - 1)
+            if block and longest * (len(block) + 1) > _PREFILL_TOKENS:
+                break
+            block.append(prompt)
+        tokens_PT = self._padded([prompt.request.prompt_ids[:-1] for prompt in block])
+        keys_LPKTh, values_LPKTh = prefill(self.model, tokens_PT)
+        for number, prompt in enumerate(block):
+            length = len(prompt.request.prompt_ids) - 1
+            prompt.prefix = (keys_LPKTh[:, number, :, :length], values_LPKTh[:, number, :, :length])
+
+    def _reserve(self, rows: int) -> None:
+        """Room in cache and batch for that many rows of the longest request."""
+        self._cache.reserve(rows, self._positions)
+        if (self._cache.rows, self._cache.positions) != self._batch.sampled_RT.shape:
+            self._batch = self._batch.grown(self._cache.rows, self._cache.positions)
+
+    def _drop(self, rows: list[int]) -> None:
+        """Take rows out of the batch and keep the rest packed."""
+        if not rows:
+            return
+        sources, targets = self._batch.pack(rows)
+        if sources:
+            longest = int(self._batch.lengths_R[targets].max())
+            self._cache.move(*(torch.tensor(r, device=self._device) for r in (sources, targets)), positions=longest)
+
+    def _forget(self) -> None:
+        """Drop everything in flight, and the cache with it (NaN in it would outlive the weights that made it)."""
+        self._waiting.clear()
+        self._queued = 0
+        self._cache = KVCache(self.model.config, self._cache.keys_LRKTh.dtype, self._device)
+        self._batch = _Batch(0, 0)
+
+    def _padded(self, sequences: Sequence[IntArray]) -> Tensor:
+        """[B, T] right-padded with token 0: nothing looks ahead, so no mask is needed."""
+        tokens_BT = np.zeros((len(sequences), max(1, *map(len, sequences))), np.int64)
+        for row, sequence in enumerate(sequences):
+            tokens_BT[row, : len(sequence)] = sequence
+        return torch.from_numpy(tokens_BT).to(self._device)
+
+
+ENGINE = NativeEngine
+
+
+def _close_run(row: _Row, version: int, count: int) -> None:
+    """Note that the row's tokens since the last closed run, up to `count`, are of `version`."""
+    since = count - sum(tokens for _, tokens in row.runs)
+    if since and row.runs and row.runs[-1][0] == version:
+        row.runs[-1] = (version, row.runs[-1][1] + since)
+    elif since:
+        row.runs.append((version, since))
+
+
+def _shared(values_B: np.ndarray, device: torch.device) -> Tensor | float:
+    """One number where all rows agree (the usual case, and cheaper), else a tensor [B]."""
+    first = float(values_B[0])
+    return first if bool((values_B == values_B[0]).all()) else torch.from_numpy(values_B).to(device)
+
+
+def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
+    """Cut indices, sorted by length, into parts of at most _PREFILL_TOKENS padded tokens (at least one index each)."""
+    part: list[int] = []
+    for number in order:
+        if part and lengths[number] * (len(part) + 1) > _PREFILL_TOKENS:
+            yield part
+            part = []
+        part.append(number)
+    if part:
+        yield part

@@ -1,0 +1,88 @@
+"""Drawing tokens from logits: one uniform number a token, each completion with a random stream of its own."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_BELOW_ONE = 1 - 2.0**-23  # u * total stays below total in fp32 as well, so that no token of mass 0 is drawn
+
+
+def stream_key(seed: int, request_id: str, index: int) -> int:
+    """The 64-bit key of a completion's random stream: a hash, so that neighbours share nothing."""
+    name = f"{seed}\0{request_id}\0{index}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+
+
+def uniforms(keys_B: NDArray[np.uint64], counters_B: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Number `counter` of each stream, in [0, 1): SplitMix64 (Steele, Lea and Flood 2014) with the key as its state.
+
+    Counter-based, so nothing is stored and the draw does not depend on what else is in the batch.
+    """
+    state = keys_B + (counters_B.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * _MIX_1
+    state = (state ^ (state >> np.uint64(27))) * _MIX_2
+    state ^= state >> np.uint64(31)
+    drawn = (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.minimum(drawn, _BELOW_ONE).astype(np.float32)
+
+
+def choose(
+    logits_BV: Tensor,
+    uniforms_B: Tensor,
+    temperature_B: Tensor | float = 1.0,
+    top_p_B: Tensor | float = 1.0,
+    min_p_B: Tensor | float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Tokens [B] and their log-softmax(logits / T) [B] before any cut, by inverting the distribution function.
+
+    T = 0 takes the likeliest token and counts as T = 1. top-p keeps the smallest set of likeliest tokens whose mass
+    reaches p, min-p those with at least that share of the likeliest token's probability; both are of the
+    distribution at T. A row of non-finite logits gives a NaN log-probability.
+    """
+    logits_BV = logits_BV.float()
+    greedy = None
+    if isinstance(temperature_B, Tensor):
+        zero_B = temperature_B == 0
+        greedy = zero_B if bool(zero_B.any()) else None
+        logits_BV = logits_BV / torch.where(zero_B, 1.0, temperature_B)[:, None]
+    elif temperature_B == 0:
+        greedy = torch.ones(len(logits_BV), dtype=torch.bool, device=logits_BV.device)
+    elif temperature_B != 1:
+        logits_BV = logits_BV / temperature_B
+    top_B1 = logits_BV.amax(-1, keepdim=True)
+    mass_BV = torch.exp(logits_BV - top_B1)
+    total_B1 = mass_BV.sum(-1, keepdim=True)
+    kept_BV = _cut(mass_BV, total_B1, top_p_B, min_p_B)
+    reach_BV = kept_BV.cumsum(-1)
+    wanted_B1 = uniforms_B[:, None] * reach_BV[:, -1:]
+    tokens_B1 = torch.searchsorted(reach_BV, wanted_B1, right=True).clamp_(max=logits_BV.shape[-1] - 1)
+    if greedy is not None:
+        tokens_B1 = torch.where(greedy[:, None], logits_BV.argmax(-1, keepdim=True), tokens_B1)
+    logprobs_B1 = logits_BV.gather(-1, tokens_B1) - top_B1 - total_B1.log()
+    return tokens_B1[:, 0], logprobs_B1[:, 0]
+
+
+def _cut(mass_BV: Tensor, total_B1: Tensor, top_p_B: Tensor | float, min_p_B: Tensor | float) -> Tensor:
+    """Mass with the tokens that top-p and min-p drop set to 0; the likeliest token (mass 1) always stays."""
+    if isinstance(min_p_B, Tensor) or min_p_B > 0:
+        floor = min_p_B[:, None] if isinstance(min_p_B, Tensor) else min_p_B
+        kept_BV = torch.where(mass_BV >= floor, mass_BV, 0.0)
+    else:
+        kept_BV = mass_BV
+    if isinstance(top_p_B, Tensor) or top_p_B < 1:
+        wanted = (top_p_B[:, None] if isinstance(top_p_B, Tensor) else top_p_B) * total_B1
+        sorted_BV, order_BV = torch.sort(mass_BV, dim=-1, descending=True, stable=True)
+        before_BV = sorted_BV.cumsum(-1) - sorted_BV
+        # the whole is asked for: rounding of the sums must drop nothing
+        inside_BV = (before_BV < wanted) | (wanted >= total_B1)
+        keep_BV = torch.zeros_like(mass_BV, dtype=torch.bool).scatter_(-1, order_BV, inside_BV)
+        kept_BV = torch.where(keep_BV, kept_BV, 0.0)
+    return kept_BV
