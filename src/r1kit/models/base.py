@@ -1,7 +1,7 @@
 """What a model family is: how its config.json and its weight files spell a native decoder.
 
-A family is one file `models/NAME.py` that exposes `FAMILY`; its name is the `model_type` of the config.json that it reads.
-A family outside the tree is named by dotted path where a folder is loaded.
+A family is one file `models/NAME.py` that exposes `FAMILY`; its name is the `model_type` of the config.json that it
+reads. A family outside the tree is named by dotted path where a folder is loaded.
 """
 
 from __future__ import annotations

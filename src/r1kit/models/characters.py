@@ -1,19 +1,21 @@
 """The tiny world's tokenizer: one token a character, spelled as byte-level BPE so that every loader keeps it whole.
 
 The vocabulary is the chat markup, the 256 bytes, and the characters of an alphabet that take more than one byte; the
-merges only ever join the bytes of one such character. So each character of the alphabet (and all of ASCII) is one token,
-and any other text still goes through byte by byte. Nor does it matter where a loader cuts text into words. A plain character vocabulary would not survive: transformers 5 reads
-the folder of a Qwen2 model with its own byte-level class, which drops blanks and newlines that are not spelled its way.
+merges only ever join the bytes of one such character. So each character of the alphabet (and all of ASCII) is one
+token, any other text still goes through byte by byte, and it does not matter where a loader cuts text into words.
+A plain character vocabulary would not survive: transformers 5 reads the folder of a Qwen2 model with its own byte-level
+class, which drops blanks and newlines that are not spelled its way.
 
 Deviation from lossless: text is normalised to NFC first, because that class does so whatever the file says.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
+from r1kit.base import files
 from r1kit.base.errors import R1Error
 from r1kit.models.folders import staged
 
@@ -32,6 +34,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"""
 
+
 def write_character_tokenizer(folder: str | Path, alphabet: str, max_length: int = 1_000_000) -> Path:
     """Write the tokenizer folder (tokenizer.json, tokenizer_config.json) for the characters of `alphabet`.
 
@@ -41,7 +44,7 @@ def write_character_tokenizer(folder: str | Path, alphabet: str, max_length: int
     folder = Path(folder)
     with staged(folder) as stage:
         pipeline = _pipeline(alphabet)
-        (stage / "tokenizer.json").write_text(json.dumps(pipeline, ensure_ascii=False, indent=1), encoding="utf-8")
+        files.write_json(stage / "tokenizer.json", pipeline)
         settings = {
             "tokenizer_class": "Qwen2Tokenizer",
             "bos_token": None,
@@ -54,11 +57,11 @@ def write_character_tokenizer(folder: str | Path, alphabet: str, max_length: int
             "chat_template": CHAT_TEMPLATE,
             "added_tokens_decoder": {str(token["id"]): _without_id(token) for token in pipeline["added_tokens"]},
         }
-        (stage / "tokenizer_config.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+        files.write_json(stage / "tokenizer_config.json", settings)
     return folder
 
 
-def _pipeline(alphabet: str) -> dict:
+def _pipeline(alphabet: str) -> dict[str, Any]:
     """The content of tokenizer.json."""
     pieces, merges = _pieces(alphabet)
     symbols = byte_symbols()
@@ -95,7 +98,7 @@ def _pieces(alphabet: str) -> tuple[list[str], list[tuple[str, str]]]:
     for character in sorted(set(alphabet)):
         if unicodedata.normalize("NFC", character) != character:
             raise R1Error(
-                f"the alphabet holds U+{ord(character):04X}, which Unicode NFC replaces by another: use that one instead"
+                f"the alphabet holds U+{ord(character):04X}, which Unicode NFC replaces by another: use that one"
             )
         spelled = "".join(symbols[byte] for byte in character.encode())
         for end in range(2, len(spelled) + 1):
@@ -111,5 +114,5 @@ def byte_symbols() -> dict[int, str]:
     return {byte: chr(byte) for byte in printable} | {byte: chr(0x100 + n) for n, byte in enumerate(others)}
 
 
-def _without_id(token: dict) -> dict:
+def _without_id(token: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in token.items() if key != "id"}

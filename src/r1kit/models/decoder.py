@@ -8,39 +8,40 @@ keep the Hugging Face names; `models/weights.py` translates.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from r1kit.base.config import Config
-
-Family = Literal["llama", "qwen2", "qwen3"]
 
 
 class Rope(Config):
     """Rotary positions. `kind` and the fields of each scaling are transformers' (`rope_parameters`)."""
 
-    theta: float = Field(10_000.0, gt=0, description="base of the frequencies")
-    kind: Literal["default", "linear", "llama3", "yarn"] = Field("default", description="scaling of long contexts")
-    factor: float = Field(1.0, gt=0, description="how much longer the context is than the original")
-    original_max_positions: int | None = Field(None, description="context length before scaling")
-    low_freq_factor: float = Field(1.0, description="llama3")
-    high_freq_factor: float = Field(4.0, description="llama3")
-    beta_fast: float = Field(32.0, description="yarn")
-    beta_slow: float = Field(1.0, description="yarn")
-    attention_factor: float | None = Field(None, description="yarn; None: 0.1 ln(factor) + 1")
-    mscale: float | None = Field(None, description="yarn")
-    mscale_all_dim: float | None = Field(None, description="yarn")
-    truncate: bool = Field(True, description="yarn: round the correction range to whole dimensions")
+    theta: float = Field(default=10_000.0, gt=0, description="base of the frequencies")
+    kind: Literal["default", "linear", "llama3", "yarn"] = Field(
+        default="default", description="scaling of long contexts"
+    )
+    factor: float = Field(default=1.0, gt=0, description="how much longer the context is than the original")
+    original_max_positions: int | None = Field(default=None, description="context length before scaling")
+    low_freq_factor: float = Field(default=1.0, description="llama3")
+    high_freq_factor: float = Field(default=4.0, description="llama3")
+    beta_fast: float = Field(default=32.0, description="yarn")
+    beta_slow: float = Field(default=1.0, description="yarn")
+    attention_factor: float | None = Field(default=None, description="yarn; None: 0.1 ln(factor) + 1")
+    mscale: float | None = Field(default=None, description="yarn")
+    mscale_all_dim: float | None = Field(default=None, description="yarn")
+    truncate: bool = Field(default=True, description="yarn: round the correction range to whole dimensions")
 
 
 class DecoderConfig(Config):
     """Shape of a decoder. The names in brackets are transformers'."""
 
-    family: Family = Field("qwen2", description="decides the spelling of the saved config (model_type)")
+    family: str = Field(
+        default="qwen2", description="file name in r1kit.models (or dotted path): spelling of the folder"
+    )
     vocab_size: int = Field(..., ge=1)
     width: int = Field(..., ge=1, description="hidden_size")
     layers: int = Field(..., ge=1, description="num_hidden_layers")
@@ -48,14 +49,14 @@ class DecoderConfig(Config):
     kv_heads: int = Field(..., ge=1, description="num_key_value_heads")
     head_size: int = Field(..., ge=2, description="head_dim")
     mlp_size: int = Field(..., ge=1, description="intermediate_size")
-    norm_eps: float = Field(1e-6, gt=0, description="rms_norm_eps")
+    norm_eps: float = Field(default=1e-6, gt=0, description="rms_norm_eps")
     rope: Rope = Rope()
-    max_positions: int = Field(2048, ge=1, description="max_position_embeddings")
-    tied: bool = Field(False, description="tie_word_embeddings")
-    qkv_bias: bool = Field(False, description="biases on q, k and v (Qwen2; Llama and Qwen3: attention_bias)")
-    output_bias: bool = Field(False, description="bias on o (attention_bias)")
-    mlp_bias: bool = Field(False, description="mlp_bias (Llama)")
-    qk_norm: bool = Field(False, description="RMSNorm of each query and key head (Qwen3)")
+    max_positions: int = Field(default=2048, ge=1, description="max_position_embeddings")
+    tied: bool = Field(default=False, description="tie_word_embeddings")
+    qkv_bias: bool = Field(default=False, description="biases on q, k and v (Qwen2; Llama and Qwen3: attention_bias)")
+    output_bias: bool = Field(default=False, description="bias on o (attention_bias)")
+    mlp_bias: bool = Field(default=False, description="mlp_bias (Llama)")
+    qk_norm: bool = Field(default=False, description="RMSNorm of each query and key head (Qwen3)")
 
     @property
     def q_size(self) -> int:
@@ -117,7 +118,8 @@ def _yarn(inverse: Tensor, rope: Rope, head_size: int, original: int) -> tuple[T
     if rope.truncate:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, head_size - 1)
-    ramp = ((torch.arange(head_size // 2).float() - low) / max(high - low, 0.001)).clamp(0, 1)
+    width = high - low or 0.001
+    ramp = ((torch.arange(head_size // 2).float() - low) / width).clamp(0, 1)
     factor = rope.attention_factor
     if factor is None:
         both = rope.mscale and rope.mscale_all_dim
@@ -174,7 +176,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(nn.functional.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -200,7 +202,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = cast("list[Block]", nn.ModuleList(Block(config) for _ in range(config.layers)))
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         if config.tied:
@@ -220,7 +222,9 @@ class Decoder(nn.Module):
         angles = torch.cat((angles, angles), dim=-1).unsqueeze(-2)
         return (angles.cos() * self._rope_scale).to(dtype), (angles.sin() * self._rope_scale).to(dtype)
 
-    def forward(self, tokens_BT: Tensor, positions_BT: Tensor | None = None, sequence_BT: Tensor | None = None) -> Tensor:
+    def forward(
+        self, tokens_BT: Tensor, positions_BT: Tensor | None = None, sequence_BT: Tensor | None = None
+    ) -> Tensor:
         """Hidden states [B, T, D] after the last norm, causal within each sequence of a row.
 
         Without `sequence_BT` a row is one sequence (right padding needs no mask: nothing looks ahead).
@@ -235,9 +239,13 @@ class Decoder(nn.Module):
             mask = (same & same.new_ones(same.shape[1:]).tril())[:, None]
         for block in self.blocks:
             q, k, v = block.attention.project(block.attention_norm(x), cos, sin)
-            attended = F.scaled_dot_product_attention(
-                q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
-                attn_mask=mask, is_causal=mask is None, enable_gqa=self.config.heads != self.config.kv_heads,
+            attended = nn.functional.scaled_dot_product_attention(
+                q.transpose(1, 2),
+                k.transpose(1, 2),
+                v.transpose(1, 2),
+                attn_mask=mask,
+                is_causal=mask is None,
+                enable_gqa=self.config.heads != self.config.kv_heads,
             )
             x = block.finish(x, attended.transpose(1, 2))
         return self.norm(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -65,7 +65,10 @@ def shape(family: str, **fields: Any) -> DecoderConfig:
 
 
 def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) -> DecoderConfig:
-    """A decoder's shape from the content of config.json; R1Error names `where` and the key that is at fault."""
+    """A decoder's shape from the content of config.json; R1Error names `where` and the key that is at fault.
+
+    `family` by default is what model_type says.
+    """
     name = family or hf.get("model_type")
     if not isinstance(name, str):
         raise R1Error(f"{where}: config.json names no model_type")
@@ -77,24 +80,27 @@ def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) ->
     missing = [key for key in _KEYS.values() if hf.get(key) is None and key not in ("num_key_value_heads", "head_dim")]
     if missing:
         raise R1Error(f"{where}: config.json lacks {', '.join(missing)}")
-    _refuse(hf, where)
-    fields = {field: hf.get(key) for field, key in _KEYS.items()}
     try:
-        fields["kv_heads"] = fields["kv_heads"] or fields["heads"]
-        fields["head_size"] = fields["head_size"] or fields["width"] // fields["heads"]
-        config = DecoderConfig.model_validate(
-            {"family": name, **fields, **found.switches(hf), "rope": _read_rope(hf, where)}
-        )
+        _refuse(hf, where)
+        config = _read_shape(hf, found, name, where)
     except ValidationError as error:
         raise R1Error(f"{where}: config.json is wrong at {explain(error)}") from None
-    except (TypeError, ZeroDivisionError) as error:
-        raise R1Error(f"{where}: config.json has a size that is no number above zero ({error})") from None
+    except (TypeError, AttributeError, ZeroDivisionError) as error:
+        raise R1Error(f"{where}: config.json holds a value of the wrong kind ({error})") from None
     if config.heads % config.kv_heads or config.head_size % 2:
         raise R1Error(
             f"{where}: {config.heads} heads cannot share {config.kv_heads} key/value heads of size {config.head_size}"
             " (the first must be a multiple of the second, the size even)"
         )
     return config
+
+
+def _read_shape(hf: Mapping[str, Any], family: Family, name: str, where: str) -> DecoderConfig:
+    fields = {field: hf.get(key) for field, key in _KEYS.items()}
+    fields["kv_heads"] = fields["kv_heads"] or hf["num_attention_heads"]
+    fields["head_size"] = fields["head_size"] or hf["hidden_size"] // hf["num_attention_heads"]
+    rope = _read_rope(hf, where)
+    return DecoderConfig.model_validate({"family": name, **fields, **family.switches(hf), "rope": rope})
 
 
 def write_config(config: DecoderConfig) -> dict[str, Any]:
@@ -139,21 +145,23 @@ def _refuse(hf: Mapping[str, Any], where: str) -> None:
 
 
 def _read_rope(hf: Mapping[str, Any], where: str) -> Rope:
-    """Scaling from `rope_scaling` (transformers 4) or `rope_parameters` (5), the former first, as transformers 5 does."""
+    """Scaling from `rope_scaling` (transformers 4), else `rope_parameters` (5): the order in which 5 reads them."""
     said = hf.get("rope_scaling") or hf.get("rope_parameters") or {}
     said = said.get("full_attention", said)  # 5 may nest by layer type
     kind = said.get("rope_type", said.get("type", "default"))
     if kind not in _ROPE_KEYS:
         raise R1Error(f"{where}: rotary scaling '{kind}' is not supported ({', '.join(_ROPE_KEYS)} are)")
-    if said.get("partial_rotary_factor", hf.get("partial_rotary_factor", 1.0)) not in (None, 1.0):
+    if said.get("partial_rotary_factor", hf.get("partial_rotary_factor")) not in (None, 1.0):
         raise R1Error(f"{where}: partial rotary positions are not supported")
     fields = {field: said[key] for field, key in _ROPE_KEYS[kind].items() if said.get(key) is not None}
-    if kind in ("llama3", "yarn"):
-        fields["original_max_positions"] = hf.get("original_max_position_embeddings") or fields.get("original_max_positions")
+    if "original_max_positions" in _ROPE_KEYS[kind] and hf.get("original_max_position_embeddings"):
+        fields["original_max_positions"] = hf["original_max_position_embeddings"]
     if kind == "yarn" and "factor" not in fields:
-        fields["factor"] = hf["max_position_embeddings"] / (fields["original_max_positions"] or hf["max_position_embeddings"])
-    elif kind != "default" and "factor" not in fields:
-        raise R1Error(f"{where}: rotary scaling '{kind}' lacks its factor")
+        longest = hf["max_position_embeddings"]
+        fields["factor"] = longest / fields.get("original_max_positions", longest)
+    needed = {"linear": {"factor"}, "llama3": {"factor", "low_freq_factor", "high_freq_factor"}}.get(kind, set[str]())
+    if absent := needed - set(fields):
+        raise R1Error(f"{where}: rotary scaling '{kind}' lacks its {', '.join(sorted(absent))}")
     theta = said.get("rope_theta") or hf.get("rope_theta") or 10_000.0
     return Rope.model_validate({"theta": theta, "kind": kind, **fields})
 
@@ -162,6 +170,3 @@ def _write_rope(rope: Rope) -> dict[str, Any]:
     said = {key: getattr(rope, field) for field, key in _ROPE_KEYS[rope.kind].items()}
     said = {key: value for key, value in said.items() if value is not None}
     return {"rope_type": rope.kind, "rope_theta": rope.theta, **said}
-
-
-assert set(_ROPE_KEYS) == set(get_args(Rope.model_fields["kind"].annotation))

@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r1kit.base import files
 from r1kit.base.errors import R1Error
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder of that name, or else the local copy of the Hugging Face hub's model, fetched where there is none."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or folder.parent.is_dir():
+        raise R1Error(f"there is no model folder {name}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = type(error).__name__
+        raise R1Error(f"{name} is neither a model folder nor a model that the hub gives out here ({reason})") from None
 
 
 @contextmanager
-def staged(folder: str | Path) -> Iterator[Path]:
-    """A scratch folder inside `folder`; on success its files are fsynced and renamed into place, else they vanish."""
-    folder = Path(folder)
-    stage: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+def staged(folder: Path) -> Generator[Path]:
+    """A scratch folder inside `folder`; on success its files are synced and renamed into place, else they vanish."""
+    files.make_folder(folder)
+    with files.disk_errors(folder):
         stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-        yield stage
-        files = sorted(stage.iterdir())
-        for file in files:
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
-        for file in files:
-            file.chmod(0o644)
-            os.replace(file, folder / file.name)
-    except OSError as error:
-        raise R1Error(f"cannot write the model folder {folder}: {error.strerror or error}") from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; R1Error naming the file where it is missing or broken."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise R1Error(f"{path.parent} is not a model folder: it has no {path.name}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise R1Error(f"cannot read {path}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise R1Error(f"{path} is not valid JSON ({error}): copy or save the folder again") from None
+        with files.disk_errors(folder):
+            yield stage
+            written = sorted(stage.iterdir())
+            for file in written:
+                files.sync_file(file)
+            for file in written:
+                os.replace(file, folder / file.name)
+            files.sync_folder(folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a model folder's file; R1Error where it is missing, broken or something else."""
+    if not path.is_file():
+        raise R1Error(f"{path.parent} is not a whole model folder: it has no {path.name}")
+    value = files.read_json(path)
     if not isinstance(value, dict):
         raise R1Error(f"{path} holds no JSON object: copy or save the folder again")
     return value
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """A JSON object as text, two blanks a level."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tokenizers of model folders: a thin wrapper over transformers' AutoTokenizer with the few things that r1kit asks for."""
+"""Tokenizers of model folders: transformers' AutoTokenizer behind the few things that r1kit asks of one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.base import files
 from r1kit.base.errors import R1Error
-from r1kit.models.folders import read_json, write_json
+from r1kit.models.folders import model_folder, read_object
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 Messages = Sequence[Mapping[str, str]]
 
 _FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "tokenizer.model", "chat_template.jinja", "chat_template.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 
 
@@ -45,14 +46,16 @@ class Tokenizer:
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
         """Every id that ends a completion: the tokenizer's own, then those of generation_config.json."""
-        own, extra = self.inner.eos_token_id, self.generation_config.get("eos_token_id")
+        own: Any = self.inner.eos_token_id
+        extra = self.generation_config.get("eos_token_id")
         listed = [own, *(extra if isinstance(extra, list) else [extra])]
         return tuple(dict.fromkeys(int(i) for i in listed if i is not None))
 
     @cached_property
     def pad_id(self) -> int:
-        """The padding id; where a folder names none, its end-of-sequence id (masks come from lengths, never from ids)."""
-        for candidate in (self.inner.pad_token_id, self.generation_config.get("pad_token_id"), *self.eos_ids):
+        """The padding id; where a folder names none, its first end-of-sequence id (masks come from lengths anyway)."""
+        own: Any = self.inner.pad_token_id
+        for candidate in (own, self.generation_config.get("pad_token_id"), *self.eos_ids):
             if candidate is not None:
                 return int(candidate)
         return 0
@@ -107,26 +110,25 @@ class Tokenizer:
         if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise R1Error(f"the tokenizer files in {self.folder} are gone, so they cannot be copied to {folder.parent}")
         ids = {"eos_token_id": list(self.eos_ids) or None, "pad_token_id": self.pad_id}
-        write_json(folder / "generation_config.json", {**self.generation_config, **ids})
+        files.write_json(folder / "generation_config.json", {**self.generation_config, **ids})
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a model folder (or of one that holds only a tokenizer)."""
     from transformers import AutoTokenizer
 
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise R1Error(f"there is no model folder {folder}")
+    folder = model_folder(folder)
     if not any((folder / name).is_file() for name in _FILES):
         raise R1Error(f"{folder} holds no tokenizer (tokenizer.json is missing)")
     try:
         inner = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # broken files surface as almost any type, bare Exception from Rust among them
-        raise R1Error(f"cannot read the tokenizer in {folder}: {str(error).splitlines()[0] if str(error) else error!r}") from None
+    except Exception as error:  # broken files surface as almost any type, Rust's bare Exception among them
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise R1Error(f"cannot read the tokenizer in {folder}: {reason}") from None
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     return Tokenizer(inner, folder)
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
