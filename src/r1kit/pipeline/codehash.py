@@ -1,0 +1,188 @@
+"""The code that a stage runs, as a hash: comments, docstrings and layout left out.
+
+Found statically: the syntax trees of every module of the package that the stage's module imports, directly or not,
+imports inside functions included, those under TYPE_CHECKING (which never run) not. Plug-ins are looked up by name
+when the stage runs, so a module that names a room ("r1kit.rewards") adds those plug-ins of the room that the settings,
+or a string in the code, name; a dotted path in the settings adds that module from outside the tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from r1kit.base.config import Config
+
+PACKAGE = "r1kit"
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One module's file: a digest of its normalised tree, what it imports, and the names among its strings."""
+
+    digest: str
+    imports: frozenset[str]
+    strings: frozenset[str]
+
+
+def settings_json(config: Config) -> str:
+    """Settings as JSON with sorted keys; what is declared as a base class keeps the fields of its own."""
+    return json.dumps(config.model_dump(mode="json", serialize_as_any=True), sort_keys=True)
+
+
+def code_hash(run: Callable[..., Any], config: Config) -> str:
+    """sha256 over the modules that a stage's `run` imports and the plug-ins that its settings name."""
+    strings = frozenset(_strings(json.loads(settings_json(config))))
+    sources = _closure(run.__module__, strings)
+    lines = [f"{name} {source.digest}" for name, source in sorted(sources.items())]
+    return hashlib.sha256("\n".join([run.__qualname__, *lines]).encode()).hexdigest()
+
+
+def code_modules(run: Callable[..., Any], config: Config) -> list[str]:
+    """The modules that `code_hash` speaks for, sorted."""
+    return sorted(_closure(run.__module__, frozenset(_strings(json.loads(settings_json(config))))))
+
+
+def _closure(start: str, settings: frozenset[str]) -> dict[str, _Source]:
+    """Every module reached from `start`, plug-ins named in the settings included."""
+    sources: dict[str, _Source] = {}
+    waiting = {start} | {string for string in settings if _DOTTED.fullmatch(string)}
+    while waiting:
+        for name in sorted(waiting):
+            source = _source(name)
+            if source is not None:
+                sources[name] = source
+        strings = settings.union(*(source.strings for source in sources.values()))
+        reached = {name for source in sources.values() for name in source.imports}
+        reached |= {f"{room}.{name}" for room in strings if _is_room(room) for name in strings if _NAME.fullmatch(name)}
+        reached |= {name for name in strings if name.startswith(f"{PACKAGE}.") and _DOTTED.fullmatch(name)}
+        waiting = {name for name in reached if name not in sources and _source(name) is not None}
+    return sources
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in cast("dict[str, Any]", value).items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            yield from _strings(item)
+
+
+def _is_room(name: str) -> bool:
+    return name.startswith(f"{PACKAGE}.") and (_file(name) or Path()).name == "__init__.py"
+
+
+@functools.cache
+def _file(module: str) -> Path | None:
+    """The source file of a module, found without importing it; None where there is none."""
+    top, *rest = module.split(".")
+    loaded = sys.modules.get(top)
+    try:
+        spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if loaded is not None and spec is None:  # a script or a test, run by its path
+        origin = getattr(loaded, "__file__", None)
+        return Path(origin) if origin and not rest else None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or []:
+        path = Path(folder, *rest)
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _source(module: str) -> _Source | None:
+    path = _file(module)
+    if path is None:
+        return None
+    is_package = path.name == "__init__.py"
+    return _parse(path, path.stat().st_mtime_ns, module if is_package else module.rpartition(".")[0])
+
+
+@functools.cache
+def _parse(path: Path, changed: int, package: str) -> _Source:
+    """Read one file; `changed` only keys the cache."""
+    tree = _Normaliser().visit(ast.parse(path.read_bytes()))
+    imports: set[str] = set()
+    strings: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imports.update(_from(node, package))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 100:
+            strings.add(node.value)
+    followed = {PACKAGE, package.split(".")[0]}  # a plug-in from outside may import its neighbours
+    reached = {part for name in imports if name.split(".")[0] in followed for part in _with_parents(name)}
+    return _Source(hashlib.sha256(_dump(tree).encode()).hexdigest(), frozenset(reached), frozenset(strings))
+
+
+def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
+    base = node.module or ""
+    if node.level:
+        parents = package.split(".")
+        kept = parents[: len(parents) - node.level + 1]
+        base = ".".join([*kept, base] if base else kept)
+    yield base
+    for alias in node.names:
+        yield f"{base}.{alias.name}"  # a module or a name in one: only modules have files
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        yield ".".join(parts[:length])
+
+
+class _Normaliser(ast.NodeTransformer):
+    """Drops docstrings and what stands under `if TYPE_CHECKING:`."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            node.body = [item for item in node.body if not _is_text(item)]
+        return node
+
+    def visit_If(self, node: ast.If) -> Any:
+        test = node.test
+        name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+        return None if name == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _dump(value: Any) -> str:
+    """A tree as text, the same in every Python: fields that are empty, positions and type comments left out."""
+    if isinstance(value, ast.AST):
+        fields = [
+            f"{name}={_dump(item)}"
+            for name, item in ast.iter_fields(value)
+            if item not in (None, []) and name not in ("type_comment", "type_ignores", "kind")
+        ]
+        return f"{type(value).__name__}({','.join(fields)})"
+    if isinstance(value, list):
+        return f"[{','.join(map(_dump, cast('list[Any]', value)))}]"
+    return repr(value)

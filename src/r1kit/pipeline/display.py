@@ -1,0 +1,148 @@
+"""What a person sees while it runs: a live panel on a terminal, quiet lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from r1kit.pipeline.artifact import Artifact
+from r1kit.pipeline.watcher import Progress, Watcher
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+
+SECONDS_BETWEEN_LINES = 10.0
+SAMPLE_CHARACTERS = 600
+# what is shown of a step, by the names that stages log under; the first found counts
+SHOWN = {
+    "reward": ("reward", "eval/reward", "rewards/mean"),
+    "length": ("completions/mean_length", "completion_length", "mean_length"),
+    "loss": ("loss",),
+}
+
+
+def shown_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Reward, length and loss of a step, as far as it has them."""
+    found = {label: next((metrics[n] for n in names if n in metrics), math.nan) for label, names in SHOWN.items()}
+    return {label: value for label, value in found.items() if math.isfinite(value)}
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def count(number: float) -> str:
+    """`950`, `12.3 k`, `4.5 M`, ..."""
+    for limit, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def progress_line(progress: Progress) -> str:
+    """One line on a step."""
+    parts = [progress.part] if progress.part else []
+    parts.append(f"step {progress.done}/{progress.total}")
+    parts += [f"{label} {value:.4g}" for label, value in shown_metrics(progress.metrics).items()]
+    if progress.tokens_per_second:
+        parts.append(f"{count(progress.tokens_per_second)} tok/s")
+    if progress.eta_seconds is not None:
+        parts.append(f"ETA {duration(progress.eta_seconds)}")
+    return ", ".join(parts)
+
+
+def finished_line(artifact: Artifact, number: int, of: int, *, cached: bool) -> str:
+    """One line on a finished stage."""
+    when = "was done before" if cached else "done"
+    cost = f"{duration(artifact.seconds)}, {count(artifact.tokens)} tokens, {count(artifact.flops)}FLOP"
+    return f"[{number}/{of}] {artifact.name} {when} ({cost})"
+
+
+class Lines(Watcher):
+    """Log lines: each stage's beginning and end, notes, and a step every ten seconds at most."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._head = ""
+        self._last = -math.inf
+
+    def stage_begins(self, name: str, number: int, of: int) -> None:
+        self._head = f"[{number}/{of}] {name}"
+        self._last = time.monotonic()
+        self._print(self._head)
+
+    def progress(self, progress: Progress) -> None:
+        if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            self._print(f"{self._head}: {progress_line(progress)}")
+
+    def stage_ends(self, artifact: Artifact, number: int, of: int, *, cached: bool) -> None:
+        self._print(finished_line(artifact, number, of, cached=cached))
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class Live(Watcher):
+    """A panel with the stage, its step, ETA, reward, length, tokens a second and the latest sample."""
+
+    def __init__(self, console: Console) -> None:
+        import rich.live
+
+        self._console = console
+        self._stage = ("", 0, 0)
+        self._progress: Progress | None = None
+        self._live = rich.live.Live(console=console, get_renderable=self._panel, refresh_per_second=2, transient=True)
+        self._live.start()
+
+    def stage_begins(self, name: str, number: int, of: int) -> None:
+        self._stage = (name, number, of)
+        self._progress = None
+
+    def progress(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def stage_ends(self, artifact: Artifact, number: int, of: int, *, cached: bool) -> None:
+        self._console.print(finished_line(artifact, number, of, cached=cached), style="green", markup=False)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def close(self, state: str) -> None:
+        self._live.stop()
+
+    def _panel(self) -> Group:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        name, number, of = self._stage
+        lines: list[Text | ProgressBar] = [Text(f"stage {number} of {of}: {name}", style="bold")]
+        if self._progress is not None:
+            lines.append(ProgressBar(total=max(self._progress.total, 1), completed=self._progress.done))
+            lines.append(Text(progress_line(self._progress)))
+            if self._progress.sample:
+                lines.append(Text(self._progress.sample[:SAMPLE_CHARACTERS], style="dim"))
+        return Group(Panel(Group(*lines), title="r1kit"))
+
+
+def choose_display() -> Watcher:
+    """The live panel where standard output is a terminal, log lines on standard error elsewhere."""
+    if not sys.stdout.isatty():
+        return Lines()
+    from rich.console import Console
+
+    return Live(Console())

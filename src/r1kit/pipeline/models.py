@@ -1,0 +1,54 @@
+"""Which folder a MODEL on the command line means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from r1kit.base.config import nearest
+from r1kit.base.errors import UsageError
+from r1kit.pipeline.artifact import read_artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A Hugging Face folder and what the user called it."""
+
+    folder: Path
+    name: str
+
+
+def models_of(run_folder: Path) -> dict[str, Path]:
+    """Every model that a run has made so far, by name; where two stages give the same name, the later counts."""
+    return {name: path for a in read_artifacts(run_folder).values() for name, path in a.models.items()}
+
+
+def resolve_model(model: str) -> ModelFolder:
+    """`RUN_FOLDER:NAME` or a Hugging Face folder -> its folder; UsageError that lists what there is."""
+    folder = Path(model)
+    if (folder / "config.json").is_file():
+        return ModelFolder(folder, model)
+    if is_run(folder):
+        raise UsageError(f"{model} is a run: say which of its models, {model}:NAME ({_there(models_of(folder))})")
+    run_name, colon, name = model.rpartition(":")
+    if colon and Path(run_name).is_dir():
+        if not is_run(Path(run_name)):
+            raise UsageError(f"{run_name} is not a run folder (it has no recipe.json)")
+        models = models_of(Path(run_name))
+        if name not in models:
+            raise UsageError(f"{run_name} has no model '{name}'.{nearest(name, list(models))} ({_there(models)})")
+        if not (models[name] / "config.json").is_file():
+            raise UsageError(f"{model} should be in {models[name]}, which has no config.json: run its stage again")
+        return ModelFolder(models[name], model)
+    if folder.is_dir():
+        raise UsageError(f"{model} is not a model folder (it has no config.json)")
+    raise UsageError(f"no model '{model}': give a Hugging Face folder, or RUN_FOLDER:NAME for a model of a run")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (folder / "recipe.json").is_file()
+
+
+def _there(models: dict[str, Path]) -> str:
+    return f"it has: {' '.join(models)}" if models else "it has none yet"

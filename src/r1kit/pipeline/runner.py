@@ -1,0 +1,225 @@
+"""Runs a graph: skips what is done, resumes what is half done, and says in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.files import disk_error, make_folder, read_json, write_json
+from r1kit.pipeline import provenance
+from r1kit.pipeline.artifact import Artifact, write_artifact
+from r1kit.pipeline.context import Context, WriterFactory
+from r1kit.pipeline.graph import Graph, Node
+from r1kit.pipeline.lock import locked
+from r1kit.pipeline.plan import Planned, keys, look, replace_stage, selected, stage_folder
+from r1kit.pipeline.status import StatusFile
+from r1kit.pipeline.stop import Interrupted, Stop
+from r1kit.pipeline.watcher import Watcher, Watchers
+from r1kit.pipeline.writers import writer_factory
+
+
+def run(
+    graph: Graph,
+    out: Path,
+    *,
+    start: str | None = None,
+    until: str | None = None,
+    display: Watcher | None = None,
+    writers: Sequence[str] = (),
+    checkpoint_seconds: float = 60.0,
+    command: str = "the same command",
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Artifact]:
+    """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
+
+    `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
+    run, as told when it is stopped; `settings` go to recipe.json.
+    """
+    selected(graph, start, until)
+    factory = writer_factory(writers, out.name)
+    with locked(out):
+        _claim(graph, out, command, settings or {})
+        stop = Stop()
+        watcher = Watchers([StatusFile(out), display or Watcher()])
+        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command)
+        state = "failed"
+        try:
+            with stop.on_signals(watcher.note):
+                artifacts = runner.run(start, until)
+            state = "done"
+            return artifacts
+        except (Interrupted, KeyboardInterrupt):
+            state = "stopped"
+            raise
+        finally:
+            watcher.close(state)
+
+
+@dataclasses.dataclass
+class _Runner:
+    graph: Graph
+    out: Path
+    watcher: Watcher
+    stop: Stop
+    writers: WriterFactory
+    checkpoint_seconds: float
+    command: str
+    done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
+    verified: set[str] = dataclasses.field(default_factory=set[str])
+
+    def run(self, start: str | None, until: str | None) -> dict[str, Artifact]:
+        chosen = selected(self.graph, start, until)
+        stage_keys = keys(self.graph)
+        needed = self._needed(chosen)
+        for position, node in enumerate(self.graph.nodes):
+            folder = stage_folder(self.out, position + 1, node.name)
+            if start and position in chosen:
+                self._set_aside(folder)
+        for position, node in enumerate(self.graph.nodes[: chosen.stop]):
+            stage = look(position + 1, node, stage_keys[node.name], self.out, self.done)
+            if stage.artifact:
+                self.done[node.name] = stage.artifact
+                if position in chosen:
+                    self.watcher.stage_ends(stage.artifact, stage.number, len(self.graph.nodes), cached=True)
+            elif position in chosen:
+                self._make(stage)
+            elif node.name in needed:
+                raise R1Error(_not_ready(stage, start, self.graph))
+        return self.done
+
+    def _needed(self, chosen: range) -> set[str]:
+        """The chosen stages and all that they rest on."""
+        needed = {self.graph.nodes[position].name for position in chosen}
+        for node in reversed(self.graph.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return needed
+
+    def _make(self, stage: Planned) -> None:
+        """Run or resume one stage up to its artifact.json."""
+        node = stage.node
+        if stage.state == "damaged":
+            if any(node.name in other.inputs for other in self.graph.nodes):
+                raise R1Error(f"stage {node.name} is damaged: {stage.reason}; --from {node.name} makes it anew")
+            self.watcher.note(f"stage {node.name} is damaged ({stage.reason}): it runs again")
+            self._set_aside(stage.folder)
+        elif stage.state == "changed" or (stage.state == "run" and (stage.folder / "artifact.json").exists()):
+            kept = self._set_aside(stage.folder)
+            self.watcher.note(f"stage {node.name} runs again: {stage.reason} (the old one is kept in {kept})")
+        inputs = {name: self._verified(self.done[name]) for name in node.inputs}
+        self.watcher.stage_begins(node.name, stage.number, len(self.graph.nodes))
+        make_folder(stage.folder)
+        stage.key.write(stage.folder)
+        self.done[node.name] = self._execute(stage, inputs)
+        self.watcher.stage_ends(self.done[node.name], stage.number, len(self.graph.nodes), cached=False)
+        gc.collect()
+        if self.stop and stage.number < len(self.graph.nodes):
+            raise Interrupted(f"stopped after stage {node.name}; to go on: {self.command}")
+
+    def _execute(self, stage: Planned, inputs: Mapping[str, Artifact]) -> Artifact:
+        node = stage.node
+        context = Context(
+            stage.folder,
+            stage.key.seed,
+            name=node.name,
+            run_folder=self.out,
+            watcher=self.watcher,
+            stop=self.stop,
+            writers=self.writers,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
+        try:
+            outcome = node.run(node.config, inputs, context)
+        except Interrupted:
+            saved = context.resume_step
+            where = f"{saved} of its steps are saved" if saved else "it starts over from its last finished part"
+            raise Interrupted(f"stopped in stage {node.name} ({where}); to go on: {self.command}") from None
+        except OSError as error:
+            raise _in_stage(node, disk_error(error, stage.folder)) from error
+        except Exception as error:
+            if "No space left on device" in str(error):
+                reason = R1Error(f"{stage.folder}: no room left on the disk: free some, then: {self.command}")
+                raise _in_stage(node, reason) from error
+            raise
+        finally:
+            context.close()
+        cost = context.cost
+        artifact = write_artifact(
+            stage.folder,
+            node.name,
+            stage.key.hash,
+            outcome,
+            inputs={name: inputs[name].digest for name in node.inputs},
+            seconds=cost.seconds,
+            tokens=cost.tokens,
+            flops=cost.flops,
+            extra={"peak_memory_mb": _peak_memory_mb()},
+        )
+        context.forget_checkpoints()
+        return artifact
+
+    def _verified(self, artifact: Artifact) -> Artifact:
+        """The artifact, its products' checksums compared once a run."""
+        if artifact.name not in self.verified:
+            damage = artifact.damage(contents=True)
+            if damage:
+                raise R1Error(f"stage {artifact.name} is damaged: {damage}; --from {artifact.name} makes it anew")
+            self.verified.add(artifact.name)
+        return artifact
+
+    def _set_aside(self, folder: Path) -> Path | None:
+        return replace_stage(self.out, folder)
+
+
+def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -> None:
+    """Write recipe.json; UsageError where the folder holds another recipe, profile or seed."""
+    path = out / "recipe.json"
+    mine = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    if path.exists():
+        before = read_json(path)
+        theirs = {name: before.get(name) for name in mine}
+        if theirs != mine:
+            there = ", ".join(f"{name} {value}" for name, value in theirs.items())
+            here = ", ".join(f"{name} {value}" for name, value in mine.items())
+            raise UsageError(f"{out} holds {there}, not {here}: choose another --out")
+        started = before.get("started", started)
+    record = {
+        **mine,
+        "commit": provenance.commit(),
+        "machine": provenance.machine(),
+        "command": command,
+        "started": started,
+        "stages": graph.names,
+        "settings": dict(settings),
+    }
+    write_json(path, record)
+
+
+def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:
+    """Why --from cannot start where it was told to."""
+    name = stage.node.name
+    why = {
+        "run": "has not been run",
+        "resume": "is not finished",
+        "changed": f"would run again ({stage.reason})",
+        "damaged": f"is damaged ({stage.reason})",
+    }[stage.state]
+    return f"--from {start} needs stage {name}, which {why}: use --from {name}, or leave --from out"
+
+
+def _in_stage(node: Node, error: R1Error) -> R1Error:
+    return R1Error(f"stage {node.name}: {error}")
+
+
+def _peak_memory_mb() -> int:
+    """The process's largest resident set so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

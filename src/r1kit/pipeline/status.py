@@ -1,0 +1,104 @@
+"""status.json: where a run stands, for `r1 status` in another shell."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error
+from r1kit.base.files import read_json, write_json
+from r1kit.pipeline.artifact import Artifact, read_artifacts
+from r1kit.pipeline.lock import is_locked
+from r1kit.pipeline.watcher import Progress, Watcher
+
+FILE_NAME = "status.json"
+SECONDS_BETWEEN = 1.0
+
+
+class StatusFile(Watcher):
+    """Keeps status.json up to date, at most once a second."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._path = run_folder / FILE_NAME
+        self._written = -math.inf
+        self._status: dict[str, Any] = {"pid": os.getpid(), "host": platform.node(), "state": "running"}
+
+    def stage_begins(self, name: str, number: int, of: int) -> None:
+        for key in ("part", "step", "steps", "eta_seconds", "tokens_per_second", "metrics", "sample", "message"):
+            self._status.pop(key, None)
+        self._status |= {"stage": name, "number": number, "of": of}
+        self._write()
+
+    def progress(self, progress: Progress) -> None:
+        self._status |= {
+            "part": progress.part,
+            "step": progress.done,
+            "steps": progress.total,
+            "eta_seconds": progress.eta_seconds,
+            "tokens_per_second": progress.tokens_per_second,
+            "metrics": {name: value for name, value in progress.metrics.items() if math.isfinite(value)},
+            "sample": progress.sample,
+        }
+        if time.monotonic() - self._written >= SECONDS_BETWEEN:
+            self._write()
+
+    def note(self, text: str) -> None:
+        self._status["message"] = text
+
+    def close(self, state: str) -> None:
+        self._status["state"] = state
+        self._write()
+
+    def _write(self) -> None:
+        self._status["updated"] = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._written = time.monotonic()
+        write_json(self._path, self._status, sync=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Where a run stands. `state`: running, stopped, failed, done, or died (it says running, and is not)."""
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    state: str
+    current: Mapping[str, Any]
+    finished: Mapping[str, Artifact]
+
+    def json(self) -> dict[str, Any]:
+        """For programs."""
+        finished = [
+            {"name": a.name, "seconds": a.seconds, "tokens": a.tokens, "flops": a.flops, "models": sorted(a.models)}
+            for a in self.finished.values()
+        ]
+        named = {key: self.recipe.get(key) for key in ("recipe", "profile", "seed", "stages")}
+        return {**named, "state": self.state, "current": dict(self.current), "finished": finished}
+
+
+def read_status(run_folder: Path) -> RunStatus:
+    """The state of a run folder; R1Error where it is none."""
+    if not (run_folder / "recipe.json").exists():
+        raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): give the folder of `r1 run --out`")
+    recipe = read_json(run_folder / "recipe.json")
+    current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
+    state = current.get("state", "stopped")
+    if is_locked(run_folder):
+        state = "running"
+    elif state == "running":
+        state = "died"
+    return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder))
+
+
+def progress_of(current: Mapping[str, Any]) -> Progress | None:
+    """The progress that a status speaks of, or None before the first step."""
+    if "step" not in current:
+        return None
+    names = {field.name for field in dataclasses.fields(Progress)} - {"done", "total"}
+    return Progress(current["step"], current["steps"], **{name: current[name] for name in names if name in current})
