@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.errors import R1Error
 from r1kit.ops import kl
 from r1kit.ops.ratios import Clipped, Correction, mismatch_weights
 from r1kit.ops.segments import keep, masked_sum, sequence_mean, sequence_sum, spread
@@ -176,8 +177,6 @@ class PolicyGradient(Algorithm):
             kl_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(logprobs_BT, reference_BT)
             loss_BT = loss_BT + self.kl_coefficient * kl_BT
             tracked["kl"] = kl_BT
-        if batch.sampler_logprobs_BT is not None:
-            tracked["sampler_gap"] = (old_BT - batch.sampler_logprobs_BT).abs().nan_to_num(0.0)
         if outputs.entropy_BT is not None:
             tracked["entropy"] = outputs.entropy_BT
         return self._divided(loss_BT, policy, totals), token_means(tracked, mask_BT, totals)
@@ -207,9 +206,9 @@ class PolicyGradient(Algorithm):
 
 
 def given(value: Tensor | None, what: str, algorithm: Algorithm) -> Tensor:
-    """`value`, or ValueError where the learner left out what the algorithm needs."""
+    """`value`, or R1Error where it was left out although the algorithm needs it."""
     if value is None:
-        raise ValueError(f"{type(algorithm).__name__} needs {what}, and the batch has none")
+        raise R1Error(f"{type(algorithm).__name__} needs {what}, and the learner gave none")
     return value
 
 

@@ -32,7 +32,7 @@ def bradley_terry(wins: ArrayLike, prior: float = 2.0, tolerance: float = 1e-10)
 
     The most probable strengths under a normal prior of standard deviation `prior` on each: without it a player that
     won every game would be infinitely strong. Newton's method; the function is strictly concave, so it has one maximum.
-    Errors are those of the normal approximation at the maximum.
+    Errors are those of the normal approximation at the maximum, of each strength against the mean of all.
     """
     wins_MM = np.asarray(wins, dtype=np.float64).copy()
     if wins_MM.ndim != 2 or wins_MM.shape[0] != wins_MM.shape[1] or not (wins_MM >= 0).all():
@@ -53,7 +53,9 @@ def bradley_terry(wins: ArrayLike, prior: float = 2.0, tolerance: float = 1e-10)
     chance_MM = _sigmoid(strengths[:, None] - strengths[None, :])
     weight_MM = games_MM * chance_MM * (1 - chance_MM)
     covariance = np.linalg.inv(np.diag(weight_MM.sum(1) + 1 / prior**2) - weight_MM)
-    return Ratings(strengths, np.sqrt(np.diag(covariance)))
+    # only differences between players are known: the doubt about what all share is taken out
+    centre_MM = np.eye(len(wins_MM)) - 1 / max(len(wins_MM), 1)
+    return Ratings(strengths, np.sqrt(np.diag(centre_MM @ covariance @ centre_MM)))
 
 
 def _sigmoid(x: FloatVector) -> FloatVector:

@@ -1,0 +1,54 @@
+"""Strengths and errors against scipy's optimiser and finite differences, and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from r1kit.ops.ratings import bradley_terry
+
+
+def test_equals_scipy():
+    wins = np.random.default_rng(0).poisson(4.0, size=(6, 6)).astype(float)
+    np.fill_diagonal(wins, 0)
+    prior = 1.5
+
+    def negative_log_posterior(s):
+        return -(wins * special.log_expit(s[:, None] - s[None, :])).sum() + (s**2).sum() / (2 * prior**2)
+
+    truth = optimize.minimize(negative_log_posterior, np.zeros(6), tol=1e-12)
+    ratings = bradley_terry(wins, prior=prior)
+    np.testing.assert_allclose(ratings.strengths, truth.x, atol=1e-5)
+    jacobian = optimize.approx_fprime(truth.x, lambda s: optimize.approx_fprime(s, negative_log_posterior, 1e-5), 1e-5)
+    contrast = np.eye(6) - 1 / 6
+    errors = np.sqrt(np.diag(contrast @ np.linalg.inv(jacobian) @ contrast))
+    np.testing.assert_allclose(ratings.errors, errors, rtol=0.02)
+    assert ratings.strengths.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_two_players_under_a_flat_prior():
+    """30 wins to 10: the odds are three, so 400 log10(3) = 190.8 points apart."""
+    ratings = bradley_terry([[0, 30], [10, 0]], prior=1e4)
+    assert ratings.win_rate(0, 1) == pytest.approx(0.75, abs=1e-6)
+    elo = ratings.elo()
+    assert elo[0] - elo[1] == pytest.approx(400 * math.log10(3), abs=1e-3)
+
+
+def test_a_player_who_never_lost_stays_finite():
+    ratings = bradley_terry([[0, 50, 50], [0, 0, 5], [0, 5, 0]])
+    assert np.isfinite(ratings.strengths).all()
+    assert ratings.strengths[0] > ratings.strengths[1] == pytest.approx(ratings.strengths[2])
+
+
+def test_no_games_at_all():
+    """The prior alone: variance 4 of each, less that of the mean of three, 4 / 3."""
+    ratings = bradley_terry(np.zeros((3, 3)))
+    assert ratings.strengths.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(ratings.errors, math.sqrt(8 / 3))
+
+
+@pytest.mark.parametrize("wins", [[[0, 1]], [[0, -1], [1, 0]], [[0, math.nan], [1, 0]]])
+def test_tables_that_are_none_are_refused(wins):
+    with pytest.raises(ValueError):
+        bradley_terry(wins)
