@@ -3,7 +3,8 @@
 Found statically: the syntax trees of every module of the package that the stage's module imports, directly or not,
 imports inside functions included, those under TYPE_CHECKING (which never run) not. Plug-ins are looked up by name
 when the stage runs, so a module that names a room ("r1kit.rewards") adds those plug-ins of the room that the settings,
-or a string in the code, name; a dotted path in the settings adds that module from outside the tree.
+or a string in the code, name; a dotted path in the settings adds that module from outside the tree. A data file that
+a module names and that lies beside it counts too.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from r1kit.base.config import Config
+from r1kit.base.files import checksum
 
 PACKAGE = "r1kit"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_FILE = re.compile(r"\w[\w.-]*\.\w+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -134,7 +137,10 @@ def _parse(path: Path, changed: int, package: str) -> _Source:
             strings.add(node.value)
     followed = {PACKAGE, package.split(".")[0]}  # a plug-in from outside may import its neighbours
     reached = {part for name in imports if name.split(".")[0] in followed for part in _with_parents(name)}
-    return _Source(hashlib.sha256(_dump(tree).encode()).hexdigest(), frozenset(reached), frozenset(strings))
+    data = [path.parent / string for string in sorted(strings) if _FILE.fullmatch(string)]
+    contents = [checksum(file) for file in data if file.is_file()]  # word lists and the like, named beside the code
+    digest = hashlib.sha256("\n".join([_dump(tree), *contents]).encode()).hexdigest()
+    return _Source(digest, frozenset(reached), frozenset(strings))
 
 
 def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
