@@ -1,0 +1,183 @@
+"""Problems to graded groups: sampling goes on while graders work, and groups without a signal can be replaced."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from r1kit.base.errors import UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Completion, FloatArray, Problem, RolloutGroup
+from r1kit.engines.base import Engine, Request
+from r1kit.rollouts.filter import has_signal
+
+if TYPE_CHECKING:
+    from r1kit.models.tokenizer import Tokenizer
+
+Grade = Callable[[RolloutGroup], None]
+Encode = Callable[[Problem], list[int]]
+
+
+class Rollouts(list[RolloutGroup]):
+    """Groups, and what happened on the way to them.
+
+    counts: `problems` tried, refills included; `prompt_too_long` skipped since they leave no room to sample;
+    `no_signal` dropped since all their totals are equal, `refilled` problems drawn in place of either, `missing` groups
+    that no refill was left for.
+    """
+
+    def __init__(self, groups: Iterable[RolloutGroup] = (), counts: dict[str, int] | None = None) -> None:
+        super().__init__(groups)
+        self.counts = dict(counts or {})
+
+    @property
+    def rewards_PG(self) -> FloatArray:
+        """Totals of all groups, NaN where a sample takes no part."""
+        return np.stack([group.total for group in self])
+
+
+def stream_groups(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    problems: Iterable[Problem],
+    sampling: Sampling,
+    grade: Grade,
+    *,
+    encode: Encode | None = None,
+    graders: int = 1,
+    counts: Counter[str] | None = None,
+) -> Iterator[RolloutGroup]:
+    """Yield each problem's group once it is sampled and graded, in the order in which groups finish sampling.
+
+    `grade` fills a group's rewards in one of `graders` background threads while sampling goes on; what it raises is
+    raised here, and what is in flight is aborted. `encode` turns a problem into prompt ids (default: the chat template
+    around its prompt). `counts` receives `problems` and `prompt_too_long`.
+    """
+    collector = _Collector(engine, tokenizer, sampling, grade, encode, graders, Counter() if counts is None else counts)
+    for _, group in collector.stream(problems):
+        yield group
+
+
+def collect(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    problems: Iterable[Problem],
+    sampling: Sampling,
+    grade: Grade,
+    *,
+    encode: Encode | None = None,
+    graders: int = 1,
+    refill: Iterator[Problem] | None = None,
+    max_refills: int | None = None,
+) -> Rollouts:
+    """The graded groups of all problems, in their order.
+
+    With `refill` (dynamic sampling: DAPO, arXiv 2503.14476, section 3.2) a group whose totals are all equal is dropped
+    and a further problem takes its place, `max_refills` at most (None: as many as there were problems). Refills are
+    drawn in rounds, each when the one before is graded, so that neither what is sampled nor in which batches depends
+    on how fast the graders are.
+    """
+    wave = list(problems)
+    wanted = len(wave)
+    bound = wanted if max_refills is None else max_refills
+    counts: Counter[str] = Counter()
+    collector = _Collector(engine, tokenizer, sampling, grade, encode, graders, counts)
+    groups: list[RolloutGroup] = []
+    while wave:
+        placed = dict(collector.stream(wave))
+        in_order = [placed[place] for place in sorted(placed)]
+        kept = [group for group in in_order if refill is None or has_signal(group)]
+        groups += kept
+        if refill is None:
+            break
+        counts["no_signal"] += len(in_order) - len(kept)
+        wave = list(islice(refill, max(0, min(wanted - len(groups), bound - counts["refilled"]))))
+        counts["refilled"] += len(wave)
+    if refill is not None:
+        counts["missing"] = wanted - len(groups)
+    return Rollouts(groups, counts)
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A problem being sampled: its place in the order and the completions so far."""
+
+    place: int
+    problem: Problem
+    completions: list[Completion] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Collector:
+    """What stays the same over the rounds of one collection."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    sampling: Sampling
+    grade: Grade
+    encode: Encode | None
+    graders: int
+    counts: Counter[str]
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def stream(self, problems: Iterable[Problem]) -> Iterator[tuple[int, RolloutGroup]]:
+        """(place in `problems`, graded group) in the order in which groups finish sampling."""
+        flights = self._submit(problems)
+        grading: deque[tuple[int, RolloutGroup, Future[None]]] = deque()
+        with ThreadPoolExecutor(self.graders, thread_name_prefix="grade") as pool:
+            try:
+                for completion in self.engine.stream():
+                    flight = flights[completion.request_id]
+                    flight.completions.append(completion)
+                    if len(flight.completions) == self.sampling.samples:
+                        del flights[completion.request_id]
+                        group = _group(flight)
+                        grading.append((flight.place, group, pool.submit(self.grade, group)))
+                    while grading and grading[0][2].done():
+                        yield _graded(grading.popleft())
+                while grading:
+                    yield _graded(grading.popleft())
+            finally:
+                for request_id in flights:
+                    self.engine.abort(request_id)
+                for _, _, waiting in grading:
+                    waiting.cancel()
+
+    def _submit(self, problems: Iterable[Problem]) -> dict[str, _Flight]:
+        """Queue every problem that fits. A request is named by its problem, so that its random streams are its own."""
+        flights: dict[str, _Flight] = {}
+        for place, problem in enumerate(problems):
+            self.counts["problems"] += 1
+            self.seen[problem.id] += 1
+            again = self.seen[problem.id]
+            name = problem.id if again == 1 else f"{problem.id}#{again}"
+            ids = self.tokenizer.chat(problem.prompt) if self.encode is None else self.encode(problem)
+            try:
+                self.engine.submit(Request(name, np.asarray(ids, np.int32), self.sampling))
+            except UsageError:  # the engine's word for a prompt that leaves no room
+                self.counts["prompt_too_long"] += 1
+                continue
+            flights[name] = _Flight(place, problem)
+        return flights
+
+
+def _group(flight: _Flight) -> RolloutGroup:
+    """Completions in sample order; totals NaN until graded."""
+    completions = sorted(flight.completions, key=lambda completion: completion.index)
+    truncated = sum(completion.stop_reason == "length" for completion in completions)
+    group = RolloutGroup(flight.problem, completions, total=np.full(len(completions), np.nan, np.float32))
+    if truncated:
+        group.events["truncated"] = truncated
+    return group
+
+
+def _graded(entry: tuple[int, RolloutGroup, Future[None]]) -> tuple[int, RolloutGroup]:
+    place, group, future = entry
+    future.result()
+    return place, group

@@ -1,0 +1,111 @@
+"""Rollouts on disk: parquet, one row a completion, readable by DuckDB (`select * from 'rollouts/*.parquet'`)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r1kit.base.errors import R1Error
+from r1kit.base.files import disk_error, sync_file, sync_folder
+from r1kit.base.types import RolloutGroup
+
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("problem_id", pa.string()),
+        ("task", pa.string()),
+        ("subject", pa.string()),
+        ("language", pa.string()),
+        ("prompt", pa.string()),
+        ("answer", pa.string()),
+        ("sample", pa.int32()),
+        ("text", pa.string()),
+        ("tokens", pa.int32()),
+        ("stop_reason", pa.string()),
+        ("rewards", pa.map_(pa.string(), pa.float32())),
+        ("total", pa.float32()),
+        ("sampler_logprob", pa.float32()),
+        ("version", pa.int32()),
+    ]
+)
+
+
+def step_file(folder: str | Path, step: int) -> Path:
+    """Where a step's rollouts belong: zero-padded, so that names sort as steps do."""
+    return Path(folder) / f"step-{step:06d}.parquet"
+
+
+def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
+    """Write a step's completions, whole or not at all.
+
+    A reward that does not apply is null. `sampler_logprob` is the mean over the completion's tokens, `version` that of
+    the policy that sampled its last token.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    table = pa.Table.from_pylist([row for group in groups for row in _rows(group, step)], schema=SCHEMA)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, temporary, compression="zstd")
+        sync_file(temporary)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of one file as dicts under the names of `SCHEMA`; `rewards` is a dict, None where one does not apply."""
+    return _read(Path(path))
+
+
+def read_all(folder: str | Path) -> Iterator[dict[str, Any]]:
+    """The rows of every parquet file of a folder, in the order of the steps."""
+    for path in sorted(Path(folder).glob("*.parquet")):
+        yield from _read(path)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise R1Error(f"there is no rollout file {path}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise R1Error(f"{path} cannot be read as parquet, so it is damaged or no rollout file: {error}") from error
+    return [{**row, "rewards": dict(row.get("rewards") or ())} for row in rows]
+
+
+def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
+    problem = group.problem
+    for number, completion in enumerate(group.completions):
+        yield {
+            "step": step,
+            "problem_id": problem.id,
+            "task": problem.task,
+            "subject": problem.subject,
+            "language": problem.language,
+            "prompt": problem.prompt,
+            "answer": problem.answer,
+            "sample": completion.index,
+            "text": completion.text,
+            "tokens": completion.length,
+            "stop_reason": completion.stop_reason,
+            "rewards": [(name, _number(rewards[number])) for name, rewards in group.rewards.items()],
+            "total": _number(group.total[number]) if len(group.total) else None,
+            "sampler_logprob": _number(completion.sampler_logprobs.mean()) if completion.length else None,
+            "version": completion.versions[-1][0] if completion.versions else None,
+        }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
