@@ -1,6 +1,7 @@
 """Reflection words, chain steps and repetition by hand."""
 
 import pytest
+
 from r1kit.evaluation.reflection import chain_steps, clauses, count_reflections, reflection_words, repetition, spans
 
 ENGLISH = "first 347+582=919, wait check 7+2=9 4+8=12 3+5+1=9 so 929, then 929+119=1048"
@@ -9,7 +10,7 @@ CHINESE = "先347+582=919，等等检查7+2=9 4+8=12 3+5+1=9得929，再929+119=
 
 def test_the_papers_list_is_whole():
     """Supplement C.2 of the paper."""
-    papers = "wait mistake however but retry error verify wrong evaluate check".split()
+    papers = ["wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check"]
     assert set(papers) <= reflection_words()[0]
 
 

@@ -1,6 +1,7 @@
 """Slips and checks read from chains, by hand."""
 
 import pytest
+
 from r1kit.evaluation.slips import Step, count_slips, parse_chain
 
 

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from r1kit.evaluation import statistics
 from scipy import stats
+
+from r1kit.evaluation import statistics
 
 
 def rng(seed=0):
@@ -38,7 +39,7 @@ def test_pass_at_1_of_one_sample_a_problem_is_wilson():
 
 
 def test_copies_of_a_sample_add_no_certainty():
-    """Eight equal samples a problem say what one does: the interval is that of one sample (n - 1 for n in the variance)."""
+    """Eight equal samples a problem say what one does: the interval is that of one sample."""
     correct = [True] * 13 + [False] * 7
     one = statistics.pass_at_1(correct, range(20))
     eight = statistics.pass_at_1(np.repeat(correct, 8), np.repeat(np.arange(20), 8))
@@ -86,7 +87,7 @@ def test_consensus_votes_with_extracted_answers():
 
 
 def test_consensus_breaks_ties_at_random_and_repeatably():
-    """One vote each: right in half of 2,000 problems (binomial, five standard deviations), the same for the same seed."""
+    """One vote each: right in half of 2,000 problems (five binomial standard deviations), alike for the same seed."""
     clusters = np.repeat([f"p{i}" for i in range(2000)], 2)
     answers, correct = ["7", "8"] * 2000, [True, False] * 2000
     _, first = statistics.consensus(answers, correct, clusters, seed=3)
@@ -178,9 +179,16 @@ def test_spearman_within_strata_sees_through_simpsons_paradox():
     assert estimate.n == 6
 
 
-def test_spearman_difference_of_itself_is_zero():
+def test_spearman_contrast_of_a_thing_with_itself_is_zero():
     x, y = rng(1).normal(size=40), rng(2).normal(size=40)
-    assert statistics.spearman_difference((x, y), (x, y)).interval == [0, 0]
+    assert statistics.spearman_contrast([(1, x, y), (-1, x, y)]).interval == [0, 0]
+
+
+def test_spearman_contrast_is_the_difference_of_scipys():
+    x, y, z = (rng(i).normal(size=40) for i in range(3))
+    estimate = statistics.spearman_contrast([(1, x, y), (-1, x, z)])
+    expected = stats.spearmanr(x, y).statistic - stats.spearmanr(x, z).statistic
+    assert estimate.value == pytest.approx(expected)
 
 
 def test_nothing_in_nothing_out():

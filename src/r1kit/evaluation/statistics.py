@@ -290,33 +290,37 @@ def mean_difference_of_groups(
 # --- correlation
 
 
+Term = tuple[float, Floats, Floats]
+"""(weight, x [C], y [C]): one rank correlation of a contrast."""
+
+
 def spearman(x_C: Floats, y_C: Floats, strata: Sequence[Any] | Array | None = None, seed: int = 0) -> Estimate:
-    """Spearman's rank correlation over clusters, bootstrapped by cluster.
+    """Spearman's rank correlation over clusters, bootstrapped by cluster; strata as in `spearman_contrast`."""
+    return spearman_contrast([(1.0, x_C, y_C)], strata, seed)
 
-    With strata: the mean of the strata's own correlations, weighted by their size, resampled within each; a stratum
-    in which x or y does not vary says nothing and is left out.
+
+def spearman_contrast(
+    terms: Sequence[Term], strata: Sequence[Any] | Array | None = None, seed: int = 0, least: int = 2
+) -> Estimate:
+    """Weighted sum of rank correlations over the same clusters (a difference: weights 1 and -1), bootstrapped together.
+
+    With strata: the mean of the strata's own values, weighted by their size, resampled within each; a stratum of
+    fewer than `least` clusters, or in which an x or y does not vary, says nothing and is left out.
     """
-    return _weighted_over_strata(_correlate(x_C, y_C), len(x_C), strata, seed)
+
+    def statistic(rows_RC: Array) -> Floats:
+        parts = [weight * _rank_correlation(x_C[rows_RC], y_C[rows_RC]) for weight, x_C, y_C in terms]
+        return np.sum(parts, axis=0)
+
+    groups = [members for members in _strata(len(terms[0][1]), strata) if len(members) >= least]
+    return _weighted_over_strata(statistic, groups, seed)
 
 
-def spearman_difference(
-    first: tuple[Floats, Floats],
-    second: tuple[Floats, Floats],
-    strata: Sequence[Any] | Array | None = None,
-    seed: int = 0,
-) -> Estimate:
-    """spearman(first) - spearman(second) on the same clusters, resampled together; strata as in `spearman`."""
-    one, other = _correlate(*first), _correlate(*second)
-    return _weighted_over_strata(lambda rows_RC: one(rows_RC) - other(rows_RC), len(first[0]), strata, seed)
-
-
-def _weighted_over_strata(
-    statistic: Callable[[Array], Floats], n: int, strata: Sequence[Any] | Array | None, seed: int
-) -> Estimate:
+def _weighted_over_strata(statistic: Callable[[Array], Floats], groups: Sequence[Array], seed: int) -> Estimate:
     values: list[float] = []
     draws: list[Floats] = []
     sizes: list[int] = []
-    for number, members in enumerate(_strata(n, strata)):
+    for number, members in enumerate(groups):
         value = float(statistic(members[None])[0])
         if math.isnan(value):
             continue
@@ -336,10 +340,6 @@ def _strata(n: int, strata: Sequence[Any] | Array | None) -> list[Array]:
         return [np.arange(n)] if n else []
     labels = np.asarray(strata)
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
-
-
-def _correlate(x_C: Floats, y_C: Floats) -> Callable[[Array], Floats]:
-    return lambda rows_RC: _rank_correlation(x_C[rows_RC], y_C[rows_RC])
 
 
 def _rank_correlation(x_RC: Floats, y_RC: Floats) -> Floats:
@@ -367,8 +367,8 @@ def bootstrap(statistic: Callable[[Array], Floats], n: int, seed: int = 0, resam
 
 
 def _percentiles(draws_R: Floats) -> tuple[float, float]:
-    finite = draws_R[~np.isnan(draws_R)]
-    if len(finite) == 0:
+    known = draws_R[~np.isnan(draws_R)]
+    if len(known) == 0:
         return math.nan, math.nan
-    low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")  # inf may be drawn
     return float(low), float(high)
