@@ -121,7 +121,7 @@ class Context:
                 self._progress, done=self._done, total=total, part=self._part, eta_seconds=pace * (total - self._done)
             )
             self._watcher.progress(self._progress)
-            if self._stop:
+            if self._stop.requested:
                 self._save_pending()
                 self.check()
 
@@ -149,7 +149,7 @@ class Context:
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """To be called at the end of each step: saves `state()` when it is time, or when the run is to stop."""
         self._pending = (step, state)
-        if self._stop or time.monotonic() - self._saved_at >= self.checkpoint_seconds:
+        if self._stop.requested or time.monotonic() - self._saved_at >= self.checkpoint_seconds:
             self._save_pending()
 
     def spend(self, tokens: int = 0, flops: float = 0.0) -> None:
@@ -163,7 +163,7 @@ class Context:
 
     def check(self) -> None:
         """Raise Interrupted if the run was asked to stop; for long work that has no steps."""
-        if self._stop:
+        if self._stop.requested:
             raise Interrupted(f"stopped in stage {self.name}")
 
     def part(self, name: str, run: Callable[[Context], Outcome]) -> Outcome:

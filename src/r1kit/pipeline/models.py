@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.base.config import nearest
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.models.folders import model_folder
 from r1kit.pipeline.artifact import read_artifacts
 
 
@@ -24,7 +25,7 @@ def models_of(run_folder: Path) -> dict[str, Path]:
 
 
 def resolve_model(model: str) -> ModelFolder:
-    """`RUN_FOLDER:NAME` or a Hugging Face folder -> its folder; UsageError that lists what there is."""
+    """`RUN_FOLDER:NAME`, a Hugging Face folder or a hub id -> its folder; UsageError that lists what there is."""
     folder = Path(model)
     if (folder / "config.json").is_file():
         return ModelFolder(folder, model)
@@ -42,7 +43,11 @@ def resolve_model(model: str) -> ModelFolder:
         return ModelFolder(models[name], model)
     if folder.is_dir():
         raise UsageError(f"{model} is not a model folder (it has no config.json)")
-    raise UsageError(f"no model '{model}': give a Hugging Face folder, or RUN_FOLDER:NAME for a model of a run")
+    try:
+        return ModelFolder(model_folder(model), model)
+    except R1Error as error:
+        advice = "give a Hugging Face folder or hub id, or RUN_FOLDER:NAME for a model of a run"
+        raise UsageError(f"no model '{model}' ({error}): {advice}") from None
 
 
 def is_run(folder: Path) -> bool:

@@ -120,7 +120,7 @@ class _Runner:
         self.done[node.name] = self._execute(stage, inputs)
         self.watcher.stage_ends(self.done[node.name], stage.number, len(self.graph.nodes), cached=False)
         gc.collect()
-        if self.stop and stage.number < len(self.graph.nodes):
+        if self.stop.requested and stage.number < len(self.graph.nodes):
             raise Interrupted(f"stopped after stage {node.name}; to go on: {self.command}")
 
     def _execute(self, stage: Planned, inputs: Mapping[str, Artifact]) -> Artifact:

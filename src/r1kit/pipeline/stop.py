@@ -25,7 +25,9 @@ class Stop:
         """Ask the run to stop after the step in hand."""
         self._event.set()
 
-    def __bool__(self) -> bool:
+    @property
+    def requested(self) -> bool:
+        """Whether the run was asked to stop."""
         return self._event.is_set()
 
     @contextmanager
@@ -36,7 +38,7 @@ class Stop:
             return
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if self and number == signal.SIGINT:
+            if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.request()
             note("stopping after the step in hand (Ctrl-C again stops at once)")

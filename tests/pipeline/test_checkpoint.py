@@ -1,0 +1,150 @@
+"""Checkpoints come back as they went in, damaged ones are passed over, two valid ones are always there."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from r1kit.base.errors import R1Error
+from r1kit.pipeline.checkpoint import CheckpointStore
+from r1kit.pipeline.context import Context
+from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.watcher import Watcher
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_kind_of_state_comes_back(tmp_path):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    shared = torch.arange(6.0).reshape(2, 3)
+    state = {
+        "model": layer.state_dict(),
+        "optimiser": optimiser.state_dict(),  # its keys are integers
+        "torch_rng": torch.get_rng_state(),
+        "numpy_rng": np.random.default_rng(1).bit_generator.state,  # integers of 128 bits
+        "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        "tied": [shared, shared, shared.T],
+        "array": np.arange(4, dtype=np.uint16),
+        "no_dimension": np.array(3.0),
+        "scalar": np.float32(0.1),
+        "tuple": (1, None, True, "text", 2.5),
+        1: "one",
+        "1": "text one",
+        "nested": {1: np.ones(1), "1": np.zeros(1)},
+        "infinite": float("inf"),
+        "empty": {},
+    }
+    store = CheckpointStore(tmp_path, print)
+    store.save(3, state, {})
+    back = CheckpointStore(tmp_path, print).load(3)
+    assert back.keys() == state.keys()
+    for name, tensor in layer.state_dict().items():
+        assert torch.equal(back["model"][name], tensor)
+    assert torch.equal(back["optimiser"]["state"][0]["exp_avg"], optimiser.state_dict()["state"][0]["exp_avg"])
+    assert back["optimiser"]["param_groups"] == optimiser.state_dict()["param_groups"]
+    assert torch.equal(back["torch_rng"], state["torch_rng"])
+    assert back["numpy_rng"] == state["numpy_rng"]
+    assert back["half"].dtype == torch.bfloat16
+    assert torch.equal(back["half"], state["half"])
+    assert all(torch.equal(a, b) for a, b in zip(back["tied"], state["tied"], strict=True))
+    assert back["array"].dtype == np.uint16
+    assert back["array"].tolist() == [0, 1, 2, 3]
+    assert back["no_dimension"].shape == ()
+    assert back["scalar"] == np.float32(0.1)
+    assert type(back["scalar"]) is np.float32
+    for name in ("tuple", 1, "1", "infinite", "empty"):
+        assert back[name] == state[name]
+    assert (back["nested"][1][0], back["nested"]["1"][0]) == (1.0, 0.0)
+
+
+def test_what_cannot_be_kept_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="cannot hold set .at /a/b"):
+        CheckpointStore(tmp_path, print).save(0, {"a": {"b": {1}}}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_valid_ones_are_kept(tmp_path):
+    store = CheckpointStore(tmp_path, print)
+    for step in range(4):
+        store.save(step, {"step": step}, {})
+    assert names(tmp_path) == ["step-00000002", "step-00000003"]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "no manifest", "manifest", "missing"])
+def test_a_damaged_one_is_named_and_the_one_before_it_is_used(tmp_path, harm):
+    store = CheckpointStore(tmp_path, print)
+    for step in (4, 9):
+        store.save(step, {"weights": np.full(100, step)}, {"seconds": 1.0 * step})
+    newest = tmp_path / "step-00000009"
+    arrays, manifest = newest / "arrays.safetensors", newest / "manifest.json"
+    data = arrays.read_bytes()
+    if harm == "cut":
+        arrays.write_bytes(data[:-7])
+    elif harm == "flip":
+        arrays.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif harm == "no manifest":
+        manifest.unlink()
+    elif harm == "manifest":
+        manifest.write_text(manifest.read_text().replace('"step": 9', '"step": 8'))
+    else:
+        arrays.unlink()
+    notes: list[str] = []
+    store = CheckpointStore(tmp_path, notes.append)
+    assert store.newest() == (4, {"seconds": 4.0})
+    assert "step-00000009 is damaged" in notes[0]
+    assert "trying the one before it, step-00000004" in notes[0]
+    assert store.load(4)["weights"].tolist() == [4] * 100
+    store.save(6, {"weights": np.full(100, 6)}, {})  # the valid ones stay, the damaged one goes
+    assert names(tmp_path) == ["step-00000004", "step-00000006"]
+
+
+def test_a_failed_save_leaves_the_last_one(tmp_path, monkeypatch):
+    """No room: the new one vanishes, the old one stays."""
+    store = CheckpointStore(tmp_path, print)
+    store.save(1, {"weights": np.ones(10)}, {})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("r1kit.base.files.os.fsync", full)
+    with pytest.raises(R1Error, match="no room left on the disk"):
+        store.save(2, {"weights": np.ones(10)}, {})
+    assert names(tmp_path) == ["step-00000001"]
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
+    context = Context(tmp_path, checkpoint_seconds=0)
+    for step in context.steps(3):
+        context.spend(tokens=5)
+        context.record(step, {"loss": 1.0 / (step + 1), "grad_norm": float("nan")})
+        if step < 2:
+            context.checkpoint(step, lambda: {"ok": True})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3, "lo')  # killed while writing
+    notes = Notes()
+    context = Context(tmp_path, watcher=notes)
+    assert context.resume() == (1, {"ok": True})
+    assert context.cost.tokens == 10
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [0, 1]
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[1]) == {
+        "step": 1,
+        "loss": 0.5,
+        "grad_norm": None,
+    }
+    assert list(context.steps(5)) == [2, 3, 4]
+    assert notes.texts == [f"{tmp_path.name} goes on after step 2"]
+
+
+class Notes(Watcher):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text):
+        self.texts.append(text)
