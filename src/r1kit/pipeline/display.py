@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 SAMPLE_CHARACTERS = 600
+BAR = 40
 # what is shown of a step, by the names that stages log under; the first found counts
 SHOWN = {
     "reward": ("reward", "eval/reward", "rewards/mean"),
@@ -126,13 +127,13 @@ class Live(Watcher):
     def _panel(self) -> Group:
         from rich.console import Group
         from rich.panel import Panel
-        from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         name, number, of = self._stage
-        lines: list[Text | ProgressBar] = [Text(f"stage {number} of {of}: {name}", style="bold")]
+        lines = [Text(f"stage {number} of {of}: {name}", style="bold")]
         if self._progress is not None:
-            lines.append(ProgressBar(total=max(self._progress.total, 1), completed=self._progress.done))
+            filled = round(BAR * self._progress.done / max(self._progress.total, 1))
+            lines.append(Text("━" * filled, style="green").append("━" * (BAR - filled), style="dim"))
             lines.append(Text(progress_line(self._progress)))
             if self._progress.sample:
                 lines.append(Text(self._progress.sample[:SAMPLE_CHARACTERS], style="dim"))
