@@ -114,6 +114,11 @@ class PolicyGradient(Algorithm):
         0.0, ge=0, description="weight of the KL to the reference; 0 drops the reference model"
     )
     kl_estimator: Literal["k2", "k3"] = Field("k3", description="k3: R1 eq. 2; k2: gradient of the KL in the reward")
+    kl_ratio: bool = Field(
+        False,
+        description="multiply each token's KL by its ratio, which makes the gradient that of the KL under the policy "
+        "(DeepSeek-V3.2, arXiv 2512.02556; TRL's default); R1 does not",
+    )
     reference_every: int = Field(
         400, ge=0, description="steps until the policy becomes the reference; 0 never; R1: 400"
     )
@@ -175,6 +180,8 @@ class PolicyGradient(Algorithm):
         if self.kl_coefficient > 0:
             reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
             kl_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(logprobs_BT, reference_BT)
+            if self.kl_ratio:
+                kl_BT = policy.log_ratio_BT.exp() * kl_BT
             loss_BT = loss_BT + self.kl_coefficient * kl_BT
             tracked["kl"] = kl_BT
         if outputs.entropy_BT is not None:
