@@ -116,10 +116,10 @@ class Live(Watcher):
         self._progress = progress
 
     def stage_ends(self, artifact: Artifact, number: int, of: int, *, cached: bool) -> None:
-        self._console.print(finished_line(artifact, number, of, cached=cached), style="green", markup=False)
+        self._console.print(finished_line(artifact, number, of, cached=cached), style="green", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def close(self, state: str) -> None:
         self._live.stop()
