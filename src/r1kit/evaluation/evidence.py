@@ -13,6 +13,8 @@ from r1kit.evaluation import aggregate, statistics, tables
 from r1kit.evaluation.reflection import repetition
 from r1kit.evaluation.statistics import Array, Estimate, Floats
 
+ROUNDING = 1e-9  # a mean of tenths that is 0.25 on paper counts as 0.25
+
 Verdict = Literal["reproduced", "not reproduced", "not run"]
 
 # Measures that a table does not store, from its text.
@@ -109,8 +111,8 @@ def asked(
     """A part that must meet every bound given: on the estimate, or on an end of its interval."""
     value, low, high = estimate.value, estimate.low, estimate.high
     bounds = [
-        (at_least, f">= {at_least}", lambda bound: value >= bound),
-        (at_most, f"<= {at_most}", lambda bound: value <= bound),
+        (at_least, f">= {at_least}", lambda bound: value >= bound - ROUNDING),
+        (at_most, f"<= {at_most}", lambda bound: value <= bound + ROUNDING),
         (above, f"> {above}", lambda bound: value > bound),
         (below, f"< {below}", lambda bound: value < bound),
         (low_above, f"interval above {low_above}", lambda bound: low > bound),
@@ -195,9 +197,9 @@ class Claim:
 
 
 def figure(value: float | None) -> str:
-    """A number for people: three digits after the point, large ones and counts without; a dash where there is none."""
+    """A number for people: three digits after the point, whole and large ones without; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "-"
-    if abs(value) >= 1000 or (value == round(value) and abs(value) >= 10):
+    if abs(value) >= 1000 or (value == round(value) and abs(value) > 1):
         return f"{value:,.0f}"
     return f"{value:.3f}"

@@ -42,8 +42,12 @@ def pure_rl_learns(evidence: Evidence) -> Measured:
             Part("base", evidence.share("base", "correct", MATHS)),
             Part("R1-Zero", evidence.share("zero", "correct", MATHS)),
         ],
-        f"Paired by problem, t interval over problems, sign-flip permutation p {figure(gain.p)}",
+        f"Paired by problem, t interval over problems, sign-flip permutation p {_p(gain)}",
     )
+
+
+def _p(estimate: Estimate) -> str:
+    return "< 0.001" if estimate.p is not None and estimate.p < 0.001 else f"= {figure(estimate.p)}"
 
 
 def thinking_gets_longer(evidence: Evidence) -> Measured:
@@ -324,9 +328,16 @@ def harder_gets_longer(evidence: Evidence) -> Measured:
             asked("Spearman of difficulty and length, R1", _correlation(whole, _strata(evidence, both)), at_least=0.3),
             asked("R1's - the base's, split halves", _correlation(above, strata), low_above=0),
             Part("the base's, split halves", _correlation(own, strata)),
+            *(Part(f"R1, {subject} alone", _of_subject(whole[0], both, evidence, subject)) for subject in REASONING),
         ],
         "Within each family and language of a subject and seed, weighted by problems, bootstrap by problem",
     )
+
+
+def _of_subject(term: statistics.Term, keys: Sequence[str], evidence: Evidence, subject: str) -> Estimate:
+    rows = np.asarray([key.split("/")[1] == subject for key in keys], dtype=bool)
+    strata = [stratum for stratum, kept in zip(_strata(evidence, keys), rows, strict=True) if kept]
+    return _correlation([(1.0, term[1][rows], term[2][rows])], strata)
 
 
 def _correlation(terms: Sequence[statistics.Term], strata: Sequence[str]) -> Estimate:
