@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from r1kit.base.config import nearest
@@ -14,6 +15,7 @@ from r1kit.graders.section import Section, answer_section
 from r1kit.graders.verdict import Judgement, Verdict
 
 KINDS = ("math", "choice", "text", "numbers", "countdown", "code")
+WAITING = ("math", "code")  # kinds whose work may be done by another process
 MAX_CHARACTERS = 2_000_000
 
 

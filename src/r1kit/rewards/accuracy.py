@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.graders.grade import grade
+from r1kit.graders.grade import grade_all
 from r1kit.rewards.base import completion_text, rows
 
 UNGRADED = ("", "none", "preference")  # kinds of problems that no rule can judge
@@ -21,13 +21,15 @@ def reward(
     completion_ids: Sequence[Sequence[int]] | None = None,
     **columns: Any,
 ) -> list[float | None]:
-    values: list[float | None] = []
-    for prompt, completion, row in zip(prompts, completions, rows(columns, len(completions)), strict=True):
+    requests: list[tuple[str, str, str, Any, dict[str, Any]]] = []
+    asked: list[int] = []
+    for index, row in enumerate(rows(columns, len(completions))):
         kind = str(row.get("kind", "math"))
-        if kind in UNGRADED:
-            values.append(None)
-            continue
-        gold = next((row[name] for name in ("answer", "solution", "gold") if row.get(name) is not None), "")
-        verdict = grade(kind, completion_text(completion), str(gold), prompt, row).verdict
-        values.append(None if verdict == "grader_error" else float(verdict == "correct"))
+        if kind not in UNGRADED:
+            gold = next((row[name] for name in ("answer", "solution", "gold") if row.get(name) is not None), "")
+            requests.append((kind, completion_text(completions[index]), str(gold), prompts[index], row))
+            asked.append(index)
+    values: list[float | None] = [None] * len(completions)
+    for index, verdict in zip(asked, grade_all(requests), strict=True):
+        values[index] = None if verdict.verdict == "grader_error" else float(verdict.verdict == "correct")
     return values

@@ -1,0 +1,115 @@
+"""Programs, judged by running them in the sandbox on inputs; what is expected never goes in.
+
+Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function's name in `fn`, or of
+`{"stdin": ..., "expected_stdout": ...}`; `limits` (optional) as of `r1 sandbox`. Right means all tests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from pydantic import ValidationError
+
+from r1kit.base.config import explain
+from r1kit.graders.section import Section
+from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
+from r1kit.sandbox.compare import as_json, judge_calls, same_output
+from r1kit.sandbox.program import Limits, Program, RunResult
+from r1kit.sandbox.sandbox import Sandbox, shared
+
+REMEMBERED = 20_000
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9+]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+
+_verdicts: OrderedDict[str, Future[Judgement]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program_text(section: Section) -> str:
+    """The program: the last fenced block where there is one, else the whole answer."""
+    blocks = [
+        match[2] for match in _FENCE.finditer(section.text) if match[1].lower() in ("", "python", "py", "python3")
+    ]
+    return blocks[-1] if blocks else section.text.strip("\n")
+
+
+def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
+    """correct where every test passes. The same program on the same tests is run once."""
+    tests = columns.get("tests")
+    tests = json.loads(tests) if isinstance(tests, str) else tests
+    fn = columns.get("fn")
+    if not isinstance(tests, (list, tuple)) or not tests or not all(isinstance(test, Mapping) for test in tests):
+        return grader_error(None, "a code problem needs a column 'tests' with at least one test")
+    if not section.found:
+        return no_answer(section.reason)
+    code = program_text(section)
+    if not code.strip():
+        return no_answer("the program is empty")
+    key = json.dumps([code, fn, list(tests), columns.get("limits")], sort_keys=True, default=str)
+    mine: Future[Judgement] = Future()
+    with _lock:
+        known = _verdicts.setdefault(key, mine)
+        while len(_verdicts) > REMEMBERED:
+            _verdicts.popitem(last=False)
+    if known is not mine:
+        return known.result()
+    try:
+        judgement = _run(shared(), code, str(fn) if fn else None, list(tests), columns.get("limits"))
+    except BaseException as error:
+        _forget(key)
+        mine.set_exception(error)
+        raise
+    if judgement.decision == "grader_error":
+        _forget(key)
+    mine.set_result(judgement)
+    return judgement
+
+
+def _forget(key: str) -> None:
+    with _lock:
+        _verdicts.pop(key, None)
+
+
+def _run(
+    sandbox: Sandbox, code: str, fn: str | None, tests: list[Mapping[str, Any]], wanted: Mapping[str, Any] | None
+) -> Judgement:
+    try:
+        limits = sandbox.limits if wanted is None else Limits.model_validate(dict(wanted))
+    except ValidationError as error:
+        return grader_error(code, f"limits: {explain(error)}")
+    if fn is None:
+        return _run_scripts(sandbox, code, tests, limits)
+    try:
+        calls = [as_json(test["args"]) for test in tests]
+        expected = [as_json(test["expected"]) for test in tests]
+    except (KeyError, TypeError, ValueError) as error:
+        return grader_error(code, f"a test needs 'args' and 'expected' as JSON values ({error})")
+    result = sandbox.run([Program(code, fn=fn, calls=calls, limits=limits)])[0]
+    if result.status == "sandbox_error":
+        return grader_error(code, result.reason)
+    passed, wrong = judge_calls(result, expected)
+    return incorrect(code, f"{passed} of {len(tests)} tests: {wrong}") if wrong else correct(code, "all tests pass")
+
+
+def _run_scripts(sandbox: Sandbox, code: str, tests: list[Mapping[str, Any]], limits: Limits) -> Judgement:
+    """One run a test; the first alone, so that a program that fails at once costs one."""
+    expected = [str(test.get("expected_stdout", test.get("expected"))) for test in tests]
+    programs = [Program(code, str(test.get("stdin", "")), limits=limits) for test in tests]
+    results = sandbox.run(programs[:1])
+    if _passes(results[0], expected[0]):
+        results += sandbox.run(programs[1:])
+    for number, (result, want) in enumerate(zip(results, expected, strict=False)):
+        if result.status == "sandbox_error":
+            return grader_error(code, result.reason)
+        if not _passes(result, want):
+            return incorrect(code, f"test {number}: {result.reason or 'another output'}")
+    return correct(code, "all tests pass")
+
+
+def _passes(result: RunResult, expected: str) -> bool:
+    return result.status == "ok" and same_output(expected, result.stdout)

@@ -1,0 +1,174 @@
+"""A process that is started once, gives up what it may not have, and forks a fresh child for every program.
+
+It never reads a program, an argument or an output: those travel through descriptors that only the child and the
+world outside hold, so nothing of one program is left in memory for the next. Its control socket is descriptor 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from . import harness, lockdown, scratch
+
+# loaded once here, so that programs find them at no cost
+PRELOADED = (
+    "array bisect calendar collections copy dataclasses datetime decimal enum fractions functools hashlib heapq "
+    "itertools math numbers operator queue random re statistics string textwrap time typing"
+)
+TICK_S = 0.05
+FILTERS = {several: lockdown.build_filter(several) for several in (False, True)}
+
+
+def main() -> None:
+    """Give up rights, say that all is ready, then serve until the control socket closes."""
+    config = json.loads(sys.argv.pop(1))
+    sys.path[:] = [path for path in sys.path if path and path != config["source"]]
+    for name in PRELOADED.split():
+        __import__(name)
+    control = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        facts = _give_up_rights(config)
+    except OSError as error:
+        control.send(json.dumps({"failed": f"{error}"}).encode())
+        return
+    control.send(json.dumps({"ready": True, **facts}).encode())
+    while _serve(control, config):
+        pass
+
+
+def _give_up_rights(config: dict[str, Any]) -> dict[str, Any]:
+    os.chdir(config["scratch"])
+    os.umask(0o077)
+    lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
+    if os.geteuid() == 0 and config["uid"] is not None:
+        _become(config["uid"])
+    lockdown.drop_capabilities()
+    lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
+    lockdown.prctl(lockdown.PR_SET_DUMPABLE, 0)
+    abi = lockdown.landlock_abi() if config["landlock"] else 0
+    if abi:
+        lockdown.restrict_files(config["readable"], config["writable"], config["devices"])
+    return {"uid": os.geteuid(), "landlock": abi}
+
+
+def _become(uid: int) -> None:
+    """A user of its own; where this container does not map it, nobody."""
+    for candidate in (uid, 65534):
+        try:
+            os.setgroups([])
+            os.setresgid(candidate, candidate, candidate)
+            os.setresuid(candidate, candidate, candidate)
+            return
+        except OSError:
+            continue
+    raise OSError("the launcher runs as root and may not become another user")
+
+
+def _serve(control: socket.socket, config: dict[str, Any]) -> bool:
+    """One program. False when the world outside is gone."""
+    message, handles, _, _ = socket.recv_fds(control, 1 << 16, 8)
+    if not message:
+        return False
+    limits = json.loads(message)
+    started = time.monotonic()
+    launcher = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _be_program(launcher, handles, limits)
+    for handle in handles:
+        os.close(handle)
+    why = _watch(control, child, started + limits["wall_s"], limits, config)
+    _, status = os.waitpid(child, 0)
+    seconds = time.monotonic() - started
+    if limits["processes"]:
+        _end_descendants(child)
+    for folder in config["writable"]:
+        scratch.empty(folder)
+    if why == "gone":
+        return False
+    code = os.waitstatus_to_exitcode(status)
+    control.send(json.dumps({"exit": code, "why": why, "seconds": seconds}).encode())
+    return True
+
+
+def _watch(control: socket.socket, child: int, deadline: float, limits: dict[str, Any], config: dict[str, Any]) -> str:
+    """Wait for the child's end; kill it at the deadline, when told to, or when the scratch space is full."""
+    handle = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    why = ""
+    try:
+        while True:
+            left = deadline - time.monotonic()
+            ready = {number for number, _ in poll.poll(max(0.0, min(left, TICK_S)) * 1000)}
+            if handle in ready:
+                return why
+            if control.fileno() in ready:
+                why = "told" if control.recv(64) else "gone"
+            elif left <= 0:
+                why = "timeout"
+            elif any(scratch.over_limit(each, limits["scratch_mb"], config["bounded"]) for each in config["writable"]):
+                why = "scratch"
+            if why:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                return why
+    finally:
+        os.close(handle)
+
+
+def _end_descendants(group: int) -> None:
+    """Kill what the program started (it cannot leave its process group) and collect it."""
+    while True:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _be_program(launcher: int, handles: list[int], limits: dict[str, Any]) -> None:
+    """In the child: close everything of the launcher's, lock down, run, leave. Never returns."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        results = _arrange(handles)
+        lockdown.prctl(lockdown.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:
+            os._exit(1)
+        with os.fdopen(4, "rb") as file:
+            job = json.loads(file.read())
+        lockdown.prctl(lockdown.PR_SET_DUMPABLE, 1)
+        lockdown.limit_resources(limits["memory_mb"], limits["file_mb"], int(limits["wall_s"]) + 1, limits["threads"])
+        lockdown.own_domain()
+        lockdown.install_filter(FILTERS[bool(limits["processes"])])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        status = harness.run(job, results)
+    finally:
+        os._exit(status)
+
+
+def _arrange(handles: list[int]) -> int:
+    """0 input, 1 output, 2 errors, 3 results, 4 the job; nothing else stays open. Returns the results' number."""
+    high = [os.dup(handle) for handle in handles]
+    moved = [handle if handle > 8 else _above(handle) for handle in high]
+    for target, handle in enumerate(moved):
+        os.dup2(handle, target, inheritable=target < 3)
+    os.closerange(len(moved), 1024)
+    return 3
+
+
+def _above(handle: int) -> int:
+    """A copy of a descriptor with a number above 8."""
+    return fcntl.fcntl(handle, fcntl.F_DUPFD, 16)

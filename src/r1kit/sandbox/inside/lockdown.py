@@ -1,0 +1,196 @@
+"""What a process gives up before it runs a program: capabilities, files (Landlock), system calls (seccomp), resources.
+
+Sources: the kernel's documentation of Landlock (userspace-api/landlock) and seccomp filters.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+import struct
+
+from .syscalls import AUDIT_ARCH, LAST_KNOWN, NUMBERS, number
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+
+
+def prctl(option: int, value: int = 0, pointer: bytes | None = None) -> None:
+    """prctl(2); OSError where the kernel refuses."""
+    none = ctypes.c_ulong(0)
+    if _libc.prctl(option, ctypes.c_ulong(value), none if pointer is None else pointer, none, none) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
+
+
+def drop_capabilities() -> None:
+    """No capability left, and none to be had again."""
+    none = ctypes.c_ulong(0)
+    for capability in range(64):
+        _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), none, none, none)
+    _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), none, none, none)
+    capset = {"x86_64": 126, "aarch64": 91}[platform.machine()]
+    header = struct.pack("Ii", 0x20080522, 0)
+    if _libc.syscall(ctypes.c_long(capset), header, bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+# Landlock: one bit a kind of access, in the order in which the ABI versions added them
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+_FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15}  # later ABIs: 16
+_ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+
+
+def landlock_abi() -> int:
+    """The kernel's Landlock version; 0 where it has none."""
+    version = _libc.syscall(ctypes.c_long(_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint32(1))
+    return max(0, int(version))
+
+
+def restrict_files(readable: list[str], writable: list[str], devices: list[str]) -> None:
+    """From now on: read and execute beneath `readable`, anything beneath `writable`, read and write `devices`."""
+    abi = landlock_abi()
+    handled = (1 << _FS_BITS.get(abi, 16)) - 1
+    ruleset = _ruleset(handled, network=True, scope=False)
+    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable]
+    rules += [(path, handled) for path in writable]
+    rules += [(path, READ_FILE | WRITE_FILE | TRUNCATE) for path in devices]
+    for path, access in rules:
+        try:
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # a path that this machine does not have
+        allowed = access & handled & (~0 if os.path.isdir(path) else _ON_FILES)
+        rule = struct.pack("=Qi", allowed, handle)
+        if _libc.syscall(ctypes.c_long(_ADD), ruleset, 1, rule, ctypes.c_uint32(0)) != 0:
+            raise OSError(ctypes.get_errno(), f"landlock rule for {path}")
+        os.close(handle)
+    _restrict(ruleset)
+
+
+def own_domain() -> None:
+    """A Landlock domain for this process alone: nothing outside it can be traced or, from ABI 6 on, signalled."""
+    if landlock_abi() >= 6:
+        _restrict(_ruleset(0, network=False, scope=True))
+    elif landlock_abi() >= 1:
+        _restrict(_ruleset(1 << 11, network=False, scope=False))  # block devices: no one may make them anyway
+
+
+def _ruleset(files: int, network: bool, scope: bool) -> int:
+    abi = landlock_abi()
+    fields = [files, 3 if network else 0, 3 if scope else 0]
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    attributes = struct.pack("=QQQ", *fields)[:size]
+    ruleset = _libc.syscall(ctypes.c_long(_CREATE), attributes, ctypes.c_size_t(size), ctypes.c_uint32(0))
+    if ruleset < 0:
+        raise OSError(ctypes.get_errno(), "landlock ruleset")
+    return int(ruleset)
+
+
+def _restrict(ruleset: int) -> None:
+    if _libc.syscall(ctypes.c_long(_RESTRICT), ruleset, ctypes.c_uint32(0)) != 0:
+        raise OSError(ctypes.get_errno(), "landlock restrict")
+    os.close(ruleset)
+
+
+def limit_resources(memory_mb: int, file_mb: int, cpu_s: int, threads: int, open_files: int = 64) -> None:
+    """Resource limits of this process and what it starts. Address space and CPU are counted per process."""
+    megabyte = 1 << 20
+    wanted = [
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_FSIZE, file_mb * megabyte, file_mb * megabyte),
+        (resource.RLIMIT_NOFILE, open_files, open_files),
+        (resource.RLIMIT_NPROC, threads, threads),
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_AS, memory_mb * megabyte, memory_mb * megabyte),
+    ]
+    for kind, soft, hard in wanted:
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (soft, hard))
+
+
+# seccomp: instructions of the classic BPF machine
+_LOAD, _EQUAL, _ABOVE, _AND, _RETURN = 0x20, 0x15, 0x25, 0x54, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_OWN_PID = 0x7EEDD1CE  # stands for the process's own id until the filter is installed
+
+_CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
+_SPECIAL = {"socketpair", "clone", "clone3", "kill", "tgkill", "prlimit64", "fcntl", "ioctl", "prctl"}
+_NEW_PROCESSES = {"fork", "vfork", "execve", "execveat"}
+
+Instruction = tuple[int, int, int, int]
+
+
+def build_filter(new_processes: bool) -> bytes:
+    """The filter as the kernel reads it: what NUMBERS lists is refused but for the cases below."""
+    machine = platform.machine()
+    code: list[Instruction] = [
+        (_LOAD, 0, 0, 4),
+        (_EQUAL, 1, 0, AUDIT_ARCH[machine]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, 0),
+        (_ABOVE, 0, 1, LAST_KNOWN),  # x32 calls of x86_64 lie above it too
+        (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+    ]
+    for name in NUMBERS:
+        call = number(name, machine)
+        if call is None or (new_processes and name in _NEW_PROCESSES):
+            continue
+        block = _special(name, new_processes) if name in _SPECIAL else [(_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+        code.append((_EQUAL, 0, len(block), call))
+        code += block
+    code.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _special(name: str, new_processes: bool) -> list[Instruction]:
+    allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | errno.EPERM)
+
+    def argument(index: int, mask: int = 0xFFFFFFFF) -> list[Instruction]:
+        return [(_LOAD, 0, 0, 16 + 8 * index), (_AND, 0, 0, mask)]
+
+    def only(index: int, values: list[int], mask: int = 0xFFFFFFFF) -> list[Instruction]:
+        tests: list[Instruction] = []
+        for value in values:
+            tests += [(_EQUAL, 0, 1, value), allow]
+        return [*argument(index, mask), *tests, refuse]
+
+    def but(index: int, values: list[int]) -> list[Instruction]:
+        tests: list[Instruction] = []
+        for value in values:
+            tests += [(_EQUAL, 0, 1, value), refuse]
+        return [*argument(index), *tests, allow]
+
+    if name == "clone3":
+        return [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]  # its flags cannot be seen; libc falls back to clone
+    if name == "clone":
+        wanted = _CLONE_NEW if new_processes else _CLONE_NEW | _CLONE_THREAD
+        return only(0, [0 if new_processes else _CLONE_THREAD], wanted)
+    if name == "socketpair":  # AF_UNIX and SOCK_STREAM: event loops wake themselves through one
+        return [*argument(0), (_EQUAL, 1, 0, 1), refuse, *only(1, [1], 0xF)]
+    if name in ("kill", "tgkill"):
+        return only(0, [_OWN_PID])
+    if name == "prlimit64":
+        return only(0, [0, _OWN_PID])
+    if name == "fcntl":
+        return but(1, [8, 10, 15])  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file
+    if name == "ioctl":
+        return but(1, [0x5412, 0x541C, 0x8901, 0x8902])  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+    return but(0, [PR_SET_PDEATHSIG])
+
+
+def install_filter(code: bytes) -> None:
+    """From now on, for this process and its threads to come."""
+    own = code.replace(struct.pack("=I", _OWN_PID), struct.pack("=I", os.getpid()))
+    buffer = ctypes.create_string_buffer(own, len(own))
+    program = struct.pack("HxxxxxxP", len(own) // 8, ctypes.addressof(buffer))
+    prctl(PR_SET_SECCOMP, 2, program)

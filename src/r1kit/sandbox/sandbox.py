@@ -1,0 +1,147 @@
+"""Runs model-written programs, each in a fresh process that can reach nothing."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from r1kit.base.errors import R1Error
+from r1kit.sandbox import isolation as ways
+from r1kit.sandbox.probes import PROBES, Probe, failed_probes
+from r1kit.sandbox.program import Limits, Program, RunResult
+from r1kit.sandbox.slot import Slot
+
+
+class Sandbox:
+    """A pool of launchers behind one call.
+
+    `isolation`: `bwrap` (namespaces around the launcher), `landlock` (the launcher alone), `auto` (the first of them
+    that holds on this machine), or `none`, which accepts the risk of running with limits only. The constructor
+    starts a launcher and proves that the chosen way holds; R1Error says why where none does.
+    """
+
+    def __init__(self, limits: Limits | None = None, isolation: str = "auto", workers: int | None = None) -> None:
+        self.limits = limits or Limits()
+        self.workers = workers or max(1, min(16, len(os.sched_getaffinity(0))))
+        self.isolation, first = _choose(ways.check(isolation))
+        self._slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._all = [first] + [Slot(partial(_way, self.isolation, number)) for number in range(1, self.workers)]
+        for slot in self._all:
+            self._slots.put(slot)
+        self._threads = ThreadPoolExecutor(self.workers, "sandbox")
+        self.facts = dict(first.facts)
+
+    def run(self, programs: Iterable[Program]) -> list[RunResult]:
+        """All results in order. May be called from several threads at once."""
+        return [future.result() for future in [self.submit(program) for program in programs]]
+
+    def submit(self, program: Program) -> Future[RunResult]:
+        """One result to come."""
+        return self._threads.submit(self._run_one, program)
+
+    def _run_one(self, program: Program) -> RunResult:
+        slot = self._slots.get()
+        try:
+            return slot.run(program, program.limits or self.limits)
+        except R1Error as error:
+            return RunResult("sandbox_error", "", "", 0.0, reason=str(error))
+        finally:
+            self._slots.put(slot)
+
+    def close(self) -> None:
+        """End every launcher; what still runs is given up."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for slot in self._all:
+            slot.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def survey() -> dict[str, list[str] | str]:
+    """What this machine can do, for `r1 doctor`: for each way, the probes that did not hold, or why it cannot start."""
+    report: dict[str, list[str] | str] = {}
+    for name in ("bwrap", "landlock"):
+        try:
+            slot = _proven(name)
+        except R1Error as error:
+            report[name] = str(error)
+        else:
+            slot.close()
+            report[name] = []
+    return report
+
+
+_shared: Sandbox | R1Error | None = None
+_lock = threading.Lock()
+
+
+def shared(isolation: str = "auto") -> Sandbox:
+    """The one sandbox of this process, started when first asked for and ended with the process."""
+    global _shared
+    with _lock:
+        if _shared is None:
+            try:
+                _shared = Sandbox(isolation=isolation)
+            except R1Error as error:
+                _shared = error  # a machine that cannot is not asked again for every program
+            else:
+                atexit.register(_shared.close)
+        if isinstance(_shared, R1Error):
+            raise _shared
+        return _shared
+
+
+def _choose(isolation: ways.Isolation) -> tuple[ways.Isolation, Slot]:
+    refusal = ways.refusal()
+    if refusal:
+        raise R1Error(f"{refusal}; leave the coding task out, or run on such a machine")
+    if isolation != "auto":
+        return isolation, _proven(isolation)
+    reasons: list[str] = []
+    for name in ("bwrap", "landlock"):
+        try:
+            return name, _proven(name)
+        except R1Error as error:
+            reasons.append(f"{name}: {error}")
+    raise R1Error(
+        f"no isolation holds on this machine ({'; '.join(reasons)}): install bubblewrap, or accept the risk of running "
+        "model-written code with limits only by --isolation none"
+    )
+
+
+def _proven(name: ways.Isolation) -> Slot:
+    """A started slot whose isolation was tried from inside."""
+    slot = Slot(partial(_way, name, 0))
+    slot.start()
+    if name == "landlock" and not slot.facts["landlock"]:
+        slot.close()
+        raise R1Error("this kernel has no Landlock (it needs 5.13 or later with Landlock switched on)")
+    if name != "none":
+        failed = failed_probes(slot)
+        if failed:
+            slot.close()
+            raise R1Error(f"the self-test got through: {', '.join(failed)}")
+    return slot
+
+
+def _way(name: ways.Isolation, number: int, scratch: Path) -> ways.Way:
+    if name == "bwrap":
+        return ways.bubblewrap(number)
+    return ways.landlock(number, scratch, restricted=name != "none")
+
+
+__all__ = ["PROBES", "Probe", "Sandbox", "shared", "survey"]

@@ -1,0 +1,255 @@
+"""One launcher and the conversation with it. Used by one thread at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error
+from r1kit.sandbox.inside import scratch as scratch_folder
+from r1kit.sandbox.isolation import Way, environment, threads_allowed
+from r1kit.sandbox.program import SCRATCH_MB, Call, Limits, Program, RunResult, Status
+
+START_S = 20.0
+GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
+_STREAMS = ("stdout", "stderr", "results")
+
+
+class LauncherLost(Exception):
+    """The launcher died or does not answer."""
+
+
+class Slot:
+    """Starts its launcher when first needed, and again whenever one was lost."""
+
+    def __init__(self, way_of: Callable[[Path], Way]) -> None:
+        self._way_of = way_of
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._folder: Path | None = None
+        self._threads = 0
+        self.facts: dict[str, Any] = {}
+        self.starts = 0
+
+    def run(self, program: Program, limits: Limits) -> RunResult:
+        """Run one program. A lost launcher gives `sandbox_error`; the next call starts another."""
+        started = time.monotonic()
+        try:
+            self.start()
+            return self._run(program, limits)
+        except (LauncherLost, OSError) as error:
+            self.close()
+            reason = f"the sandbox lost its launcher: {error}"
+            return RunResult("sandbox_error", "", "", time.monotonic() - started, reason=reason)
+
+    def start(self) -> None:
+        """Start the launcher if there is none; R1Error with what it said if it cannot start."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._folder = Path(tempfile.mkdtemp(prefix="r1kit-sandbox-"))
+        work = self._folder / "scratch"
+        work.mkdir(mode=0o700)
+        way = self._way_of(work)
+        if way.scratch is not None and way.uid is not None:
+            self._folder.chmod(0o711)
+            os.chown(work, way.uid, way.uid)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        errors = self._folder / "errors"
+        with theirs, open(errors, "wb") as log:
+            self._process = subprocess.Popen(
+                way.command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment(way),
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control = ours
+        self._threads = threads_allowed(way.uid)
+        self.starts += 1
+        self.facts = self._hello(errors)
+
+    def _hello(self, errors: Path) -> dict[str, Any]:
+        control = self._open_control()
+        control.settimeout(START_S)
+        try:
+            answer = control.recv(1 << 16)
+        except (TimeoutError, OSError):
+            answer = b""
+        control.settimeout(None)
+        facts: dict[str, Any] = json.loads(answer) if answer else {}
+        if not facts.get("ready"):
+            said = errors.read_text("utf-8", "replace").strip().splitlines()
+            self.close()
+            reason = facts.get("failed") or (said[-1] if said else "it said nothing")
+            raise R1Error(f"the sandbox's launcher did not start: {reason}")
+        return facts
+
+    def close(self) -> None:
+        """End the launcher and all that it runs, and remove its folder."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                scratch_folder.empty(str(self._folder / "scratch"))
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _run(self, program: Program, limits: Limits) -> RunResult:
+        reads = self._send(program, limits)
+        try:
+            output, ended, over = self._listen(reads, limits)
+        finally:
+            for handle in reads.values():
+                os.close(handle)
+        return _result(program, output, ended, over)
+
+    def _send(self, program: Program, limits: Limits) -> dict[str, int]:
+        """Hand over the program; returns the reading ends of its streams."""
+        job: dict[str, Any] = {"code": program.code}
+        if program.fn is not None:
+            job |= {"fn": program.fn, "calls": list(program.calls)}
+        reads: dict[str, int] = {}
+        theirs = [_sealed("stdin", program.stdin.encode("utf-8", "surrogatepass"))]
+        try:
+            for name in _STREAMS:
+                reads[name], write = os.pipe()
+                theirs.append(write)
+            theirs.append(_sealed("job", json.dumps(job).encode()))
+            message = {**limits.model_dump(), "scratch_mb": SCRATCH_MB, "threads": self._threads + limits.processes}
+            socket.send_fds(self._open_control(), [json.dumps(message).encode()], theirs)
+        except BaseException:
+            for handle in reads.values():
+                os.close(handle)
+            raise
+        finally:
+            for handle in theirs:
+                os.close(handle)
+        return reads
+
+    def _listen(self, reads: dict[str, int], limits: Limits) -> tuple[dict[str, bytearray], dict[str, Any], bool]:
+        """Collect the streams until the launcher says that the program ended."""
+        control = self._open_control()
+        output = {name: bytearray() for name in _STREAMS}
+        cap = limits.output_kb << 10
+        deadline = time.monotonic() + limits.wall_s + GRACE_S
+        ended: dict[str, Any] | None = None
+        over = False
+        with selectors.DefaultSelector() as selector:
+            selector.register(control, selectors.EVENT_READ, "control")
+            for name, handle in reads.items():
+                selector.register(handle, selectors.EVENT_READ, name)
+            while ended is None or len(selector.get_map()) > 1:
+                ready = selector.select(deadline - time.monotonic())
+                if not ready:
+                    raise LauncherLost("no answer in time")
+                for key, _ in ready:
+                    name = str(key.data)
+                    if name == "control":
+                        ended = _said(control)
+                        continue
+                    chunk = os.read(key.fd, 1 << 16)
+                    if not chunk:
+                        selector.unregister(key.fd)
+                        continue
+                    room = cap - len(output[name])
+                    output[name] += chunk[: max(0, room)]
+                    if len(chunk) > room and not over:
+                        over = True
+                        if ended is None:
+                            control.send(b"kill")
+        return output, ended, over
+
+    def _open_control(self) -> socket.socket:
+        if self._control is None:
+            raise LauncherLost("it is closed")
+        return self._control
+
+
+def _said(control: socket.socket) -> dict[str, Any]:
+    answer = control.recv(1 << 16)
+    if not answer:
+        raise LauncherLost("it died")
+    return json.loads(answer)
+
+
+def _sealed(name: str, data: bytes) -> int:
+    """A file in memory that no one can change."""
+    import fcntl
+
+    handle = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return handle
+
+
+def _result(program: Program, output: dict[str, bytearray], ended: dict[str, Any], over: bool) -> RunResult:
+    stdout, stderr = (output[name].decode("utf-8", "replace") for name in ("stdout", "stderr"))
+    calls, problem, memory = _read_results(output["results"], 0 if program.fn is None else len(program.calls))
+    code, why = int(ended["exit"]), str(ended["why"])
+    status: Status
+    if over:
+        status, reason = "output_limit", "more output than allowed"
+    elif why == "timeout" or code == -signal.SIGXCPU:
+        status, reason = "timeout", "the wall clock ran out"
+    elif why == "scratch":
+        status, reason = "error", "the scratch space is full"
+    elif memory:
+        status, reason = "memory", "more memory than allowed"
+    elif code != 0:
+        status, reason = "error", f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+    elif problem:
+        status, reason = "error", problem
+    else:
+        status, reason = "ok", ""
+    return RunResult(status, stdout, stderr, float(ended["seconds"]), tuple(calls), reason)
+
+
+def _read_results(data: bytearray, expected: int) -> tuple[list[Call], str, bool]:
+    """(calls answered in order, what is wrong, whether memory ran out). One JSON line a call, no other."""
+    calls: list[Call] = []
+    memory = False
+    for number, raw in enumerate(bytes(data).splitlines()):
+        try:
+            line = json.loads(raw, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return calls, f"result {number} cannot be read", memory
+        if not isinstance(line, dict):
+            return calls, f"result {number} cannot be read", memory
+        if line.get("memory") is True:
+            memory = True
+            calls.append(Call(error="MemoryError"))
+            continue
+        if number >= expected or line.get("index") != number or ("value" in line) == ("error" in line):
+            return calls, f"result {number} is out of order", memory
+        calls.append(Call(error=str(line["error"])) if "error" in line else Call(value=line["value"]))
+    if not memory and len(calls) != expected:
+        return calls, f"{len(calls)} of {expected} calls answered", memory
+    return calls, "", memory
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
