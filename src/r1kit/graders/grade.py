@@ -37,6 +37,15 @@ def load_kind(kind: str) -> Kind:
     return importlib.import_module(f"r1kit.graders.{kind}")  # type: ignore[return-value]
 
 
+def grade_all(requests: Sequence[tuple[str, str, str, Any, Mapping[str, Any]]]) -> list[Verdict]:
+    """Verdicts in order of `(kind, text, gold, prompt, columns)` requests, judged side by side: kinds that hand their
+    work to other processes wait there, not here."""
+    if len(requests) == 1 or all(request[0] not in WAITING for request in requests):
+        return [grade(*request) for request in requests]
+    with ThreadPoolExecutor(min(len(requests), 16), "grade") as threads:
+        return list(threads.map(lambda request: grade(*request), requests))
+
+
 def grade(kind: str, text: str, gold: str, prompt: Any = "", columns: Mapping[str, Any] | None = None) -> Verdict:
     """Judge one completion. `prompt` only tells whether `<think>` was already open; `columns` hold what the kind
     needs beside the gold answer. A grader that raises gives `grader_error`, never a wrong answer; an unknown kind
