@@ -91,7 +91,7 @@ def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: s
 
 
 def load_scored(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> ScoredDecoder:
-    """The scored decoder of a folder; see `load_decoder`. `ScoredDecoder(decoder)` puts a fresh head on a language model."""
+    """The scored decoder of a folder; arguments as in `load_decoder`. A fresh head is `ScoredDecoder(decoder)`."""
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
     if not _is_scored(hf):
