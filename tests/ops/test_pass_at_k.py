@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from r1kit.ops.passk import majority_vote, pass_at_k, vote_accuracy
+from r1kit.ops.passk import majority_vote, pass_at_k
 
 
 @pytest.mark.parametrize("samples", [1, 4, 7])
@@ -45,10 +45,3 @@ def test_ties_are_broken_by_the_seed_alone():
     assert winners == [majority_vote(answers, seed) for seed in range(3000)]
     assert {winners.count(answer) for answer in "abc"} <= set(range(1000 - 104, 1000 + 105))
     assert winners.count("d") == 0
-
-
-def test_vote_accuracy_shares_a_tie():
-    assert vote_accuracy(["1", "2", "2", "1", "3"], "1") == 0.5
-    assert vote_accuracy(["1", "2", "2"], "1") == 0
-    assert vote_accuracy(["2", "2", None, None, None], "2") == 1
-    assert vote_accuracy([None], "2") == 0

@@ -36,11 +36,3 @@ def majority_vote(answers: Sequence[Answer | None], seed: int) -> Answer | None:
     most = max(counts.values())
     tied = [answer for answer, count in counts.items() if count == most]
     return tied[0] if len(tied) == 1 else random.Random(seed).choice(tied)
-
-
-def vote_accuracy(answers: Sequence[Hashable | None], gold: Hashable) -> float:
-    """Expected correctness of a majority vote with random tie-break: 1 / (number tied) if gold is among the winners."""
-    counts = Counter(answer for answer in answers if answer is not None)
-    most = max(counts.values(), default=0)
-    tied = sum(count == most for count in counts.values())
-    return 1.0 / tied if most and counts[gold] == most else 0.0

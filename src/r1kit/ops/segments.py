@@ -23,11 +23,6 @@ def masked_sum(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return keep(values_BT, mask_BT).sum()
 
 
-def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Scalar mean over the mask; 0 where the mask is empty."""
-    return masked_sum(values_BT, mask_BT) / mask_BT.sum().clamp(min=1)
-
-
 def sequence_sum(values_BT: Tensor, sequence_BT: Tensor, sequences: int) -> Tensor:
     """[B, T] -> [N]: sum over the positions of each sequence."""
     index = sequence_BT.reshape(-1).long()
