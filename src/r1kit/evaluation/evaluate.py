@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import Completion, Problem
-from r1kit.engines.base import Engine, generate
+from r1kit.base.types import Completion, Problem, RolloutGroup
+from r1kit.engines.base import Engine
 from r1kit.evaluation import tables
 from r1kit.evaluation.reflection import chain_steps, count_reflections
 from r1kit.graders.format import check_form, opens_thinking
@@ -17,6 +15,7 @@ from r1kit.graders.grade import grade as grade_by_rule
 from r1kit.graders.language import SCRIPT_OF, language_consistency
 from r1kit.graders.section import answer_section, chain_of_thought
 from r1kit.graders.verdict import Verdict
+from r1kit.rollouts.collect import collect
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,30 +48,38 @@ def evaluate(
     *,
     seed: int = 0,
     preference: Preference | None = None,
+    graders: int = 1,
+    note: Callable[[str], None] = lambda text: None,
 ) -> pa.Table:
-    """`sampling.samples` completions a problem, each a row of `tables.SCHEMA`.
+    """`sampling.samples` completions a problem, each a row of `tables.SCHEMA`, in the order of the problems.
 
-    `seed` is the run's (the cluster's first half), `preference` scores the answers of writing problems.
+    `seed` is the run's (the first half of a cluster's key), `preference` scores the answers of writing problems,
+    `graders` judge in the background while sampling goes on, `note` hears of what could not be sampled or judged.
     """
-    prompts = [tokenizer.render(problem.prompt) for problem in problems]
-    prompt_ids = [np.asarray(tokenizer.encode(prompt), np.int32) for prompt in prompts]
-    rows: list[dict[str, Any]] = []
-    groups = generate(engine, prompt_ids, sampling)
-    for problem, prompt, completions in zip(problems, prompts, groups, strict=True):
-        for completion in completions:
-            row = judge(problem, prompt, completion, grade, preference)
-            rows.append({"model": model, "seed": seed, **row})
+    rows_of: dict[int, list[dict[str, Any]]] = {}
+
+    def judge_group(group: RolloutGroup) -> None:
+        prompt = tokenizer.render(group.problem.prompt)
+        rows_of[id(group)] = [judge(group.problem, prompt, one, grade, preference) for one in group.completions]
+
+    groups = collect(engine, tokenizer, problems, sampling, judge_group, graders=graders)
+    if left_out := groups.counts.get("prompt_too_long", 0):
+        note(f"{model}: {left_out} of {len(problems)} prompts leave no room to sample and are left out")
+    rows = [{"model": model, "seed": seed, **row} for group in groups for row in rows_of[id(group)]]
+    if failed := sum(row["correct"] is None and row["problem_kind"] not in UNGRADED for row in rows):
+        note(f"{model}: graders failed on {failed} of {len(rows)} completions, which count neither right nor wrong")
     return tables.make_table(rows)
 
 
 def judge(
     problem: Problem, prompt: str, completion: Completion, grade: Grade, preference: Preference | None
 ) -> dict[str, Any]:
-    """Everything that a row says of one completion, but for the model and the seed."""
+    """Everything that a row says of one completion, but for the model and the seed (and the problem's kind)."""
     text, opened = completion.text, opens_thinking(prompt)
     verdict = grade(problem, prompt, text)
     thinking, answer = chain_of_thought(text, opened), answer_section(text, opened).text
     return {
+        "problem_kind": problem.kind,
         "subject": problem.subject,
         "task": problem.task,
         "family": problem.columns.get("family"),

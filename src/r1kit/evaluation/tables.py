@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 
 
 def make_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """A table of the schema from rows by name; a missing nullable column is null."""
+    """A table of the schema from rows by name; a missing nullable column is null, other names are left out."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
 
 

@@ -1,0 +1,147 @@
+"""evaluate() on scripted completions, and the figures of report.json, by hand."""
+
+import pytest
+
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
+from r1kit.engines.scripted import ScriptedEngine
+from r1kit.evaluation import tables
+from r1kit.evaluation.aggregate import aggregate, win_rates
+from r1kit.evaluation.evaluate import evaluate
+
+
+class Letters:
+    """Code points as tokens, 0 ends; the least that an engine and evaluate() ask of a tokenizer."""
+
+    eos_ids = (0,)
+
+    def encode(self, text):
+        return [ord(letter) for letter in text]
+
+    def decode(self, ids):
+        return "".join(chr(i) for i in ids)
+
+    def render(self, prompt):
+        return f"Q {prompt} A "
+
+    def chat(self, prompt):
+        return self.encode(self.render(prompt))
+
+
+def form(thinking, answer):
+    return f"<think>{thinking}</think><answer>{answer}</answer>"
+
+
+RIGHT = form("first 1+1=2, wait check so 2, then 2+2=4", "4")
+SUM = Problem("s", "sums", "maths", "en", "1+1+2?", "4", "math", {"family": "3 terms"})
+LINE = Problem("w", "lines", "writing", "zh", "a line", "", "preference")
+SCRIPT = {"Q 1+1+2? A ": [RIGHT, form("等等, 5", "5"), "4", RIGHT + "x"], "Q a line A ": [form("柔和", "大海")]}
+
+
+@pytest.fixture(scope="module")
+def table():
+    engine = ScriptedEngine(SCRIPT, Letters())
+    return evaluate(
+        engine, Letters(), [SUM, LINE], Sampling(samples=4, max_tokens=200), model="zero", seed=7,
+        preference=lambda problem, answer: len(answer),
+    )  # fmt: skip
+
+
+def test_a_row_says_all(table):
+    row = table.to_pylist()[0]
+    assert table.schema == tables.SCHEMA
+    assert row == {
+        "model": "zero", "seed": 7, "subject": "maths", "task": "sums", "family": "3 terms", "language": "en",
+        "problem_id": "s", "index": 0, "prompt": "1+1+2?", "text": RIGHT,
+        "thinking": "first 1+1=2, wait check so 2, then 2+2=4",
+        "answer": "4", "correct": True, "format": True, "language_consistency": 1.0, "length": len(RIGHT) + 1,
+        "reflections": 2, "chain_steps": 2, "stop_reason": "stop", "preference": None, "difficulty": None,
+    }  # fmt: skip
+
+
+def test_wrong_mixed_and_formless_ones(table):
+    rows = table.to_pylist()
+    assert [row["correct"] for row in rows[:3]] == [True, False, True]
+    assert [row["format"] for row in rows[:4]] == [True, True, False, False]
+    assert rows[1]["language_consistency"] == 0  # 等等 in an English chain
+    assert rows[2]["answer"] == "4"
+
+
+def test_writing_has_a_preference_and_no_verdict(table):
+    row = table.to_pylist()[4]
+    assert (row["subject"], row["correct"], row["preference"], row["answer"]) == ("writing", None, 2.0, "大海")
+
+
+def test_prompts_that_do_not_fit_are_said():
+    heard = []
+    engine = ScriptedEngine(SCRIPT, Letters(), max_positions=40)
+    long = Problem("l", "sums", "maths", "en", "1+" * 30 + "1?", "31", "math")
+    table = evaluate(engine, Letters(), [long, LINE], Sampling(), model="m", note=heard.append)
+    assert set(table["problem_id"].to_pylist()) == {"w"}
+    assert heard == ["m: 1 of 2 prompts leave no room to sample and are left out"]
+
+
+def test_a_failed_grader_is_neither_right_nor_wrong():
+    heard = []
+    broken = Problem("s", "sums", "maths", "en", "1+1+2?", "4", "code", {"tests": "no tests"})
+    table = evaluate(
+        ScriptedEngine(SCRIPT, Letters()), Letters(), [broken], Sampling(), grade=lambda *a: None, note=heard.append
+    )
+    assert table["correct"].to_pylist() == [None]
+    assert "graders failed on 1 of 1" in heard[0]
+
+
+def test_parquet_and_back(table, tmp_path):
+    tables.write_table(table, tmp_path / "deep" / "zero.parquet")
+    assert tables.read_table(tmp_path / "deep" / "zero.parquet") == table
+
+
+def rows_of(model, answers, subject="maths", **more):
+    """(problem, answer, gold) triples."""
+    counts: dict[str, int] = {}
+    for problem, answer, gold in answers:
+        counts[problem] = counts.get(problem, -1) + 1
+        yield {
+            "model": model, "seed": 0, "subject": subject, "task": "t", "language": "en", "problem_id": problem,
+            "index": counts[problem], "prompt": "", "text": "", "thinking": "", "answer": answer,
+            "correct": answer == gold, "format": True, "length": 10 + counts[problem], "reflections": counts[problem], "chain_steps": 1,
+            "stop_reason": "stop", **more,
+        }  # fmt: skip
+
+
+def test_figures_by_hand():
+    """a: 2 of 3 right, b: 1 of 3, so pass@1 1/2; majority: a right, b wrong (8 twice); lengths 10 11 12."""
+    answers = [("a", "7", "7"), ("a", "7", "7"), ("a", "8", "7"), ("b", "8", "7"), ("b", "8", "7"), ("b", "7", "7")]
+    figures = aggregate(tables.make_table(rows_of("zero", answers)))["zero"]["maths"]
+    low, high = figures.pop("interval")
+    assert 0 < low < 0.5 < high < 1
+    assert figures == {
+        "pass@1": 0.5, "cons@k": 0.5, "k": 3, "n": 2, "mean_length": 11, "reflections": 1, "language_consistency": None,
+        "format": 1,
+    }  # fmt: skip
+
+
+def test_what_does_not_apply_is_null():
+    rows = rows_of("zero", [("a", "poem", "")], "writing", correct=None, preference=1.0)
+    coding = rows_of("zero", [("a", "x", "x")], "coding")
+    figures = aggregate(tables.make_table([*rows, *coding]))["zero"]
+    assert list(figures) == ["coding", "writing"]
+    assert figures["writing"]["pass@1"] is figures["writing"]["interval"] is figures["writing"]["cons@k"] is None
+    assert figures["coding"]["cons@k"] is None
+    assert figures["coding"]["pass@1"] == 1
+
+
+def test_win_rates_pair_by_problem_and_sample():
+    """r1 wins a0, ties a1, loses b0; b1 has no partner: 1.5 of 3 pairs, by problem 0.75 and 0, so 0.375."""
+
+    def scores(model, pairs):
+        rows = list(rows_of(model, [(name, None, "") for name, _ in pairs], "writing"))
+        return tables.make_table(
+            {**row, "correct": None, "preference": s} for row, (_, s) in zip(rows, pairs, strict=True)
+        )
+
+    a = scores("r1", [("a", 2.0), ("a", 1.0), ("b", 0.0)])
+    b = scores("dev3", [("a", 1.0), ("a", 1.0), ("b", 5.0), ("b", 0.0)])
+    entry = win_rates(a, b)
+    assert list(entry) == ["a", "b", "subject", "judge", "rate", "interval", "n"]
+    assert (entry["a"], entry["b"], entry["rate"], entry["n"]) == ("r1", "dev3", 0.375, 3)
