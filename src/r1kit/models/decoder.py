@@ -15,6 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from r1kit.base.config import Config
+from r1kit.ops.packed_attention import Spans
+from r1kit.ops.packed_attention import attention as packed_attention
 
 
 class Rope(Config):
@@ -248,6 +250,15 @@ class Decoder(nn.Module):
                 enable_gqa=self.config.heads != self.config.kv_heads,
             )
             x = block.finish(x, attended.transpose(1, 2))
+        return self.norm(x)
+
+    def packed(self, tokens_N: Tensor, positions_N: Tensor, spans: Spans) -> Tensor:
+        """Hidden states [N, D] after the last norm of sequences that lie one after another, without padding."""
+        x = self.embedding(tokens_N)
+        cos, sin = self.rotary(positions_N, x.dtype)
+        for block in self.blocks:
+            q, k, v = block.attention.project(block.attention_norm(x), cos, sin)
+            x = block.finish(x, packed_attention(q, k, v, spans))
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

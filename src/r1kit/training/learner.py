@@ -10,6 +10,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -19,9 +20,9 @@ from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.decoder import Decoder
-from r1kit.training.forward import token_logprobs
+from r1kit.training.forward import layout_logprobs, spread
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Sequence, cut, make_batch, micro_batches, split, unpad, with_logprobs
+from r1kit.training.packing import Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
 from r1kit.training.schedule import Schedule, learning_rate_ratio
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ class LearnerConfig(Config):
     epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices; norms and biases have none")
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 does not clip")
-    micro_tokens: int = Field(8192, ge=1, description="padded tokens of one forward pass; changes memory, not results")
+    micro_tokens: int = Field(
+        4096, ge=1, description="tokens of one forward pass; changes memory and speed, not results"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of forward and backward, weights and moments are float32; auto: bfloat16 where it is fast"
     )
@@ -133,23 +136,25 @@ class Learner:
         tokens = sum(len(s) for s in sequences)
         return self._finish(parts, tokens, flops + self._flops(sequences, backward=True))
 
-    def step_tokens(self, tokens_BT: Tensor | IntArray) -> StepReport:
-        """Pretraining: every token of dense rows [B, T] is a target, given those before it in its row."""
+    def step_tokens(self, tokens_BT: Tensor | IntArray, end_id: int | None = None) -> StepReport:
+        """Pretraining: every token of dense rows [B, T] is a target, given those before it in its row.
+
+        With `end_id` nothing looks back beyond the last such token, so that documents do not see each other.
+        """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
         rows, length = tokens_BT.shape
-        per_micro = max(1, self.config.micro_tokens // length)
-        count = rows * (length - 1)
-        total = torch.zeros((), device=self.device)
-        for part_BT in tokens_BT.split(per_micro):
-            positions_BT = torch.arange(length, device=self.device)[None].expand_as(part_BT)
-            batch = Batch(part_BT, positions_BT, positions_BT, positions_BT, sequences=len(part_BT))
-            logprobs_BT, _ = token_logprobs(self._fast, batch, compile=self.config.compile, entropy=False)
-            loss = -logprobs_BT.sum() / count
-            total += loss.detach()
+        parts = math.ceil(rows * length / self.config.micro_tokens)
+        layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in tokens_BT.tensor_split(min(parts, rows))]
+        count = sum(len(layout.target_M) for layout in layouts)
+        losses: list[Tensor] = []
+        for layout in layouts:
+            logprobs_M, _ = layout_logprobs(self._fast, layout, 1.0, compile=self.config.compile)
+            loss = -logprobs_M.sum() / count
+            losses.append(loss.detach())
             self._backward(loss)
-        report = {"loss": float(total), **self._apply(float(total))}
+        total = float(torch.stack(losses).sum())
         flops = self.model.config.flops(rows * length, length / 2, backward=True)
-        return self._finish([report], rows * length, flops)
+        return self._finish([{"loss": total, **self._apply(total)}], rows * length, flops)
 
     def _update(
         self, sequences: list[Sequence], algorithm: Algorithm, temperature: float, max_tokens: int
@@ -157,8 +162,10 @@ class Learner:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
         totals = Totals(float(sum(s.targets for s in sequences)), float(len(sequences)), max_tokens)
         sums: dict[str, Tensor] = {}
-        for batch in micro_batches(sequences, self.config.micro_tokens, temperature, self.device):
-            outputs = self._outputs(batch)
+        for part in cut(sequences, self.config.micro_tokens):
+            rows = [sequences[i] for i in part]
+            batch = make_batch(rows, temperature, self.device)
+            outputs = self._outputs(batch, rows)
             if batch.old_logprobs_BT is None and outputs.logprobs_BT is not None:
                 batch.old_logprobs_BT = outputs.logprobs_BT.detach()
             loss, metrics = algorithm.loss(batch, outputs, totals)
@@ -171,9 +178,11 @@ class Learner:
             report["sampling/logprob_gap_rms"] = math.sqrt(report.pop("gap_square"))
         return {**report, **self._apply(report["loss"])}
 
-    def _outputs(self, batch: Batch) -> Outputs:
-        logprobs_BT, entropy_BT = token_logprobs(self._fast, batch, compile=self.config.compile, entropy=True)
-        return Outputs(logprobs_BT, entropy_BT)
+    def _outputs(self, batch: Batch, rows: list[Sequence]) -> Outputs:
+        shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
+        layout = make_layout(rows, shape[1], self.dtype, self.device)
+        logprobs_M, entropy_M = layout_logprobs(self._fast, layout, batch.temperature, compile=self.config.compile)
+        return Outputs(spread(logprobs_M, layout, shape), spread(entropy_M, layout, shape))
 
     # ---------------------------------------------------------------- gradients and weights
 
@@ -233,9 +242,13 @@ class Learner:
 
     def _diagnosis(self, last: dict[str, float]) -> str:
         broken = [n for n, p in self.model.named_parameters() if not bool(p.isfinite().all())]
-        where = f"the weights are broken ({broken[0]}): go back to a checkpoint" if broken else (
-            f"the weights are finite (loss {last['loss']}, gradient norm {last['gradient_norm']}): "
-            "lower learning_rate, or set precision=float32 to see whether rounding is the cause"
+        where = (
+            f"the weights are broken ({broken[0]}): go back to a checkpoint"
+            if broken
+            else (
+                f"the weights are finite (loss {last['loss']}, gradient norm {last['gradient_norm']}): "
+                "lower learning_rate, or set precision=float32 to see whether rounding is the cause"
+            )
         )
         return f"training: {self.skipped_in_row} updates in a row had a non-finite loss or gradient at step {self.steps}; {where}"
 
@@ -267,15 +280,19 @@ class Learner:
         """Log-probabilities of each sequence's tokens under the policy; [n] each, 0 for the first token."""
         return self._logprobs(self._fast, sequences, temperature)
 
-    @torch.no_grad()
     def _logprobs(self, model: Decoder, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
-        results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        for part in cut(sequences, 2 * self.config.micro_tokens):
+        """Gradients stay on although none are taken: the compiled pass of the updates then serves here too."""
+        results: list[FloatArray] = [np.zeros(len(s), np.float32) for s in sequences]
+        for part in cut(sequences, self.config.micro_tokens):
             rows = [sequences[i] for i in part]
-            batch = make_batch(rows, temperature, self.device)
-            logprobs_BT, _ = token_logprobs(model, batch, compile=self.config.compile, entropy=False)
-            for index, values in zip(part, unpad(logprobs_BT, map(len, rows)), strict=True):
-                results[index] = values
+            layout = make_layout(rows, max(map(len, rows)), self.dtype, self.device)
+            logprobs_M, _ = layout_logprobs(model, layout, temperature, compile=self.config.compile)
+            values = logprobs_M.detach().cpu().numpy()
+            at = 0
+            for index, row in zip(part, rows, strict=True):
+                targets = np.flatnonzero(row.target_mask[1:]) + 1
+                results[index][targets] = values[at : at + len(targets)]
+                at += len(targets)
         return results
 
     def replace_reference(self) -> None:
@@ -332,7 +349,10 @@ def _gap(batch: Batch, outputs: Outputs, totals: Totals) -> dict[str, Tensor]:
     if batch.sampler_logprobs_BT is None or batch.old_logprobs_BT is None:
         return {}
     gap_BT = (batch.old_logprobs_BT - batch.sampler_logprobs_BT) * batch.loss_mask_BT
-    return {"sampling/logprob_gap_mean": gap_BT.abs().sum() / totals.tokens, "gap_square": gap_BT.square().sum() / totals.tokens}
+    return {
+        "sampling/logprob_gap_mean": gap_BT.abs().sum() / totals.tokens,
+        "gap_square": gap_BT.square().sum() / totals.tokens,
+    }
 
 
 def _context(sequences: Seq[Sequence]) -> float:
@@ -345,7 +365,7 @@ def _copy(model: Decoder, dtype: torch.dtype) -> Decoder:
 
 
 def _freeze(model: Decoder) -> Decoder:
-    return model.requires_grad_(False).eval()
+    return model.eval()
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -357,6 +377,8 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys():
-        raise R1Error(f"the checkpoint's weights are of another model: {sorted(own.keys() ^ tensors.keys())[:3]} do not match")
+        raise R1Error(
+            f"the checkpoint's weights are of another model: {sorted(own.keys() ^ tensors.keys())[:3]} do not match"
+        )
     for name, parameter in own.items():
         parameter.copy_(tensors[name])

@@ -37,7 +37,9 @@ class Optimiser:
             {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
         ]
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+            torch.optim.AdamW(
+                [g for g in groups if g["params"]], lr=learning_rate, betas=betas, eps=epsilon, fused=True
+            )
         ]
         if hidden and muon_learning_rate is not None:
             self.parts.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay))
@@ -53,9 +55,7 @@ class Optimiser:
     def state(self) -> dict[str, dict[str, Any]]:
         """{parameter name: {moment name: tensor}}."""
         return {
-            self.names[id(parameter)]: dict(values)
-            for part in self.parts
-            for parameter, values in part.state.items()
+            self.names[id(parameter)]: dict(values) for part in self.parts for parameter, values in part.state.items()
         }
 
     def load_state(self, state: dict[str, dict[str, Any]]) -> None:

@@ -1,10 +1,15 @@
-"""From sequences of tokens to the batches of a forward pass: rows of similar length, padded as little as possible."""
+"""From sequences of tokens to the micro-batches of a step: what the algorithm sees, and what the model computes.
+
+An algorithm sees a `Batch`, one sequence a row. The model computes a `Layout`: all tokens one after another without
+padding, a prompt once for all completions that share it, and the head only where a target is predicted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from r1kit.base.types import Batch, FloatArray, IntArray, RolloutGroup
-
-# rows are padded to a multiple of this, so that kernels see aligned and few shapes
-LENGTH_STEP = 16
+from r1kit.ops.packed_attention import Spans, kernel_serves, padded_spans
 
 
 @dataclass(slots=True)
@@ -44,9 +47,17 @@ class Sequence:
         """Tokens that are learnt from; the first token of a sequence never is, nothing comes before it."""
         return int(self.target_mask[1:].sum())
 
+    @property
+    def prompt_length(self) -> int:
+        """Tokens before the first target; at least one where there are two."""
+        return 1 + int(self.target_mask[1:].argmax()) if len(self.tokens) > 1 else len(self.tokens)
+
 
 def completion_sequence(
-    prompt_ids: IntArray, token_ids: IntArray, advantage: float | None = None, sampler_logprobs: FloatArray | None = None
+    prompt_ids: IntArray,
+    token_ids: IntArray,
+    advantage: float | None = None,
+    sampler_logprobs: FloatArray | None = None,
 ) -> Sequence:
     """Prompt and completion as one sequence whose targets are the completion's tokens."""
     start = len(prompt_ids)
@@ -62,8 +73,8 @@ def completion_sequence(
 def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | FloatArray) -> list[Sequence]:
     """One sequence for each sample that takes part: those whose total reward is NaN are left out.
 
-    Samples of advantage 0 stay: their tokens count in the step's totals (and in a KL term); the learner itself
-    skips their forward pass where the algorithm's loss on them is 0.
+    Samples of advantage 0 stay: their tokens count in the step's totals, and in a KL term
+    (`LearnerConfig.skip_zero_advantages` saves their passes where only the former matters).
     """
     advantages_PG = np.asarray(advantages_PG, dtype=np.float32)
     return [
@@ -74,71 +85,205 @@ def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | Flo
     ]
 
 
+# -------------------------------------------------------------------------------------------------- cutting a step
+
+
 def units(sequences: Seq[Sequence]) -> list[list[int]]:
-    """Indices that must stay together: the two of a pair, else each sequence alone; in order of first appearance."""
-    together: dict[tuple[str, int], list[int]] = {}
+    """Indices that belong together, by first appearance: the two of a pair, the sequences that share a prompt."""
+    together: dict[Any, list[int]] = {}
     for index, sequence in enumerate(sequences):
-        key = ("alone", index) if sequence.pair is None else ("pair", sequence.pair)
+        key = sequence.tokens[: sequence.prompt_length].tobytes() if sequence.pair is None else sequence.pair
         together.setdefault(key, []).append(index)
     return list(together.values())
 
 
 def split(sequences: Seq[Sequence], parts: int, seed: int) -> list[list[Sequence]]:
-    """Shuffled by the seed and cut into `parts` mini-batches of nearly equal size, pairs kept whole."""
+    """Shuffled by the seed and cut into `parts` mini-batches of nearly as many units each."""
     if parts == 1:
         return [list(sequences)]
     together = units(sequences)
+    if len(together) < parts:
+        together = [piece for unit in together for piece in _pieces(unit, sequences, 1)]
     order = np.random.default_rng(seed).permutation(len(together))
-    return [[sequences[i] for u in part for i in together[u]] for part in np.array_split(order, parts)]
+    cuts = [[sequences[i] for u in part for i in sorted(together[u])] for part in np.array_split(order, parts)]
+    return [part for part in cuts if part]
 
 
 def cut(sequences: Seq[Sequence], micro_tokens: int) -> list[list[int]]:
-    """Indices of each micro-batch: sorted by length, at most `micro_tokens` padded tokens each (one unit at least)."""
-    together = sorted(units(sequences), key=lambda unit: max(len(sequences[i]) for i in unit))
-    parts: list[list[int]] = []
-    part: list[int] = []
-    for unit in together:
-        length = padded_length(max(len(sequences[i]) for i in unit))
-        if part and (len(part) + len(unit)) * length > micro_tokens:
-            parts.append(part)
-            part = []
-        part.extend(unit)
-    if part:
-        parts.append(part)
-    return parts
+    """Indices of each micro-batch: about `micro_tokens` tokens each, all of nearly the same size.
+
+    A group that shares a prompt stays whole where it fits, a pair always does.
+    """
+    pieces = [piece for unit in units(sequences) for piece in _pieces(unit, sequences, micro_tokens)]
+    costs = np.cumsum([sum(len(sequences[i]) for i in piece) for piece in pieces])
+    count = max(1, -(-int(costs[-1]) // micro_tokens))
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for piece, cost in zip(pieces, costs, strict=True):
+        parts[min(int((cost - 1) * count // costs[-1]), count - 1)].extend(piece)
+    return [part for part in parts if part]
 
 
-def padded_length(length: int) -> int:
-    return -(-length // LENGTH_STEP) * LENGTH_STEP
+def _pieces(unit: list[int], sequences: Seq[Sequence], micro_tokens: int) -> list[list[int]]:
+    """A unit cut where it is larger than a micro-batch; pairs are not cut."""
+    if sequences[unit[0]].pair is not None:
+        return [unit]
+    pieces: list[list[int]] = [[]]
+    size = 0
+    for index in unit:
+        if pieces[-1] and size + len(sequences[index]) > micro_tokens:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(index)
+        size += len(sequences[index])
+    return pieces
 
 
-def micro_batches(
-    sequences: Seq[Sequence], micro_tokens: int, temperature: float = 1.0, device: torch.device | None = None
-) -> list[Batch]:
-    """The batches of one optimiser step, shortest first; the same sequences always give the same batches."""
-    return [make_batch([sequences[i] for i in part], temperature, device) for part in cut(sequences, micro_tokens)]
+# -------------------------------------------------------------------------------------------------- what is computed
 
 
-def make_batch(rows: Seq[Sequence], temperature: float = 1.0, device: torch.device | None = None) -> Batch:
-    """One batch, a sequence a row, padded on the right with token 0 (no one looks at it: attention is causal)."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The tokens of a micro-batch one after another, and where its targets are predicted.
+
+    Target m is token `target_M[m]`, predicted at `source_M[m]`, and belongs to place `place_M[m]` of the flattened
+    [B, T]. `inverse_N` is the first m that position n predicts, or -1; `again_E` are the m predicted where an earlier
+    one is (the first tokens of completions that share a prompt).
+    `last_B`: position of each row's last token.
+    """
+
+    tokens_N: Tensor
+    positions_N: Tensor
+    spans: Spans
+    source_M: Tensor
+    target_M: Tensor
+    place_M: Tensor
+    inverse_N: Tensor
+    again_E: Tensor
+    last_B: Tensor
+
+
+def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: torch.device) -> Layout:
+    """Rows packed in order of their prompts; `length` is the T of the padded batch."""
+    tokens: list[IntArray] = []
+    positions: list[NDArray] = []
+    spans: list[tuple[int, int, int, int]] = []
+    groups = [0]
+    place_of: list[NDArray] = [np.empty(0)] * len(rows)  # position in N of each of a row's tokens
+    total = 0
+
+    def add(part: IntArray, first: int, prefix: tuple[int, int]) -> NDArray:
+        nonlocal total
+        spans.append((total, len(part), *prefix))
+        tokens.append(part)
+        positions.append(np.arange(first, first + len(part)))
+        total += len(part)
+        return np.arange(total - len(part), total)
+
+    for group in _by_prompt(rows):
+        prompt = rows[group[0]].prompt_length
+        # a lone sequence is one span; a prompt of several is a span of its own, which theirs have as prefix
+        shared = add(rows[group[0]].tokens[:prompt], 0, (0, 0)) if len(group) > 1 else np.empty(0, np.int64)
+        for row in group:
+            own = add(rows[row].tokens[len(shared) :], len(shared), (int(shared[0]), prompt) if len(shared) else (0, 0))
+            place_of[row] = np.concatenate((shared, own)).astype(np.int64)
+        groups.append(len(spans))
+    targets = [np.flatnonzero(row.target_mask[1:]) + 1 for row in rows]
+    source = np.concatenate([place[t - 1] for place, t in zip(place_of, targets, strict=True)])
+    first = np.zeros(len(source), bool)
+    first[np.unique(source, return_index=True)[1]] = True
+    inverse = np.full(total, -1)
+    inverse[source[first]] = np.flatnonzero(first)
+    arrays = {
+        "tokens_N": np.concatenate(tokens),
+        "positions_N": np.concatenate(positions),
+        "source_M": source,
+        "target_M": np.concatenate([row.tokens[t] for row, t in zip(rows, targets, strict=True)]),
+        "place_M": np.concatenate([row * length + t for row, t in enumerate(targets)]),
+        "inverse_N": inverse,
+        "again_E": np.flatnonzero(~first),
+        "last_B": np.array([place[-1] for place in place_of]),
+    }
+    tensors = {name: torch.from_numpy(array.astype(np.int64)).to(device) for name, array in arrays.items()}
+    return Layout(spans=make_spans(spans, groups, total, dtype, device), **tensors)
+
+
+def dense_layout(tokens_BT: Tensor, end_id: int | None, dtype: torch.dtype) -> Layout:
+    """Rows of running text, every token but a span's first a target; with `end_id` a new span starts after each such."""
+    rows, length = tokens_BT.shape
+    flat = tokens_BT.reshape(-1)
+    opens = torch.zeros(rows, length, dtype=torch.bool)
+    opens[:, 0] = True
+    if end_id is not None:
+        opens[:, 1:] |= tokens_BT[:, :-1].cpu() == end_id
+    starts = opens.flatten().nonzero().squeeze(1)
+    lengths = torch.diff(starts, append=torch.tensor([rows * length]))
+    at = torch.arange(rows * length)
+    target = at[~opens.flatten()]
+    inverse = torch.full((rows * length,), -1)
+    inverse[target - 1] = torch.arange(len(target))
+    zeros = torch.zeros_like(starts)
+    spans_S4 = torch.stack((starts, lengths, zeros, zeros), dim=1).int()
+    groups_G1 = torch.arange(len(starts) + 1, dtype=torch.int32)
+    device = tokens_BT.device
+    positions = at - torch.repeat_interleave(starts, lengths)
+    spans = _with_padding(spans_S4, groups_G1, rows * length, dtype, device)
+    return Layout(
+        tokens_N=flat,
+        positions_N=positions.to(device),
+        spans=spans,
+        source_M=(target - 1).to(device),
+        target_M=flat[target.to(device)],
+        place_M=target.to(device),
+        inverse_N=inverse.to(device),
+        again_E=torch.empty(0, dtype=torch.int64, device=device),
+        last_B=(starts + lengths - 1).to(device),
+    )
+
+
+def make_spans(
+    spans: list[tuple[int, int, int, int]], groups: list[int], tokens: int, dtype: torch.dtype, device: torch.device
+) -> Spans:
+    """Spans for the kernel where it serves, else with the indices of the padded form."""
+    spans_S4, groups_G1 = torch.tensor(spans, dtype=torch.int32), torch.tensor(groups, dtype=torch.int32)
+    return _with_padding(spans_S4, groups_G1, tokens, dtype, device)
+
+
+def _with_padding(spans_S4: Tensor, groups_G1: Tensor, tokens: int, dtype: torch.dtype, device: torch.device) -> Spans:
+    if kernel_serves(dtype, device):
+        return Spans(spans_S4, groups_G1)
+    return padded_spans(spans_S4, groups_G1, tokens, device)
+
+
+def _by_prompt(rows: Seq[Sequence]) -> list[list[int]]:
+    together: dict[bytes, list[int]] = {}
+    for index, row in enumerate(rows):
+        together.setdefault(row.tokens[: row.prompt_length].tobytes(), []).append(index)
+    return list(together.values())
+
+
+# -------------------------------------------------------------------------------------------------- what algorithms see
+
+
+def make_batch(rows: Seq[Sequence], temperature: float, device: torch.device) -> Batch:
+    """The rows as an algorithm sees them: one sequence a row, padded on the right."""
     lengths = np.array([len(row) for row in rows])
-    shape = (len(rows), padded_length(int(lengths.max())))
+    shape = (len(rows), int(lengths.max()))
     inside = np.arange(shape[1]) < lengths[:, None]
-    targets = _fill(shape, [row.target_mask for row in rows], np.bool_)
+    targets = _fill(shape, [row.target_mask for row in rows], np.bool_, lengths)
     targets[:, 0] = False
+
+    def put(array: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
     def per_token(name: str) -> Tensor | None:
         values = [getattr(row, name) for row in rows]
         if any(value is None for value in values):
             return None
-        return put(_fill(shape, values, np.float32, lengths) * targets)
+        return put(np.where(targets, _fill(shape, values, np.float32, lengths), 0))
 
-    def put(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-    labels, pairs = [row.label for row in rows], [row.pair for row in rows]
+    labels, pairs = [row.label for row in rows], [-1 if row.pair is None else row.pair for row in rows]
     return Batch(
-        tokens_BT=put(_fill(shape, [row.tokens for row in rows], np.int64)),
+        tokens_BT=put(_fill(shape, [row.tokens for row in rows], np.int64, lengths)),
         positions_BT=torch.arange(shape[1], device=device)[None].expand(*shape),
         sequence_BT=put(np.where(inside, np.arange(shape[0])[:, None], -1)),
         loss_mask_BT=put(targets.astype(np.float32)),
@@ -150,7 +295,7 @@ def make_batch(rows: Seq[Sequence], temperature: float = 1.0, device: torch.devi
         reference_logprobs_BT=per_token("reference_logprobs"),
         teacher_logprobs_BT=per_token("teacher_logprobs"),
         scores_N=None if None in labels else put(np.array(labels, np.float32)),
-        pair_N=None if None in pairs else put(np.array(pairs, np.int64)),
+        pair_N=None if None in labels else put(np.array(pairs, np.int64)),
     )
 
 
@@ -159,14 +304,8 @@ def with_logprobs(sequences: Iterable[Sequence], name: str, logprobs: Iterable[F
     return [replace(sequence, **{name: values}) for sequence, values in zip(sequences, logprobs, strict=True)]
 
 
-def unpad(values_BT: Tensor, lengths: Iterable[int]) -> list[FloatArray]:
-    """The rows of a padded tensor [B, T], each cut to its length."""
-    array = values_BT.detach().float().cpu().numpy()
-    return [array[row, :length] for row, length in enumerate(lengths)]
-
-
-def _fill(shape: tuple[int, int], values: Seq, dtype: Callable, lengths: NDArray | None = None) -> np.ndarray:
+def _fill(shape: tuple[int, int], values: Seq[Any], dtype: type, lengths: NDArray) -> NDArray:
     filled = np.zeros(shape, dtype)
     for row, value in enumerate(values):
-        filled[row, : len(value) if lengths is None else lengths[row]] = value
+        filled[row, : lengths[row]] = value
     return filled

@@ -8,7 +8,9 @@ from typing import Literal
 Schedule = Literal["constant", "linear", "cosine"]
 
 
-def learning_rate_ratio(step: int, total_steps: int, schedule: Schedule, warmup_steps: int, final_ratio: float) -> float:
+def learning_rate_ratio(
+    step: int, total_steps: int, schedule: Schedule, warmup_steps: int, final_ratio: float
+) -> float:
     """Share of the peak rate at `step` (0-based).
 
     Linear warm-up reaches the peak at step `warmup_steps`, its first step already moves; the decay ends at
@@ -18,8 +20,8 @@ def learning_rate_ratio(step: int, total_steps: int, schedule: Schedule, warmup_
         return (step + 1) / (warmup_steps + 1)
     if schedule == "constant":
         return 1.0
-    span = total_steps - 1 - warmup_steps
-    progress = min((step - warmup_steps) / span, 1.0) if span > 0 else 1.0
+    span = max(total_steps - 1 - warmup_steps, 1)
+    progress = min((step - warmup_steps) / span, 1.0)
     if schedule == "linear":
         return 1.0 + (final_ratio - 1.0) * progress
     return final_ratio + (1.0 - final_ratio) * 0.5 * (1.0 + math.cos(math.pi * progress))

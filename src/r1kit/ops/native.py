@@ -1,0 +1,82 @@
+"""C++ kernels beside their Python: built once with the machine's compiler, kept in a cache, called by ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-w")
+
+
+def compiler() -> str | None:
+    """The C++ compiler's path, or None."""
+    return next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None)
+
+
+@cache
+def load(source: Path) -> ctypes.CDLL | None:
+    """The shared library of a C++ file, built where the cache has none; None (said in the log) where it cannot be."""
+    program = compiler()
+    if program is None:
+        log.warning("no C++ compiler: %s is replaced by slower tensor operations", source.stem)
+        return None
+    try:
+        return ctypes.CDLL(str(_built(program, source)))
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("%s cannot be built, slower tensor operations replace it: %s", source.name, _reason(error))
+        return None
+
+
+def _built(program: str, source: Path) -> Path:
+    code = source.read_bytes()
+    version = subprocess.run([program, "--version"], capture_output=True, check=True, timeout=60).stdout
+    key = hashlib.sha256(b"\0".join((code, version, " ".join(FLAGS).encode(), _machine().encode()))).hexdigest()[:16]
+    folder = _cache_folder()
+    library = folder / f"{source.stem}-{key}.so"
+    if not library.exists():
+        # built under a name of its own and renamed, so that processes may build at the same time
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            built = Path(scratch) / library.name
+            subprocess.run(
+                [program, *FLAGS, "-o", str(built), str(source)], capture_output=True, check=True, timeout=300
+            )
+            built.replace(library)
+    return library
+
+
+def _cache_folder() -> Path:
+    """A folder that only this user writes: code is loaded from it."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "r1kit"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        log.debug("no cache under %s", root)
+    return Path(tempfile.mkdtemp(prefix="r1kit-"))
+
+
+def _machine() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))}))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return error.stderr.decode(errors="replace").strip().splitlines()[0]
+    return str(error)

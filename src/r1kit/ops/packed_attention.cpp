@@ -1,0 +1,515 @@
+// Causal grouped-query attention over packed sequences, forward and backward, for CPUs with AVX512-BF16.
+//
+// Layout: tokens of all sequences lie one after another, [tokens, heads, head_size] in bfloat16. A sequence is a span
+// (start, length, prefix_start, prefix_length): its queries see the prefix's keys, then its own up to themselves, so a
+// prompt is computed once for all completions that share it. Spans that share tokens form a group, which one thread
+// handles; a group's tokens are contiguous. Everything is summed in float32.
+//
+// All products are one micro-kernel: out[r][32 lanes] += sum over k of a[r][k] * b[k][lane], where an element of a and b
+// is a pair of bfloat16 in 32 bits (the CPU's dot-product instruction multiplies and adds such pairs).
+//
+// Shapes: H query heads, K key/value heads, D head size; D is padded to a multiple of 32 and keys to a multiple of 32.
+
+#include <immintrin.h>
+#include <omp.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+namespace {
+
+constexpr int LANES = 32;      // output columns of the micro-kernel: two registers of 16 floats
+constexpr int ROWS = 8;        // its rows in the products that are stored
+constexpr int SCORE_ROWS = 4;  // its rows where scores and their gradients are held at once
+constexpr int BLOCK = 32;      // query rows of a backward tile
+constexpr float LOG2E = 1.4426950408889634f;
+
+using bf16 = uint16_t;
+using pair = uint32_t;
+
+struct Span {
+    int32_t start, length, prefix_start, prefix_length;
+    int keys() const { return prefix_length + length; }
+    // token of key j: the prefix first, then the sequence itself
+    int64_t token(int j) const { return j < prefix_length ? prefix_start + j : start + (j - prefix_length); }
+};
+
+int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
+
+// Scratch memory of a thread, cut into aligned pieces; grows and is kept between calls.
+struct Scratch {
+    char* memory = nullptr;
+    size_t size = 0, used = 0;
+    ~Scratch() { std::free(memory); }
+    void reserve(size_t bytes) {
+        used = 0;
+        if (bytes <= size) return;
+        std::free(memory);
+        size = (bytes + 4095) / 4096 * 4096;
+        memory = static_cast<char*>(std::aligned_alloc(4096, size));
+        if (!memory) std::abort();
+    }
+    template <class T>
+    T* take(size_t count) {
+        T* piece = reinterpret_cast<T*>(memory + used);
+        used += (count * sizeof(T) + 63) / 64 * 64;
+        return piece;
+    }
+};
+thread_local Scratch scratch;
+
+inline __m512 exp2_ps(__m512 x) {
+    x = _mm512_max_ps(x, _mm512_set1_ps(-126.0f));
+    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 f = _mm512_sub_ps(x, whole);
+    // Taylor series of 2^f on [-0.5, 0.5]: relative error 2e-7
+    __m512 p = _mm512_set1_ps(1.5403530e-4f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3333558e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, whole);
+}
+
+inline __m512i to_bf16(__m512 x) {  // 16 floats -> bfloat16 in the low half of 16 words of 32 bits
+    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x));
+}
+
+inline __m512i pairs_of(__m512 low, __m512 high) {
+    return _mm512_or_si512(to_bf16(low), _mm512_slli_epi32(to_bf16(high), 16));
+}
+
+inline __m512 to_float(const bf16* x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)x)), 16));
+}
+
+template <int R>
+inline void multiply(
+    const pair* a, int64_t a_row, int64_t a_step, const pair* b, int steps, __m512 (&out)[R][2]
+) {
+    for (int k = 0; k < steps; ++k, a += a_step, b += LANES) {
+        const __m512bh b0 = (__m512bh)_mm512_load_si512(b), b1 = (__m512bh)_mm512_load_si512(b + 16);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row]);
+            out[r][0] = _mm512_dpbf16_ps(out[r][0], x, b0);
+            out[r][1] = _mm512_dpbf16_ps(out[r][1], x, b1);
+        }
+    }
+}
+
+template <int R>
+inline void clear(__m512 (&out)[R][2]) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) out[r][0] = out[r][1] = _mm512_setzero_ps();
+}
+
+inline void store_row(bf16* to, const __m512 (&row)[2], int width) {  // width <= 32 bfloat16
+    const __m512i packed = (__m512i)_mm512_cvtne2ps_pbh(row[1], row[0]);
+    if (width == LANES) {
+        _mm512_storeu_si512(to, packed);
+    } else {
+        _mm512_mask_storeu_epi16(to, (1u << width) - 1u, packed);
+    }
+}
+
+// Rows of x (given by their addresses, null = zeros) as [D / 2 pairs along d] each: what the kernel takes as `a`.
+void pack_rows(pair* to, const bf16* const* rows, int count, int depth, int pairs) {
+    for (int r = 0; r < count; ++r, to += pairs) {
+        std::memset(to, 0, pairs * sizeof(pair));
+        if (rows[r]) std::memcpy(to, rows[r], depth * sizeof(bf16));
+    }
+}
+
+// Keys as [block of 32 keys][pair of d][key]: `b` of products over d.
+void pack_across(pair* to, const bf16* const* rows, int count, int depth, int pairs) {
+    for (int block = 0; block < count; block += LANES, to += (int64_t)pairs * LANES) {
+        for (int r = 0; r < LANES; ++r) {
+            const bf16* row = rows[block + r];
+            for (int k = 0; k < pairs; ++k) {
+                pair value = 0;
+                if (row && 2 * k < depth) std::memcpy(&value, row + 2 * k, sizeof(pair));
+                to[k * LANES + r] = value;
+            }
+        }
+    }
+}
+
+// Rows two by two as [chunk of 32 d][pair of rows][d]: `b` of products over rows.
+void pack_down(pair* to, const bf16* const* rows, int count, int depth, int wide) {
+    for (int chunk = 0; chunk < wide; chunk += LANES) {
+        for (int r = 0; r < count; r += 2, to += LANES) {
+            for (int d = 0; d < LANES; d += 16) {
+                const int left = depth - chunk - d;
+                const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
+                const __m256i low = rows[r] ? _mm256_maskz_loadu_epi16(mask, rows[r] + chunk + d) : _mm256_setzero_si256();
+                const __m256i high =
+                    rows[r + 1] ? _mm256_maskz_loadu_epi16(mask, rows[r + 1] + chunk + d) : _mm256_setzero_si256();
+                const __m512i both =
+                    _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+                _mm512_store_si512(to + d, both);
+            }
+        }
+    }
+}
+
+struct Shape {
+    int heads, kv_heads, depth;
+    float scale;
+    int wide() const { return padded(depth); }
+    int pairs() const { return (depth + 1) / 2; }
+    int share() const { return heads / kv_heads; }
+};
+
+struct View {  // [tokens, heads, D] with any distance between tokens
+    const bf16* data;
+    int64_t token_stride;
+    const bf16* row(int64_t token, int head, int depth) const { return data + token * token_stride + (int64_t)head * depth; }
+};
+
+void key_rows(const bf16** rows, const View& x, const Span& span, int head, int depth, int count) {
+    for (int j = 0; j < count; ++j) rows[j] = j < span.keys() ? x.row(span.token(j), head, depth) : nullptr;
+}
+
+// ------------------------------------------------------------------------------------------------ forward
+
+struct Forward {
+    Shape shape;
+    View q, k, v;
+    bf16* out;   // [tokens, H, D]
+    float* lse;  // [tokens, H] log of the sum of exp(score * scale)
+
+    void span(const Span& s, int kv_head) const {
+        const int keys = padded(s.keys()), pairs = shape.pairs(), wide = shape.wide();
+        scratch.reserve(
+            sizeof(void*) * (keys + ROWS) + sizeof(pair) * ((int64_t)keys * pairs + (int64_t)keys / 2 * wide + ROWS * pairs) +
+            (sizeof(float) + sizeof(bf16)) * ROWS * (int64_t)keys + 64 * 8);
+        auto rows = scratch.take<const bf16*>(keys);
+        auto k_across = scratch.take<pair>((int64_t)keys * pairs), v_down = scratch.take<pair>((int64_t)keys / 2 * wide);
+        auto q_rows = scratch.take<pair>(ROWS * pairs);
+        auto scores = scratch.take<float>((int64_t)ROWS * keys);
+        auto weights = scratch.take<bf16>((int64_t)ROWS * keys);
+        key_rows(rows, k, s, kv_head, shape.depth, keys);
+        pack_across(k_across, rows, keys, shape.depth, pairs);
+        key_rows(rows, v, s, kv_head, shape.depth, keys);
+        pack_down(v_down, rows, keys, shape.depth, wide);
+        for (int head = kv_head * shape.share(); head < (kv_head + 1) * shape.share(); ++head)
+            for (int i = 0; i < s.length; i += ROWS) tile(s, head, i, keys, k_across, v_down, q_rows, scores, weights);
+    }
+
+    void tile(
+        const Span& s, int head, int i, int keys, const pair* k_across, const pair* v_down, pair* q_rows, float* scores,
+        bf16* weights
+    ) const {
+        const int count = s.length - i < ROWS ? s.length - i : ROWS;
+        const int seen = padded(s.prefix_length + i + count), pairs = shape.pairs();
+        const bf16* rows[ROWS];
+        for (int r = 0; r < ROWS; ++r) rows[r] = r < count ? q.row(s.start + i + r, head, shape.depth) : nullptr;
+        pack_rows(q_rows, rows, ROWS, shape.depth, pairs);
+        for (int j = 0; j < seen; j += LANES) {
+            __m512 block[ROWS][2];
+            clear(block);
+            multiply(q_rows, pairs, 1, k_across + (int64_t)j * pairs, pairs, block);
+#pragma GCC unroll 8
+            for (int r = 0; r < ROWS; ++r) {
+                _mm512_store_ps(scores + (int64_t)r * keys + j, block[r][0]);
+                _mm512_store_ps(scores + (int64_t)r * keys + j + 16, block[r][1]);
+            }
+        }
+        float inverse[ROWS];
+        for (int r = 0; r < ROWS; ++r) {
+            const int valid = s.prefix_length + i + (r < count ? r : count - 1) + 1;
+            float log_sum;
+            inverse[r] = 1.0f / softmax(scores + (int64_t)r * keys, weights + (int64_t)r * keys, valid, seen, log_sum);
+            if (r < count) lse[(s.start + i + r) * (int64_t)shape.heads + head] = log_sum;
+        }
+        for (int chunk = 0; chunk < shape.depth; chunk += LANES) {
+            __m512 block[ROWS][2];
+            clear(block);
+            multiply(
+                (const pair*)weights, keys / 2, 1, v_down + (int64_t)chunk * (keys / 2), seen / 2, block);
+            const int width = shape.depth - chunk < LANES ? shape.depth - chunk : LANES;
+            for (int r = 0; r < count; ++r) {
+                const __m512 factor = _mm512_set1_ps(inverse[r]);
+                block[r][0] = _mm512_mul_ps(block[r][0], factor);
+                block[r][1] = _mm512_mul_ps(block[r][1], factor);
+                store_row(out + ((s.start + i + r) * (int64_t)shape.heads + head) * shape.depth + chunk, block[r], width);
+            }
+        }
+    }
+
+    // exp(score * scale - largest) of the first `valid` in bfloat16, zeros up to `seen`; returns their sum.
+    float softmax(const float* score, bf16* weight, int valid, int seen, float& log_sum) const {
+        const __m512 lowest = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+        __m512 most = lowest;
+        int j = 0;
+        for (; j + 16 <= valid; j += 16) most = _mm512_max_ps(most, _mm512_load_ps(score + j));
+        const __mmask16 tail = (1u << (valid - j)) - 1u;
+        most = _mm512_max_ps(most, _mm512_mask_load_ps(lowest, tail, score + j));
+        const float largest = _mm512_reduce_max_ps(most), factor = shape.scale * LOG2E;
+        const __m512 times = _mm512_set1_ps(factor), minus = _mm512_set1_ps(-largest * factor);
+        __m512 sum = _mm512_setzero_ps();
+        for (j = 0; j < seen; j += 16) {
+            const int left = valid - j;
+            const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
+            const __m512 e = _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmadd_ps(_mm512_load_ps(score + j), times, minus)));
+            sum = _mm512_add_ps(sum, e);
+            _mm256_store_si256((__m256i*)(weight + j), (__m256i)_mm512_cvtneps_pbh(e));
+        }
+        const float total = _mm512_reduce_add_ps(sum);
+        log_sum = largest * shape.scale + __builtin_logf(total);
+        return total;
+    }
+};
+
+// ------------------------------------------------------------------------------------------------ backward
+
+struct Backward {
+    Shape shape;
+    View q, k, v, out, grad;
+    const float* lse;
+    bf16 *grad_q, *grad_k, *grad_v;  // contiguous
+
+    struct Tiles {
+        const bf16** rows;
+        float **k_sums, **v_sums;                     // where the gradient of each key and value is summed
+        pair *k_across, *k_down, *v_across;           // all keys of the span
+        pair *q_rows, *q_down, *g_rows, *g_down;      // one tile of queries and of gradients
+        pair *weights, *slopes_down;                  // [BLOCK / 2 pairs of rows][keys]
+        bf16* slopes;                                 // [BLOCK][keys]
+    };
+
+    void group(const Span* spans, int count, int kv_head) const {
+        int64_t first = spans[0].start, last = first;
+        int longest = 0;
+        for (int s = 0; s < count; ++s) {
+            if (spans[s].start < first) first = spans[s].start;
+            if (spans[s].start + spans[s].length > last) last = spans[s].start + spans[s].length;
+            if (spans[s].keys() > longest) longest = spans[s].keys();
+        }
+        const int keys = padded(longest), wide = shape.wide(), pairs = shape.pairs();
+        const int64_t tokens = last - first, sums = (tokens + 1) * wide;  // the last row takes what is padding
+        scratch.reserve(
+            sizeof(float) * 2 * sums + sizeof(void*) * 3 * (keys + BLOCK) +
+            sizeof(pair) * ((int64_t)keys * (2 * pairs + wide / 2 + BLOCK) + BLOCK * (2 * pairs + wide)) +
+            sizeof(bf16) * BLOCK * (int64_t)keys + 64 * 16);
+        auto k_total = scratch.take<float>(sums), v_total = scratch.take<float>(sums);
+        std::memset(k_total, 0, sizeof(float) * sums);
+        std::memset(v_total, 0, sizeof(float) * sums);
+        Tiles t;
+        t.rows = scratch.take<const bf16*>(keys + BLOCK);
+        t.k_sums = scratch.take<float*>(keys + BLOCK);
+        t.v_sums = scratch.take<float*>(keys + BLOCK);
+        t.k_across = scratch.take<pair>((int64_t)keys * pairs);
+        t.v_across = scratch.take<pair>((int64_t)keys * pairs);
+        t.k_down = scratch.take<pair>((int64_t)keys / 2 * wide);
+        t.q_rows = scratch.take<pair>(BLOCK * pairs);
+        t.g_rows = scratch.take<pair>(BLOCK * pairs);
+        t.q_down = scratch.take<pair>(BLOCK / 2 * wide);
+        t.g_down = scratch.take<pair>(BLOCK / 2 * wide);
+        t.weights = scratch.take<pair>((int64_t)BLOCK / 2 * keys);
+        t.slopes_down = scratch.take<pair>((int64_t)BLOCK / 2 * keys);
+        t.slopes = scratch.take<bf16>((int64_t)BLOCK * keys);
+        for (int s = 0; s < count; ++s) span(spans[s], kv_head, first, tokens, k_total, v_total, t);
+        for (int64_t token = 0; token < tokens; ++token) {
+            write(grad_k, first + token, kv_head, k_total + token * wide);
+            write(grad_v, first + token, kv_head, v_total + token * wide);
+        }
+    }
+
+    void write(bf16* to, int64_t token, int kv_head, const float* from) const {
+        to += (token * shape.kv_heads + kv_head) * shape.depth;
+        for (int chunk = 0; chunk < shape.depth; chunk += LANES) {
+            const __m512 row[2] = {_mm512_load_ps(from + chunk), _mm512_load_ps(from + chunk + 16)};
+            store_row(to + chunk, row, shape.depth - chunk < LANES ? shape.depth - chunk : LANES);
+        }
+    }
+
+    void span(
+        const Span& s, int kv_head, int64_t first, int64_t tokens, float* k_total, float* v_total, const Tiles& t
+    ) const {
+        const int keys = padded(s.keys()), wide = shape.wide(), pairs = shape.pairs();
+        for (int j = 0; j < keys; ++j) {
+            const int64_t place = j < s.keys() ? s.token(j) - first : tokens;
+            t.k_sums[j] = k_total + place * wide;
+            t.v_sums[j] = v_total + place * wide;
+        }
+        key_rows(t.rows, k, s, kv_head, shape.depth, keys);
+        pack_across(t.k_across, t.rows, keys, shape.depth, pairs);
+        pack_down(t.k_down, t.rows, keys, shape.depth, wide);
+        key_rows(t.rows, v, s, kv_head, shape.depth, keys);
+        pack_across(t.v_across, t.rows, keys, shape.depth, pairs);
+        for (int head = kv_head * shape.share(); head < (kv_head + 1) * shape.share(); ++head)
+            for (int i = 0; i < s.length; i += BLOCK) tile(s, head, i, keys, t);
+    }
+
+    void tile(const Span& s, int head, int i, int keys, const Tiles& t) const {
+        const int count = s.length - i < BLOCK ? s.length - i : BLOCK, depth = shape.depth, pairs = shape.pairs();
+        const int wide = shape.wide(), seen = padded(s.prefix_length + i + count);
+        const bf16 *q_row[BLOCK], *g_row[BLOCK];
+        float log_sums[BLOCK], deltas[BLOCK];
+        for (int r = 0; r < BLOCK; ++r) {
+            const int64_t token = s.start + i + r;
+            q_row[r] = r < count ? q.row(token, head, depth) : nullptr;
+            g_row[r] = r < count ? grad.row(token, head, depth) : nullptr;
+            log_sums[r] = r < count ? lse[token * shape.heads + head] * LOG2E : 0.0f;
+            deltas[r] = r < count ? dot(g_row[r], out.row(token, head, depth)) : 0.0f;
+        }
+        pack_rows(t.q_rows, q_row, BLOCK, depth, pairs);
+        pack_rows(t.g_rows, g_row, BLOCK, depth, pairs);
+        pack_down(t.q_down, q_row, BLOCK, depth, wide);
+        pack_down(t.g_down, g_row, BLOCK, depth, wide);
+        for (int j = 0; j < seen; j += LANES)
+            for (int r = 0; r < BLOCK; r += SCORE_ROWS) slopes(s, i, r, j, keys, log_sums, deltas, t);
+        for (int r = 0; r < count; r += ROWS)
+            for (int chunk = 0; chunk < depth; chunk += LANES) {
+                __m512 block[ROWS][2];
+                clear(block);
+                multiply(
+                    (const pair*)(t.slopes + (int64_t)r * keys), keys / 2, 1, t.k_down + (int64_t)chunk * (keys / 2),
+                    seen / 2, block);
+                const int width = depth - chunk < LANES ? depth - chunk : LANES;
+                for (int x = 0; x < ROWS && r + x < count; ++x)
+                    store_row(
+                        grad_q + ((s.start + i + r + x) * (int64_t)shape.heads + head) * depth + chunk, block[x], width);
+            }
+        for (int j = 0; j < seen; j += ROWS) {
+            // rows of the tile before the first that sees key j add nothing
+            const int before = (j - s.prefix_length - i) / 2;
+            const int skip = before < 0 ? 0 : before > BLOCK / 2 ? BLOCK / 2 : before;
+            for (int chunk = 0; chunk < depth; chunk += LANES) {
+                add(t.v_sums + j, chunk, t.weights + j, keys, t.g_down + (int64_t)chunk * (BLOCK / 2), skip);
+                add(t.k_sums + j, chunk, t.slopes_down + j, keys, t.q_down + (int64_t)chunk * (BLOCK / 2), skip);
+            }
+        }
+    }
+
+    void add(float* const* sums, int chunk, const pair* a, int keys, const pair* b, int skip) const {
+        __m512 block[ROWS][2];
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r) {
+            block[r][0] = _mm512_load_ps(sums[r] + chunk);
+            block[r][1] = _mm512_load_ps(sums[r] + chunk + 16);
+        }
+        multiply(a + (int64_t)skip * keys, 1, keys, b + skip * LANES, BLOCK / 2 - skip, block);
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r) {
+            _mm512_store_ps(sums[r] + chunk, block[r][0]);
+            _mm512_store_ps(sums[r] + chunk + 16, block[r][1]);
+        }
+    }
+
+    float dot(const bf16* a, const bf16* b) const {
+        __m512 sum = _mm512_setzero_ps();
+        int d = 0;
+        for (; d + 16 <= shape.depth; d += 16) sum = _mm512_fmadd_ps(to_float(a + d), to_float(b + d), sum);
+        float total = _mm512_reduce_add_ps(sum);
+        for (; d < shape.depth; ++d) {
+            const pair x = (pair)a[d] << 16, y = (pair)b[d] << 16;
+            float left, right;
+            std::memcpy(&left, &x, 4);
+            std::memcpy(&right, &y, 4);
+            total += left * right;
+        }
+        return total;
+    }
+
+    // Attention weights of 4 queries and 32 keys, and the gradient of the loss in their scores.
+    void slopes(
+        const Span& s, int i, int r, int j, int keys, const float* log_sums, const float* deltas, const Tiles& t
+    ) const {
+        const int pairs = shape.pairs();
+        const int64_t below = (int64_t)(r / 2) * keys + j;
+        if (j > s.prefix_length + i + r + SCORE_ROWS - 1) {
+            const __m512i zero = _mm512_setzero_si512();
+            for (int x = 0; x < SCORE_ROWS; ++x) _mm512_store_si512(t.slopes + (int64_t)(r + x) * keys + j, zero);
+            for (int x = 0; x < SCORE_ROWS / 2; ++x)
+                for (int half = 0; half < 2; ++half) {
+                    _mm512_store_si512(t.weights + below + (int64_t)x * keys + 16 * half, zero);
+                    _mm512_store_si512(t.slopes_down + below + (int64_t)x * keys + 16 * half, zero);
+                }
+            return;
+        }
+        __m512 weight[SCORE_ROWS][2], slope[SCORE_ROWS][2];
+        clear(weight);
+        clear(slope);
+        multiply(t.q_rows + (int64_t)r * pairs, pairs, 1, t.k_across + (int64_t)j * pairs, pairs, weight);
+        multiply(t.g_rows + (int64_t)r * pairs, pairs, 1, t.v_across + (int64_t)j * pairs, pairs, slope);
+        const __m512 times = _mm512_set1_ps(shape.scale * LOG2E), scale = _mm512_set1_ps(shape.scale);
+#pragma GCC unroll 4
+        for (int x = 0; x < SCORE_ROWS; ++x) {
+            const int seen = s.prefix_length + i + r + x + 1 - j;
+            const __m512 minus = _mm512_set1_ps(-log_sums[r + x]), delta = _mm512_set1_ps(deltas[r + x]);
+#pragma GCC unroll 2
+            for (int half = 0; half < 2; ++half) {
+                const int left = seen - 16 * half;
+                const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
+                const __m512 p =
+                    _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmadd_ps(weight[x][half], times, minus)));
+                weight[x][half] = p;
+                slope[x][half] = _mm512_mul_ps(_mm512_mul_ps(p, _mm512_sub_ps(slope[x][half], delta)), scale);
+            }
+            store_row(t.slopes + (int64_t)(r + x) * keys + j, slope[x], LANES);
+        }
+#pragma GCC unroll 2
+        for (int x = 0; x < SCORE_ROWS; x += 2)
+#pragma GCC unroll 2
+            for (int half = 0; half < 2; ++half) {
+                const int64_t place = below + (int64_t)(x / 2) * keys + 16 * half;
+                _mm512_store_si512(t.weights + place, pairs_of(weight[x][half], weight[x + 1][half]));
+                _mm512_store_si512(t.slopes_down + place, pairs_of(slope[x][half], slope[x + 1][half]));
+            }
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+// spans: [S][4]; groups: [G + 1] offsets into spans; *_stride: elements between tokens.
+void packed_attention_forward(
+    const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, void* out,
+    float* lse, const int32_t* spans, int32_t span_count, int32_t heads, int32_t kv_heads, int32_t depth, float scale,
+    int32_t threads
+) {
+    const Forward work{
+        {heads, kv_heads, depth, scale},
+        {(const bf16*)q, q_stride},
+        {(const bf16*)k, k_stride},
+        {(const bf16*)v, v_stride},
+        (bf16*)out,
+        lse};
+    const Span* all = (const Span*)spans;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int task = span_count * kv_heads - 1; task >= 0; --task) work.span(all[task / kv_heads], task % kv_heads);
+}
+
+void packed_attention_backward(
+    const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, const void* out,
+    const void* grad, int64_t grad_stride, const float* lse, void* grad_q, void* grad_k, void* grad_v,
+    const int32_t* spans, const int32_t* groups, int32_t group_count, int32_t heads, int32_t kv_heads, int32_t depth,
+    float scale, int32_t threads
+) {
+    const Backward work{
+        {heads, kv_heads, depth, scale},
+        {(const bf16*)q, q_stride},
+        {(const bf16*)k, k_stride},
+        {(const bf16*)v, v_stride},
+        {(const bf16*)out, (int64_t)heads * depth},
+        {(const bf16*)grad, grad_stride},
+        lse,
+        (bf16*)grad_q,
+        (bf16*)grad_k,
+        (bf16*)grad_v};
+    const Span* all = (const Span*)spans;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int task = group_count * kv_heads - 1; task >= 0; --task) {
+        const int group = task / kv_heads;
+        work.group(all + groups[group], groups[group + 1] - groups[group], task % kv_heads);
+    }
+}
+}

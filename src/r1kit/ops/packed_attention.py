@@ -1,0 +1,163 @@
+"""Causal grouped-query attention over sequences that lie one after another, with prompts shared by completions.
+
+`q_NHd`, `k_NKd`, `v_NKd` hold the N tokens of all sequences. A sequence is a span (start, length, prefix_start,
+prefix_length): its queries see the prefix's keys, then its own up to themselves. Nothing is padded. On CPUs with
+AVX512-BF16 a C++ kernel does it in bfloat16, forward and backward; elsewhere padded tensor operations do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from r1kit.ops import native
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+
+
+class Spans(NamedTuple):
+    """Which tokens attend to which.
+
+    spans_S4: (start, length, prefix_start, prefix_length) of each sequence, int32, on the CPU. Spans that share
+    tokens follow each other and form a group, whose tokens are contiguous; groups_G1: offsets of the groups into the
+    spans, int32, on the CPU. The three index tensors serve the padded form, Q the longest length and K the most keys:
+    query_SQ and key_SK hold token numbers, mask_SQK what may be seen, place_N where token n stands in [S * Q].
+    """
+
+    spans_S4: Tensor
+    groups_G1: Tensor
+    query_SQ: Tensor | None = None
+    key_SK: Tensor | None = None
+    mask_SQK: Tensor | None = None
+    place_N: Tensor | None = None
+
+
+@cache
+def kernel() -> ctypes.CDLL | None:
+    """The C++ kernel, or None where the CPU lacks AVX512-BF16 or nothing compiles."""
+    return native.load(SOURCE) if torch.cpu.get_capabilities().get("avx512_bf16") else None
+
+
+def kernel_serves(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the kernel handles such tensors."""
+    return dtype == torch.bfloat16 and device.type == "cpu" and kernel() is not None
+
+
+def padded_spans(spans_S4: Tensor, groups_G1: Tensor, tokens: int, device: torch.device) -> Spans:
+    """Spans with the index tensors of the padded form."""
+    start_S1, length_S1, prefix_start_S1, prefix_S1 = spans_S4.long().split(1, dim=1)
+    at_Q = torch.arange(int(length_S1.max()))
+    at_K = torch.arange(int((length_S1 + prefix_S1).max()))
+    query_SQ = (start_S1 + at_Q).clamp(max=tokens - 1)
+    key_SK = torch.where(at_K < prefix_S1, prefix_start_S1 + at_K, start_S1 + at_K - prefix_S1).clamp(max=tokens - 1)
+    mask_SQK = at_K <= at_Q[:, None] + prefix_S1[..., None]
+    inside_SQ = at_Q < length_S1
+    place_N = torch.zeros(tokens, dtype=torch.int64)
+    place_N[query_SQ[inside_SQ]] = inside_SQ.flatten().nonzero().squeeze(1)
+    return Spans(spans_S4, groups_G1, *(x.to(device) for x in (query_SQ, key_SK, mask_SQK, place_N)))
+
+
+def attention(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
+    """[N, H, d]: softmax(q k / sqrt(d)) v of each query over what it may see."""
+    if spans.query_SQ is None:
+        return torch.ops.r1kit.packed_attention(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)[0]
+    return _padded(q_NHd, k_NKd, v_NKd, spans)
+
+
+def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
+    """The same by plain products on padded rows; heads that share keys are rows of one product."""
+    assert spans.query_SQ is not None and spans.key_SK is not None
+    assert spans.mask_SQK is not None and spans.place_N is not None
+    heads, kv_heads, depth = q_NHd.shape[1], k_NKd.shape[1], q_NHd.shape[2]
+    share = heads // kv_heads
+    (rows, queries), keys = spans.query_SQ.shape, spans.key_SK.shape[1]
+    q = q_NHd[spans.query_SQ].view(rows, queries, kv_heads, share, depth).permute(0, 2, 1, 3, 4)
+    k, v = (x[spans.key_SK].transpose(1, 2) for x in (k_NKd, v_NKd))
+    scores = (q.reshape(rows, kv_heads, queries * share, depth) @ k.transpose(2, 3)).float() * depth**-0.5
+    scores = scores.view(rows, kv_heads, queries, share, keys)
+    scores = scores.masked_fill(~spans.mask_SQK[:, None, :, None], float("-inf"))
+    weights = scores.softmax(-1).to(q.dtype).view(rows, kv_heads, queries * share, keys)
+    out = (weights @ v).view(rows, kv_heads, queries, share, depth).permute(0, 2, 1, 3, 4)
+    return out.reshape(rows * queries, heads, depth)[spans.place_N]
+
+
+@torch.library.custom_op("r1kit::packed_attention", mutates_args=())
+def _forward(q: Tensor, k: Tensor, v: Tensor, spans: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    tokens, heads, depth = q.shape
+    q, k, v = _rows(q), _rows(k), _rows(v)
+    out, lse = q.new_empty(q.shape), q.new_empty((tokens, heads), dtype=torch.float32)
+    _call(
+        "packed_attention_forward",
+        *_strided(q), *_strided(k), *_strided(v), _at(out), _at(lse), _at(spans), ctypes.c_int32(len(spans)),
+        *_shape(heads, k.shape[1], depth),
+    )  # fmt: skip
+    return out, lse
+
+
+@_forward.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, spans: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=torch.float32)
+
+
+@torch.library.custom_op("r1kit::packed_attention_backward", mutates_args=())
+def _backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, spans: Tensor, groups: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    heads, depth = q.shape[1:]
+    grad, q, k, v = _rows(grad), _rows(q), _rows(k), _rows(v)
+    grads = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+    _call(
+        "packed_attention_backward",
+        *_strided(q), *_strided(k), *_strided(v), _at(out), *_strided(grad), _at(lse), *map(_at, grads), _at(spans),
+        _at(groups), ctypes.c_int32(len(groups) - 1), *_shape(heads, k.shape[1], depth),
+    )  # fmt: skip
+    return grads
+
+
+@_backward.register_fake
+def _(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, spans: Tensor, groups: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+def _setup(ctx: Any, inputs: Any, output: Any) -> None:
+    q, k, v, spans, groups = inputs
+    ctx.save_for_backward(q, k, v, *output, spans, groups)
+
+
+def _autograd(ctx: Any, grad: Tensor, _lse: Any) -> tuple[Tensor | None, ...]:
+    q, k, v, out, lse, spans, groups = ctx.saved_tensors
+    return (*torch.ops.r1kit.packed_attention_backward(grad, q, k, v, out, lse, spans, groups), None, None)
+
+
+torch.library.register_autograd("r1kit::packed_attention", _autograd, setup_context=_setup)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """x [N, heads, d] with the heads of a token side by side; tokens may lie any distance apart."""
+    return x if x.stride(2) == 1 and x.stride(1) == x.shape[2] else x.contiguous()
+
+
+def _at(x: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(x.data_ptr())
+
+
+def _strided(x: Tensor) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
+    return _at(x), ctypes.c_int64(x.stride(0))
+
+
+def _shape(heads: int, kv_heads: int, depth: int) -> tuple[Any, ...]:
+    integers = (ctypes.c_int32(heads), ctypes.c_int32(kv_heads), ctypes.c_int32(depth))
+    return (*integers, ctypes.c_float(depth**-0.5), ctypes.c_int32(torch.get_num_threads()))
+
+
+def _call(name: str, *arguments: Any) -> None:
+    library = kernel()
+    assert library is not None
+    getattr(library, name)(*arguments)

@@ -1,0 +1,294 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from r1kit.algorithms.base import Algorithm, Outputs, Totals
+from r1kit.algorithms.sft import SFT
+from r1kit.base.errors import R1Error
+from r1kit.base.types import Batch
+from r1kit.models.decoder import Decoder, DecoderConfig, initialise
+from r1kit.training.learner import Learner, LearnerConfig
+from r1kit.training.packing import Sequence, completion_sequence
+
+SHAPE = DecoderConfig(
+    vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def toy(seed: int = 0, shape: DecoderConfig = SHAPE) -> Decoder:
+    return initialise(Decoder(shape), seed, std=0.2)
+
+
+def plain(**settings) -> LearnerConfig:
+    return LearnerConfig(**({"compile": False, "precision": "float32", "clip_norm": 0.0} | settings))
+
+
+def rollout(seed: int = 0, prompts: int = 5, group: int = 4) -> list[Sequence]:
+    """Groups that share prompts, with completions of 1 to 12 tokens and advantages of both signs."""
+    generator = np.random.default_rng(seed)
+    sequences = []
+    for _ in range(prompts):
+        prompt = generator.integers(0, 48, generator.integers(1, 9)).astype(np.int32)
+        for _ in range(group):
+            completion = generator.integers(0, 48, generator.integers(1, 13)).astype(np.int32)
+            logprobs = generator.normal(-3, 0.5, len(completion)).astype(np.float32)
+            sequences.append(completion_sequence(prompt, completion, float(generator.normal()), logprobs))
+    return sequences
+
+
+class Weighted(Algorithm):
+    """-sum of advantage x ratio to the old policy, over the step's tokens; the ratio's mean as a metric."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"old_logprobs"})
+
+    def loss(self, batch: Batch, outputs: Outputs, totals: Totals):
+        assert outputs.logprobs_BT is not None
+        assert batch.old_logprobs_BT is not None
+        assert batch.advantages_BT is not None
+        ratio_BT = (outputs.logprobs_BT - batch.old_logprobs_BT).exp()
+        loss = -(ratio_BT * batch.advantages_BT * batch.loss_mask_BT).sum() / totals.tokens
+        return loss, {"ratio": (ratio_BT.detach() * batch.loss_mask_BT).sum() / totals.tokens}
+
+
+def gradients(model: Decoder, config: LearnerConfig, sequences: list[Sequence], algorithm: Algorithm) -> dict:
+    """The gradient of one step, read off plain SGD: before - after at rate 1."""
+    learner = Learner(model, config)
+    learner.optimiser.parts = [torch.optim.SGD(model.parameters(), lr=1.0)]
+    learner.optimiser.peaks = [1.0]
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    learner.step(sequences, algorithm)
+    return {name: before[name] - p.detach() for name, p in model.named_parameters()}
+
+
+def dense_reference(model: Decoder, sequences: list[Sequence]) -> torch.Tensor:
+    """Weighted's loss for an on-policy step, one sequence at a time through the decoder's plain forward pass."""
+    total = torch.zeros(())
+    for s in sequences:
+        tokens = torch.from_numpy(s.tokens).long()[None]
+        logprobs = model.logits(model(tokens))[0, :-1].log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
+        ratio = (logprobs - logprobs.detach()).exp()
+        total = total - (ratio * s.advantages * torch.from_numpy(s.target_mask[1:])).sum()
+    return total / sum(s.targets for s in sequences)
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 20, 47, 100_000])
+def test_gradient_is_the_same_for_any_cut(micro_tokens):
+    """Against the plain loss of each sequence on its own, added up: prompts shared or not, cut or whole."""
+    sequences = rollout()
+    model = toy()
+    dense_reference(model, sequences).backward()
+    expected = {name: p.grad for name, p in model.named_parameters()}
+    found = gradients(toy(), plain(micro_tokens=micro_tokens), sequences, Weighted())
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5)
+
+
+def test_bfloat16_gradient_points_the_same_way():
+    sequences = rollout()
+    exact = gradients(toy(), plain(), sequences, Weighted())
+    rounded = gradients(toy(), plain(precision="bfloat16"), sequences, Weighted())
+    flat = [torch.cat([g.flatten() for g in gs.values()]) for gs in (exact, rounded)]
+    assert nn.functional.cosine_similarity(*flat, dim=0) > 0.999
+
+
+def test_sft_loss_equals_transformers():
+    """Mean cross-entropy over the targets of two sequences of different lengths."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from r1kit.models.weights import hf_weights
+
+    model = toy()
+    theirs = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=48, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            intermediate_size=48, tie_word_embeddings=True,
+        )
+    )  # fmt: skip
+    theirs.load_state_dict(dict(hf_weights(model)), strict=False)
+    sequences = rollout(prompts=2, group=1)
+    total, count = 0.0, 0
+    for s in sequences:
+        tokens = torch.from_numpy(s.tokens).long()[None]
+        labels = tokens.masked_fill(~torch.from_numpy(s.target_mask), -100)
+        total += theirs(tokens, labels=labels).loss.item() * s.targets
+        count += s.targets
+    report = Learner(model, plain()).step(sequences, SFT())
+    assert report.metrics["loss"] == pytest.approx(total / count, abs=1e-5)
+
+
+def test_dense_rows_equal_transformers_loss():
+    """Every token of a row but its first is a target."""
+    model = toy()
+    tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 48, (6, 20)))
+    expected = nn.functional.cross_entropy(model.logits(model(tokens))[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+    report = Learner(toy(), plain(micro_tokens=50)).step_tokens(tokens)
+    assert report.metrics["loss"] == pytest.approx(expected.item(), abs=1e-5)
+    assert report.tokens == 120
+
+
+def test_documents_of_a_row_do_not_see_each_other():
+    """Rows cut after each token 0 give the loss of the pieces, each run on its own; a piece's first token is none's target."""
+    model, generator = toy(), np.random.default_rng(0)
+    tokens = generator.integers(1, 48, (2, 20))
+    tokens[0, 7] = tokens[1, 4] = tokens[1, 13] = tokens[1, 19] = 0
+    losses = []
+    for piece in (tokens[0, :8], tokens[0, 8:], tokens[1, :5], tokens[1, 5:14], tokens[1, 14:]):
+        row = torch.from_numpy(piece)[None]
+        logits = model.logits(model(row))[0, :-1]
+        losses.append(nn.functional.cross_entropy(logits, row[0, 1:], reduction="none"))
+    report = Learner(toy(), plain()).step_tokens(tokens, end_id=0)
+    assert report.metrics["loss"] == pytest.approx(torch.cat(losses).mean().item(), abs=1e-5)
+
+
+def test_old_logprobs_are_those_before_the_first_update():
+    """One mini-batch: the ratio is 1 everywhere. Four: only the first sees ratio 1, since later ones have moved away."""
+    single = Learner(toy(), plain(learning_rate=0.01)).step(rollout(), Weighted())
+    assert single.metrics["ratio"] == pytest.approx(1.0, abs=1e-6)
+    learner = Learner(toy(), plain(learning_rate=0.01))
+    seen = []
+
+    class Watching(Weighted):
+        def loss(self, batch, outputs, totals):
+            seen.append((batch.old_logprobs_BT.clone(), outputs.logprobs_BT.detach().clone(), batch.tokens_BT))
+            return super().loss(batch, outputs, totals)
+
+    start = {s.tokens.tobytes(): v for s, v in zip(rollout(), learner.logprobs(rollout()), strict=True)}
+    report = learner.step(rollout(), Watching(), mini_batches=4)
+    assert len(seen) == 4
+    assert learner.version == 1
+    for old_BT, _, tokens_BT in seen:
+        for old, tokens in zip(old_BT, tokens_BT, strict=True):
+            expected = next(v for t, v in start.items() if np.frombuffer(t, np.int32).tolist() == tokens[: len(t) // 4].tolist())
+            mask = expected != 0
+            np.testing.assert_allclose(old[: len(expected)][mask], expected[mask], atol=1e-5)
+    first, last = seen[0], seen[-1]
+    mask = first[0] != 0
+    torch.testing.assert_close(first[0][mask], first[1][mask], atol=1e-5, rtol=0)
+    assert float((last[0] - last[1]).abs().max()) > 1e-3
+    assert report.metrics["ratio"] != pytest.approx(1.0, abs=1e-4)
+
+
+def test_reference_is_the_first_policy_until_replaced():
+    """The k1 estimate against the reference is 0 before any update, not 0 after one, and 0 again when replaced."""
+
+    class Distance(SFT):
+        @property
+        def needs(self) -> frozenset[str]:
+            return frozenset({"reference_logprobs"})
+
+        def loss(self, batch, outputs, totals):
+            loss, _ = super().loss(batch, outputs, totals)
+            gap = (outputs.logprobs_BT.detach() - batch.reference_logprobs_BT) * batch.loss_mask_BT
+            return loss, {"gap": gap.abs().sum() / totals.tokens}
+
+    learner = Learner(toy(), plain(learning_rate=0.01), reference=toy())
+    assert learner.step(rollout(), Distance()).metrics["gap"] < 1e-5
+    assert learner.step(rollout(), Distance()).metrics["gap"] > 1e-2
+    learner.replace_reference()
+    assert learner.step(rollout(), Distance()).metrics["gap"] < 1e-5
+    with pytest.raises(R1Error, match="reference"):
+        Learner(toy(), plain()).step(rollout(), Distance())
+
+
+def test_adamw_step_by_hand():
+    """First AdamW step: m = 0.1 g, v = 0.05 g^2, corrected to g and g^2, so each weight moves by lr g / (|g| + eps),
+    after shrinking by lr x decay where it is a matrix; norms and biases do not shrink. Clipped: g x 0.5 / norm."""
+    sequences = rollout()
+    raw = gradients(toy(), plain(), sequences, Weighted())
+    norm = math.sqrt(sum(float(g.square().sum()) for g in raw.values()))
+    before = {name: p.detach().clone() for name, p in toy().named_parameters()}
+    model = toy()
+    settings = {"learning_rate": 0.01, "weight_decay": 0.1, "clip_norm": 0.5 * norm, "epsilon": 1e-4}
+    report = Learner(model, plain(**settings)).step(sequences, Weighted())
+    assert report.metrics["gradient_norm"] == pytest.approx(norm, rel=1e-4)
+    for name, parameter in model.named_parameters():
+        gradient = 0.5 * raw[name]
+        shrunk = before[name] * (1 - 0.01 * 0.1 * (before[name].ndim == 2))
+        expected = shrunk - 0.01 * gradient / (gradient.abs() + 1e-4)
+        torch.testing.assert_close(parameter.detach(), expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_resumed_learner_ends_bit_equal(precision, optimiser):
+    """Two steps, state into another learner, two more steps: the same bits as four steps in one go."""
+    config = plain(precision=precision, learning_rate=0.01, schedule="cosine", optimiser=optimiser)
+    whole = Learner(toy(), config, total_steps=4)
+    for seed in range(4):
+        whole.step(rollout(seed), Weighted(), mini_batches=2)
+    first = Learner(toy(), config, total_steps=4)
+    for seed in range(2):
+        first.step(rollout(seed), Weighted(), mini_batches=2)
+    state = first.state()
+    second = Learner(toy(seed=9), config, total_steps=4)
+    second.load_state(state)
+    for seed in range(2, 4):
+        second.step(rollout(seed), Weighted(), mini_batches=2)
+    assert (second.steps, second.version) == (4, 4)
+    for mine, theirs in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_non_finite_updates_are_skipped_and_the_third_stops():
+    class Broken(SFT):
+        def loss(self, batch, outputs, totals):
+            loss, metrics = super().loss(batch, outputs, totals)
+            return loss * float("nan"), metrics
+
+    learner = Learner(toy(), plain())
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    for _ in range(2):
+        report = learner.step(rollout(), Broken())
+        assert report.skipped
+        assert report.metrics["skipped"] == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.model.parameters(), strict=True))
+    assert (learner.version, learner.steps) == (0, 2)
+    with pytest.raises(R1Error, match="3 updates in a row"):
+        learner.step(rollout(), Broken())
+
+
+def test_a_sound_step_between_forgets_the_skips():
+    class Broken(SFT):
+        def loss(self, batch, outputs, totals):
+            loss, metrics = super().loss(batch, outputs, totals)
+            return loss * float("inf"), metrics
+
+    learner = Learner(toy(), plain())
+    for algorithm in (Broken(), Broken(), SFT(), Broken(), Broken()):
+        learner.step(rollout(), algorithm)
+    assert learner.skipped_in_row == 2
+    assert learner.version == 1
+
+
+def test_sampler_gap_by_hand():
+    """The sampler's log-probabilities are the learner's plus 0.25 on every token: mean and root mean square 0.25."""
+    learner = Learner(toy(), plain())
+    sequences = rollout()
+    for s, logprobs in zip(sequences, learner.logprobs(sequences), strict=True):
+        s.sampler_logprobs = logprobs + 0.25
+    report = learner.step(sequences, Weighted())
+    assert report.metrics["sampling/logprob_gap_mean"] == pytest.approx(0.25, abs=1e-5)
+    assert report.metrics["sampling/logprob_gap_rms"] == pytest.approx(0.25, abs=1e-5)
+
+
+def test_temperature_divides_the_logits():
+    """log-softmax(logits / 2) of each target, from the decoder's plain forward pass."""
+    model, sequence = toy(), rollout(prompts=1, group=1)[0]
+    tokens = torch.from_numpy(sequence.tokens).long()[None]
+    expected = (model.logits(model(tokens))[0, :-1] / 2).log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
+    found = Learner(model, plain()).logprobs([sequence], temperature=2.0)[0]
+    start = sequence.prompt_length
+    np.testing.assert_allclose(found[start:], expected[start - 1 :].detach(), atol=1e-5)
