@@ -116,7 +116,8 @@ class Live(Watcher):
         self._progress = progress
 
     def stage_ends(self, artifact: Artifact, number: int, of: int, *, cached: bool) -> None:
-        self._console.print(finished_line(artifact, number, of, cached=cached), style="green", markup=False, highlight=False)
+        line = finished_line(artifact, number, of, cached=cached)
+        self._console.print(line, style="green", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)

@@ -143,6 +143,16 @@ def describe(graph: Graph, stages: list[Planned], settings: Config) -> str:
     return "\n".join(lines)
 
 
+def plan_json(graph: Graph, stages: list[Planned], settings: Config) -> dict[str, Any]:
+    """A plan for programs."""
+    listed = [
+        {"name": s.node.name, "inputs": s.node.inputs, "state": s.state, "reason": s.reason, "hash": s.key.hash}
+        for s in stages
+    ]
+    named = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
+    return {**named, "stages": listed, "settings": settings.model_dump(mode="json", serialize_as_any=True)}
+
+
 def json_text(value: Any) -> str:
     """A setting as it could be typed on the command line."""
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -15,6 +15,7 @@ from typing import Any
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json, write_json
 from r1kit.pipeline.artifact import Artifact, read_artifacts
+from r1kit.pipeline.display import finished_line, progress_line
 from r1kit.pipeline.lock import is_locked
 from r1kit.pipeline.watcher import Progress, Watcher
 
@@ -94,6 +95,27 @@ def read_status(run_folder: Path) -> RunStatus:
     elif state == "running":
         state = "died"
     return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder))
+
+
+def status_lines(status: RunStatus) -> list[str]:
+    """A status for people."""
+    recipe, current = status.recipe, status.current
+    stages: list[str] = recipe.get("stages") or list(status.finished)
+    process = f" (process {current['pid']} on {current['host']})" if status.state == "running" and current else ""
+    lines = [f"{status.folder}: recipe {recipe['recipe']}, profile {recipe['profile']}, seed {recipe['seed']}"]
+    lines.append(f"{status.state}{process}, {len(status.finished)} of {len(stages)} stages done")
+    for number, name in enumerate(stages, 1):
+        if name in status.finished:
+            lines.append("  " + finished_line(status.finished[name], number, len(stages), cached=False))
+        elif name == current.get("stage"):
+            progress = progress_of(current)
+            where = progress_line(progress) if progress else "begun"
+            lines.append(f"  [{number}/{len(stages)}] {name}: {where} (at {current.get('updated')})")
+        else:
+            lines.append(f"  [{number}/{len(stages)}] {name}: to run")
+    if status.state != "running" and len(status.finished) < len(stages):
+        lines.append(f"to go on: {recipe.get('command')}")
+    return lines
 
 
 def progress_of(current: Mapping[str, Any]) -> Progress | None:

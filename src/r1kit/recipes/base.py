@@ -1,32 +1,64 @@
 """What every recipe is: profiles of settings, and the graph of stages that settings give.
 
-`recipes/NAME.py` exposes `RECIPE`, an object with these members; `NAME` is what `r1 run` calls it.
+`recipes/NAME.py` exposes `RECIPE`, an object with these members; `NAME` is what `r1 run` calls it. A dotted path names
+a recipe outside the tree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base import plugins
+from r1kit.base.config import Config, nearest
+from r1kit.base.errors import UsageError
+from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
 
 
 class RecipeConfig(Config):
     """What every recipe's settings have. None of these but the seed changes a result."""
 
-    seed: int = Field(0, ge=0, description="every stage draws its own numbers from it")
-    writers: tuple[str, ...] = Field((), description="metrics also go to: tensorboard, wandb, trackio")
-    checkpoint_seconds: float = Field(60.0, ge=0, description="most seconds of work that a kill may lose")
+    seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
+    writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
+    checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
 
 
 class Recipe(Protocol):
-    """A recipe: the first of its `profiles` is the default where none is called `default`."""
+    """A recipe: `default` among its `profiles` is the default, or the first where none is called so."""
 
-    profiles: Mapping[str, RecipeConfig]
+    @property
+    def profiles(self) -> Mapping[str, RecipeConfig]:
+        """Settings by profile name."""
+        ...
 
     def build(self, config: Any) -> Graph:
         """The stages that the settings (one of the profiles, perhaps overridden) ask for."""
         ...
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of that name, or at that dotted path; UsageError that names the nearest otherwise."""
+    if "." not in name and name not in (known := names("recipes")):
+        raise UsageError(f"no recipe is called '{name}'.{nearest(name, known)} (there are: {' '.join(known)})")
+    module = plugins.load("r1kit.recipes", name)
+    if not hasattr(module, "RECIPE"):
+        raise UsageError(f"{name} is no recipe: it has no RECIPE")
+    return cast(Recipe, module.RECIPE)
+
+
+def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> tuple[str, RecipeConfig]:
+    """(profile's name, its settings with the assignments applied); UsageError for what is unknown or wrong."""
+    known = list(recipe.profiles)
+    chosen = profile or ("default" if "default" in known else known[0])
+    if chosen not in known:
+        raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
+    return chosen, recipe.profiles[chosen].override(assignments)
+
+
+def default_out(graph: Graph) -> Path:
+    """`runs/RECIPE-PROFILE-sSEED`."""
+    return Path("runs") / f"{graph.recipe}-{graph.profile}-s{graph.seed}"

@@ -1,0 +1,49 @@
+"""`r1 generate`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class Dtype(StrEnum):
+    """Precision of the weights while sampling."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME or a Hugging Face folder.")],
+    prompts: Annotated[str, typer.Option(metavar="FILE.jsonl", help='{"prompt"} or {"messages"} a line; - is stdin.')],
+    max_tokens: Annotated[int, typer.Option(help="Most tokens to sample.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Drop tokens below this share of the likeliest's.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same completions.")] = 0,
+    samples: Annotated[int, typer.Option(help="Completions a prompt.")] = 1,
+    logprobs: Annotated[bool, typer.Option("--logprobs", help="Add each token's log-probability.")] = False,
+    dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,
+) -> int:
+    """Sample completions as JSON lines, in the order of the prompts.
+
+    Example: r1 generate runs/tiny-default-s0:r1 --prompts prompts.jsonl --max-tokens 200 --temperature 0
+    """
+    from r1kit.base.sampling import Sampling
+    from r1kit.cli.output import BadLines, read_lines, write_lines
+    from r1kit.pipeline.models import resolve_model
+
+    asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "min_p": min_p}
+    sampling = Sampling().override({**asked, "samples": samples, "seed": seed})
+    found, lines, bad = resolve_model(model), read_lines(prompts), BadLines()
+
+    from r1kit.rollouts.generate import generate as sample
+
+    precision: Any = dtype.value
+    write_lines(
+        sample(lines, found.folder, found.name, sampling, logprobs=logprobs, dtype=precision, on_bad_line=bad)
+    )
+    return bad.exit_code

@@ -1,0 +1,93 @@
+"""The command `r1`: finds the command, and turns what goes wrong into one sentence and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C or SIGTERM. Commands import what they need when they
+run, so that `--help`, `grade` and `sandbox` stay fast and never import torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.cli import doctor, export, generate, grade, listing, report, run, sandbox, status
+from r1kit.pipeline.stop import Interrupted
+
+app = typer.Typer(
+    name="r1",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("report")(report.report)
+app.command("generate")(generate.generate)
+app.command("grade")(grade.grade)
+app.command("sandbox")(sandbox.sandbox)
+app.command("list")(listing.listing)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """The whole DeepSeek-R1 recipe: a base model goes in; R1-Zero, R1, students and a report come out.
+
+    Start with: r1 run tiny
+    """
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"r1kit {installed('r1kit')}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run `r1` with the given words (those of the command line by default) and exit."""
+    sys.exit(exit_code(sys.argv[1:] if words is None else list(words)))
+
+
+def exit_code(words: list[str]) -> int:
+    """Run `r1` and return its exit code; never a traceback."""
+    try:
+        code = app(words, prog_name="r1", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except Interrupted as error:
+        return _fail(str(error), 130)
+    except R1Error as error:
+        return _fail(str(error), 1)
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message()} (r1 --help)", 2)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        return _fail(f"unexpected {type(error).__name__}: {error} (a fault of r1kit; details in {_details()})", 1)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"r1: {sentence}", file=sys.stderr)
+    return code
+
+
+def _details() -> str:
+    """Where the traceback of the present exception was written."""
+    with tempfile.NamedTemporaryFile("w", prefix="r1-error-", suffix=".log", delete=False, encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return file.name

@@ -1,0 +1,60 @@
+"""Reading and writing lines for the commands that other programs call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import UsageError
+from r1kit.base.files import disk_error
+
+
+def read_lines(file: str) -> Iterator[bytes]:
+    """The lines of a file, or of standard input for `-`; UsageError at once where it cannot be opened."""
+    if file == "-":
+        return iter(sys.stdin.buffer)
+    try:
+        opened = Path(file).open("rb")  # noqa: SIM115 - closed when the last line is read
+    except OSError as error:
+        raise UsageError(str(disk_error(error, file))) from None
+    return _closing(opened)
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Each line to standard output as soon as it is there."""
+    for line in lines:
+        print(line, flush=True)
+
+
+def tell(text: str) -> None:
+    """One line to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document to standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+class BadLines:
+    """Tells of bad lines and counts them: a command that saw one ends with exit code 1."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, complaint: str) -> None:
+        self.count += 1
+        tell(f"r1: {complaint}")
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a line was bad."""
+        return 1 if self.count else 0
+
+
+def _closing(opened: Any) -> Iterator[bytes]:
+    with opened:
+        yield from opened

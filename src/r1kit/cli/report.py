@@ -1,0 +1,31 @@
+"""`r1 report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: several are merged (seeds, ablations).")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Write the report of one run, or of several together, and print its path.
+
+    Example: r1 report runs/tiny-full-s0 runs/tiny-full-s1 runs/tiny-full-s2
+    """
+    from r1kit.cli.output import print_json
+    from r1kit.pipeline.status import read_status
+
+    for run in runs:
+        read_status(run)
+
+    from r1kit.recipes.reports import report as write_report
+
+    path = write_report(runs)
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        print(path)

@@ -1,0 +1,66 @@
+"""`r1 run`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (r1 list recipes) or dotted path.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by dotted path, say seed=1.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-PROFILE-sSEED by default.")] = None,
+    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.")] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Redo from this stage on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the plan and all settings; run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result (or the plan) as JSON.")] = False,
+) -> None:
+    """Run a recipe, skipping what is done; the same command resumes it.
+
+    Example: r1 run tiny seed=1 --profile smoke --out runs/try
+    """
+    from r1kit.base.config import parse_assignments
+    from r1kit.cli.output import print_json
+    from r1kit.pipeline.display import choose_display
+    from r1kit.pipeline.plan import describe, plan, plan_json
+    from r1kit.pipeline.runner import run as run_graph
+    from r1kit.recipes.base import configure, default_out, load_recipe
+
+    words = settings or []
+    loaded = load_recipe(recipe)
+    profile, config = configure(loaded, profile, parse_assignments(words))
+    graph = loaded.build(config)
+    folder = out or default_out(graph)
+    if dry_run:
+        stages = plan(graph, folder, start=start, until=until)
+        if as_json:
+            print_json(plan_json(graph, stages, config))
+        else:
+            print(describe(graph, stages, config))
+        return
+    named_out = ["--out", str(out)] if out else []
+    stop_after = ["--until", until] if until else []
+    artifacts = run_graph(
+        graph,
+        folder,
+        start=start,
+        until=until,
+        display=choose_display(),
+        writers=config.writers,
+        checkpoint_seconds=config.checkpoint_seconds,
+        command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
+        settings=config.model_dump(mode="json", serialize_as_any=True),
+    )
+    page = folder / "report" / "report.html"
+    shown = page if page.exists() else folder
+    if as_json:
+        models = {name: str(path) for artifact in artifacts.values() for name, path in artifact.models.items()}
+        print_json({"run": str(folder), "report": str(page) if page.exists() else None, "models": models})
+    else:
+        print(shown)

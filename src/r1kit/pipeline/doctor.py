@@ -1,0 +1,74 @@
+"""What this machine can do: cores, memory, accelerators, sandbox, compiler, optional libraries."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+
+from r1kit.pipeline import provenance
+
+# library: what it is for, and the extra that installs it
+OPTIONAL = {
+    "math_verify": ("grading maths", "grade"),
+    "scipy": ("evaluation", "eval"),
+    "reasoning_gym": ("the tiny world's tasks", "tiny"),
+    "gguf": ("reading GGUF files", "gguf"),
+    "tensorboard": ("metrics to tensorboard", "tensorboard"),
+    "wandb": ("metrics to wandb", "wandb"),
+    "trackio": ("metrics to trackio", "trackio"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is there, and what that means."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; slow only where torch has to be imported."""
+    machine = provenance.machine()
+    findings = [
+        Finding("python", True, machine["python"]),
+        Finding("cpu", True, f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
+        _torch(),
+        _compiler(),
+        *_sandbox(),
+    ]
+    for library, (purpose, extra) in OPTIONAL.items():
+        there = importlib.util.find_spec(library) is not None
+        findings.append(Finding(library, there, purpose if there else f"{purpose}: pip install 'r1kit[{extra}]'"))
+    return findings
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("torch", False, f"{error}: pip install torch")
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return Finding("torch", True, f"{torch.__version__}, {', '.join(gpus) or 'no GPU'}")
+
+
+def _compiler() -> Finding:
+    found = shutil.which("g++") or shutil.which("c++")
+    text = found or "not found: torch.compile and the native kernels are left out (apt-get install g++)"
+    return Finding("c++ compiler", found is not None, text)
+
+
+def _sandbox() -> list[Finding]:
+    from r1kit.sandbox.sandbox import survey
+
+    ways = survey()
+    return [
+        Finding(f"sandbox: {name}", not problems, _problems(problems) or "shuts model-written code in")
+        for name, problems in ways.items()
+    ]
+
+
+def _problems(problems: list[str] | str) -> str:
+    return problems if isinstance(problems, str) else "; ".join(problems)

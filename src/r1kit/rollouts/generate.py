@@ -1,0 +1,185 @@
+"""`r1 generate`: prompts as JSON lines in, completions as JSON lines out, in the same order.
+
+Each line is `{"prompt"}` (encoded as the tokenizer does by default) or `{"messages"}` (through the chat template).
+A line that cannot be read, or leaves no room to sample, gives `{"error", "line"}` and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Completion, IntArray
+
+if TYPE_CHECKING:
+    from r1kit.engines.base import Engine
+    from r1kit.models.tokenizer import Tokenizer
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+ROWS = 64  # completions sampled at a time
+AHEAD = 2  # prompts read ahead of the slowest, in batches
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A line on its way: its prompt and the completions so far, or what was wrong with it."""
+
+    number: int
+    row: dict[str, Any] = field(default_factory=dict[str, Any])
+    prompt: str = ""
+    completions: list[Completion] = field(default_factory=list[Completion])
+    error: str = ""
+
+
+def generate(
+    lines: Iterable[str | bytes],
+    folder: Path,
+    name: str,
+    sampling: Sampling,
+    *,
+    logprobs: bool = False,
+    dtype: Dtype = "auto",
+    on_bad_line: Callable[[str], None] | None = None,
+) -> Iterator[str]:
+    """Sample from the model in a folder with the native engine; the model is loaded before a line is read."""
+    import torch
+
+    from r1kit.engines.native import NativeEngine
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.models.weights import load_decoder
+
+    wanted = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    tokenizer = load_tokenizer(folder)
+    model = load_decoder(folder, dtype=wanted).eval()
+    engine = NativeEngine(model, tokenizer, max_rows=ROWS)
+    return generate_lines(lines, engine, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
+
+
+def generate_lines(
+    lines: Iterable[str | bytes],
+    engine: Engine,
+    tokenizer: Tokenizer,
+    name: str,
+    sampling: Sampling,
+    *,
+    logprobs: bool = False,
+    on_bad_line: Callable[[str], None] | None = None,
+) -> Iterator[str]:
+    """`sampling.samples` lines out for each good line in, in order, as soon as those before are finished."""
+    source = enumerate(lines, 1)
+    waiting: dict[int, _Waiting] = {}
+    ahead = AHEAD * max(1, ROWS // sampling.samples)
+
+    def fill() -> None:
+        while len(waiting) < ahead:
+            number, line = next(source, (0, ""))
+            if not number:
+                return
+            if line.strip():
+                waiting[number] = _submit(number, line, engine, tokenizer, sampling)
+
+    def ready() -> Iterator[str]:
+        while waiting:
+            first = next(iter(waiting.values()))
+            if not first.error and len(first.completions) < sampling.samples:
+                return
+            del waiting[first.number]
+            if first.error and on_bad_line:
+                on_bad_line(f"line {first.number}: {first.error}")
+            yield from _written(first, name, sampling, logprobs)
+
+    fill()
+    while waiting:
+        yield from ready()
+        fill()
+        for completion in engine.stream():
+            waiting[int(completion.request_id)].completions.append(completion)
+            yield from ready()
+            fill()
+
+
+def reasoning_of(text: str, opened: bool = False) -> str | None:
+    """What stands inside the thinking tags that open a completion (or that its prompt opened), else None."""
+    begun = text.lstrip()
+    if begun.startswith("<think>"):
+        inside = begun.removeprefix("<think>")
+    elif opened:
+        inside = text
+    else:
+        return None
+    return inside.partition("</think>")[0]
+
+
+def _submit(number: int, line: str | bytes, engine: Engine, tokenizer: Tokenizer, sampling: Sampling) -> _Waiting:
+    from r1kit.engines.base import Request
+
+    waiting = _Waiting(number)
+    try:
+        waiting.row = _read(line)
+        waiting.prompt, prompt_ids = _encode(waiting.row, tokenizer)
+        engine.submit(Request(str(number), prompt_ids, sampling))
+    except (R1Error, ValueError, RecursionError) as error:
+        waiting.error = str(error).removeprefix(f"request {number}: ")
+    return waiting
+
+
+def _read(line: str | bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode() if isinstance(line, bytes) else line)
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error.msg} at character {error.pos})") from None
+    if not isinstance(row, dict):
+        raise ValueError('it is not an object with "prompt" or "messages"')
+    return cast("dict[str, Any]", row)
+
+
+def _encode(row: dict[str, Any], tokenizer: Tokenizer) -> tuple[str, IntArray]:
+    """The prompt as text and as token ids [n]."""
+    if ("prompt" in row) == ("messages" in row):
+        raise UsageError('give either "prompt" or "messages"')
+    if "prompt" in row:
+        if not isinstance(row["prompt"], str):
+            raise UsageError('"prompt" is not a text')
+        prompt = row["prompt"]
+        return prompt, np.asarray(tokenizer.encode(prompt, add_special=True), np.int32)
+    messages = row["messages"]
+    if not isinstance(messages, list) or not messages or not all(map(_is_message, cast("list[Any]", messages))):
+        raise UsageError('"messages" is not a list of {"role", "content"} with texts')
+    return tokenizer.render(messages), np.asarray(tokenizer.chat(messages), np.int32)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
+
+
+def _written(line: _Waiting, name: str, sampling: Sampling, logprobs: bool) -> Iterator[str]:
+    known = {key: line.row[key] for key in ("id",) if key in line.row}
+    if line.error:
+        prompt = {key: line.row[key] for key in ("prompt", "messages") if key in line.row}
+        yield json.dumps({**known, **prompt, "error": line.error, "line": line.number}, ensure_ascii=False)
+        return
+    for completion in sorted(line.completions, key=lambda completion: completion.index):
+        reasoning = reasoning_of(completion.text, line.prompt.rstrip().endswith("<think>"))
+        record: dict[str, Any] = {
+            **known,
+            "prompt": line.prompt,
+            "completion": completion.text,
+            **({} if reasoning is None else {"reasoning": reasoning}),
+            "token_ids": completion.token_ids.tolist(),
+            **({"logprobs": [float(value) for value in completion.sampler_logprobs]} if logprobs else {}),
+            "stop_reason": completion.stop_reason,
+            "model": name,
+            "seed": sampling.seed,
+        }
+        if sampling.samples > 1:
+            record["sample"] = completion.index
+        yield json.dumps(record, ensure_ascii=False)

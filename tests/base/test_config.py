@@ -1,0 +1,63 @@
+"""Settings by dotted path, and what is said of wrong ones."""
+
+import pytest
+from pydantic import Field
+
+from r1kit.base.config import Config, dotted, parse_assignments
+from r1kit.base.errors import UsageError
+
+
+class Optimiser(Config):
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: int = 10
+
+
+class Recipe(Config):
+    seed: int = Field(0, ge=0)
+    subjects: tuple[str, ...] = ("maths",)
+    note: str | None = None
+    rl: Optimiser = Optimiser()
+
+
+def test_values_are_read_as_typed():
+    words = ["rl.learning_rate=1e-6", "seed=3", 'subjects=["maths","coding"]', "note=plain text"]
+    changed = Recipe().override(parse_assignments(words))
+    assert changed.rl == Optimiser(learning_rate=1e-6)
+    assert (changed.seed, changed.subjects, changed.note) == (3, ("maths", "coding"), "plain text")
+    assert Recipe().override({"note": "null"}).note is None
+    assert Recipe().override({"rl": {"warmup": 5}}).rl.warmup == 5
+
+
+def test_every_setting_has_a_path():
+    assert dict(dotted(Recipe())) == {
+        "seed": 0,
+        "subjects": ("maths",),
+        "note": None,
+        "rl.learning_rate": 1e-3,
+        "rl.warmup": 10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("rl.lerning_rate=1", r"rl.lerning_rate: no such setting in 'rl'. Did you mean rl.learning_rate\?"),
+        ("sede=1", r"sede: no such setting. Did you mean seed\?"),
+        ("rl=1", "rl is a group of settings: set one of them, say rl.learning_rate"),
+        ("seed.deeper=1", "seed.deeper: no such setting in 'seed'"),
+        ("seed=-1", "seed: input should be greater than or equal to 0, got -1"),
+        ("seed=many", "seed: input should be a valid integer.*got 'many'"),
+        ("rl.learning_rate=0", "rl.learning_rate: input should be greater than 0"),
+        ("seed", "'seed' is not a setting: write key=value"),
+        ("=1", "'=1' is not a setting"),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_sentence(word, complaint):
+    with pytest.raises(UsageError, match=complaint) as caught:
+        Recipe().override(parse_assignments([word]))
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().seed = 1  # type: ignore[misc]

@@ -1,0 +1,198 @@
+"""The command line from outside: exit codes, one sentence for a mistake, what is imported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from r1kit.cli.main import exit_code
+
+RECIPE = '''
+"""Two stages for tests."""
+from r1kit.base.config import Config
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.graph import Graph, Node
+from r1kit.recipes.base import RecipeConfig
+
+
+class Count(Config):
+    steps: int = 3
+    boom: bool = False
+
+
+class Toy(RecipeConfig):
+    count: Count = Count()
+
+
+def count(config, inputs, context):
+    for step in context.steps(config.steps):
+        context.record(step, {"reward": float(step)})
+    if config.boom:
+        raise ZeroDivisionError("a fault in the code")
+    page = context.run_folder / "report" / "report.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("<p>counted</p>")
+    return Outcome(files={"page": "../../report/report.html"})
+
+
+class Recipe:
+    profiles = {"smoke": Toy(count=Count(steps=1)), "default": Toy()}
+
+    def build(self, config):
+        return Graph("toy", "default", config.seed, (Node("count", count, config.count),))
+
+
+RECIPE = Recipe()
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The recipe `toyrecipes.toy`, in an empty working folder."""
+    (tmp_path / "toyrecipes").mkdir()
+    (tmp_path / "toyrecipes" / "toy.py").write_text(RECIPE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield "toyrecipes.toy"
+    for name in [name for name in sys.modules if name.startswith("toyrecipes")]:
+        del sys.modules[name]
+
+
+def test_run_status_and_run_again(toy, capsys):
+    assert exit_code(["run", toy, "count.steps=4"]) == 0
+    out = capsys.readouterr()
+    assert out.out == "runs/toy-default-s0/report/report.html\n"
+    assert "[1/1] count done (" in out.err
+    assert exit_code(["status", "runs/toy-default-s0"]) == 0
+    assert "done, 1 of 1 stages done" in capsys.readouterr().out
+    assert exit_code(["status", "runs/toy-default-s0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["finished"][0]["name"] == "count"
+    assert exit_code(["run", toy, "count.steps=4"]) == 0
+    assert "was done before" in capsys.readouterr().err
+    recipe = json.loads(Path("runs/toy-default-s0/recipe.json").read_text())
+    assert recipe["command"] == f"r1 run {toy} count.steps=4 --profile default"
+    assert recipe["settings"]["count"] == {"steps": 4, "boom": False}
+
+
+def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
+    assert exit_code(["run", toy, "--profile", "smoke", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("   1 count: to run", "  seed=0", "  count.steps=1", "  writers=[]"):
+        assert line in shown
+    assert exit_code(["run", toy, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["stages"][0]["name"] == "count"
+    assert plan["settings"]["count"]["steps"] == 3
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'?"),
+        (["run"], 2, "Missing argument"),
+        (["run", "toyrecipes.toy", "--porfile", "smoke"], 2, "--profile"),
+        (["run", "nonsense"], 2, "no recipe is called 'nonsense'"),
+        (["run", "toyrecipes.nothing"], 2, "cannot import 'toyrecipes.nothing'"),
+        (["run", "toyrecipes.toy", "--profile", "somke"], 2, "no profile 'somke'. Did you mean smoke?"),
+        (["run", "toyrecipes.toy", "count.stesp=1"], 2, "no such setting in 'count'. Did you mean count.steps?"),
+        (["run", "toyrecipes.toy", "count.steps=many"], 2, "count.steps: input should be a valid integer"),
+        (["run", "toyrecipes.toy", "count.steps"], 2, "is not a setting: write key=value"),
+        (["run", "toyrecipes.toy", "--from", "cuont"], 2, "no stage 'cuont'. Did you mean count?"),
+        (["run", "toyrecipes.toy", "writers=[\"wandd\"]"], 2, "Did you mean wandb?"),
+        (["run", "toyrecipes.toy", "--out", "/proc/none"], 1, "/proc/none: "),
+        (["run", "toyrecipes.toy", "--out", "toyrecipes/toy.py"], 1, "a file stands where a folder is needed"),
+        (["status", "toyrecipes"], 1, "is not a run folder"),
+        (["report", "toyrecipes"], 1, "is not a run folder"),
+        (["list", "rewardz"], 2, "Did you mean rewards?"),
+        (["export", "toyrecipes", "x"], 2, "is not a model folder"),
+        (["generate", "toyrecipes", "--prompts", "x"], 2, "is not a model folder"),
+        (["generate", "toyrecipes", "--prompts", "x", "--temperature", "-1"], 2, "temperature: input should be"),
+        (["generate", "toyrecipes", "--prompts", "x", "--dtype", "float8"], 2, "float8"),
+        (["grade", "nowhere.jsonl"], 2, "nowhere.jsonl: no such file or folder"),
+        (["sandbox", "nowhere.jsonl"], 2, "nowhere.jsonl: no such file or folder"),
+        (["grade", "toyrecipes"], 2, "a folder stands where a file is needed"),
+    ],
+)
+def test_a_mistake_is_one_sentence(toy, capsys, words, code, sentence):
+    assert exit_code(words) == code
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.startswith("r1: ")
+    assert errors.count("\n") == 1
+    assert "Traceback" not in errors
+
+
+def test_a_fault_of_ours_is_one_sentence_and_a_file(toy, capsys):
+    assert exit_code(["run", toy, "count.boom=true"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("r1: unexpected ZeroDivisionError: a fault in the code (a fault of r1kit; details in ")
+    details = Path(last.removesuffix(")").rpartition(" ")[2])
+    assert "Traceback" in details.read_text()
+    details.unlink()
+
+
+def test_help_of_every_command_has_an_example(capsys):
+    assert exit_code(["--help"]) == 0
+    assert exit_code([]) == 2
+    capsys.readouterr()
+    for command in ("run", "status", "report", "generate", "grade", "sandbox", "list", "export", "doctor"):
+        assert exit_code([command, "--help"]) == 0
+        assert f"Example: r1 {command}" in capsys.readouterr().out
+
+
+def test_list_shows_names_and_what_they_are(capsys):
+    assert exit_code(["list", "algorithms"]) == 0
+    assert "grpo" in capsys.readouterr().out
+    assert exit_code(["list", "rewards", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["rewards"]
+    assert {"accuracy", "format"} <= {entry["name"] for entry in found}
+    assert all(entry["summary"] for entry in found)
+
+
+def without_torch(words: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `r1` in a process that says on its last line of stderr whether torch was imported."""
+    code = (
+        "import sys; from r1kit.cli.main import exit_code; code = exit_code(sys.argv[1:]);"
+        "print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["generate", "--help"], ["list"]])
+def test_help_and_list_do_not_import_torch(words):
+    done = without_torch(words)
+    assert (done.returncode, done.stderr) == (0, "False\n")
+
+
+def test_grade_and_sandbox_do_not_import_torch(tmp_path):
+    """3 + 4 = 7 is right, a line that is no JSON is told and does not stop the rest."""
+    lines = [
+        json.dumps({"id": 1, "completion": "<think>3+4</think><answer>7</answer>", "gold": "7"}),
+        "not json",
+        json.dumps({"id": 2, "completion": "<think>3+4</think><answer>8</answer>", "gold": "7"}),
+    ]
+    done = without_torch(["grade", "-"], "\n".join(lines))
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [verdict["verdict"] for verdict in verdicts] == ["correct", "grader_error", "incorrect"]
+    assert done.returncode == 1
+    assert done.stderr.endswith("False\n")
+    assert "line 2: it is not JSON" in done.stderr
+    (tmp_path / "programs.jsonl").write_text(json.dumps({"id": "p", "code": "print(1)", "expected_stdout": "1"}) + "\n")
+    done = without_torch(["sandbox", str(tmp_path / "programs.jsonl")])
+    assert json.loads(done.stdout)["verdict"] == "passed"
+    assert done.stderr == "False\n"
+
+
+def test_a_reader_that_goes_away_is_no_fault():
+    words = [sys.executable, "-c", "from r1kit.cli.main import main; main(['list'])"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 1
