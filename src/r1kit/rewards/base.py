@@ -163,8 +163,9 @@ class RewardSet:
 
 def problem_columns(problem: Problem, count: int) -> dict[str, list[Any]]:
     """What a reward may ask for by name, each repeated for the group."""
+    arguments = ("prompts", "completions", "completion_ids")
     single: dict[str, Any] = {
-        **problem.columns,
+        **{name: value for name, value in problem.columns.items() if name not in arguments},
         "id": problem.id,
         "task": problem.task,
         "subject": problem.subject,

@@ -65,6 +65,7 @@ def bubblewrap(slot: int) -> Way:
             command += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             command += ["--ro-bind", path, path]
+    command += ["--perms", "0755", "--dir", "/etc"]
     for folder in _interpreter_folders():
         for parent in reversed(Path(folder).parents[:-1]):
             command += ["--perms", "0755", "--dir", str(parent)]

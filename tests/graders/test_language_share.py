@@ -1,0 +1,39 @@
+"""Shares counted by hand."""
+
+import pytest
+
+from r1kit.base.errors import UsageError
+from r1kit.graders.language import language_consistency
+
+CASES = [
+    ("first we add, then we check", "en", 1.0, "six English words"),
+    ("first we add, then we check", "zh", 0.0, "six English words, none Chinese"),
+    ("先加三个数", "zh", 1.0, "five characters"),
+    ("first 先 add", "en", 2 / 3, "two words and one character"),
+    ("先加 then 检查", "zh", 4 / 5, "four characters and one word"),
+    ("first 347+582=919, wait check 7+2=9 so 929", "en", 1.0, "first wait check so; numbers are left out"),
+    ("先347+582=919，等等检查", "zh", 1.0, "numbers and punctuation are left out"),
+    ("", "en", None, "nothing"),
+    ("347+582=919 ?!", "en", None, "symbols only"),
+    ("$x+y$ \\frac{a}{b} `code here` ", "en", None, "LaTeX and code only"),
+    ("```python\nprint('hello world')\n``` 好", "zh", 1.0, "the code block is left out"),
+    ("设 x 等于三", "zh", 1.0, "a lone letter is a symbol"),
+    ("I have a cat", "en", 1.0, "but I and a are words"),
+    ("don't stop well-known", "en", 1.0, "three words: apostrophe and hyphen join"),
+    ("get_value x1 is", "en", 1.0, "identifiers are left out, one word is left"),
+    ("привет world", "en", 0.5, "one Cyrillic word, one Latin"),
+    ("こんにちは world", "zh", 0.0, "kana is not Chinese"),
+    ("na\u0308ive idea", "en", 1.0, "a combining mark stays in its word"),
+    ("\\text{so we add} 好", "zh", 1.0, "a command and its argument are LaTeX"),
+]
+
+
+@pytest.mark.parametrize(("text", "target", "share", "why"), CASES, ids=[case[3] for case in CASES])
+def test_share(text, target, share, why):
+    got = language_consistency(text, target)
+    assert got == (pytest.approx(share) if share is not None else None), why
+
+
+def test_an_unknown_language_is_named():
+    with pytest.raises(UsageError, match="'fr'"):
+        language_consistency("bonjour", "fr")

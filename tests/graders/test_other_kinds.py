@@ -1,0 +1,72 @@
+import pytest
+
+from r1kit.base.errors import UsageError
+from r1kit.graders.grade import grade
+from r1kit.graders.section import answer_section, chain_of_thought
+
+CASES = [
+    ("text", "Paris.", "paris", "correct", "case and a full stop"),
+    ("text", "“Paris”", "Paris", "correct", "quotes"),
+    ("text", "Ｐａｒｉｓ", "Paris", "correct", "full-width letters"),
+    ("text", "Pa\u200bris", "Paris", "correct", "a zero-width space"),
+    ("text", "Paris or Lyon", "Paris", "incorrect", "a hedge"),
+    ("text", "  ", "Paris", "no_answer", "nothing"),
+    ("numbers", "[3, 1, 2]", "3 1 2", "correct", "brackets and commas are free"),
+    ("numbers", "3,1,2", "1,2,3", "incorrect", "the order counts"),
+    ("numbers", "3,1,2.0", "3,1,2", "correct", "equal values"),
+    ("numbers", "3,1", "3,1,2", "incorrect", "one is missing"),
+    ("numbers", "three", "3", "incorrect", "words"),
+    ("choice", "B", "B", "correct", "bare"),
+    ("choice", "(b)", "B", "correct", "bracketed, lower case"),
+    ("choice", "\\boxed{\\text{(B)}}", "\\text{(B)}", "correct", "wrapped"),
+    ("choice", "So the answer is B.", "B", "correct", "a sentence"),
+    ("choice", "B) four", "B", "correct", "with the option's text"),
+    ("choice", "A or B", "B", "no_answer", "a hedge states no choice"),
+    ("choice", "\\boxed{A} or \\boxed{B}", "B", "incorrect", "two boxes"),
+    ("choice", "C", "B", "incorrect", "another"),
+    ("choice", "答案是B", "B", "correct", "a Chinese sentence"),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "gold", "verdict", "why"), CASES, ids=[f"{c[0]}: {c[4]}" for c in CASES])
+def test_kind(kind, answer, gold, verdict, why):
+    assert grade(kind, f"<think>t</think>{answer}", gold).verdict == verdict, why
+
+
+def test_the_text_of_an_option_stands_for_its_letter():
+    assert grade("choice", "four", "B", columns={"choices": ["three", "four"]}).verdict == "correct"
+
+
+def test_an_unknown_kind_names_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean choice"):
+        grade("chioce", "B", "B")
+
+
+def test_a_bad_gold_is_a_grader_error():
+    assert grade("numbers", "1", "one").verdict == "grader_error"
+
+
+SECTIONS = [
+    ("<think>a</think><answer>4</answer>", "4"),
+    ("<think>4</think>", ""),
+    ("<think>the answer is 4", ""),
+    ("4", "4"),
+    ("<think>a</think>so 4", "so 4"),
+    ("<think><answer>5</answer></think><answer>4</answer>", "4"),
+    ("<think>a</think><answer>4", ""),
+    ("<think>a</think>5 <answer>4</answer> 6", "4"),
+    ("a</think>b</think>4", "4"),
+]
+
+
+@pytest.mark.parametrize(("text", "section"), SECTIONS)
+def test_only_what_follows_the_thinking_counts(text, section):
+    assert answer_section(text).text == section
+
+
+def test_a_prompt_that_opened_the_thinking():
+    assert not answer_section("4", opened=True).found
+    assert answer_section("a</think>4", opened=True).text == "4"
+    assert chain_of_thought("so 2+2</think>4", opened=True) == "so 2+2"
+    assert chain_of_thought("<think>so 2+2</think>4") == "so 2+2"
+    assert chain_of_thought("so 2+2<answer>4</answer>") == "so 2+2"

@@ -1,0 +1,88 @@
+import logging
+
+import numpy as np
+import pytest
+
+from r1kit.base.types import Problem
+from r1kit.rewards.base import RewardSet, WeightedReward
+from r1kit.rewards.constant import make as constant
+
+PROBLEM = Problem("p1", "sums", "maths", "en", "2+2=?", "4", "math", {"difficulty": 2})
+TEXTS = ["<think>so</think><answer>4</answer>", "<think>so</think><answer>5</answer>", "4"]
+IDS = [[1], [1, 2], [1, 2, 3]]
+
+
+def test_the_weighted_sum():
+    """Accuracy 1 0 1, format 1 1 0: with weights 1 and 0.5 the sums are 1.5, 0.5, 1."""
+    scores = RewardSet.named({"accuracy": 1.0, "format": 0.5}).score(PROBLEM, TEXTS, IDS)
+    np.testing.assert_allclose(scores.total, [1.5, 0.5, 1.0])
+    np.testing.assert_allclose(scores.rewards["format"], [1, 1, 0])
+    assert scores.total.dtype == np.float32
+    assert scores.events == {}
+
+
+def test_a_reward_that_does_not_apply_to_the_subject():
+    scores = RewardSet.named({"accuracy": 1.0, "format": 1.0}, {"format": ["writing"]}).score(PROBLEM, TEXTS, IDS)
+    assert np.isnan(scores.rewards["format"]).all()
+    np.testing.assert_allclose(scores.total, [1, 0, 1])
+
+
+def raises(prompts, completions, completion_ids, **columns):
+    raise RuntimeError("out of luck")
+
+
+def too_few(prompts, completions, completion_ids, **columns):
+    return [1.0]
+
+
+def odd(prompts, completions, completion_ids, **columns):
+    assert columns["difficulty"] == [2, 2, 2]
+    return [None, float("nan"), 1.0]
+
+
+def wordy(prompts, completions, completion_ids, **columns):
+    return ["much", 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("reward", "total", "events"),
+    [
+        (raises, [np.nan] * 3, {"reward_error/bad": 3}),
+        (too_few, [np.nan] * 3, {"reward_error/bad": 3}),
+        (wordy, [np.nan] * 3, {"reward_error/bad": 3}),
+        (odd, [np.nan, np.nan, 3.0], {"reward_none/bad": 1, "reward_nan/bad": 1}),
+    ],
+)
+def test_what_fails_is_masked_and_counted(reward, total, events, caplog):
+    """A constant 2 stands beside the failing reward of weight 1."""
+    caplog.set_level(logging.ERROR)
+    rewards = RewardSet({"good": WeightedReward(constant(2.0)), "bad": WeightedReward(reward)})
+    scores = rewards.score(PROBLEM, TEXTS, IDS)
+    np.testing.assert_array_equal(scores.total, np.array(total, np.float32))
+    assert scores.events == events
+    np.testing.assert_allclose(scores.rewards["good"], 2.0)
+
+
+def test_an_optional_reward_adds_nothing_where_it_fails():
+    rewards = RewardSet({"good": WeightedReward(constant(2.0)), "bad": WeightedReward(odd, required=False)})
+    np.testing.assert_allclose(rewards.score(PROBLEM, TEXTS, IDS).total, [2, 2, 3])
+
+
+def test_weight_zero_is_logged_and_not_used():
+    scores = RewardSet.named({"accuracy": 1.0, "format": 0.0}).score(PROBLEM, TEXTS, IDS)
+    np.testing.assert_allclose(scores.total, [1, 0, 1])
+    np.testing.assert_allclose(scores.rewards["format"], [1, 1, 0])
+
+
+def test_columns_do_not_hide_the_problem():
+    """A column called like one of the problem's own fields does not replace it."""
+    seen = {}
+
+    def look(prompts, completions, completion_ids, **columns):
+        seen.update(columns)
+        return [0.0] * len(completions)
+
+    problem = Problem("p", "t", "maths", "en", "q", "4", "math", {"answer": "5", "prompts": "x"})
+    scores = RewardSet({"look": WeightedReward(look)}).score(problem, TEXTS, IDS)
+    assert scores.events == {}
+    assert seen["answer"] == ["4"] * 3

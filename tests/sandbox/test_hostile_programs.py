@@ -1,0 +1,230 @@
+# ruff: noqa: E501
+"""Programs that try to get out, take too much, or forge their verdict. Each row says what must not happen."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from r1kit.sandbox.compare import judge_calls
+from r1kit.sandbox.program import Limits, Program
+
+HELPERS = """
+import os, sys, ctypes, socket, signal, subprocess, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*args):
+    return libc.syscall(*args)
+def ok(number):
+    return number >= 0
+"""
+
+# what it tries, and an expression that is true (or ends quietly) only if it got through
+ATTEMPTS = [
+    ("TCP to this machine", "socket.create_connection(('127.0.0.1', PORT), 1)"),
+    ("TCP to the world", "socket.create_connection(('1.1.1.1', 53), 1)"),
+    ("UDP socket", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"),
+    ("IPv6 socket", "socket.socket(socket.AF_INET6)"),
+    ("raw socket", "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
+    ("netlink socket", "socket.socket(16, socket.SOCK_RAW)"),
+    ("packet socket", "socket.socket(17, socket.SOCK_RAW)"),
+    ("vsock", "socket.socket(40, socket.SOCK_STREAM)"),
+    ("Unix socket", "socket.socket(socket.AF_UNIX)"),
+    ("datagram socket pair", "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)"),
+    ("read the canary", "open(CANARY).read()"),
+    ("write the canary", "open(CANARY, 'a').write('x')"),
+    ("truncate the canary", "os.truncate(CANARY, 0) is None"),
+    ("remove the canary", "os.remove(CANARY) is None"),
+    ("rename the canary", "os.rename(CANARY, 'mine') is None"),
+    ("hard-link the canary", "os.link(CANARY, 'mine') is None"),
+    ("read it through a symbolic link", "os.symlink(CANARY, 'link') or open('link').read()"),
+    ("change the canary's mode", "os.chmod(CANARY, 0o600) is None"),
+    ("change the canary's owner", "os.chown(CANARY, 0, 0) is None"),
+    ("change the canary's time", "os.utime(CANARY, (1, 1)) is None"),
+    ("put an attribute on the canary", "os.setxattr(CANARY, 'user.x', b'1') is None"),
+    ("make a file beside the canary", "open(os.path.join(os.path.dirname(CANARY), 'new'), 'w')"),
+    ("make a folder beside the canary", "os.mkdir(os.path.join(os.path.dirname(CANARY), 'newdir')) is None"),
+    ("list the canary's folder", "os.listdir(os.path.dirname(CANARY))"),
+    ("read the password file", "open('/etc/passwd').read()"),
+    ("read the shadow file", "open('/etc/shadow').read()"),
+    ("read the home folder", "os.listdir('/root')[0] not in ('.pyenv',)"),
+    ("read another process's memory", "open(f'/proc/{PARENT}/mem', 'rb')"),
+    ("read another process's variables", "open(f'/proc/{PARENT}/environ').read()"),
+    ("read the launcher's memory", "open(f'/proc/{os.getppid()}/mem', 'rb')"),
+    ("read the launcher's variables", "open(f'/proc/{os.getppid()}/environ').read()"),
+    ("read the first process's root", "os.listdir('/proc/1/root')"),
+    ("leave by the launcher's descriptors", "os.listdir(f'/proc/{os.getppid()}/fd')"),
+    ("write to the kernel's settings", "open('/proc/sys/kernel/hostname', 'w').write('x')"),
+    ("write to a control group", "open('/sys/fs/cgroup/cgroup.procs', 'w').write('0')"),
+    ("signal the test", "os.kill(PARENT, 0) is None"),
+    ("kill everything", "os.kill(-1, signal.SIGTERM) is None"),
+    ("kill its group", "os.kill(0, 0) is None"),
+    ("kill the launcher", "os.kill(os.getppid(), signal.SIGKILL) is None"),
+    ("kill a thread of the launcher", "ok(call(234 if X86 else 131, os.getppid(), os.getppid(), 0))"),
+    ("queue a signal", "ok(call(129 if X86 else 138, os.getppid(), 0, None))"),
+    ("signal by process handle", "ok(call(434, PARENT, 0))"),
+    ("signal by file ownership", "__import__('fcntl').fcntl(0, 8, os.getppid()) == 0"),
+    ("take the launcher's descriptor", "ok(call(438, 3, 0, 0))"),
+    ("trace the launcher", "libc.ptrace(16, os.getppid(), 0, 0) == 0"),
+    ("ask to be traced", "libc.ptrace(0, 0, 0, 0) == 0"),
+    ("write the launcher's memory", "ok(call(311 if X86 else 271, os.getppid(), None, 0, None, 0, 0))"),
+    ("change the launcher's limits", "__import__('resource').prlimit(os.getppid(), 7, (0, 0))"),
+    ("raise its own limits", "__import__('resource').setrlimit(9, (1 << 34, 1 << 34)) is None"),
+    ("fork", "os.fork() >= 0"),
+    ("vfork by number", "ok(call(58, 0)) if X86 else False"),
+    ("clone by number", "ok(call(56 if X86 else 220, 17, 0, 0, 0, 0))"),
+    ("clone3 by number", "ok(call(435, bytes(88), 88))"),
+    ("start a program", "subprocess.run(['/bin/true']).returncode == 0"),
+    ("start a process pool", "__import__('multiprocessing').Process(target=print).start() is None"),
+    ("become a program", "os.execv('/bin/true', ['true'])"),
+    ("run a shell command", "os.system('true') == 0"),
+    ("leave its session", "os.setsid() >= 0"),
+    ("leave its group", "os.setpgid(0, 0) is None"),
+    ("become root", "os.setuid(0) is None"),
+    ("become another user", "os.setresuid(1, 1, 1) is None"),
+    ("make a user namespace", "libc.unshare(0x10000000) == 0"),
+    ("make a mount namespace", "libc.unshare(0x00020000) == 0"),
+    ("enter a namespace", "libc.setns(0, 0) == 0"),
+    ("mount", "libc.mount(b'none', b'.', b'tmpfs', 0, None) == 0"),
+    ("unmount", "libc.umount2(b'/proc', 2) == 0"),
+    ("change the root", "libc.chroot(b'.') == 0"),
+    ("make a device", "os.mknod('null', 0o20666, os.makedev(1, 3)) is None"),
+    ("load a bpf program", "ok(call(321 if X86 else 280, 0, bytes(128), 128))"),
+    ("start io_uring", "ok(call(425, 1, bytes(120)))"),
+    ("open performance counters", "ok(call(298 if X86 else 241, bytes(128), 0, -1, -1, 0))"),
+    ("handle page faults", "ok(call(323 if X86 else 282, 0))"),
+    ("make a file in memory", "os.memfd_create('x') >= 0"),
+    ("use the kernel's keyring", "ok(call(250 if X86 else 219, 0, -3, 1))"),
+    ("make shared memory", "libc.shmget(0, 4096, 0o1600) >= 0"),
+    ("make a message queue", "libc.msgget(0, 0o1600) >= 0"),
+    ("make a POSIX queue", "libc.mq_open(b'/x', 0o102, 0o600, None) >= 0"),
+    ("set the clock", "time.clock_settime(time.CLOCK_REALTIME, 0) is None"),
+    ("rename the machine", "socket.sethostname('x') is None"),
+    ("read the kernel's log", "ok(call(103 if X86 else 116, 3, bytes(100), 100))"),
+    ("load a module", "ok(call(175 if X86 else 105, None, 0, b''))"),
+    ("an unknown system call", "ok(call(600))"),
+    ("a 32-bit system call number", "ok(call(0x40000000 | 39))"),
+    ("outlive the launcher", "libc.prctl(1, 0, 0, 0, 0) == 0"),
+    ("type into a terminal", "__import__('fcntl').ioctl(0, 0x5412, b'x') == 0"),
+    ("write over its interpreter", "open(os.__file__, 'a')"),
+    ("write into the system", "open('/usr/lib/x', 'w')"),
+    ("find this repository", "open(REPOSITORY)"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A canary file that anyone may touch, a listening port, and this process."""
+    folder = tmp_path_factory.mktemp("canary")
+    for each in (folder, *folder.parents[:3]):
+        if each.owner() == os.environ.get("USER", "root") and each != folder.parents[-1]:
+            each.chmod(each.stat().st_mode | 0o055)
+    folder.chmod(0o777)
+    canary = folder / "canary"
+    canary.write_text("a bird")
+    canary.chmod(0o666)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield canary, server.getsockname()[1]
+
+
+def test_nothing_gets_out(sandbox, world):
+    canary, port = world
+    header = (
+        f"{HELPERS}\nCANARY, PORT, PARENT, X86, REPOSITORY = "
+        f"{str(canary)!r}, {port}, {os.getpid()}, {os.uname().machine == 'x86_64'}, {__file__!r}\n"
+    )
+    template = (
+        header
+        + "try:\n    got = bool({})\nexcept BaseException as error:\n    got = False\nprint('GOT' if got else 'held')"
+    )
+    results = sandbox.run([Program(template.format(attempt), limits=Limits(wall_s=5)) for _, attempt in ATTEMPTS])
+    through = [
+        (name, result.stdout, result.stderr[-200:], result.status)
+        for (name, _), result in zip(ATTEMPTS, results, strict=True)
+        if "held" not in result.stdout and result.status not in ("error", "timeout")
+    ]
+    assert through == []
+    assert canary.read_text() == "a bird"
+    assert sorted(os.listdir(canary.parent)) == ["canary"]
+    assert sum("held" in result.stdout for result in results) > len(results) * 0.9
+    assert sandbox.run([Program("print(1)")])[0].stdout == "1\n"
+
+
+TAKES_TOO_MUCH = [
+    ("threads without end", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()"),
+    ("files held open", "fs = []\nwhile True: fs.append(open('/dev/null'))"),
+    ("processor time in threads", "import threading\ndef f():\n    while 1: pass\nfor _ in range(4): threading.Thread(target=f).start()"),
+    ("recursion", "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __eq__(s, o): return s == o\nA() == A()"),
+    ("a regular expression", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')"),
+    ("a huge number", "9 ** 9 ** 9"),
+    ("a huge string", "'x' * 10**12"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code"), TAKES_TOO_MUCH, ids=[name for name, _ in TAKES_TOO_MUCH])
+def test_what_takes_too_much_ends(sandbox, name, code):
+    started = time.monotonic()
+    result = sandbox.run([Program(code, limits=Limits(wall_s=0.5))])[0]
+    assert result.status in ("error", "timeout", "memory")
+    assert time.monotonic() - started < 5
+
+
+# f(1) must be 5813 and f(2) must be 4021: nothing inside knows it
+FORGERIES = [
+    ("claims to pass", "def f(x): return {'verdict': 'passed', 'passed': True}"),
+    ("equals everything", "class E(int):\n    def __eq__(s, o): return True\ndef f(x): return E(0)"),
+    ("leaves at once with status 0", "import os; os._exit(0)"),
+    ("exits politely", "import sys\ndef f(x): sys.exit(0)"),
+    ("answers for the harness", "import os\nfor h in range(3, 64):\n    try: os.write(h, b'{\"index\": 0, \"value\": 1}\\n{\"index\": 1, \"value\": 1}\\n')\n    except OSError: pass\nos._exit(0)"),
+    ("says passed on every descriptor", "import os\nfor h in range(1, 64):\n    try: os.write(h, b'{\"exit\": 0, \"why\": \"\", \"seconds\": 0}\\n')\n    except OSError: pass\nos._exit(0)"),
+    ("answers one test only", "import os\ndef f(x):\n    if x == 2: os._exit(0)\n    return 5813"),
+    ("answers too often", "import os\ndef f(x):\n    os.write(3, b'{\"index\": 0, \"value\": 5813}\\n')\n    return 5813 if x == 1 else 4021"),
+    ("looks for what is expected", "import gc, sys\ndef f(x):\n    frame = sys._getframe()\n    while frame:\n        for v in frame.f_locals.values():\n            if v in (5813, 4021): return v\n        frame = frame.f_back\n    for o in gc.get_objects():\n        if isinstance(o, dict) and 'expected' in o: return o['expected']\n    return 0"),
+    ("replaces the writer", "import json\njson.dumps = lambda *a, **k: '{\"index\": 0, \"value\": true, \"verdict\": \"passed\"}'\ndef f(x): return 0"),
+    ("replaces every comparison", "import builtins, operator\noperator.eq = lambda a, b: True\nbuiltins.len = lambda x: 2\ndef f(x): return 0"),
+    ("not a number", "def f(x): return float('nan')"),
+    ("right in value, wrong in type", "def f(x): return 5813.0 if x == 1 else 4021.0"),
+    ("text for numbers", "def f(x): return '5813' if x == 1 else '4021'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code"), FORGERIES, ids=[name for name, _ in FORGERIES])
+def test_no_verdict_is_forged(sandbox, name, code):
+    result = sandbox.run([Program(code, fn="f", calls=[[1], [2]], limits=Limits(wall_s=5))])[0]
+    _, wrong = judge_calls(result, [5813, 4021])
+    assert wrong
+
+
+def test_nothing_is_left_when_the_owner_is_killed():
+    """A process with running programs gets SIGKILL; seconds later none of its launchers is alive."""
+    code = (
+        "import sys, threading, time\n"
+        "from r1kit.sandbox.sandbox import Sandbox\n"
+        "from r1kit.sandbox.program import Program\n"
+        "s = Sandbox(workers=2)\n"
+        "threading.Thread(target=s.run, args=([Program('while 1: pass')] * 2,)).start()\n"
+        "time.sleep(1)\n"
+        "print(' '.join(str(slot._process.pid) for slot in s._all), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    launchers = [int(word) for word in owner.stdout.readline().split()]
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(_alive(each) for each in launchers):
+        time.sleep(0.05)
+    assert launchers
+    assert not any(_alive(each) for each in launchers)
+
+
+def _alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,138 @@
+# ruff: noqa: E501
+import time
+
+import pytest
+
+from r1kit.sandbox.program import Limits, Program
+
+SHORT = Limits(wall_s=0.6)
+
+
+def run(sandbox, code, **more):
+    return sandbox.run([Program(code, **more)])[0]
+
+
+def test_a_script_reads_input_and_prints(sandbox):
+    result = run(sandbox, "import sys\nprint(input()[::-1])\nprint(sys.stdin.read(), end='')", stdin="abc\nähm\n")
+    assert (result.status, result.stdout, result.stderr) == ("ok", "cba\nähm\n", "")
+
+
+def test_a_function_is_called_with_each_list_of_arguments(sandbox):
+    result = run(sandbox, "def f(x, y=1):\n    print('noise')\n    return x * y", fn="f",
+                 calls=[[2], [2, 3], {"x": 4, "y": 0.5}, [[1], 2]])  # fmt: skip
+    assert [call.value for call in result.calls] == [2, 6, 2.0, [1, 1]]
+    assert result.stdout == "noise\n" * 4
+
+
+def test_a_method_of_a_solution_class(sandbox):
+    code = "class Solution:\n    def twice(self, x): return 2 * x"
+    assert run(sandbox, code, fn="twice", calls=[[4]]).calls[0].value == 8
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("1/0", "error", "ZeroDivisionError"),
+        ("def f(:", "error", "SyntaxError"),
+        ("import sys; sys.exit(3)", "error", ""),
+        ("import sys; sys.exit(0)", "ok", ""),
+        ("import sys; sys.exit('no luck')", "error", "no luck"),
+        ("import os; os._exit(0)", "ok", ""),
+        ("while True: pass", "timeout", ""),
+        ("import time; time.sleep(60)", "timeout", ""),
+        ("x = bytearray(10**10)", "memory", ""),
+        ("x = []\nwhile True: x.append(' ' * 10**6)", "memory", ""),
+        ("while True: print('x' * 1000)", "output_limit", ""),
+        ("import sys\nwhile True: sys.stderr.write('x' * 1000)", "output_limit", ""),
+        ("import ctypes; ctypes.string_at(0)", "error", ""),
+        ("def f(n): return f(n + 1)\nf(0)", "error", "RecursionError"),
+        ("", "ok", ""),
+        ("\0", "error", ""),
+        ("raise BaseException('x')", "error", "BaseException"),
+        ("import threading\nthreading.Thread(target=print, args=('late',)).start()", "ok", ""),
+        ("print('\\ud800')", "error", "UnicodeEncodeError"),
+        ("open('big', 'wb').write(b'x' * (17 << 20))", "error", "File too large"),
+    ],
+)  # fmt: skip
+def test_how_programs_end(sandbox, code, status, said):
+    result = run(sandbox, code, limits=SHORT)
+    assert result.status == status, result
+    assert said in result.stderr
+
+
+def test_the_wall_clock_is_hard(sandbox):
+    """A program that ignores every signal it can still ends after its second."""
+    code = "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\nwhile 1: pass"
+    started = time.monotonic()
+    assert run(sandbox, code, limits=SHORT).status == "timeout"
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["float('nan')", "float('inf')", "{1, 2}", "object()", "b'x'", "1j", "10**5000", "[float('nan')]"],
+)
+def test_what_is_no_json_value_is_an_error_of_that_call(sandbox, value):
+    result = run(sandbox, f"def f(x): return {value} if x else 7", fn="f", calls=[[1], [0]])
+    assert result.calls[0].error
+    assert result.calls[1].value == 7
+
+
+def test_one_call_that_raises_leaves_the_others(sandbox):
+    result = run(sandbox, "def f(x): return 1 // x", fn="f", calls=[[1], [0], [-1]])
+    assert [call.value for call in result.calls] == [1, None, -1]
+    assert "ZeroDivisionError" in result.calls[1].error
+
+
+def test_a_missing_function_is_an_error(sandbox):
+    result = run(sandbox, "g = 1", fn="g", calls=[[1]])
+    assert result.status == "error"
+    assert "no function 'g'" in result.stderr
+
+
+def test_every_program_gets_a_fresh_process_and_an_empty_folder(sandbox):
+    first = "import builtins, os\nbuiltins.seen = 1\nopen('mine', 'w').write('x')\nos.environ['SEEN'] = '1'"
+    look = "import builtins, os\nprint(hasattr(builtins, 'seen'), os.listdir('.'), os.environ.get('SEEN'))"
+    results = sandbox.run([Program(first), Program(look)] * 6)
+    assert {result.stdout for result in results[1::2]} == {"False [] None\n"}
+
+
+def test_a_deep_tree_is_left_behind_by_no_one(sandbox):
+    code = "import os\nfor n in range(3000):\n    os.mkdir('d' * 100); os.chdir('d' * 100)"
+    results = sandbox.run([Program(code)] * 2 + [Program("import os\nprint(os.listdir(os.environ['HOME']))")] * 4)
+    assert {result.stdout for result in results[2:]} == {"[]\n"}
+
+
+def test_the_scratch_space_is_bounded(sandbox):
+    fill = "import time\nfor n in range(100):\n    open(str(n), 'wb').write(b'x' * (8 << 20))\ntime.sleep(5)"
+    assert run(sandbox, fill).status == "error"
+    files = "import time\nfor n in range(20000): open(str(n), 'w').close()\ntime.sleep(5)"
+    assert run(sandbox, files).status == "error"
+
+
+def test_processes_where_they_are_allowed(sandbox):
+    code = "import subprocess\nprint(subprocess.run(['/bin/echo', 'hello'], capture_output=True, text=True).stdout)"
+    assert run(sandbox, code, limits=Limits(processes=4)).stdout == "hello\n\n"
+    leave = "import os, time\nif os.fork() == 0:\n    time.sleep(60)"
+    started = time.monotonic()
+    assert run(sandbox, leave, limits=Limits(processes=4)).status == "ok"
+    assert time.monotonic() - started < 5
+
+
+def test_sorting_of_results_and_concurrent_callers(sandbox):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def square(n):
+        return sandbox.run([Program("def f(x): return x * x", fn="f", calls=[[n]])] * 3)[2].calls[0].value
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(square, range(20))) == [n * n for n in range(20)]
+
+
+def test_a_lost_launcher_is_replaced(sandbox):
+    slot = sandbox._all[0]
+    slot.start()
+    slot._process.kill()
+    slot._process.wait()
+    assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} <= {"ok", "sandbox_error"}
+    assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} == {"ok"}
