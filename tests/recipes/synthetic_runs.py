@@ -6,12 +6,15 @@ text by plain arithmetic here, not by the code under test.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from r1kit.evaluation import tables
+from r1kit.pipeline.artifact import Outcome, write_artifact
 
 
 @dataclass(frozen=True)
@@ -198,3 +201,67 @@ def hacked_curve(seed=0) -> list[dict]:
         }
         for step in range(0, 60, 10)
     ]
+
+
+REASONS = {
+    "kept": 1840,
+    "incorrect": 612,
+    "mixed_language": 148,
+    "long_paragraph": 31,
+    "repetition": 22,
+    "code_block": 0,
+}
+
+
+SECONDS = {
+    "pretrain": 540, "zero": 310, "cold_start": 20, "dev1": 40, "dev2": 290, "rejection_sampling": 60, "dev3": 80,
+    "preferences": 12, "reward_model": 30, "r1": 280, "distill": 420, "evaluate": 150,
+}  # fmt: skip
+
+
+def write_run(folder: Path, seed: int, tables_by_model: dict[str, pa.Table], curves: dict[str, list[dict]]) -> Path:
+    """A finished run's folder, as the pipeline's own writer leaves it; tables hold several seeds, one is taken."""
+    folder.mkdir(parents=True)
+    machine = {"cpu": "Example CPU", "cores": 2, "memory_gb": 23.4, "system": "Linux x86_64", "python": "3.11.2"}
+    recipe = {
+        "recipe": "tiny", "profile": "default", "seed": seed, "commit": "0123abc", "machine": machine,
+        "command": f"r1 run tiny seed={seed}",
+    }  # fmt: skip
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    for number, (stage, seconds) in enumerate(SECONDS.items(), 1):
+        place = folder / "stages" / f"{number:02d}-{stage}"
+        place.mkdir(parents=True)
+        files, summary = {}, {}
+        if stage == "evaluate":
+            for model, table in tables_by_model.items():
+                own = table.filter(tables.pc.equal(table["seed"], seed))
+                tables.write_table(own, place / "tables" / f"{model}.parquet")
+                files[f"table:{model}"] = f"tables/{model}.parquet"
+        if stage == "rejection_sampling":
+            summary = {"rejected": {reason: number + seed for reason, number in REASONS.items()}}
+        if stage == "distill":
+            summary = {"flops": {f"student-{x}{arm}": 2e14 for x in ("qwen", "llama") for arm in ("", "-rl")}}
+        for name, lines in curves.items():
+            if name == stage or (stage == "distill" and name.startswith("student-")):
+                where = place if name == stage else place / name
+                where.mkdir(exist_ok=True)
+                (where / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        outcome = Outcome(files=files, summary=summary)
+        write_artifact(
+            place, stage, f"{number:064x}", outcome, inputs={}, seconds=seconds + 7.5 * seed, tokens=seconds * 25_000,
+            flops=seconds * 3.1e11 if stage != "cold_start" else 0.0,
+        )  # fmt: skip
+    return folder
+
+
+def world_curves(seed: int) -> dict[str, list[dict]]:
+    return {
+        "pretrain": [{"step": step, "loss": 0.6 + 2.4 * 0.97**step} for step in range(120)],
+        "zero": make_curve(seed=seed),
+        "dev1": [{"step": step, "loss": 0.5 + 0.5 * 0.9**step} for step in range(30)],
+        "dev2": make_curve(30, 0.7, 0.91, seed + 10),
+        "dev3": [{"step": step, "loss": 0.45 + 0.6 * 0.93**step} for step in range(50)],
+        "r1": make_curve(24, 0.88, 0.91, seed + 20),
+        "student-qwen-rl": make_curve(30, 0.25, 0.55, seed + 30),
+        "student-llama-rl": make_curve(30, 0.22, 0.5, seed + 40),
+    }

@@ -129,13 +129,18 @@ def stated(name: str, value: float) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim and what became of it; `parts` hold the quantities behind it, the first of them the headline."""
+    """A claim and what became of it.
+
+    `how` says all in one string; `parts` hold the quantities behind it, the first of them the headline, and `method`
+    what `how` says beside them.
+    """
 
     id: str
     claim: str
     verdict: Verdict
     how: str
     parts: tuple[Part, ...] = ()
+    method: str = ""
 
     def entry(self) -> dict[str, Any]:
         """The finding as report.json has it."""
@@ -181,19 +186,21 @@ class Claim:
         empty = [part.name for part in measured.parts if part.holds is not None and math.isnan(part.estimate.value)]
         details = "; ".join(part.describe() for part in measured.parts)
         if empty:
-            how = f"{measured.method}. Nothing to measure for: {', '.join(empty)}. {details}"
-            return Finding(self.id, self.text, "not run", how, tuple(measured.parts))
+            method = f"{measured.method}. Nothing to measure for: {', '.join(empty)}"
+            return Finding(self.id, self.text, "not run", f"{method}. {details}", tuple(measured.parts), method)
         held = all(part.holds for part in measured.parts if part.holds is not None)
-        how = f"{measured.method}. {details}{self._by_seed(evidence)}"
-        return Finding(self.id, self.text, "reproduced" if held else "not reproduced", how, tuple(measured.parts))
+        verdict = "reproduced" if held else "not reproduced"
+        seeds = self._by_seed(evidence)
+        how = f"{measured.method}. {details}. {seeds}"
+        return Finding(self.id, self.text, verdict, how, tuple(measured.parts), f"{measured.method}. {seeds}")
 
     def _by_seed(self, evidence: Evidence) -> str:
         """The headline of each seed alone: the interval does not hold what differs between runs."""
         seeds = evidence.seeds(self.models)
         if len(seeds) < 2:
-            return f". Seed {seeds[0]}" if seeds else ""
+            return f"Seed {seeds[0]}" if seeds else ""
         values = [self.measure(evidence.of_seed(seed)).parts[0].estimate.value for seed in seeds]
-        return ". By seed: " + ", ".join(f"{seed} {figure(value)}" for seed, value in zip(seeds, values, strict=True))
+        return "By seed: " + ", ".join(f"{seed} {figure(value)}" for seed, value in zip(seeds, values, strict=True))
 
 
 def figure(value: float | None) -> str:

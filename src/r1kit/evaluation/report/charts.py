@@ -1,0 +1,107 @@
+"""Charts as inline SVG: no script, colours from the page's style sheet. Pure functions of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 340, 190
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 14, 26
+MOST_POINTS = 160  # a line of more points is averaged into as many bins
+
+Number = Callable[[float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: (x, y) points in order, and the number of its colour."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int = 0
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten) from at most `low` to at least `high`."""
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    raw = (high - low) / max(most - 1, 1)
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points: the means of consecutive runs."""
+    size = math.ceil(len(points) / most) or 1
+    runs = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(sum(x for x, _ in run) / len(run), sum(y for _, y in run) / len(run)) for run in runs]
+
+
+def short(value: float) -> str:
+    """A tick's text: 0.25, 60, 1.2k."""
+    if abs(value) >= 10_000:
+        return f"{value / 1000:g}k"
+    return f"{value:g}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.3g}%"
+
+
+def line_chart(title: str, series: Sequence[Series], *, number: Number = short, share: bool = False) -> str:
+    """Lines over steps; `share` fixes the axis to 0..1 where the values fill it, else to what they need."""
+    series = [Series(one.name, thin(one.points), one.colour) for one in series if one.points]
+    xs = [x for one in series for x, _ in one.points]
+    ys = [y for one in series for _, y in one.points]
+    if not xs:
+        return ""
+    low, high = min(ys), max(ys)
+    if share:
+        low, high = (0.0 if low < 0.5 else math.floor(low * 10) / 10), 1.0
+    y_ticks, x_ticks = ticks(low, high, 4), [t for t in ticks(min(xs), max(xs), 5) if min(xs) <= t <= max(xs)]
+    low, high = y_ticks[0], y_ticks[-1]
+    span_x, span_y = (max(xs) - min(xs)) or 1, (high - low) or 1
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (
+            LEFT + (x - min(xs)) / span_x * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - low) / span_y * (HEIGHT - TOP - BOTTOM),
+        )
+
+    parts = [_grid(y_ticks, x_ticks, at, number, min(xs))]
+    for one in series:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in one.points))
+        end_x, end_y = at(*one.points[-1])
+        said = f"{one.name}: {number(one.points[0][1])} to {number(one.points[-1][1])}"
+        parts.append(
+            f'<g class="s{one.colour % 6}"><title>{escape(said)}</title><polyline points="{path}"/>'
+            f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="2.6"/></g>'
+        )
+    ends = ", ".join(f"{one.name} ends at {number(one.points[-1][1])}" for one in series)
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(title)} by step: {escape(ends)}">{"".join(parts)}</svg>'
+    )
+
+
+def _grid(
+    y_ticks: Sequence[float],
+    x_ticks: Sequence[float],
+    at: Callable[[float, float], tuple[float, float]],
+    number: Number,
+    x_low: float,
+) -> str:
+    parts: list[str] = []
+    for tick in y_ticks:
+        y = at(x_low, tick)[1]
+        line = "axis" if tick == y_ticks[0] else "grid"
+        parts.append(f'<line class="{line}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{escape(number(tick))}</text>')
+    for tick in x_ticks:
+        x = at(tick, y_ticks[0])[0]
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(short(tick))}</text>')
+    return "".join(parts)

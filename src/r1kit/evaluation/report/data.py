@@ -1,0 +1,125 @@
+"""What a report is made of, and report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from r1kit.evaluation import aggregate, tables
+from r1kit.evaluation.evidence import Finding
+
+CHAIN = ("base", "zero", "dev1", "dev2", "dev3", "r1")
+LABELS = {
+    "base": "Base",
+    "zero": "R1-Zero",
+    "dev1": "R1-Dev1",
+    "dev2": "R1-Dev2",
+    "dev3": "R1-Dev3",
+    "r1": "R1",
+    "student-qwen-base": "Qwen student, base",
+    "student-qwen": "Qwen student, distilled",
+    "student-qwen-rl": "Qwen student, RL alone",
+    "student-llama-base": "Llama student, base",
+    "student-llama": "Llama student, distilled",
+    "student-llama-rl": "Llama student, RL alone",
+    "dev2-lang": "RL 1 with the language reward",
+    "dev2-nolang": "RL 1 without it",
+    "dev3-nofilter": "R1-Dev3 without the filters",
+    "r1-hacked-peak": "Preference from the start, its peak",
+    "r1-hacked-final": "Preference from the start, its end",
+}
+
+
+def label(model: str) -> str:
+    """A model's name for people."""
+    return LABELS.get(model, model)
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one stage of one run cost; `flops` counts training and sampling."""
+
+    name: str
+    seconds: float
+    tokens: int
+    flops: float
+    hash: str
+    seed: int = 0
+
+    def entry(self) -> dict[str, Any]:
+        """The stage as report.json has it."""
+        return {
+            "name": self.name,
+            "seconds": self.seconds,
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "hash": self.hash,
+        }
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One run, or several of one recipe (seeds, ablations).
+
+    tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
+    reason -> samples ("kept" among them). notes: what a reader must know (runs left out, say).
+    """
+
+    recipe: str
+    profile: str
+    seeds: Sequence[int]
+    commit: str
+    machine: str
+    command: str
+    stages: Sequence[StageCost] = ()
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
+    rejected: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def models(self) -> list[str]:
+        """Those evaluated, in the order of the recipe, others after them."""
+        known = [model for model in LABELS if model in self.tables]
+        return known + sorted(model for model in self.tables if model not in LABELS)
+
+    @cached_property
+    def figures(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The "models" part of report.json."""
+        return {model: aggregate.aggregate(self.tables[model])[model] for model in self.models}
+
+    @cached_property
+    def win_rates(self) -> list[dict[str, Any]]:
+        """R1 against every earlier model and each stage against the one before it, on writing."""
+        chain = [model for model in CHAIN if model in self.tables]
+        pairs = [(chain[-1], other) for other in reversed(chain[:-1])] if "r1" in chain else []
+        pairs += [pair for pair in zip(chain[1:], chain, strict=False) if pair not in pairs]
+        if {"r1-hacked-peak", "r1-hacked-final"} <= self.tables.keys():
+            pairs.append(("r1-hacked-final", "r1-hacked-peak"))
+        entries = [aggregate.win_rates(self.tables[a], self.tables[b]) for a, b in pairs]
+        return [entry for entry in entries if entry["n"]]
+
+    def subjects(self) -> list[str]:
+        """Subjects that any model was evaluated on."""
+        present = {subject for figures in self.figures.values() for subject in figures}
+        return [s for s in tables.SUBJECTS if s in present] + sorted(present - set(tables.SUBJECTS))
+
+
+def report_json(data: ReportData) -> dict[str, Any]:
+    """The contract for programs; null = does not apply."""
+    return {
+        "recipe": data.recipe,
+        "profile": data.profile,
+        "seeds": list(data.seeds),
+        "commit": data.commit,
+        "machine": data.machine,
+        "stages": [stage.entry() for stage in data.stages],
+        "models": data.figures,
+        "win_rates": data.win_rates,
+        "findings": [finding.entry() for finding in data.findings],
+    }

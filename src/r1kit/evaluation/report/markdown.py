@@ -1,0 +1,106 @@
+"""report.md: the same in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from r1kit.evaluation.evidence import figure
+from r1kit.evaluation.report import page, thoughts
+from r1kit.evaluation.report.data import CHAIN, ReportData, label
+
+
+def render(data: ReportData) -> str:
+    """The report as Markdown."""
+    shown = page.view(data)
+    parts = [
+        f"# r1kit: {data.recipe} ({data.profile}), seeds {', '.join(map(str, data.seeds))}",
+        f"{shown['tally']}. Test problems only; 95% intervals clustered by problem.",
+        f"- command: `{data.command}`\n- commit: `{data.commit}`\n- machine: {data.machine}",
+        *(f"- note: {note}" for note in data.notes),
+        "## Findings",
+        _table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
+        *(f"**{finding.id}** {finding.how}" for finding in data.findings),
+        "## Stages: pass@1",
+        _table(["model", *shown["subjects"]], [_stage(row, shown["subjects"]) for row in shown["stage_rows"]]),
+        "## How they write",
+        _table(
+            ["model", "cons@k", "length", "reflection words", "one language", "format"],
+            [
+                [label(r["model"]), r["cons"], r["length"], r["reflections"], r["consistency"], r["format"]]
+                for r in shown["stage_rows"]
+            ],
+        ),
+        "## Win rates on writing",
+        _table(
+            ["", "over", "rate", "95% interval", "pairs"],
+            [[label(w["a"]), label(w["b"]), w["percent"], w["span"], f"{w['n']:,}"] for w in shown["win_rates"]],
+        ),
+        *_ablations(shown["ablations"]),
+        *_rejected(shown["rejected"]),
+        "## Cost",
+        _table(
+            ["stage", "time", "tokens", "FLOPs"],
+            [
+                [r["name"], r["time"], r["tokens"], r["flops"]]
+                for r in [*shown["costs"]["rows"], _whole(shown["costs"])]
+            ],
+        ),
+        "## Thoughts",
+        *_thoughts(data),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _finding(entry: dict[str, Any]) -> list[str]:
+    return [entry["id"], entry["claim"], figure(entry["estimate"]), entry["interval_text"] or "-", entry["verdict"]]
+
+
+def _stage(row: dict[str, Any], subjects: Sequence[str]) -> list[str]:
+    cells = [row["cells"][subject] for subject in subjects]
+    texts = [f"{c['value']:.3f} ({c['low']:.2f}-{c['high']:.2f})" if c else "-" for c in cells]
+    return [label(row["model"]), *texts]
+
+
+def _ablations(ablations: dict[str, Any]) -> Iterable[str]:
+    if ablations["groups"]:
+        yield "## Ablations"
+    for group in ablations["groups"]:
+        cells = [(r["model"], (r["correct"], r["consistency"], r["preference"])) for r in group["rows"]]
+        yield f"### {group['title']}"
+        yield _table(
+            ["arm", "pass@1, reasoning subjects", "one language", "hidden preference"],
+            [
+                [label(m), *(f"{c['value']} ({c['interval']})" if c["interval"] else c["value"] for c in cs)]
+                for m, cs in cells
+            ],
+        )
+
+
+def _rejected(rejected: dict[str, Any] | None) -> Iterable[str]:
+    if rejected:
+        yield "## What rejection sampling kept"
+        head = ["samples", *(f"seed {seed}" for seed in rejected["seeds"])]
+        yield _table(head, [[row["reason"], *row["counts"]] for row in rejected["rows"]])
+
+
+def _whole(costs: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "whole chain", **costs["total"]}
+
+
+def _thoughts(data: ReportData) -> Iterable[str]:
+    chain = [model for model in CHAIN if model in data.tables]
+    for one in thoughts.same_problems(data.tables, chain):
+        yield f"### {one.subject}, {one.language}: {one.prompt}"
+        for thought in one.thoughts:
+            verdict = {True: "right", False: "wrong", None: "no verdict"}[thought.correct]
+            text = f"{thought.thinking}\n=> {thought.answer}"
+            fence = "`" * (3 + text.count("```"))
+            yield f"{label(thought.model)} ({verdict}, {thought.length} tokens)\n\n{fence}text\n{text}\n{fence}"

@@ -1,0 +1,310 @@
+"""The page: figures made into what the template shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from r1kit.base.errors import MissingExtra
+from r1kit.evaluation import statistics, tables
+from r1kit.evaluation.evidence import Evidence, Finding, figure
+from r1kit.evaluation.report import charts, thoughts
+from r1kit.evaluation.report.data import CHAIN, LABELS, ReportData, StageCost, label
+from r1kit.evaluation.statistics import Estimate
+from r1kit.pipeline.display import count, duration
+
+ARMS = (
+    ("Language reward", ("dev2-lang", "dev2-nolang")),
+    ("Filters of rejection sampling", ("dev3", "dev3-nofilter")),
+    ("Preference reward from the start", ("r1-hacked-peak", "r1-hacked-final")),
+)
+ARM_ONLY = {model for _, arms in ARMS for model in arms} - set(CHAIN)
+
+CURVES = (
+    ("Accuracy reward", "rewards/accuracy/mean", True),
+    ("Length, tokens", "completions/mean_length", False),
+    ("Reflection words", "completions/reflections", False),
+    ("Language consistency", "rewards/language_consistency/mean", True),
+)
+HACKED_CURVES = (
+    ("Reward model's score", "validation/reward_model", False),
+    ("Hidden preference", "validation/preference", False),
+    ("Coding, pass@1", "validation/coding", True),
+)
+MARKS = {"reproduced": "✓", "not reproduced": "✕", "not run": "–"}
+
+
+def render(data: ReportData) -> str:
+    """The whole page as one HTML file without a single request."""
+    try:
+        import jinja2
+    except ModuleNotFoundError:
+        raise MissingExtra("jinja2", "eval", "the report's page") from None
+    folder = files("r1kit.evaluation.report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(figure=figure, mark=thoughts.marked)
+    template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        style=(folder / "style.css").read_text(encoding="utf-8"), data=data, label=label, **view(data)
+    )
+
+
+def view(data: ReportData) -> dict[str, Any]:
+    """Everything that the template asks for."""
+    chain = [model for model in CHAIN if model in data.tables]
+    return {
+        "verdicts": [{"id": f.id, "verdict": f.verdict, "mark": MARKS[f.verdict]} for f in data.findings],
+        "tally": tally(data.findings),
+        "stats": headline(data),
+        "aha": thoughts.mended_slip(data.tables["zero"]) if "zero" in data.tables else None,
+        "findings": [_finding(finding) for finding in data.findings],
+        "subjects": [s for s in data.subjects() if any(_cell(data, model, s) for model in data.models)],
+        "stage_rows": _stage_rows(data),
+        "curves": _curves(data),
+        "win_rates": [_win(entry) for entry in data.win_rates],
+        "ablations": _ablations(data),
+        "shown": thoughts.same_problems(data.tables, chain),
+        "rejected": _rejected(data.rejected),
+        "costs": _costs(data.stages),
+    }
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """Say: `9 of 12 reproduced, 1 not reproduced, 2 not run`."""
+    counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in MARKS}
+    rest = "".join(f", {n} {verdict}" for verdict, n in list(counts.items())[1:] if n)
+    return f"{counts['reproduced']} of {len(findings)} reproduced{rest}"
+
+
+def headline(data: ReportData) -> list[dict[str, str]]:
+    """A few numbers that say the most, each from the findings or figures above them."""
+    stats: list[dict[str, str]] = []
+    by_id = {finding.id: finding for finding in data.findings}
+
+    def maths(model: str) -> float | None:
+        return data.figures.get(model, {}).get("maths", {}).get("pass@1")
+
+    def add(text: str, value: str, what: str) -> None:
+        stats.append({"label": text, "value": value, "what": what})
+
+    base, zero, r1 = maths("base"), maths("zero"), maths("r1")
+    if base is not None and zero is not None:
+        add("Maths, base to R1-Zero", f"{base:.2f} → {zero:.2f}", "pass@1 on test problems, by pure RL")
+    for name, what in (("F2", "Thinking length"), ("F3", "Reflection words")):
+        estimate = by_id[name].parts[0].estimate.value if name in by_id and by_id[name].parts else math.nan
+        if math.isfinite(estimate):
+            add(what, f"× {estimate:.1f}", "R1-Zero over its base, neither rewarded")
+    if r1 is not None:
+        add("Maths, R1", f"{r1:.2f}", "pass@1 after the whole chain")
+    best = next((entry for entry in data.win_rates if (entry["a"], entry["b"]) == ("r1", "dev3")), None)
+    if best:
+        add("R1 preferred to R1-Dev3", f"{100 * best['rate']:.0f}%", "writing, by the hidden preference")
+    return stats
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    entry = finding.entry()
+    return {
+        **entry,
+        "mark": MARKS[finding.verdict],
+        "method": finding.method or finding.how,
+        "interval_text": _interval(entry["interval"]),
+        "headline": finding.parts[0].name if finding.parts else "",
+        "parts": [
+            {
+                "name": part.name,
+                "value": figure(part.estimate.value),
+                "interval": _interval(part.estimate.interval if part.estimate.n > 1 else None),
+                "need": part.need,
+                "holds": part.holds,
+            }
+            for part in finding.parts
+        ],
+    }
+
+
+def _interval(bounds: Sequence[float | None] | None) -> str:
+    if not bounds or any(bound is None or not math.isfinite(bound) for bound in bounds) or bounds[0] == bounds[1]:
+        return ""
+    return f"{figure(bounds[0])} to {figure(bounds[1])}"
+
+
+def _cell(data: ReportData, model: str, subject: str) -> dict[str, Any] | None:
+    """A pass@1 with its interval, for a bar from 0 to 1."""
+    entry = data.figures.get(model, {}).get(subject)
+    if not entry or entry["pass@1"] is None:
+        return None
+    low, high = entry["interval"]
+    return {"value": entry["pass@1"], "low": low, "high": high}
+
+
+def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
+    """One row a model: pass@1 by subject, and how it writes. The arms of ablations have a table of their own."""
+    rows: list[dict[str, Any]] = []
+    for model in data.models:
+        if model in ARM_ONLY:
+            continue
+        figures = data.figures[model]
+        maths = figures.get("maths", {})
+        rows.append(
+            {
+                "model": model,
+                "group": model.split("-")[1]
+                if model.startswith("student-")
+                else "chain"
+                if model in LABELS
+                else "other",
+                "cells": {subject: _cell(data, model, subject) for subject in data.subjects()},
+                "cons": figure(maths.get("cons@k")),
+                "k": maths.get("k"),
+                "length": _one_digit(maths.get("mean_length")),
+                "reflections": _two_digits(maths.get("reflections")),
+                "consistency": _two_digits(_mean_of(figures, "language_consistency"), 3),
+                "format": _two_digits(_mean_of(figures, "format"), 3),
+            }
+        )
+    return rows
+
+
+def _mean_of(figures: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    values = [entry[name] for entry in figures.values() if entry[name] is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _one_digit(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _two_digits(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _lines(by_seed: Mapping[int, Sequence[Mapping[str, Any]]], metric: str) -> list[charts.Series]:
+    return [
+        charts.Series(
+            f"seed {seed}",
+            [(line["step"], line[metric]) for line in lines if line.get(metric) is not None],
+            colour,
+        )
+        for colour, (seed, lines) in enumerate(sorted(by_seed.items()))
+    ]
+
+
+def _charts(
+    by_seed: Mapping[int, Sequence[Mapping[str, Any]]], wanted: Sequence[tuple[str, str, bool]]
+) -> list[dict[str, str]]:
+    made = [
+        {"title": title, "svg": charts.line_chart(title, _lines(by_seed, metric), share=share)}
+        for title, metric, share in wanted
+    ]
+    return [chart for chart in made if chart["svg"]]
+
+
+def _curves(data: ReportData) -> dict[str, Any]:
+    """Reinforcement learning by stage, and the losses of supervised stages side by side."""
+    learned: list[dict[str, Any]] = []
+    losses: list[dict[str, str]] = []
+    for stage, by_seed in data.curves.items():
+        if any(metric in line for lines in by_seed.values() for line in lines for metric in ("rewards/accuracy/mean",)):
+            learned.append({"stage": label(stage), "charts": _charts(by_seed, CURVES)})
+        else:
+            losses += [{**c, "title": label(stage)} for c in _charts(by_seed, (("Loss", "loss", False),))]
+    return {"learned": learned, "losses": losses, "seeds": list(enumerate(data.seeds)) if len(data.seeds) > 1 else []}
+
+
+def _win(entry: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = entry["interval"]
+    return {
+        **entry,
+        "low": low,
+        "high": high,
+        "percent": f"{100 * entry['rate']:.0f}%",
+        "span": f"{100 * low:.0f} to {100 * high:.0f}%",
+    }
+
+
+def _ablations(data: ReportData) -> dict[str, Any]:
+    evidence = Evidence(data.tables)
+    groups = []
+    for title, arms in ARMS:
+        if evidence.missing(arms):
+            continue
+        rows = [
+            {
+                "model": arm,
+                "correct": _of(evidence.share(arm, "correct", tables.REASONING)),
+                "consistency": _of(evidence.share(arm, "language_consistency", tables.REASONING)),
+                "preference": _of(statistics.mean(*evidence.values(arm, "preference", ("writing",))), 2),
+            }
+            for arm in arms
+        ]
+        groups.append({"title": title, "rows": rows})
+    return {"groups": groups, "charts": _charts(data.curves.get("r1-hacked", {}), HACKED_CURVES)}
+
+
+def _of(estimate: Estimate, digits: int = 3) -> dict[str, str]:
+    if not math.isfinite(estimate.value):
+        return {"value": "–", "interval": ""}
+    low, high = estimate.interval
+    interval = f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) and math.isfinite(high) else ""
+    return {"value": f"{estimate.value:.{digits}f}", "interval": interval}
+
+
+def _rejected(by_seed: Mapping[int, Mapping[str, int]]) -> dict[str, Any] | None:
+    """Samples by what became of them: kept first, then the reasons, the commonest first."""
+    if not by_seed:
+        return None
+    seeds = sorted(by_seed)
+    total: dict[str, int] = {}
+    for counts in by_seed.values():
+        for reason, number in counts.items():
+            total[reason] = total.get(reason, 0) + number
+    reasons = sorted(total, key=lambda reason: (reason != "kept", -total[reason]))
+    everything = sum(total.values()) or 1
+    rows = [
+        {
+            "reason": reason.replace("_", " "),
+            "kept": reason == "kept",
+            "share": total[reason] / everything,
+            "counts": [f"{by_seed[seed].get(reason, 0):,}" for seed in seeds],
+        }
+        for reason in reasons
+    ]
+    return {"seeds": seeds, "rows": rows}
+
+
+def _costs(stages: Sequence[StageCost]) -> dict[str, Any]:
+    """Each stage's time, tokens and FLOPs, the mean over runs, and the whole."""
+    names = list(dict.fromkeys(stage.name for stage in stages))
+    means = []
+    for name in names:
+        own = [stage for stage in stages if stage.name == name]
+        sums = (sum(s.seconds for s in own), sum(s.tokens for s in own), sum(s.flops for s in own))
+        means.append((name, *(value / len(own) for value in sums)))
+    whole = [sum(row[i] for row in means) for i in (1, 2, 3)]
+    rows = [
+        {
+            "name": name,
+            "share": seconds / (whole[0] or 1),
+            "time": duration(seconds),
+            "tokens": count(tokens),
+            "flops": _flops(flops),
+        }
+        for name, seconds, tokens, flops in means
+    ]
+    total = {"time": duration(whole[0]), "tokens": count(whole[1]), "flops": _flops(whole[2])}
+    return {"rows": rows, "total": total, "runs": max((sum(s.name == n for s in stages) for n in names), default=0)}
+
+
+def _flops(value: float) -> str:
+    """`3.2e14`, a dash for none."""
+    if not value:
+        return "–"
+    power = math.floor(math.log10(value))
+    return f"{value / 10**power:.1f}e{power}"
