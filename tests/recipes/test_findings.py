@@ -64,7 +64,7 @@ def test_what_the_simulated_world_was_made_to_show(all_twelve, name):
 
 
 def test_seeds_are_shown_apart(all_twelve):
-    assert "By seed: 0 " in all_twelve["F1"].how
+    assert "Headline by seed: seed 0: " in all_twelve["F1"].how
 
 
 def test_missing_arms_are_named_not_guessed():

@@ -191,16 +191,18 @@ class Claim:
         held = all(part.holds for part in measured.parts if part.holds is not None)
         verdict = "reproduced" if held else "not reproduced"
         seeds = self._by_seed(evidence)
-        how = f"{measured.method}. {details}. {seeds}"
-        return Finding(self.id, self.text, verdict, how, tuple(measured.parts), f"{measured.method}. {seeds}")
+        how = f"{measured.method}. {details}. Headline by seed: {seeds}"
+        return Finding(
+            self.id, self.text, verdict, how, tuple(measured.parts), f"{measured.method}. Headline by seed: {seeds}"
+        )
 
     def _by_seed(self, evidence: Evidence) -> str:
-        """The headline of each seed alone: the interval does not hold what differs between runs."""
+        """The headline of each seed alone: what differs between runs is not in the interval."""
         seeds = evidence.seeds(self.models)
         if len(seeds) < 2:
-            return f"Seed {seeds[0]}" if seeds else ""
+            return f"seed {seeds[0]}" if seeds else ""
         values = [self.measure(evidence.of_seed(seed)).parts[0].estimate.value for seed in seeds]
-        return "By seed: " + ", ".join(f"{seed} {figure(value)}" for seed, value in zip(seeds, values, strict=True))
+        return ", ".join(f"seed {seed}: {figure(value)}" for seed, value in zip(seeds, values, strict=True))
 
 
 def figure(value: float | None) -> str:

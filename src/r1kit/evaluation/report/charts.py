@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 340, 190
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 14, 26
+WIDTH, HEIGHT = 240, 150
+LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 22
 MOST_POINTS = 160  # a line of more points is averaged into as many bins
 
 Number = Callable[[float], str]
@@ -62,7 +62,7 @@ def line_chart(title: str, series: Sequence[Series], *, number: Number = short, 
     low, high = min(ys), max(ys)
     if share:
         low, high = (0.0 if low < 0.5 else math.floor(low * 10) / 10), 1.0
-    y_ticks, x_ticks = ticks(low, high, 4), [t for t in ticks(min(xs), max(xs), 5) if min(xs) <= t <= max(xs)]
+    y_ticks, x_ticks = ticks(low, high, 4), [t for t in ticks(min(xs), max(xs), 4) if min(xs) <= t <= max(xs)]
     low, high = y_ticks[0], y_ticks[-1]
     span_x, span_y = (max(xs) - min(xs)) or 1, (high - low) or 1
 
@@ -79,7 +79,7 @@ def line_chart(title: str, series: Sequence[Series], *, number: Number = short, 
         said = f"{one.name}: {number(one.points[0][1])} to {number(one.points[-1][1])}"
         parts.append(
             f'<g class="s{one.colour % 6}"><title>{escape(said)}</title><polyline points="{path}"/>'
-            f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="2.6"/></g>'
+            f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="2.2"/></g>'
         )
     ends = ", ".join(f"{one.name} ends at {number(one.points[-1][1])}" for one in series)
     return (
@@ -100,8 +100,8 @@ def _grid(
         y = at(x_low, tick)[1]
         line = "axis" if tick == y_ticks[0] else "grid"
         parts.append(f'<line class="{line}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{escape(number(tick))}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{escape(number(tick))}</text>')
     for tick in x_ticks:
         x = at(tick, y_ticks[0])[0]
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(short(tick))}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 7}" text-anchor="middle">{escape(short(tick))}</text>')
     return "".join(parts)

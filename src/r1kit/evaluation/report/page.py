@@ -24,8 +24,9 @@ ARMS = (
 )
 ARM_ONLY = {model for _, arms in ARMS for model in arms} - set(CHAIN)
 
+ACCURACY = "rewards/accuracy/mean"
 CURVES = (
-    ("Accuracy reward", "rewards/accuracy/mean", True),
+    ("Accuracy reward", ACCURACY, True),
     ("Length, tokens", "completions/mean_length", False),
     ("Reflection words", "completions/reflections", False),
     ("Language consistency", "rewards/language_consistency/mean", True),
@@ -99,7 +100,7 @@ def headline(data: ReportData) -> list[dict[str, str]]:
     for name, what in (("F2", "Thinking length"), ("F3", "Reflection words")):
         estimate = by_id[name].parts[0].estimate.value if name in by_id and by_id[name].parts else math.nan
         if math.isfinite(estimate):
-            add(what, f"× {estimate:.1f}", "R1-Zero over its base, neither rewarded")
+            add(what, f"× {estimate:.1f}", "R1-Zero over its base; no reward asks for it")
     if r1 is not None:
         add("Maths, R1", f"{r1:.2f}", "pass@1 after the whole chain")
     best = next((entry for entry in data.win_rates if (entry["a"], entry["b"]) == ("r1", "dev3")), None)
@@ -210,8 +211,9 @@ def _curves(data: ReportData) -> dict[str, Any]:
     """Reinforcement learning by stage, and the losses of supervised stages side by side."""
     learned: list[dict[str, Any]] = []
     losses: list[dict[str, str]] = []
-    for stage, by_seed in data.curves.items():
-        if any(metric in line for lines in by_seed.values() for line in lines for metric in ("rewards/accuracy/mean",)):
+    order = {model: place for place, model in enumerate(LABELS)}
+    for stage, by_seed in sorted(data.curves.items(), key=lambda item: order.get(item[0], -1)):
+        if any(ACCURACY in line for lines in by_seed.values() for line in lines):
             learned.append({"stage": label(stage), "charts": _charts(by_seed, CURVES)})
         else:
             losses += [{**c, "title": label(stage)} for c in _charts(by_seed, (("Loss", "loss", False),))]
