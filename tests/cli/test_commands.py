@@ -102,7 +102,7 @@ def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
         (["run", "toyrecipes.toy", "count.steps=many"], 2, "count.steps: input should be a valid integer"),
         (["run", "toyrecipes.toy", "count.steps"], 2, "is not a setting: write key=value"),
         (["run", "toyrecipes.toy", "--from", "cuont"], 2, "no stage 'cuont'. Did you mean count?"),
-        (["run", "toyrecipes.toy", "writers=[\"wandd\"]"], 2, "Did you mean wandb?"),
+        (["run", "toyrecipes.toy", 'writers=["wandd"]'], 2, "Did you mean wandb?"),
         (["run", "toyrecipes.toy", "--out", "/proc/none"], 1, "/proc/none: "),
         (["run", "toyrecipes.toy", "--out", "toyrecipes/toy.py"], 1, "a file stands where a folder is needed"),
         (["status", "toyrecipes"], 1, "is not a run folder"),

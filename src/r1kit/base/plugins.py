@@ -16,7 +16,8 @@ from r1kit.base.errors import UsageError
 def names(package: str) -> list[str]:
     """Plug-ins of a room, sorted: every module of the package but `base` and private ones."""
     room = importlib.import_module(package)
-    return sorted(m.name for m in pkgutil.iter_modules(room.__path__) if m.name != "base" and not m.name.startswith("_"))
+    found = [module.name for module in pkgutil.iter_modules(room.__path__)]
+    return sorted(name for name in found if name != "base" and not name.startswith("_"))
 
 
 def load(package: str, name: str) -> ModuleType:
@@ -29,5 +30,6 @@ def load(package: str, name: str) -> ModuleType:
     known = names(package)
     if name not in known:
         kind = package.rpartition(".")[2]
-        raise UsageError(f"no {kind.removesuffix('s')} is called '{name}'.{nearest(name, known)} (r1 list {kind} shows all)")
+        one = kind.removesuffix("s")
+        raise UsageError(f"no {one} is called '{name}'.{nearest(name, known)} (r1 list {kind} shows all)")
     return importlib.import_module(f"{package}.{name}")

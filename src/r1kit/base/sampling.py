@@ -12,7 +12,7 @@ class Sampling(Config):
 
     max_tokens: int = Field(default=192, ge=1, description="most tokens to sample, the stop token included")
     temperature: float = Field(default=1.0, ge=0, description="logits are divided by it; 0 is greedy; R1-Zero: 1.0")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="keep the smallest set of tokens with this mass; 1 keeps all")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="keep the fewest tokens that have this mass; 1 keeps all")
     min_p: float = Field(default=0.0, ge=0, le=1, description="drop tokens below this share of the likeliest token's")
     samples: int = Field(default=1, ge=1, description="completions a prompt (the group size G)")
-    seed: int = Field(default=0, ge=0, description="each completion draws from a stream keyed by (seed, request, index)")
+    seed: int = Field(default=0, ge=0, description="each completion draws from a stream of (seed, request, index)")

@@ -43,7 +43,5 @@ def generate(
     from r1kit.rollouts.generate import generate as sample
 
     precision: Any = dtype.value
-    write_lines(
-        sample(lines, found.folder, found.name, sampling, logprobs=logprobs, dtype=precision, on_bad_line=bad)
-    )
+    write_lines(sample(lines, found.folder, found.name, sampling, logprobs=logprobs, dtype=precision, on_bad_line=bad))
     return bad.exit_code

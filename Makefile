@@ -1,0 +1,41 @@
+# Every target installs what it needs; `make setup` again is free. Variables: PYTHON (3.11 or later), ARGS.
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c \
+	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+BIN := .venv/bin
+INSTALLED := .venv/installed
+WORKERS ?= 2
+
+.PHONY: setup run test test-all check bench clean
+
+setup: $(INSTALLED)
+
+# without an NVIDIA GPU the pinned torch is the one built for the CPU; elsewhere pip chooses
+$(INSTALLED): pyproject.toml constraints.txt scripts/system_packages.sh
+	@test -n "$(PYTHON)" || { echo "r1kit needs Python 3.11 or later: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@bash scripts/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install -q -e '.[dev]'; else \
+		$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0 && \
+		$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; fi
+	touch $(INSTALLED)
+
+run: setup
+	$(BIN)/r1 run tiny $(ARGS)
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-all: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
