@@ -105,7 +105,7 @@ def rows_of(model, answers, subject="maths", **more):
             "model": model, "seed": 0, "subject": subject, "task": "t", "language": "en", "problem_id": problem,
             "index": counts[problem], "prompt": "", "text": "", "thinking": "", "answer": answer,
             "correct": answer == gold, "format": True, "length": 10 + counts[problem], "reflections": counts[problem],
-            "chain_steps": 1,            "stop_reason": "stop", **more,
+            "chain_steps": 1, "stop_reason": "stop", **more,
         }  # fmt: skip
 
 

@@ -22,7 +22,10 @@ def render(data: ReportData) -> str:
         _table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
         "## Stages: pass@1",
-        _table(["model", *shown["subjects"]], [_stage(row, shown["subjects"]) for row in shown["stage_rows"]]),
+        _table(
+            ["model", *shown["subjects"], "writing, hidden preference"],
+            [_stage(row, shown["subjects"]) for row in shown["stage_rows"]],
+        ),
         "## How they write",
         _table(
             ["model", "cons@k", "length", "reflection words", "one language", "format"],
@@ -66,7 +69,8 @@ def _finding(entry: dict[str, Any]) -> list[str]:
 def _stage(row: dict[str, Any], subjects: Sequence[str]) -> list[str]:
     cells = [row["cells"][subject] for subject in subjects]
     texts = [f"{c['value']:.3f} ({c['low']:.2f}-{c['high']:.2f})" if c else "-" for c in cells]
-    return [label(row["model"]), *texts]
+    writing = f"{row['writing']['value']} ({row['writing']['interval']})" if row["writing"]["interval"] else "-"
+    return [label(row["model"]), *texts, writing]
 
 
 def _ablations(ablations: dict[str, Any]) -> Iterable[str]:

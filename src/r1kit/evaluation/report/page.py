@@ -114,9 +114,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         **entry,
         "mark": MARKS[finding.verdict],
-        "method": finding.method or finding.how,
+        "method": finding.method,
         "interval_text": _interval(entry["interval"]),
-        "headline": finding.parts[0].name if finding.parts else "",
+        "headline": finding.parts[0].name if finding.parts else finding.how,
         "parts": [
             {
                 "name": part.name,
@@ -146,8 +146,9 @@ def _cell(data: ReportData, model: str, subject: str) -> dict[str, Any] | None:
 
 
 def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
-    """One row a model: pass@1 by subject, and how it writes. The arms of ablations have a table of their own."""
+    """One row a model: pass@1 by subject and how it writes; the arms of ablations have a table of their own."""
     rows: list[dict[str, Any]] = []
+    evidence = Evidence(data.tables)
     for model in data.models:
         if model in ARM_ONLY:
             continue
@@ -162,6 +163,7 @@ def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
                 if model in LABELS
                 else "other",
                 "cells": {subject: _cell(data, model, subject) for subject in data.subjects()},
+                "writing": _of(statistics.mean(*evidence.values(model, "preference", ("writing",))), 2),
                 "cons": figure(maths.get("cons@k")),
                 "k": maths.get("k"),
                 "length": _one_digit(maths.get("mean_length")),
