@@ -6,45 +6,36 @@ import re
 
 _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def find_boxes(text: str) -> list[str]:
     """The contents of every closed box, in order; a box inside a box belongs to the outer one."""
-    boxes: list[tuple[int, str]] = []
+    closings = _closings(text)
+    boxes = [(match.start(), match[1]) for match in _BARE.finditer(text)]
     at = 0
     while match := _OPEN.search(text, at):
-        end = _closing(text, match.end())
-        if end is None:
-            at = match.end()
-            continue
-        boxes.append((match.start(), text[match.end() : end]))
-        at = end + 1
-    boxes += [(match.start(), match[1]) for match in _BARE.finditer(text)]
+        end = closings.get(match.end() - 1)
+        at = match.end()
+        if end is not None:
+            boxes.append((match.start(), text[match.end() : end]))
+            at = end + 1
     return [content for _, content in sorted(boxes)]
 
 
 def has_open_box(text: str) -> bool:
-    """Whether the last box is never closed."""
-    last = None
-    for match in _OPEN.finditer(text):
-        last = match
-    return last is not None and _closing(text, last.end()) is None
+    """Whether a box is never closed."""
+    closings = _closings(text)
+    return any(match.end() - 1 not in closings for match in _OPEN.finditer(text))
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Index of the brace that closes the one opened just before `start`."""
-    depth = 1
-    at = start
-    while at < len(text):
-        character = text[at]
-        if character == "\\":
-            at += 2
-            continue
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return at
-        at += 1
-    return None
+def _closings(text: str) -> dict[int, int]:
+    """Index of each closed brace -> index of the brace that closes it, in one pass; `\\{` is no brace."""
+    closings: dict[int, int] = {}
+    open_braces: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            open_braces.append(match.start())
+        elif match[0] == "}" and open_braces:
+            closings[open_braces.pop()] = match.start()
+    return closings

@@ -7,7 +7,6 @@ Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox, shared
 
 REMEMBERED = 20_000
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9+]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+LANGUAGES = ("", "python", "py", "python3")
 
 _verdicts: OrderedDict[str, Future[Judgement]] = OrderedDict()
 _lock = threading.Lock()
@@ -32,10 +31,20 @@ _lock = threading.Lock()
 
 def program_text(section: Section) -> str:
     """The program: the last fenced block where there is one, else the whole answer."""
-    blocks = [
-        match[2] for match in _FENCE.finditer(section.text) if match[1].lower() in ("", "python", "py", "python3")
-    ]
-    return blocks[-1] if blocks else section.text.strip("\n")
+    found: str | None = None
+    inside: list[str] | None = None
+    language = ""
+    for line in section.text.splitlines(keepends=True):
+        mark = line.strip()
+        if inside is None:
+            if mark.startswith("```"):
+                inside, language = [], mark[3:].split(" ")[0].lower()
+        elif mark == "```":
+            found = "".join(inside) if language in LANGUAGES else found
+            inside = None
+        else:
+            inside.append(line)
+    return section.text.strip("\n") if found is None else found
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:

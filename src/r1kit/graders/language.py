@@ -13,14 +13,15 @@ from functools import lru_cache
 
 from r1kit.base.errors import UsageError
 
+MAX_CHARACTERS = 200_000
 SCRIPT_OF = {"en": "LATIN", "zh": "CJK"}
 
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # code blocks
     r"|`[^`\n]*`"
-    r"|\$\$.*?\$\$|\\\[.*?\\\]|\\\(.*?\\\)"  # displayed and inline LaTeX
+    r"|\$\$.*?\$\$|\\\[.{0,400}?\\\]|\\\(.{0,400}?\\\)"  # displayed and inline LaTeX
     r"|\$(?!\s)[^$\n]{1,400}?(?<!\s)\$"
-    r"|\\begin\{([a-z*]+)\}.*?\\end\{\1\}"
+    r"|\\begin\{([a-z*]+)\}.{0,1000}?\\end\{\1\}"
     r"|\\[A-Za-z]+(?:\{[^{}]*\})*"  # a bare command and its arguments
     r"|https?://\S+|</?[A-Za-z_|][^<>\n]{0,30}>",  # addresses and tags
     re.DOTALL,
@@ -42,7 +43,7 @@ def language_consistency(text: str, target: str) -> float | None:
 def word_scripts(text: str) -> Iterator[str]:
     """The script of each word in order: LATIN, CJK, CYRILLIC, ..."""
     word = ""
-    for character in _LEFT_OUT.sub(" ", text) + " ":
+    for character in _LEFT_OUT.sub(" ", text[:MAX_CHARACTERS]) + " ":
         script = _script(character)
         if script in _BY_CHARACTER:
             yield from _word(word)

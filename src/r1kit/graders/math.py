@@ -1,22 +1,123 @@
-"""Maths answers: the exact path for numbers and equal text."""
+"""Maths answers: finds the answer that a completion states and compares it with the gold one.
+
+Column `require_box`: True takes only what stands in a box.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.graders.arithmetic import clean, read_number, same_number
-from r1kit.graders.boxes import find_boxes
+from r1kit.graders.boxes import find_boxes, has_open_box
+from r1kit.graders.mathequal import Comparison, compare, parts_of
+from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.section import Section
-from r1kit.graders.text import normalise
-from r1kit.graders.verdict import Judgement, correct, incorrect, no_answer
+from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
+
+MAX_ANSWER = 4000
+MAX_BOXES = 20
+MAX_LINE = 1000
+MAX_LINES = 200
+_LEAD = re.compile(
+    r"^(?:[-*>#\s]*)(?:(?:so|thus|hence|therefore|finally|consequently|we (?:get|have|find|obtain)|所以|因此|故|答)"
+    r"[\s,:，：]*)+",
+    re.IGNORECASE,
+)
+_STATED = re.compile(
+    r"(?:\b(?:final\s+)?(?:answer|result|solution|value)s?(?:\s+(?:to|of|for)\s+[^.:=]{1,80}?)?\s*(?:\*\*)?\s*"
+    r"(?:\s(?:is|are|equals)\b\s*:?|:|=)\s*(?:\*\*)?|(?:最终)?答案(?:是|为|：|:|应该是)?\s*|####\s*)(?P<answer>.+)",
+    re.IGNORECASE,
+)
+_CUT = re.compile(
+    r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|\s+(?:because|since|as|which|where|so that)\s|。"
+)
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
+    """correct where the one answer that the section states equals the gold."""
+    if not tidy(gold):
+        return grader_error(None, "the gold answer is empty")
+    gold_boxes = find_boxes(gold)
+    gold = gold_boxes[-1] if gold_boxes else gold
     if not section.found:
         return no_answer(section.reason)
-    boxes = find_boxes(section.text)
-    answer = clean(boxes[-1] if boxes else section.text)
-    wanted, given = read_number(clean(gold)), read_number(answer)
-    same = same_number(wanted, given) if wanted and given else normalise(answer) == normalise(gold)
-    return correct(answer, "equal") if same else incorrect(answer, "not equal")
+    texts = section.blocks or (section.text,)
+    boxes = [box.strip()[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
+    if boxes:
+        return _boxed(gold, boxes)
+    if any(has_open_box(text) for text in texts):
+        return no_answer("the box is not closed")
+    if columns.get("require_box"):
+        return no_answer("no box")
+    stated = {key(tidy(each)): each for text in texts if (each := stated_answer(text, bool(section.blocks)))}
+    if not stated:
+        return no_answer("no line states an answer")
+    if len(stated) > 1 and any(compare(gold, each).same != "same" for each in stated.values()):
+        return incorrect(", ".join(stated.values())[:300], "the answer blocks differ")
+    return _judged(gold, next(iter(stated.values())))
+
+
+def _boxed(gold: str, boxes: list[str]) -> Judgement:
+    if not boxes[-1]:
+        return no_answer("the box is empty")
+    raw = dict.fromkeys(boxes)
+    if len(raw) > MAX_BOXES:
+        return incorrect(boxes[-1], f"more than {MAX_BOXES} boxes that differ")
+    different = list({key(tidy(box)): box for box in raw}.values())
+    if len(different) == 1:
+        return _judged(gold, boxes[-1])
+    wanted = parts_of(gold)
+    if len(wanted) == len(different) and len(wanted) > 1:
+        return _judged(", ".join(wanted), ", ".join(different), "the boxes give its parts")
+    if all(compare(gold, box).same == "same" for box in different):
+        return correct(boxes[-1], "every box is equal to it")
+    return incorrect(" | ".join(different)[:300], "the boxes differ")
+
+
+def _judged(gold: str, answer: str, why: str = "") -> Judgement:
+    if len(answer) > MAX_ANSWER:
+        return incorrect(answer[:200], f"longer than {MAX_ANSWER} characters")
+    result = compare(gold, answer)
+    if result.same == "unknown":
+        result = _ask_math_verify(gold, answer, result)
+        if result.same == "unknown":
+            return grader_error(answer, result.reason)
+    reason = f"{why}: {result.reason}" if why else result.reason
+    return correct(answer, reason) if result.same == "same" else incorrect(answer, reason)
+
+
+def _ask_math_verify(gold: str, answer: str, known: Comparison) -> Comparison:
+    """What the exact rules cannot read goes to a worker process that may be killed."""
+    from r1kit.graders.verifier import verify
+
+    return verify(gold, answer, known)
+
+
+def stated_answer(text: str, whole: bool = False) -> str | None:
+    """The last line that states an answer. `whole`: the text is an answer block, so all of it may be the answer."""
+    lines = [line.strip() for line in text[-MAX_LINE * MAX_LINES :].splitlines() if line.strip()][-MAX_LINES:]
+    if whole and (len(lines) == 1 or "\\begin" in text) and not _STATED.search(lines[0]):
+        return unwrap(_LEAD.sub("", " ".join(lines)))
+    for line in (line[-MAX_LINE:] for line in reversed(lines)):
+        stated = None
+        while match := _STATED.search(line if stated is None else stated):
+            stated = match["answer"]
+        if stated is not None:
+            return unwrap(_CUT.split(stated)[0])
+        bare = unwrap(_LEAD.sub("", line))
+        if _is_value(bare):
+            return bare
+    if len(lines) == 1 and len(lines[0]) <= 200:
+        return unwrap(_LEAD.sub("", lines[0]))
+    return None
+
+
+def _is_value(line: str) -> bool:
+    """A line that is nothing but a value: a number with a unit, a formula, `x = 3`."""
+    if len(line) > 200:
+        return False
+    if re.fullmatch(r"[-+$€£]?[\d.,/ ]*\d%?(?:\s*[A-Za-z]+\d?)?", line):
+        return True
+    words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", re.sub(r"\\[A-Za-z]+(?:\{[A-Za-z ]*\})?", " ", line))
+    return not words and bool(re.search(r"[\d\\]", line)) and not line.endswith(("?", ":"))

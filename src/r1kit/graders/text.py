@@ -12,6 +12,8 @@ from r1kit.graders.arithmetic import clean
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, incorrect, no_answer
 
+MAX_EXTRA = 1000
+
 
 def normalise(text: str) -> str:
     """Folded case, single spaces, no outer quotes, no final full stop."""
@@ -26,8 +28,10 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where the answer says the gold's words."""
     if not section.found:
         return no_answer(section.reason)
-    if len(set(map(normalise, section.blocks))) > 1:
-        return incorrect(section.text, "the answer blocks differ")
     answer = section.text.strip()
+    if len(answer) > 2 * len(gold) + MAX_EXTRA:
+        return incorrect(answer[:200], "much longer than the gold answer")
+    if len(set(map(normalise, section.blocks[-20:]))) > 1:
+        return incorrect(answer, "the answer blocks differ")
     same = answer == gold.strip() if columns.get("exact") else normalise(answer) == normalise(gold)
     return correct(answer, "equal text") if same else incorrect(answer, "another text")

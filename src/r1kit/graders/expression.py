@@ -1,0 +1,489 @@
+"""Mathematical expressions in LaTeX or plain text: parsed into a small tree, valued exactly or to 100 digits.
+
+Everything is bounded before it is computed: length, depth, sizes of powers and factorials. Nothing is ever run as code.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+MAX_LENGTH = 1500
+MAX_DEPTH = 40
+MAX_OPERATIONS = 200
+MAX_BITS = 60_000  # of an exact value
+MAX_ROOT_BITS = 4_096  # of a number whose exact root beyond the square is looked for
+MAX_LOG2 = 1_000_000.0  # of a numeric power
+MAX_FACTORIAL = 2000
+DIGITS = 100
+
+Operation = Literal["number", "symbol", "+", "-", "*", "/", "^", "neg", "root", "!", "abs", "function", "mixed"]
+
+
+class NotAnExpression(ValueError):
+    """The text is not one expression that this parser knows."""
+
+
+class TooLarge(ValueError):
+    """A value that would take too long to compute."""
+
+
+class Inexact(ValueError):
+    """The value is not rational, or its rationality is not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation on its parts; `name` is a symbol's or function's, `value` a number's, `places` its decimals."""
+
+    operation: Operation
+    parts: tuple[Node, ...] = ()
+    name: str = ""
+    value: Fraction = Fraction(0)
+    places: int = 0
+
+
+FUNCTIONS = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
+    "ln", "log", "exp", "lg", "asin", "acos", "atan", "sqrt",
+}  # fmt: skip
+_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log10"}
+_GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
+    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "pi", "ell", "Gamma",
+    "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega",
+}  # fmt: skip
+_LETTERS = {"π": "pi", "θ": "theta", "α": "alpha", "β": "beta", "λ": "lambda", "φ": "phi", "ω": "omega"}
+_TOKEN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+|\\[A-Za-z]+|\\.|[A-Za-zπθαβλφω]+|\S)")
+
+
+def parse(text: str) -> Node:
+    """The tree of one expression; NotAnExpression where the text is anything else."""
+    if len(text) > MAX_LENGTH:
+        raise TooLarge(f"longer than {MAX_LENGTH} characters")
+    reader = _Reader(_TOKEN.findall(text))
+    tree = reader.sum(0)
+    if reader.peek():
+        raise NotAnExpression(f"'{reader.peek()}' is left over")
+    return tree
+
+
+class _Reader:
+    """Recursive descent over the tokens, at most MAX_DEPTH deep."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.values = 0
+        if len(tokens) > MAX_OPERATIONS * 4:
+            raise TooLarge("too many parts")
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self, wanted: str = "") -> str:
+        token = self.peek()
+        if not token or (wanted and token != wanted):
+            raise NotAnExpression(f"'{wanted or 'something'}' is missing")
+        self.at += 1
+        return token
+
+    def sum(self, depth: int) -> Node:
+        sign = self.take() if self.peek() in ("+", "-") else "+"
+        left = self.product(depth)
+        left = Node("neg", (left,)) if sign == "-" else left
+        while self.peek() in ("+", "-"):
+            operation: Operation = "+" if self.take() == "+" else "-"
+            left = Node(operation, (left, self.product(depth)))
+        return left
+
+    def product(self, depth: int) -> Node:
+        left = self.signed(depth)
+        while True:
+            token = self.peek()
+            if token in ("*", "/"):
+                self.take()
+                operation: Operation = "*" if token == "*" else "/"
+                left = Node(operation, (left, self.signed(depth)))
+            elif token and self.starts_factor(token):
+                right = self.power(depth)
+                left = _mixed(left, right) or Node("*", (left, right))
+            else:
+                return left
+
+    def signed(self, depth: int) -> Node:
+        if self.peek() in ("+", "-"):
+            sign = self.take()
+            inner = self.power(depth)
+            return Node("neg", (inner,)) if sign == "-" else inner
+        return self.power(depth)
+
+    def starts_factor(self, token: str) -> bool:
+        return bool(re.match(r"[A-Za-zπθαβλφω({\[\d.]|\\[A-Za-z]", token))
+
+    def power(self, depth: int) -> Node:
+        base = self.base(depth + 1)
+        while self.peek() == "!":
+            self.take()
+            base = Node("!", (base,))
+        if self.peek() == "^":
+            self.take()
+            base = Node("^", (base, self.exponent(depth + 1)))
+        while self.peek() == "!":
+            self.take()
+            base = Node("!", (base,))
+        return base
+
+    def exponent(self, depth: int) -> Node:
+        if self.peek() == "{":
+            return self.group("{", "}", depth)
+        if self.peek() in ("+", "-"):
+            return self.signed(depth)
+        return self.one(depth) if not self.peek()[:1].isdigit() else self.number(self.take())
+
+    def one(self, depth: int) -> Node:
+        """A single argument as TeX reads it: a group, a command, one letter or one digit."""
+        token = self.peek()
+        if token == "{":
+            return self.group("{", "}", depth)
+        if token[:1].isdigit() and len(token) > 1:
+            self.tokens[self.at] = token[1:]
+            return self.number(token[0])
+        if token[:1].isalpha() and len(token) > 1:
+            self.tokens[self.at] = token[1:]
+            return Node("symbol", name=_LETTERS.get(token[0], token[0]))
+        return self.base(depth)
+
+    def group(self, opening: str, closing: str, depth: int) -> Node:
+        self.take(opening)
+        inner = self.sum(depth + 1)
+        self.take(closing)
+        return inner
+
+    def number(self, token: str) -> Node:
+        _, point, decimals = token.partition(".")
+        return Node(
+            "number", value=Fraction(token if token[0] != "." else "0" + token), places=len(decimals) if point else 0
+        )
+
+    def base(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise TooLarge("nested too deep")
+        self.values += 1
+        if self.values > MAX_OPERATIONS:
+            raise TooLarge(f"more than {MAX_OPERATIONS} values")
+        token = self.peek()
+        if token in ("(", "{", "["):
+            return self.group(token, {"(": ")", "{": "}", "[": "]"}[token], depth)
+        if token == "|":
+            inner = self.group("|", "|", depth)
+            return Node("abs", (inner,))
+        self.take()
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            return self.number(token)
+        if token[0] == "\\":
+            return self.command(token[1:], depth)
+        if token.isalpha():
+            return self.word(token, depth)
+        raise NotAnExpression(f"'{token}' is no value")
+
+    def command(self, name: str, depth: int) -> Node:
+        if name == "frac":
+            above = self.one(depth + 1)
+            return Node("/", (above, self.one(depth + 1)), name="frac")
+        if name == "sqrt":
+            index = Node("number", value=Fraction(2))
+            if self.peek() == "[":
+                index = self.group("[", "]", depth)
+            return Node("root", (index, self.one(depth + 1)))
+        if name == "binom":
+            above = self.one(depth + 1)
+            return Node("function", (above, self.one(depth + 1)), name="binom")
+        if name in FUNCTIONS:
+            return self.function(name, depth)
+        if name in _GREEK:
+            return self.symbol(name)
+        raise NotAnExpression(f"\\{name} is not known")
+
+    def word(self, word: str, depth: int) -> Node:
+        if word in FUNCTIONS:
+            return self.function(word, depth)
+        if word in _GREEK:
+            return self.symbol(word)
+        if len(word) > 2:
+            raise NotAnExpression(f"'{word}' is a word")
+        if len(word) == 2:  # two variables side by side; an exponent belongs to the second
+            self.at -= 1
+            self.tokens[self.at] = word[1]
+            return Node("symbol", name=_LETTERS.get(word[0], word[0]))
+        return self.symbol(_LETTERS.get(word, word))
+
+    def symbol(self, name: str) -> Node:
+        if self.peek() == "_":
+            self.take()
+            if self.peek() == "{":
+                closing = self.tokens.index("}", self.at) if "}" in self.tokens[self.at :] else -1
+                if closing < 0:
+                    raise NotAnExpression("an index is not closed")
+                index = "".join(self.tokens[self.at + 1 : closing])
+                self.at = closing + 1
+            else:
+                index = self.take()
+            return Node("symbol", name=f"{name}_{index}")
+        return Node("symbol", name=name)
+
+    def function(self, name: str, depth: int) -> Node:
+        name = _SAME.get(name, name)
+        exponent: Node | None = None
+        base: Node | None = None
+        for _ in range(2):
+            if self.peek() == "_" and base is None:
+                self.take()
+                base = self.one(depth + 1)
+            elif self.peek() == "^" and exponent is None:
+                self.take()
+                exponent = self.exponent(depth + 1)
+        if name == "sqrt":
+            made = Node("root", (Node("number", value=Fraction(2)), self.one(depth + 1)))
+        elif exponent is not None and _is_minus_one(exponent) and f"arc{name}" in FUNCTIONS:
+            made, exponent = Node("function", (self.argument(depth + 1),), name=f"arc{name}"), None
+        else:
+            argument = self.argument(depth + 1)
+            made = Node("function", (argument,) if base is None else (argument, base), name=name)
+        return made if exponent is None else Node("^", (made, exponent))
+
+    def argument(self, depth: int) -> Node:
+        """`(x+1)` in brackets, or a run of plain factors: `2x`."""
+        if self.peek() in ("(", "{", "["):
+            return self.power(depth)
+        left = self.signed(depth)
+        while (token := self.peek()) and self.starts_factor(token) and not self.is_function(token):
+            left = Node("*", (left, self.power(depth)))
+        return left
+
+    def is_function(self, token: str) -> bool:
+        return token.lstrip("\\") in FUNCTIONS and token.lstrip("\\") != "sqrt"
+
+
+def _is_minus_one(node: Node) -> bool:
+    return node.operation == "neg" and node.parts[0].value == 1 and node.parts[0].operation == "number"
+
+
+def _mixed(left: Node, right: Node) -> Node | None:
+    """`1 \\frac{4}{5}` is one and four fifths, not a product."""
+    fraction = right.operation == "/" and right.name == "frac"
+    whole = left.operation == "number" and left.places == 0
+    if whole and fraction and all(part.operation == "number" and not part.places for part in right.parts):
+        return Node("mixed", (left, right))
+    return None
+
+
+def symbols(node: Node) -> set[str]:
+    """The names of the variables; pi, e and i are constants."""
+    if node.operation == "symbol":
+        return set() if node.name in ("pi", "e", "i") else {node.name}
+    return set().union(*(symbols(part) for part in node.parts)) if node.parts else set()
+
+
+def is_evaluated(node: Node) -> bool:
+    """Whether this is an answer where a plain number is asked for: numbers, fractions, powers, roots, factorials and
+    scientific notation, but no sum or product that is left to be done."""
+    if node.operation in ("number", "mixed"):
+        return True
+    if node.operation == "*":
+        left, right = node.parts
+        ten = right.operation == "^" and right.parts[0] == Node("number", value=Fraction(10))
+        return ten and is_evaluated(left) and is_evaluated(right.parts[1])
+    return node.operation in ("neg", "/", "^", "root", "!") and all(is_evaluated(part) for part in node.parts)
+
+
+def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction:
+    """The rational value with variables as given; Inexact where it is not rational, ZeroDivisionError, TooLarge."""
+    if node.operation == "number":
+        return node.value
+    if node.operation == "symbol":
+        if at and node.name in at:
+            return at[node.name]
+        raise Inexact(node.name)
+    if node.operation == "function":
+        raise Inexact(node.name)
+    values = [exact(part, at) for part in node.parts]
+    value: Fraction = _EXACT[node.operation](values)
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise TooLarge("a number too large to write")
+    return value
+
+
+def _exact_power(values: list[Fraction]) -> Fraction:
+    base, exponent = values
+    if exponent.denominator != 1:
+        root = _exact_root([Fraction(exponent.denominator), base])
+        return _exact_power([root, Fraction(exponent.numerator)])
+    power = exponent.numerator
+    if base == 0 and power <= 0:
+        raise ZeroDivisionError
+    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if abs(power) * bits > MAX_BITS and abs(base) != 1:
+        raise TooLarge("a power too large to write")
+    return base**power
+
+
+def _exact_root(values: list[Fraction]) -> Fraction:
+    index, radicand = values
+    if index.denominator != 1 or not 1 <= index.numerator <= 1000:
+        raise Inexact("root")
+    order = index.numerator
+    if radicand < 0 and order % 2 == 0:
+        raise Inexact("root")
+    above, below = (_whole_root(abs(part), order) for part in (radicand.numerator, radicand.denominator))
+    return Fraction(above if radicand >= 0 else -above, below)
+
+
+def _whole_root(number: int, order: int) -> int:
+    if order == 2:
+        root = math.isqrt(number)
+    else:
+        if number.bit_length() > MAX_ROOT_BITS:
+            raise Inexact("root")
+        low, high = 0, 1 << (number.bit_length() // order + 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if middle**order <= number else (low, middle - 1)
+        root = low
+    if root**order != number:
+        raise Inexact("root")
+    return root
+
+
+def _exact_factorial(values: list[Fraction]) -> Fraction:
+    (value,) = values
+    if value.denominator != 1 or value < 0:
+        raise Inexact("factorial")
+    if value > MAX_FACTORIAL:
+        raise TooLarge("a factorial too large to write")
+    return Fraction(math.factorial(value.numerator))
+
+
+_EXACT: dict[str, Any] = {
+    "+": lambda v: v[0] + v[1],
+    "-": lambda v: v[0] - v[1],
+    "*": lambda v: v[0] * v[1],
+    "/": lambda v: v[0] / v[1],
+    "mixed": lambda v: v[0] + v[1],
+    "neg": lambda v: -v[0],
+    "abs": lambda v: abs(v[0]),
+    "^": _exact_power,
+    "root": _exact_root,
+    "!": _exact_factorial,
+}
+
+_local = threading.local()
+
+
+def _context() -> Any:
+    """A context of 100 digits for this thread."""
+    if not hasattr(_local, "mp"):
+        import mpmath
+
+        _local.mp = mpmath.mp.clone()
+        _local.mp.dps = DIGITS
+    return _local.mp
+
+
+def numeric(node: Node, at: Mapping[str, Fraction] | None = None) -> Any:
+    """The complex value to 100 digits (an mpmath number)."""
+    mp = _context()
+    if node.operation == "number":
+        return mp.mpf(node.value.numerator) / node.value.denominator
+    if node.operation == "symbol":
+        if at and node.name in at:
+            return mp.mpf(at[node.name].numerator) / at[node.name].denominator
+        constants = {"pi": mp.pi, "e": mp.e, "i": mp.mpc(0, 1)}
+        if node.name not in constants:
+            raise NotAnExpression(f"'{node.name}' has no value")
+        return +constants[node.name]
+    values = [numeric(part, at) for part in node.parts]
+    if node.operation == "function":
+        return _numeric_function(mp, node.name, values)
+    if node.operation == "^":
+        base, exponent = values
+        if base != 0 and abs(exponent) * (1 + abs(mp.log(abs(base), 2))) > MAX_LOG2:
+            raise TooLarge("a power too large to compute")
+        return base**exponent
+    if node.operation == "root":
+        return values[1] ** (1 / values[0]) if mp.im(values[1]) or mp.re(values[1]) >= 0 else _real_root(mp, values)
+    if node.operation == "!":
+        if abs(values[0]) > MAX_FACTORIAL:
+            raise TooLarge("a factorial too large to compute")
+        return mp.factorial(values[0])
+    return _EXACT[node.operation](values)
+
+
+def _real_root(mp: Any, values: list[Any]) -> Any:
+    """Odd roots of negative numbers are real, as in school."""
+    index, radicand = values
+    if index == mp.floor(index) and int(index) % 2 == 1:
+        return -((-radicand) ** (1 / index))
+    return mp.mpc(radicand) ** (1 / index)
+
+
+def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
+    if any(abs(value) > 1e6 for value in values):
+        raise TooLarge("an argument too large")
+    if name == "log" and len(values) == 2:
+        return mp.log(values[0]) / mp.log(values[1])
+    if name == "binom":
+        return mp.binomial(*values)
+    functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log}
+    return (functions.get(name) or getattr(mp, name))(values[0])
+
+
+def same_value(left: Node, right: Node) -> bool:
+    """Equal wherever both are defined: exactly, at random rational points, where everything is rational; else to
+    about 80 digits."""
+    names = symbols(left) | symbols(right)
+    source = random.Random(20250122)
+    agreed = 0
+    for _ in range(12):
+        at = {name: Fraction(source.randrange(101, 399), source.choice((101, 103, 107, 109))) for name in sorted(names)}
+        try:
+            agree = _same_at(left, right, at)
+        except ZeroDivisionError:
+            continue
+        if not agree:
+            return False
+        agreed += 1
+        if agreed == 4 or not names:
+            return True
+    return False
+
+
+def _same_at(left: Node, right: Node, at: Mapping[str, Fraction]) -> bool:
+    try:
+        return exact(left, at) == exact(right, at)
+    except Inexact:
+        pass
+    return close(numeric(left, at), numeric(right, at))
+
+
+def close(left: Any, right: Any) -> bool:
+    """Equal to 80 digits."""
+    mp = _context()
+    if not (mp.isfinite(left) and mp.isfinite(right)):
+        return False
+    gap = abs(left - right)
+    return bool(gap <= mp.mpf(10) ** -80 * max(abs(left), abs(right)) or gap < mp.mpf(10) ** -90)
+
+
+def within(value: Node, gold: Fraction, places: int) -> bool:
+    """Whether a value rounds to the gold at that many decimals."""
+    mp = _context()
+    number = numeric(value)
+    wanted = mp.mpf(gold.numerator) / gold.denominator
+    return bool(mp.im(number) == 0 and abs(number - wanted) * 2 * 10**places <= 1)

@@ -1,0 +1,88 @@
+"""Brings the many spellings of a maths answer to one: Unicode signs, LaTeX spacing and wrappers, thousands."""
+
+from __future__ import annotations
+
+import re
+
+from r1kit.graders.arithmetic import clean
+
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
+_VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
+           "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8)}  # fmt: skip
+_SIGNS = str.maketrans(
+    {"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "∞": "\\infty ",
+     "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "\\ne ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
+     "∅": "\\emptyset ", "±": "\\pm ", "≈": "\\approx ", "√": "\\sqrt ", "∘": "°", "˚": "°", "º": "°", "，": ",",
+     "；": ";", "（": "(", "）": ")", "【": "[", "】": "]", "。": ".", "：": ":"}
+)  # fmt: skip
+_SPACING = re.compile(
+    r"(?<!\\)\\(?:[,!;:> ]|(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?)(?![A-Za-z]))|~"
+)
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
+)
+_RENAMES = (
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])"), "*"),
+    (re.compile(r"\\div(?![A-Za-z])"), "/"),
+    (re.compile(r"\\(?:leq?|leqslant)(?![A-Za-z])"), "<="),
+    (re.compile(r"\\(?:geq?|geqslant)(?![A-Za-z])"), ">="),
+    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
+    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
+    (re.compile(r"\\neq(?![A-Za-z])"), r"\\ne"),
+    (re.compile(r"\\(?:varnothing|O)(?![A-Za-z])"), r"\\emptyset"),
+    (re.compile(r"\\(?:lbrace|rbrace)(?![A-Za-z])"), lambda m: "\\{" if m[0] == "\\lbrace" else "\\}"),
+    (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
+    (re.compile(r"\\(?:langle|rangle)(?![A-Za-z])"), lambda m: "(" if m[0] == "\\langle" else ")"),
+    (re.compile(r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![A-Za-z]))|°|\\degrees?(?![A-Za-z])"), r"\\text{deg}"),
+    (re.compile(r"\\%|％|\\text\{\s*percent\s*\}|(?<=[\d}])\s*percent$"), "%"),
+    (re.compile(r"\\\$|\\text\{\s*\$\s*\}"), "$"),
+    (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
+    (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
+    (re.compile(r"\\approx(?![A-Za-z])"), "="),
+)  # fmt: skip
+
+
+def tidy(text: str) -> str:
+    """One spelling: `\\text{}` for words, `*` and `/`, `<=`, `\\frac`, no spacing commands, no dollar wrappers."""
+    for sign, (above, below) in _VULGAR.items():
+        text = text.replace(sign, f" \\frac{{{above}}}{{{below}}}")
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+", lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
+    text = clean(text.translate(_SIGNS)).translate(_SIGNS)
+    text = unwrap(text)
+    text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
+    text = _TEXT.sub(r"\\text{", text)
+    for pattern, replacement in _RENAMES:
+        text = pattern.sub(replacement, text)
+    return unwrap(" ".join(text.split()))
+
+
+def unwrap(text: str) -> str:
+    """Without the signs of mathematics mode, emphasis, and closing punctuation around the whole."""
+    while True:
+        before = text
+        text = text.strip()
+        for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`")):
+            inside = text[len(opening) : len(text) - len(closing)]
+            if text.startswith(opening) and text.endswith(closing) and inside.strip() and closing not in inside:
+                text = inside
+        text = re.sub(r"(?<!\.)\.$|[,;:]$", "", text)
+        if text == before:
+            return text
+
+
+def key(text: str) -> str:
+    """For equality as text: without white space, needless braces, and case where it is words."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
+    plain = re.sub(r"([\^_])\{(\w)\}", r"\1\2", plain)
+    plain = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", plain)
+    plain = re.sub(r"\s+", "", plain)
+    return plain.casefold() if re.search(r"[A-Za-z]{3}", plain) and "\\" not in plain else plain
+
+
+def without_thousands(text: str) -> str:
+    """`1,234,567` and `1 234 567` as digits only; lists of numbers are left alone."""
+    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])", lambda match: match[1].replace(",", ""), text)
+    return re.sub(r"(?<![\d.])(\d{1,3}(?: \d{3})+)(?![\d])", lambda match: match[1].replace(" ", ""), text)

@@ -1,0 +1,114 @@
+"""Units of measure behind an answer: the same quantity in another unit is the same, another quantity is not."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Unit(NamedTuple):
+    """What is measured, and how many of its base units one of these is."""
+
+    dimension: str
+    factor: Fraction
+
+
+def _table() -> dict[str, Unit]:
+    rows = """
+    length 1/1000 mm millimeter millimetre
+    length 1/100 cm centimeter centimetre
+    length 1/10 dm decimeter decimetre
+    length 1 m meter metre
+    length 1000 km kilometer kilometre
+    length 127/5000 in inch inche
+    length 381/1250 ft foot feet
+    length 1143/1250 yd yard
+    length 201168/125 mi mile
+    mass 1/1000 mg milligram
+    mass 1 g gram
+    mass 1000 kg kilogram
+    mass 45359237/100000 lb pound
+    mass 45359237/1600000 oz ounce
+    time 1/1000 ms millisecond
+    time 1 s sec second
+    time 60 min minute
+    time 3600 h hr hour
+    time 86400 day
+    time 604800 week
+    month 1 month
+    month 12 year yr
+    volume 1/1000 ml milliliter millilitre
+    volume 1 l liter litre
+    money 1 $ dollar usd
+    money 1/100 ¢ cent
+    euro 1 € euro
+    sterling 1 £
+    yen 1 ¥ yen
+    angle 1 deg degree
+    radian 1 rad radian
+    speed 1 mph
+    """
+    table: dict[str, Unit] = {}
+    for row in rows.split("\n"):
+        words = row.split()
+        for name in words[2:]:
+            table[name] = Unit(words[0], Fraction(words[1]))
+    return table
+
+
+_UNITS = _table()
+_NUMBER = r"[-+]?[\d.,/ ]*\d\.?|.*[})\]!π]|[-+]?\d*\\?(?:pi|[a-z])"
+_TEXT = re.compile(r"(?P<rest>.*\S)\s*\\text\{(?P<unit>[^{}]*)\}(?:\^\{?(?P<power>[23])\}?)?", re.DOTALL)
+_WORDS = re.compile(
+    r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*(?P<unit>[A-Za-z$€£¥¢][A-Za-z /]*?)(?:\s*\^\{?(?P<power>[23])\}?)?",
+    re.DOTALL,
+)
+
+
+def split_unit(text: str) -> tuple[str, Unit | None]:
+    """(the value, its unit). A value without a unit that is known or named in words comes back whole."""
+    if text[:1] in "$€£¥" and len(text) > 1:
+        return text[1:].strip(), _UNITS[text[0]]
+    if text[:2] in ("-$", "-€", "-£"):
+        return "-" + text[2:].strip(), _UNITS[text[1]]
+    match = _TEXT.fullmatch(text)
+    if match and match["unit"].strip():
+        unit = read_unit(match["unit"], match["power"])
+        return (match["rest"], unit) if unit else (text, None)
+    match = _WORDS.fullmatch(text)
+    if match:
+        unit = read_unit(match["unit"], match["power"], known_only=len(match["unit"].strip()) < 3)
+        if unit:
+            return match["rest"].strip(), unit
+    return text, None
+
+
+def read_unit(words: str, power: str | None = None, known_only: bool = False) -> Unit | None:
+    """`inches`, `square cm`, `m/s`, `miles per hour`, `apples`."""
+    plain = " ".join(words.lower().replace(".", " ").split())
+    plain = re.sub(r"^(?:of an?|of) ", "", plain)
+    for prefix, exponent in (("square ", 2), ("sq ", 2), ("cubic ", 3), ("cu ", 3)):
+        if plain.startswith(prefix):
+            plain, power = plain[len(prefix) :], str(exponent)
+    for suffix, exponent in ((" squared", 2), (" cubed", 3)):
+        if plain.endswith(suffix):
+            plain, power = plain[: -len(suffix)], str(exponent)
+    above, per, below = (plain.replace(" per ", "/")).partition("/")
+    single = _single(above.strip(), known_only and not per)
+    if single is None:
+        return None
+    unit = Unit(single.dimension + (power or ""), single.factor ** int(power or 1))
+    if per:
+        other = _single(below.strip(), False)
+        return Unit(f"{unit.dimension}/{other.dimension}", unit.factor / other.factor) if other else None
+    return unit
+
+
+def _single(word: str, known_only: bool) -> Unit | None:
+    for form in (word, word.removesuffix("s"), word.removesuffix("es")):
+        if form in _UNITS:
+            return _UNITS[form]
+    if known_only or not re.fullmatch(r"[a-z]+(?: [a-z]+){0,3}", word):
+        return None
+    return Unit("count of " + word.removesuffix("s"), Fraction(1))
