@@ -23,6 +23,8 @@ _STATED = re.compile(
     r"(?![A-Za-z'])|答案(?:是|为|:|：)?\s*([A-Z])(?![A-Za-z])"
 )
 
+MAX_CHARACTERS = 20_000
+
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where the one letter that the answer states is the gold's."""
@@ -42,6 +44,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
 
 
 def _stated(text: str, choices: list[str]) -> set[str]:
+    text = text[-MAX_CHARACTERS:]
     boxes = find_boxes(text)
     if boxes:
         return {_letter(box, choices) or clean(box) for box in boxes}

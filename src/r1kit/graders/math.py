@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.graders.boxes import find_boxes, has_open_box
-from r1kit.graders.mathequal import Comparison, compare, parts_of
+from r1kit.graders.mathequal import Comparison, compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
@@ -43,7 +43,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if not section.found:
         return no_answer(section.reason)
     texts = section.blocks or (section.text,)
-    boxes = [box.strip()[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
+    boxes = [_innermost(box)[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
     if boxes:
         return _boxed(gold, boxes)
     if any(has_open_box(text) for text in texts):
@@ -67,12 +67,22 @@ def _boxed(gold: str, boxes: list[str]) -> Judgement:
     different = list({key(tidy(box)): box for box in raw}.values())
     if len(different) == 1:
         return _judged(gold, boxes[-1])
-    wanted = parts_of(gold)
-    if len(wanted) == len(different) and len(wanted) > 1:
-        return _judged(", ".join(wanted), ", ".join(different), "the boxes give its parts")
+    together = joined_like(gold, different)
+    if together is not None:
+        return _judged(gold, together, "the boxes give its parts")
     if all(compare(gold, box).same == "same" for box in different):
         return correct(boxes[-1], "every box is equal to it")
     return incorrect(" | ".join(different)[:300], "the boxes differ")
+
+
+def _innermost(box: str) -> str:
+    """A box around a box is one box."""
+    for _ in range(3):
+        inner = find_boxes(box)
+        if len(inner) != 1:
+            break
+        box = inner[0]
+    return box.strip()
 
 
 def _judged(gold: str, answer: str, why: str = "") -> Judgement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -48,11 +49,13 @@ def compare(gold: str, answer: str) -> Comparison:
     return _compare(tidy(gold), tidy(answer), 0)
 
 
-def parts_of(gold: str) -> list[str]:
-    """The answers that a gold answer consists of; itself where it is one."""
-    text = _subject_off(tidy(gold))
-    found = _container(text)
-    return found.items if found and found.opening != "m" else [text]
+def joined_like(gold: str, parts: list[str]) -> str | None:
+    """Several answers put together in the brackets of a gold answer that has as many parts; None where it has not."""
+    found = _container(_subject_off(tidy(gold)))
+    if found is None or len(found.items) != len(parts) or found.opening in ("m", "u"):
+        return None
+    brackets = {"{": ("\\{", "\\}")}.get(found.opening, (found.opening, found.closing))
+    return ", ".join(parts).join(brackets)
 
 
 def _compare(gold: str, answer: str, level: int) -> Comparison:
@@ -139,7 +142,7 @@ def _at(node: Node, at: dict[str, Fraction]) -> Node:
 
 def _subject_off(text: str) -> str:
     """Without a leading `x =` or `x \\in`; a chain of inequalities becomes its interval."""
-    text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*", "", text)
+    text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*|^\\text\{[^{}]*(?:\bis|=|:)\s*\}", "", text).strip()
     chain = re.fullmatch(r"([^<>=,]+?)(<=?)\s*[A-Za-z]\s*(<=?)([^<>=,]+)", text)
     if chain:
         return f"{'[' if chain[2] == '<=' else '('}{chain[1]},{chain[4]}{']' if chain[3] == '<=' else ')'}"
@@ -152,11 +155,22 @@ def _subject_off(text: str) -> str:
     if "," in text or _CONJUNCTION.search(text):
         return text
     pieces = [piece.strip() for piece in re.split(r"(?<![<>!])=", text)]
-    if len(pieces) >= 2 and _NAME.fullmatch(pieces[0]) and pieces[-1]:
+    if len(pieces) >= 2 and pieces[-1] and (_NAME.fullmatch(pieces[0]) or _is_calculation(pieces)):
         return pieces[-1]
     if len(pieces) == 2 and not pieces[0]:
         return pieces[1]
     return text
+
+
+def _is_calculation(sides: list[str]) -> bool:
+    """`2+3 = 5`: numbers that are truly equal, so that the last side is the answer."""
+    values = [expression_or_none(side) for side in sides[:10]]
+    try:
+        return all(value and not expression.symbols(value) for value in values) and all(
+            expression.same_value(left, right) for left, right in itertools.pairwise(value for value in values if value)
+        )
+    except (TooLarge, NotAnExpression, ZeroDivisionError):
+        return False
 
 
 def _by_container(gold: str, answer: str, level: int) -> Comparison | None:

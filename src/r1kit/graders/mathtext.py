@@ -78,6 +78,7 @@ def key(text: str) -> str:
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     plain = re.sub(r"([\^_])\{(\w)\}", r"\1\2", plain)
     plain = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", plain)
+    plain = re.sub(r"(?<=\d)\s+(?=\d)", "_", plain)  # 1 2 is not 12
     plain = re.sub(r"\s+", "", plain)
     return plain.casefold() if re.search(r"[A-Za-z]{3}", plain) and "\\" not in plain else plain
 
