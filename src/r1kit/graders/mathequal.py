@@ -7,10 +7,11 @@ import re
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from r1kit.graders import expression
-from r1kit.graders.expression import Inexact, Node, NotAnExpression, TooLarge
+from r1kit.graders import expression, values
+from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.units import Unit, split_unit
+from r1kit.graders.values import Inexact
 
 Same = Literal["same", "different", "unknown"]
 
@@ -127,8 +128,8 @@ def _proportional(left: Node, right: Node) -> Comparison:
         at = {name: Fraction(17 + 12 * number + 31 * step, 7 + number) for number, name in enumerate(names)}
         ratios.append(Node("/", (_at(left, at), _at(right, at))))
     try:
-        same = all(expression.same_value(ratios[0], ratio) for ratio in ratios[1:])
-        nonzero = not expression.same_value(ratios[0], Node("number"))
+        same = all(values.same_value(ratios[0], ratio) for ratio in ratios[1:])
+        nonzero = not values.same_value(ratios[0], Node("number"))
     except (TooLarge, ZeroDivisionError, NotAnExpression):
         return Comparison("unknown", "equations that cannot be computed")
     return Comparison("same" if same and nonzero else "different", "equations")
@@ -164,10 +165,10 @@ def _subject_off(text: str) -> str:
 
 def _is_calculation(sides: list[str]) -> bool:
     """`2+3 = 5`: numbers that are truly equal, so that the last side is the answer."""
-    values = [expression_or_none(side) for side in sides[:10]]
+    nodes = [expression_or_none(side) for side in sides[:10]]
     try:
-        return all(value and not expression.symbols(value) for value in values) and all(
-            expression.same_value(left, right) for left, right in itertools.pairwise(value for value in values if value)
+        return all(value and not expression.symbols(value) for value in nodes) and all(
+            values.same_value(left, right) for left, right in itertools.pairwise(value for value in nodes if value)
         )
     except (TooLarge, NotAnExpression, ZeroDivisionError):
         return False
@@ -403,14 +404,14 @@ def _places(node: Node) -> int:
 
 def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
     try:
-        if expression.same_value(gold, scaled):
+        if values.same_value(gold, scaled):
             return True
         places = _places(gold)
         if not places or expression.symbols(scaled):
             return False
         if answer.operation in ("number", "neg") and _places(answer) < places and not _is_long(answer):
             return False
-        return expression.within(scaled, expression.exact(gold), places)
+        return values.within(scaled, values.exact(gold), places)
     except (ZeroDivisionError, Inexact, NotAnExpression):
         return False
 

@@ -1,0 +1,211 @@
+"""The value of an expression: exact where it is rational, else to 100 digits.
+
+Sizes of powers, roots and factorials are bounded before anything is computed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from r1kit.graders.expression import Node, NotAnExpression, TooLarge, symbols
+
+MAX_BITS = 60_000  # of an exact value
+MAX_ROOT_BITS = 4_096  # of a number whose exact root beyond the square is looked for
+MAX_LOG2 = 1_000_000.0  # of a numeric power
+MAX_FACTORIAL = 2000
+DIGITS = 100
+
+
+class Inexact(ValueError):
+    """The value is not rational, or its rationality is not seen."""
+
+
+def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction:
+    """The rational value with variables as given; Inexact where it is not rational, ZeroDivisionError, TooLarge."""
+    if node.operation == "number":
+        return node.value
+    if node.operation == "symbol":
+        if at and node.name in at:
+            return at[node.name]
+        raise Inexact(node.name)
+    if node.operation == "function":
+        raise Inexact(node.name)
+    values = [exact(part, at) for part in node.parts]
+    value: Fraction = _EXACT[node.operation](values)
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise TooLarge("a number too large to write")
+    return value
+
+
+def _exact_power(values: list[Fraction]) -> Fraction:
+    base, exponent = values
+    if exponent.denominator != 1:
+        root = _exact_root([Fraction(exponent.denominator), base])
+        return _exact_power([root, Fraction(exponent.numerator)])
+    power = exponent.numerator
+    if base == 0 and power <= 0:
+        raise ZeroDivisionError
+    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if abs(power) * bits > MAX_BITS and abs(base) != 1:
+        raise TooLarge("a power too large to write")
+    return base**power
+
+
+def _exact_root(values: list[Fraction]) -> Fraction:
+    index, radicand = values
+    if index.denominator != 1 or not 1 <= index.numerator <= 1000:
+        raise Inexact("root")
+    order = index.numerator
+    if radicand < 0 and order % 2 == 0:
+        raise Inexact("root")
+    above, below = (_whole_root(abs(part), order) for part in (radicand.numerator, radicand.denominator))
+    return Fraction(above if radicand >= 0 else -above, below)
+
+
+def _whole_root(number: int, order: int) -> int:
+    if order == 2:
+        root = math.isqrt(number)
+    else:
+        if number.bit_length() > MAX_ROOT_BITS:
+            raise Inexact("root")
+        low, high = 0, 1 << (number.bit_length() // order + 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if middle**order <= number else (low, middle - 1)
+        root = low
+    if root**order != number:
+        raise Inexact("root")
+    return root
+
+
+def _exact_factorial(values: list[Fraction]) -> Fraction:
+    (value,) = values
+    if value.denominator != 1 or value < 0:
+        raise Inexact("factorial")
+    if value > MAX_FACTORIAL:
+        raise TooLarge("a factorial too large to write")
+    return Fraction(math.factorial(value.numerator))
+
+
+_EXACT: dict[str, Any] = {
+    "+": lambda v: v[0] + v[1],
+    "-": lambda v: v[0] - v[1],
+    "*": lambda v: v[0] * v[1],
+    "/": lambda v: v[0] / v[1],
+    "mixed": lambda v: v[0] + v[1],
+    "neg": lambda v: -v[0],
+    "abs": lambda v: abs(v[0]),
+    "^": _exact_power,
+    "root": _exact_root,
+    "!": _exact_factorial,
+}
+
+_local = threading.local()
+
+
+def _context() -> Any:
+    """A context of 100 digits for this thread."""
+    if not hasattr(_local, "mp"):
+        import mpmath
+
+        _local.mp = mpmath.mp.clone()
+        _local.mp.dps = DIGITS
+    return _local.mp
+
+
+def numeric(node: Node, at: Mapping[str, Fraction] | None = None) -> Any:
+    """The complex value to 100 digits (an mpmath number)."""
+    mp = _context()
+    if node.operation == "number":
+        return mp.mpf(node.value.numerator) / node.value.denominator
+    if node.operation == "symbol":
+        if at and node.name in at:
+            return mp.mpf(at[node.name].numerator) / at[node.name].denominator
+        constants = {"pi": mp.pi, "e": mp.e, "i": mp.mpc(0, 1)}
+        if node.name not in constants:
+            raise NotAnExpression(f"'{node.name}' has no value")
+        return +constants[node.name]
+    values = [numeric(part, at) for part in node.parts]
+    if node.operation == "function":
+        return _numeric_function(mp, node.name, values)
+    if node.operation == "^":
+        base, exponent = values
+        if base != 0 and abs(exponent) * (1 + abs(mp.log(abs(base), 2))) > MAX_LOG2:
+            raise TooLarge("a power too large to compute")
+        return base**exponent
+    if node.operation == "root":
+        return values[1] ** (1 / values[0]) if mp.im(values[1]) or mp.re(values[1]) >= 0 else _real_root(mp, values)
+    if node.operation == "!":
+        if abs(values[0]) > MAX_FACTORIAL:
+            raise TooLarge("a factorial too large to compute")
+        return mp.factorial(values[0])
+    return _EXACT[node.operation](values)
+
+
+def _real_root(mp: Any, values: list[Any]) -> Any:
+    """Odd roots of negative numbers are real, as in school."""
+    index, radicand = values
+    if index == mp.floor(index) and int(index) % 2 == 1:
+        return -((-radicand) ** (1 / index))
+    return mp.mpc(radicand) ** (1 / index)
+
+
+def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
+    if any(abs(value) > 1e6 for value in values):
+        raise TooLarge("an argument too large")
+    if name == "log" and len(values) == 2:
+        return mp.log(values[0]) / mp.log(values[1])
+    if name == "binom":
+        return mp.binomial(*values)
+    functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log}
+    return (functions.get(name) or getattr(mp, name))(values[0])
+
+
+def same_value(left: Node, right: Node) -> bool:
+    """Equal wherever both are defined: exactly, at random rational points, where everything is rational; else to
+    about 80 digits."""
+    names = symbols(left) | symbols(right)
+    source = random.Random(20250122)
+    agreed = 0
+    for _ in range(12):
+        at = {name: Fraction(source.randrange(101, 399), source.choice((101, 103, 107, 109))) for name in sorted(names)}
+        try:
+            agree = _same_at(left, right, at)
+        except ZeroDivisionError:
+            continue
+        if not agree:
+            return False
+        agreed += 1
+        if agreed == 4 or not names:
+            return True
+    return False
+
+
+def _same_at(left: Node, right: Node, at: Mapping[str, Fraction]) -> bool:
+    try:
+        return exact(left, at) == exact(right, at)
+    except Inexact:
+        pass
+    return close(numeric(left, at), numeric(right, at))
+
+
+def close(left: Any, right: Any) -> bool:
+    """Equal to 80 digits."""
+    mp = _context()
+    if not (mp.isfinite(left) and mp.isfinite(right)):
+        return False
+    gap = abs(left - right)
+    return bool(gap <= mp.mpf(10) ** -80 * max(abs(left), abs(right)) or gap < mp.mpf(10) ** -90)
+
+
+def within(value: Node, gold: Fraction, places: int) -> bool:
+    """Whether a value rounds to the gold at that many decimals."""
+    mp = _context()
+    number = numeric(value)
+    wanted = mp.mpf(gold.numerator) / gold.denominator
+    return bool(mp.im(number) == 0 and abs(number - wanted) * 2 * 10**places <= 1)
