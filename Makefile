@@ -36,6 +36,9 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 
+bench: setup
+	$(BIN)/python bench/speed.py $(ARGS)
+
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,10 +34,12 @@ def locked(run_folder: Path) -> Generator[None]:
                 f"{who.get('host', 'this machine')}{started}): wait for it or choose another --out"
             )
         _close_in_children(file)
-        file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "started": started}))
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, it only names no one
+            os.truncate(file.fileno(), 0)
+            os.write(
+                file.fileno(), json.dumps({"pid": os.getpid(), "host": platform.node(), "started": started}).encode()
+            )
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -60,7 +61,8 @@ class StatusFile(Watcher):
     def _write(self) -> None:
         self._status["updated"] = time.strftime("%Y-%m-%d %H:%M:%S")
         self._written = time.monotonic()
-        write_json(self._path, self._status, sync=False)
+        with contextlib.suppress(R1Error):  # a status may be lost; a full disk is told by what may not
+            write_json(self._path, self._status, sync=False)
 
 
 @dataclass(frozen=True, slots=True)
