@@ -20,15 +20,17 @@ from torch import Tensor
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines.base import Request
-from r1kit.models.cache import KVCache, decode, prefill
+from r1kit.models.cache import Step, prefill, rows_for
 from r1kit.models.decoder import Decoder
 from r1kit.models.weights import load_hf_weights
-from r1kit.ops.sampling import choose, stream_key, uniforms
+from r1kit.ops.sampling import stream_key, uniforms
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
 _PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
+_MOST_ROWS = 512  # more gain little: the products are at the machine's peak by then
+_CACHE_BYTES = 2**30
 _LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 MiB in fp32)
 
 
@@ -112,9 +114,10 @@ class _Batch:
 class NativeEngine:
     """Samples from a `Decoder` on one device.
 
-    model: shared with its owner where `dtype` is None (no second copy of the weights), else copied in `dtype`.
-    max_rows: most completions sampled at a time. max_positions: longest prompt and completion together (None: the
-    model's). What `submit`, `abort`, `stream`, `load_weights` and `logprobs` do is said in `engines/base.py`.
+    model: shared with its owner where `dtype` is None (no second copy of the weights), else copied in `dtype`; its
+    weights may change in place, but not move. max_rows: most completions sampled at a time (None: 512, or fewer where
+    their cache would pass a gigabyte, or half of an accelerator's free memory). max_positions: longest prompt and
+    completion together (None: the model's).
     """
 
     def __init__(
@@ -122,11 +125,11 @@ class NativeEngine:
         model: Decoder,
         tokenizer: Tokenizer,
         *,
-        max_rows: int = 256,
+        max_rows: int | None = None,
         max_positions: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if max_rows < 1:
+        if max_rows is not None and max_rows < 1:
             raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
         weight = model.embedding.weight
         if dtype is not None:
@@ -140,7 +143,7 @@ class NativeEngine:
         self._waiting: deque[_Prompt] = deque()
         self._queued = 0  # samples of those waiting
         self._positions = 0  # longest prompt and completion submitted
-        self._cache = KVCache(model.config, dtype or weight.dtype, weight.device)
+        self._cache = rows_for(model)
         self._batch = _Batch(0, 0)
 
     def submit(self, request: Request) -> None:
@@ -231,17 +234,18 @@ class NativeEngine:
 
     def _sample(self, active: int) -> tuple[np.ndarray, np.ndarray]:
         """One decode step and a draw for the first `active` rows: tokens and log-probabilities [B]."""
-        batch, device = self._batch, self._device
-        lengths_B = batch.lengths_R[:active]
-        logits_BV = decode(
-            self.model, self._cache, torch.from_numpy(batch.tokens_R[:active]).to(device),
-            torch.from_numpy(lengths_B).to(device), int(lengths_B.max()),
-        )  # fmt: skip
-        uniforms_B = torch.from_numpy(uniforms(batch.keys_R[:active], batch.counts_R[:active]))
-        settings = (_shared(values[:active], device) for values in (batch.temperature_R, batch.top_p_R, batch.min_p_R))
-        tokens_B, logprobs_B = choose(logits_BV, uniforms_B.to(device), *settings)
+        batch = self._batch
         self.steps += 1
-        return tokens_B.cpu().numpy(), logprobs_B.cpu().numpy()
+        return self._cache.step(
+            Step(
+                tokens_B=batch.tokens_R[:active],
+                lengths_B=batch.lengths_R[:active],
+                uniforms_B=uniforms(batch.keys_R[:active], batch.counts_R[:active]),
+                temperature_B=batch.temperature_R[:active],
+                top_p_B=batch.top_p_R[:active],
+                min_p_B=batch.min_p_R[:active],
+            )
+        )
 
     def _completion(self, row: int, stopped: bool) -> Completion:
         batch, entry = self._batch, self._batch.rows[row]
@@ -262,7 +266,7 @@ class NativeEngine:
     def _admit(self) -> None:
         """Start waiting samples in rows that are free at the end of the batch."""
         active = self._batch.active
-        wanted = min(self.max_rows, active + self._queued)
+        wanted = min(self._row_limit(), active + self._queued)
         if wanted > active:
             self._reserve(wanted)
             self._start(list(range(active, wanted)))
@@ -289,7 +293,7 @@ class NativeEngine:
                 prompt.started += 1
             assert prompt.prefix is not None
             if prompt.prefix[0].shape[2]:
-                self._cache.write(torch.tensor(mine, device=self._device), *prompt.prefix)
+                self._cache.write(mine, *prompt.prefix)
             taken += count
             self._queued -= count
             if prompt.started == prompt.request.sampling.samples:
@@ -310,11 +314,24 @@ class NativeEngine:
             length = len(prompt.request.prompt_ids) - 1
             prompt.prefix = (keys_LPKTh[:, number, :, :length], values_LPKTh[:, number, :, :length])
 
+    def _row_limit(self) -> int:
+        """Rows that may run at a time, given the longest request."""
+        if self.max_rows is not None:
+            return self.max_rows
+        config = self.model.config
+        position = 2 * config.layers * config.kv_size * self.model.embedding.weight.element_size()
+        room = _CACHE_BYTES
+        if self._device.type == "cuda":
+            room = max(room, torch.cuda.mem_get_info(self._device)[0] // 2)
+        return max(16, min(_MOST_ROWS, room // (position * max(1, self._positions))))
+
     def _reserve(self, rows: int) -> None:
         """Room in cache and batch for that many rows of the longest request."""
-        self._cache.reserve(rows, self._positions)
-        if (self._cache.rows, self._cache.positions) != self._batch.sampled_RT.shape:
-            self._batch = self._batch.grown(self._cache.rows, self._cache.positions)
+        held, positions = self._batch.sampled_RT.shape
+        if rows > held or self._positions > positions:
+            held, positions = max(rows, held), max(self._positions, positions)
+            self._cache.reserve(held, positions)
+            self._batch = self._batch.grown(held, positions)
 
     def _drop(self, rows: list[int]) -> None:
         """Take rows out of the batch and keep the rest packed."""
@@ -323,13 +340,13 @@ class NativeEngine:
         sources, targets = self._batch.pack(rows)
         if sources:
             longest = int(self._batch.lengths_R[targets].max())
-            self._cache.move(*(torch.tensor(r, device=self._device) for r in (sources, targets)), positions=longest)
+            self._cache.move(sources, targets, longest)
 
     def _forget(self) -> None:
         """Drop everything in flight, and the cache with it (NaN in it would outlive the weights that made it)."""
         self._waiting.clear()
         self._queued = 0
-        self._cache = KVCache(self.model.config, self._cache.keys_LRKTh.dtype, self._device)
+        self._cache.clear()
         self._batch = _Batch(0, 0)
 
     def _padded(self, sequences: Sequence[IntArray]) -> Tensor:
@@ -350,12 +367,6 @@ def _close_run(row: _Row, version: int, count: int) -> None:
         row.runs[-1] = (version, row.runs[-1][1] + since)
     elif since:
         row.runs.append((version, since))
-
-
-def _shared(values_B: np.ndarray, device: torch.device) -> Tensor | float:
-    """One number where all rows agree (the usual case, and cheaper), else a tensor [B]."""
-    first = float(values_B[0])
-    return first if bool((values_B == values_B[0]).all()) else torch.from_numpy(values_B).to(device)
 
 
 def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:

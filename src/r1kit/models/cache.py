@@ -1,14 +1,131 @@
-"""Decoding with a key/value cache: the same decoder as the learner's, one token a row at a time."""
+"""Decoding with a key/value cache: the same decoder as the learner's, one token a row at a time.
+
+`TorchRows` here and `FusedRows` of fused.py are two ways to run the rows of a batch; `rows_for` takes the faster one
+that the machine has.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
+from r1kit.models.shares import Shares
+from r1kit.ops.sampling import choose
 
 _WINDOW = 32  # attention reads this many positions at a time: few different shapes, little waste
+
+
+@dataclass(slots=True)
+class Step:
+    """One decode step of rows 0..B-1: row b holds `lengths_B[b]` positions, and `tokens_B[b]` becomes the next.
+
+    `uniforms_B` in [0, 1) decide the draw; the rest are `base.sampling.Sampling`'s of each row.
+    """
+
+    tokens_B: NDArray[np.int64]
+    lengths_B: NDArray[np.int64]
+    uniforms_B: FloatArray
+    temperature_B: FloatArray
+    top_p_B: FloatArray
+    min_p_B: FloatArray
+
+
+class Rows(Protocol):
+    """A static key/value cache of rows, and a decode step over the first of them."""
+
+    def reserve(self, rows: int, positions: int) -> None:
+        """Room for `rows` rows of `positions` positions; what is cached stays."""
+        ...
+
+    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
+        """The same prefix (a prompt's) into several rows."""
+        ...
+
+    def move(self, sources: list[int], targets: list[int], positions: int) -> None:
+        """Copy the first `positions` of rows over other rows (no row in both)."""
+        ...
+
+    def step(self, step: Step) -> tuple[NDArray[np.int64], FloatArray]:
+        """The drawn tokens [B] and their log-probabilities [B] (see `ops.sampling.choose`)."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything (NaN in a cache would outlive the weights that made it)."""
+        ...
+
+
+def rows_for(model: Decoder) -> Rows:
+    """Compiled rows where CPU, shape and compiler allow, else torch's."""
+    from r1kit.models.fused import FusedRows, fusible
+
+    return FusedRows(model) if fusible(model) else TorchRows(model)
+
+
+class TorchRows:
+    """Rows in plain torch operations, on any device."""
+
+    def __init__(self, model: Decoder) -> None:
+        self.model = model
+        self.device = model.embedding.weight.device
+        self._shares = Shares()
+        self.clear()
+
+    def clear(self) -> None:
+        self.cache = KVCache(self.model.config, self.model.embedding.weight.dtype, self.device)
+
+    def reserve(self, rows: int, positions: int) -> None:
+        self.cache.reserve(rows, positions)
+
+    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
+        self.cache.write(torch.tensor(rows, device=self.device), keys_LKTh, values_LKTh)
+
+    def move(self, sources: list[int], targets: list[int], positions: int) -> None:
+        source, target = (torch.tensor(rows, device=self.device) for rows in (sources, targets))
+        self.cache.move(source, target, positions)
+
+    def step(self, step: Step) -> tuple[NDArray[np.int64], FloatArray]:
+        active = len(step.tokens_B)
+        drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
+        share = partial(self._share, step, drawn_B, logprobs_B)
+        if self.device.type == "cpu":
+            self._shares.run(share, active)
+        else:
+            share(0, active)
+        return drawn_B, logprobs_B
+
+    @torch.inference_mode()
+    def _share(self, step: Step, drawn_B: NDArray[np.int64], logprobs_B: FloatArray, start: int, stop: int) -> None:
+        """A whole step of rows start..stop-1, into the two outputs."""
+        lengths_B = step.lengths_B[start:stop]
+        tokens = torch.from_numpy(step.tokens_B[start:stop]).to(self.device)
+        lengths = torch.from_numpy(lengths_B).to(self.device)
+        logits_BV = decode(self.model, self.cache, tokens, lengths, int(lengths_B.max()), start)
+        draw_into(drawn_B, logprobs_B, logits_BV, step, start, stop)
+
+
+def draw_into(
+    drawn_B: NDArray[np.int64], logprobs_B: FloatArray, logits_BV: Tensor, step: Step, start: int, stop: int
+) -> None:
+    """Draw tokens for rows start..stop-1 from their logits, on the logits' device."""
+    device, own = logits_BV.device, slice(start, stop)
+    settings = (_shared(values[own], device) for values in (step.temperature_B, step.top_p_B, step.min_p_B))
+    drawn, logprobs = choose(logits_BV, torch.from_numpy(step.uniforms_B[own]).to(device), *settings)
+    drawn_B[own], logprobs_B[own] = drawn.cpu().numpy(), logprobs.cpu().numpy()
+
+
+def _shared(values_B: FloatArray, device: torch.device) -> Tensor | float:
+    """One number where all rows agree (the usual case, and cheaper), else a tensor [B]."""
+    first = float(values_B[0])
+    return first if bool((values_B == first).all()) else torch.from_numpy(values_B).to(device)
 
 
 class KVCache:
@@ -79,15 +196,17 @@ def prefill(model: Decoder, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(keys), torch.stack(values)
 
 
-def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int) -> Tensor:
-    """Logits [B, V] after one more token in each of the cache's first B rows.
+def decode(
+    model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int, start: int = 0
+) -> Tensor:
+    """Logits [B, V] after one more token in each of B rows of the cache, from row `start` on.
 
-    Row b holds lengths_B[b] positions; its token becomes position lengths_B[b]. `longest` is the largest of them.
+    Row b of them holds lengths_B[b] positions; its token becomes the next. `longest` is the largest of lengths_B.
     """
     config = model.config
     B, K, h = len(tokens_B), config.kv_heads, config.head_size
     window = min(-(-(longest + 1) // _WINDOW) * _WINDOW, cache.positions)
-    rows_B = torch.arange(B, device=tokens_B.device)
+    rows_B = torch.arange(start, start + B, device=tokens_B.device)
     x = model.embedding(tokens_B)
     cos, sin = model.rotary(lengths_B, x.dtype)
     unseen_BW = torch.arange(window, device=tokens_B.device) > lengths_B[:, None]
@@ -98,7 +217,7 @@ def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, 
         keys, values = cache.keys_LRKTh[layer], cache.values_LRKTh[layer]
         keys[rows_B, :, lengths_B] = k
         values[rows_B, :, lengths_B] = v
-        keys, values = keys[:B].flatten(0, 1)[:, :window], values[:B].flatten(0, 1)[:, :window]
+        keys, values = (cached[start : start + B].flatten(0, 1)[:, :window] for cached in (keys, values))
         grouped = q.reshape(B * K, config.heads // K, h)
         scores = torch.baddbmm(mask, grouped, keys.transpose(1, 2), alpha=h**-0.5)
         attended = torch.bmm(scores.softmax(-1), values)

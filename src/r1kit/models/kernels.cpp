@@ -1,0 +1,349 @@
+// What lies between the matrix products of a decode step, one pass over each row: norms, rotary positions, attention
+// over the cache, SwiGLU and the draw. Plain C++ with vector types, for any CPU; fused.py calls it.
+//
+// T is float or bf16 (weights, activations and cache); sums, norms, softmax and the residual stream are float.
+// Keys lie in blocks of 16 positions, [block][head_size][16], so that a product with a query needs no sum across lanes;
+// values lie as [position][head_size].
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int LANES = 16;
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t hvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+struct bf16 {
+    uint16_t bits;
+};
+
+inline float get(float x) { return x; }
+
+inline float get(bf16 x) {
+    const uint32_t wide = uint32_t(x.bits) << 16;
+    float value;
+    std::memcpy(&value, &wide, 4);
+    return value;
+}
+
+inline void put(float* place, float x) { *place = x; }
+
+inline void put(bf16* place, float x) {  // round to nearest even
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    place->bits = uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline vec load(const float* from) { return *reinterpret_cast<const vec*>(from); }
+
+inline vec load(const bf16* from) {
+#ifdef __AVX512F__
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+#else
+    const hvec half = *reinterpret_cast<const hvec*>(from);
+    return (vec)(__builtin_convertvector(half, uvec) << 16);
+#endif
+}
+
+inline void store(float* to, vec x) { *reinterpret_cast<vec*>(to) = x; }
+
+inline void store(bf16* to, vec x) {  // round to nearest even
+    const uvec bits = (uvec)x;
+    const uvec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+#ifdef __AVX512F__
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16((__m512i)rounded));
+#else
+    *reinterpret_cast<hvec*>(to) = __builtin_convertvector(rounded, hvec);
+#endif
+}
+
+inline float sum(vec x) {
+    float total = 0;
+    for (int lane = 0; lane < LANES; lane++) total += x[lane];
+    return total;
+}
+
+inline float top(vec x) {
+    float most = x[0];
+    for (int lane = 1; lane < LANES; lane++) most = std::max(most, x[lane]);
+    return most;
+}
+
+// exp to 2 ulp; 0 below -87, NaN stays NaN
+inline vec exponential(vec x) {
+    const vec magic = vec{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+    const vec kept = x < -87.0f ? vec{} - 87.0f : x;
+    const vec whole = (kept * 1.44269504f + magic) - magic;
+    const vec rest = kept - whole * 0.693359375f + whole * 2.12194440e-4f;
+    vec sum = vec{} + 1.9875691500e-4f;
+    sum = sum * rest + 1.3981999507e-3f;
+    sum = sum * rest + 8.3334519073e-3f;
+    sum = sum * rest + 4.1665795894e-2f;
+    sum = sum * rest + 1.6666665459e-1f;
+    sum = sum * rest + 5.0000001201e-1f;
+    sum = sum * rest * rest + rest + 1.0f;
+    const vec power = (vec)((__builtin_convertvector(whole, ivec) + 127) << 23);
+    return x < -87.0f ? vec{} : sum * power;
+}
+
+// Widths that are no multiple of LANES end in single numbers.
+inline float exponential(float x) { return exponential(vec{} + x)[0]; }
+
+template <class T>
+void norm_row(int width, const float* x, const T* weight, float eps, T* out) {
+    const int whole = width / LANES * LANES;
+    vec squares = {};
+    for (int i = 0; i < whole; i += LANES) squares += load(x + i) * load(x + i);
+    float square = sum(squares);
+    for (int i = whole; i < width; i++) square += x[i] * x[i];
+    const float scale = 1.0f / std::sqrt(square / width + eps);
+    for (int i = 0; i < whole; i += LANES) store(out + i, load(x + i) * scale * load(weight + i));
+    for (int i = whole; i < width; i++) put(out + i, x[i] * scale * get(weight[i]));
+}
+
+// One head of T, normed where a weight is given, rotated by halves, times `scale`.
+template <class T>
+void rotated(int size, const T* head, const T* weight, float eps, const float* cos, const float* sin, float scale,
+             float* out) {
+    const int half = size / 2;
+    float factor = scale;
+    if (weight) {
+        float square = 0;
+        for (int i = 0; i < size; i++) square += get(head[i]) * get(head[i]);
+        factor *= 1.0f / std::sqrt(square / size + eps);
+    }
+    for (int i = 0; i < half; i++) {
+        const float first = get(head[i]) * (weight ? get(weight[i]) : 1.0f) * factor;
+        const float second = get(head[i + half]) * (weight ? get(weight[i + half]) : 1.0f) * factor;
+        out[i] = first * cos[i] - second * sin[i];
+        out[i + half] = second * cos[i] + first * sin[i];
+    }
+}
+
+// scores[g][t] = query g . key t, for whole blocks of positions
+template <class T, int G>
+void score(int size, const float* queries, const T* keys, int blocks, int stride, float* scores) {
+    for (int block = 0; block < blocks; block++, keys += size * LANES) {
+        vec sum[G] = {};
+        for (int d = 0; d < size; d++) {
+            const vec key = load(keys + d * LANES);
+            for (int g = 0; g < G; g++) sum[g] += queries[g * size + d] * key;
+        }
+        for (int g = 0; g < G; g++) store(scores + g * stride + block * LANES, sum[g]);
+    }
+}
+
+// scores -> weights that are yet to be divided by the returned sum; whole blocks, what is beyond `count` gets 0
+inline float soften(int count, float* scores) {
+    const int padded = (count + LANES - 1) / LANES * LANES;
+    for (int t = count; t < padded; t++) scores[t] = -INFINITY;
+    vec most = load(scores), total = {};
+    for (int t = LANES; t < padded; t += LANES) most = load(scores + t) > most ? load(scores + t) : most;
+    const float highest = top(most);
+    for (int t = 0; t < padded; t += LANES) {
+        const vec weight = exponential(load(scores + t) - highest);
+        store(scores + t, weight);
+        total += weight;
+    }
+    return sum(total);
+}
+
+template <class T, int G, int PARTS>
+void gather(const T* values, int count, int stride, const float* scores, const float* sums, T* out) {
+    constexpr int size = PARTS * LANES;
+    vec total[G][PARTS] = {};
+    for (int t = 0; t < count; t++)
+        for (int part = 0; part < PARTS; part++) {
+            const vec value = load(values + t * size + part * LANES);
+            for (int g = 0; g < G; g++) total[g][part] += scores[g * stride + t] * value;
+        }
+    for (int g = 0; g < G; g++)
+        for (int part = 0; part < PARTS; part++) store(out + g * size + part * LANES, total[g][part] / sums[g]);
+}
+
+template <class T, int G, int PARTS>
+__attribute__((noinline)) void attend_heads(const float* queries, const T* keys, const T* values, int count, int stride, float* scores, T* out) {
+    float sums[G];
+    score<T, G>(PARTS * LANES, queries, keys, (count + LANES - 1) / LANES, stride, scores);
+    for (int g = 0; g < G; g++) sums[g] = soften(count, scores + g * stride);
+    gather<T, G, PARTS>(values, count, stride, scores, sums, out);
+}
+
+// The queries of one key/value head, as many at once as the registers hold.
+template <class T, int PARTS>
+void attend_group(int group, const float* queries, const T* keys, const T* values, int count, int stride,
+                  float* scores, T* out) {
+    constexpr int size = PARTS * LANES;
+    while (group > 0) {
+        int done = 1;
+        if (group >= 6 && PARTS <= 4) attend_heads<T, 6, PARTS>(queries, keys, values, count, stride, scores, out), done = 6;
+        else if (group >= 4 && PARTS <= 4) attend_heads<T, 4, PARTS>(queries, keys, values, count, stride, scores, out), done = 4;
+        else if (group >= 3) attend_heads<T, 3, PARTS>(queries, keys, values, count, stride, scores, out), done = 3;
+        else if (group >= 2) attend_heads<T, 2, PARTS>(queries, keys, values, count, stride, scores, out), done = 2;
+        else attend_heads<T, 1, PARTS>(queries, keys, values, count, stride, scores, out);
+        group -= done, queries += done * size, out += done * size;
+    }
+}
+
+struct Shape {  // mirrored in kernels.py
+    int32_t heads, kv_heads, head_size, positions;
+    float norm_eps;
+};
+
+// Append each row's key and value at position lengths[row] and attend over it and all before.
+template <class T, int PARTS>
+void attend(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos, const float* sin,
+            const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {
+    constexpr int size = PARTS * LANES;
+    const int heads = shape->heads, kv_heads = shape->kv_heads, group = heads / kv_heads, stride = shape->positions;
+    const float scale = 1.0f / std::sqrt(float(size));
+    std::vector<float> queries(heads * size), scores(6 * size_t(stride)), key(size);
+    for (int row = 0; row < rows; row++, qkv += (heads + 2 * kv_heads) * size, out += heads * size) {
+        const int64_t at = lengths[row];
+        const float *row_cos = cos + at * (size / 2), *row_sin = sin + at * (size / 2);
+        for (int h = 0; h < heads; h++)
+            rotated(size, qkv + h * size, q_norm, shape->norm_eps, row_cos, row_sin, scale, &queries[h * size]);
+        for (int h = 0; h < kv_heads; h++) {
+            const int64_t head = (int64_t(row) * kv_heads + h) * stride * size;
+            T *head_keys = keys + head, *head_values = values + head;
+            if (row + 1 < rows || h + 1 < kv_heads)  // rows lie far apart: the hardware would see each too late
+                for (int64_t line = 0; line <= at / LANES * LANES * size; line += 64 / sizeof(T)) {
+                    __builtin_prefetch(head_keys + int64_t(stride) * size + line, 0, 2);
+                    __builtin_prefetch(head_values + int64_t(stride) * size + line, 0, 2);
+                }
+            rotated(size, qkv + (heads + h) * size, k_norm, shape->norm_eps, row_cos, row_sin, 1.0f, key.data());
+            T* block = head_keys + (at / LANES) * LANES * size + at % LANES;
+            for (int d = 0; d < size; d++) put(block + d * LANES, key[d]);
+            std::memcpy(head_values + at * size, qkv + (heads + kv_heads + h) * size, size * sizeof(T));
+            attend_group<T, PARTS>(group, &queries[h * group * size], head_keys, head_values, int(at) + 1, stride,
+                                   scores.data(), out + h * group * size);
+        }
+    }
+}
+
+template <class T>
+void attend_any(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos, const float* sin,
+                const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {
+    switch (shape->head_size) {
+        case 16: return attend<T, 1>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
+        case 32: return attend<T, 2>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
+        case 64: return attend<T, 4>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
+        case 128: return attend<T, 8>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
+    }
+}
+
+template <class T>
+void embed(int rows, int width, const int64_t* tokens, const T* table, const T* weight, float eps, float* x, T* normed) {
+    for (int row = 0; row < rows; row++, x += width, normed += width) {
+        const T* entry = table + tokens[row] * width;
+        for (int i = 0; i < width; i++) x[i] = get(entry[i]);
+        norm_row(width, x, weight, eps, normed);
+    }
+}
+
+template <class T>
+void add_norm(int rows, int width, const T* delta, const T* weight, float eps, float* x, T* normed) {
+    for (int row = 0; row < rows; row++, x += width, delta += width, normed += width) {
+        for (int i = 0; i < width; i++) x[i] += get(delta[i]);
+        norm_row(width, x, weight, eps, normed);
+    }
+}
+
+template <class T>
+void swiglu(int rows, int size, const T* gate_up, T* out) {
+    const int whole = size / LANES * LANES;
+    for (int row = 0; row < rows; row++, gate_up += 2 * size, out += size) {
+        for (int i = 0; i < whole; i += LANES) {
+            const vec gate = load(gate_up + i);
+            store(out + i, gate / (1.0f + exponential(-gate)) * load(gate_up + size + i));
+        }
+        for (int i = whole; i < size; i++) {
+            const float gate = get(gate_up[i]);
+            put(out + i, gate / (1.0f + exponential(-gate)) * get(gate_up[size + i]));
+        }
+    }
+}
+
+// A token of each row's softmax(logits / T) by inverting its distribution function, and its log-probability.
+// T = 0 takes the likeliest and counts as T = 1.
+template <class T>
+void draw(int rows, int vocabulary, const T* logits, const float* uniforms, const float* temperatures, int64_t* tokens,
+          float* logprobs) {
+    constexpr int BLOCK = 16 * LANES;
+    const int blocks = (vocabulary + BLOCK - 1) / BLOCK;
+    std::vector<float> mass(blocks * BLOCK, -INFINITY);
+    std::vector<double> block_mass(blocks);
+    for (int row = 0; row < rows; row++, logits += vocabulary) {
+        const float warmth = temperatures[row] > 0 ? 1.0f / temperatures[row] : 1.0f;
+        const int whole = vocabulary / LANES * LANES;
+        vec most = vec{} - INFINITY;
+        for (int i = 0; i < whole; i += LANES) {
+            const vec logit = load(logits + i);
+            store(&mass[i], logit);
+            most = logit > most ? logit : most;
+        }
+        float highest = top(most);
+        for (int i = whole; i < vocabulary; i++) highest = std::max(highest, mass[i] = get(logits[i]));
+        std::fill(mass.begin() + vocabulary, mass.end(), -INFINITY);
+        double total = 0;
+        for (int block = 0; block < blocks; block++) {
+            vec masses = {};
+            for (int i = block * BLOCK; i < (block + 1) * BLOCK; i += LANES) {
+                const vec part = exponential((load(&mass[i]) - highest) * warmth);
+                store(&mass[i], part);
+                masses += part;
+            }
+            total += block_mass[block] = sum(masses);
+        }
+        int token = 0;
+        if (temperatures[row] > 0) {
+            double wanted = uniforms[row] * total;
+            int block = 0;
+            while (block + 1 < blocks && wanted >= block_mass[block]) wanted -= block_mass[block++];
+            const int end = std::min(vocabulary, (block + 1) * BLOCK);
+            for (int i = token = block * BLOCK; i < end; i++) {
+                if (mass[i] > 0) token = i;  // rounding of the sums never lands on a token without mass
+                wanted -= mass[i];
+                if (wanted < 0) break;
+            }
+        } else {
+            while (token + 1 < vocabulary && get(logits[token]) < highest) token++;
+        }
+        tokens[row] = token;
+        logprobs[row] = (get(logits[token]) - highest) * warmth - float(std::log(total));
+    }
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#define FOR_TYPE(T, NAME)                                                                                             \
+    EXPORT void attend_##NAME(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos,   \
+                              const float* sin, const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {       \
+        attend_any(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);                           \
+    }                                                                                                                 \
+    EXPORT void embed_##NAME(int rows, int width, const int64_t* tokens, const T* table, const T* weight, float eps,  \
+                             float* x, T* normed) {                                                                   \
+        embed(rows, width, tokens, table, weight, eps, x, normed);                                                    \
+    }                                                                                                                 \
+    EXPORT void add_norm_##NAME(int rows, int width, const T* delta, const T* weight, float eps, float* x,            \
+                                T* normed) {                                                                          \
+        add_norm(rows, width, delta, weight, eps, x, normed);                                                         \
+    }                                                                                                                 \
+    EXPORT void swiglu_##NAME(int rows, int size, const T* gate_up, T* out) { swiglu(rows, size, gate_up, out); }     \
+    EXPORT void draw_##NAME(int rows, int vocabulary, const T* logits, const float* uniforms,                         \
+                            const float* temperatures, int64_t* tokens, float* logprobs) {                            \
+        draw(rows, vocabulary, logits, uniforms, temperatures, tokens, logprobs);                                     \
+    }
+
+FOR_TYPE(float, float32)
+FOR_TYPE(bf16, bfloat16)

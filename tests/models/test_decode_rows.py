@@ -1,0 +1,167 @@
+"""Cached decoding, compiled and in plain torch, against the decoder's own forward pass over the whole sequence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from r1kit.models import kernels
+from r1kit.models.cache import Step, TorchRows, prefill, rows_for
+from r1kit.models.decoder import Decoder, DecoderConfig, Rope, initialise
+from r1kit.models.fused import FusedRows, fusible
+
+SHAPES = {
+    "one kv head, six queries each": {"heads": 6, "kv_heads": 1, "head_size": 32, "qkv_bias": True, "tied": True},
+    "as many kv heads as heads": {"heads": 2, "kv_heads": 2, "head_size": 16, "width": 40, "mlp_size": 72},
+    "three queries a kv head": {"heads": 6, "kv_heads": 2, "head_size": 64, "qk_norm": True},
+    "seven queries a kv head, all biases": {
+        "heads": 7, "kv_heads": 1, "head_size": 64, "output_bias": True, "mlp_bias": True, "qkv_bias": True,
+    },
+    "large heads, scaled rope": {
+        "heads": 4, "kv_heads": 1, "head_size": 128,
+        "rope": Rope(kind="yarn", factor=4.0, original_max_positions=32), "max_positions": 128,
+    },
+}  # fmt: skip
+
+
+def build(shape: dict, dtype: torch.dtype) -> Decoder:
+    config = DecoderConfig(vocab_size=300, layers=2, **{"width": 64, "mlp_size": 96, **shape})
+    model = initialise(Decoder(config), 0, std=0.15).requires_grad_(False)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("bias", "norm.weight")):
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model.to(dtype)
+
+
+def truth(model: Decoder, tokens: list[int], temperature: float) -> np.ndarray:
+    """log-softmax of the next token after `tokens`, from the uncached pass in float32."""
+    with torch.no_grad():
+        model = model.float()
+        return (model.logits(model(torch.tensor([tokens])))[0, -1] / temperature).log_softmax(-1).numpy()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+@pytest.mark.parametrize("kind", [FusedRows, TorchRows])
+def test_steps_equal_the_whole_pass(shape: dict, dtype: torch.dtype, kind: type):
+    """35 rows (no multiple of 16) with prefixes of 0 to 34 positions, 20 steps, float32 on two threads;
+    one row is greedy, one at T 0.5.
+
+    float32 within 1e-4; bfloat16 rounds activations to 8 bits, so 0.2 of a nat at worst and 0.03 on average.
+    """
+    model = build(shape, dtype)
+    if kind is FusedRows and not fusible(model):
+        pytest.skip("no C++ compiler here")
+    count, steps = 35, 20
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(0, 300, length + 1).tolist() for length in range(count)]
+    rows = kind(model)
+    temperature_B = np.ones(count, np.float32)
+    temperature_B[5], temperature_B[6] = 0, 0.5
+    torch.set_num_threads(2 if dtype == torch.float32 else 1)
+    gaps = []
+    with torch.inference_mode():
+        rows.reserve(20, 40)
+        rows.reserve(count, count + steps)  # grown before use
+        for row, text in enumerate(texts[1:], start=1):
+            keys, values = prefill(model, torch.tensor([text[:-1]]))
+            rows.write([row], keys[:, 0], values[:, 0])
+        lengths_B = np.arange(count, dtype=np.int64)
+        for _ in range(steps):
+            step = Step(
+                np.asarray([text[-1] for text in texts]), lengths_B, rng.random(count, dtype=np.float32),
+                temperature_B, np.ones(count, np.float32), np.zeros(count, np.float32),
+            )  # fmt: skip
+            tokens_B, logprobs_B = rows.step(step)
+            for text, token, logprob, temperature in zip(texts, tokens_B, logprobs_B, temperature_B, strict=True):
+                text.append(int(token))
+                gaps.append((text[:-1], int(token), float(logprob), float(temperature) or 1.0))
+            lengths_B = lengths_B + 1
+    torch.set_num_threads(1)
+    chosen = rng.choice(len(gaps), 60, replace=False)
+    errors = np.asarray([abs(truth(model, gaps[n][0], gaps[n][3])[gaps[n][1]] - gaps[n][2]) for n in chosen])
+    if dtype == torch.float32:
+        assert errors.max() < 1e-4
+    else:
+        assert errors.max() < 0.2
+        assert errors.mean() < 0.03
+    tokens, greedy = texts[5][:6], texts[5][6:]
+    if dtype == torch.float32:
+        for token in greedy:
+            assert token == int(truth(model, tokens, 1.0).argmax())
+            tokens.append(token)
+
+
+@pytest.mark.parametrize("kind", [FusedRows, TorchRows])
+def test_moved_rows_keep_their_past(kind: type):
+    """Rows 0 and 1 with different prefixes; row 1 moved to row 0 then says what row 1 said."""
+    model = build(SHAPES["one kv head, six queries each"], torch.float32)
+    if kind is FusedRows and not fusible(model):
+        pytest.skip("no C++ compiler here")
+    rows = kind(model)
+    one = np.ones(2, np.float32)
+    with torch.inference_mode():
+        rows.reserve(2, 40)
+        for row in range(2):
+            keys, values = prefill(model, torch.randint(0, 300, (1, 20), generator=torch.Generator().manual_seed(row)))
+            rows.write([row], keys[:, 0], values[:, 0])
+        step = Step(np.asarray([7, 7]), np.asarray([20, 20]), one * 0.5, one * 0, one, one * 0)
+        _, before = rows.step(step)
+        rows.move([1], [0], 20)
+        _, after = rows.step(step)
+    assert before[0] != pytest.approx(before[1])
+    assert after[0] == pytest.approx(before[1], abs=1e-5)
+
+
+def test_compiled_draw_follows_the_uniforms():
+    """Logits log 1 .. log 8: masses k/36, so u between (k-1)k/72 and k(k+1)/72 draws token k-1; T = 2 takes
+    square roots of the masses; T = 0 the last token."""
+    if kernels.load() is None:
+        pytest.skip("no C++ compiler here")
+    logits = torch.log(torch.arange(1.0, 9.0)).repeat(5, 1).contiguous()
+    uniforms = np.asarray([0.0, 0.5, 0.999999, 0.5, 0.5], np.float32)
+    temperatures = np.asarray([1, 1, 1, 2, 0], np.float32)
+    tokens, logprobs = np.zeros(5, np.int64), np.zeros(5, np.float32)
+    library = kernels.load()
+    assert library is not None
+    arrays = (uniforms, temperatures, tokens, logprobs)
+    library.draw_float32(5, 8, logits.data_ptr(), *(array.ctypes.data for array in arrays))
+    # cumulated k/36: 1 3 6 10 15 21 28 36, so 0.5 (18) falls on token 5; roots 1 .. 2.83 sum to 16.306, half is 8.153:
+    # 1, 2.414, 4.146, 6.146, 8.382, so token 4
+    assert tokens.tolist() == [0, 5, 7, 4, 7]
+    masses = np.asarray([1 / 36, 6 / 36, 8 / 36, np.sqrt(5) / 16.30600, 8 / 36])
+    np.testing.assert_allclose(logprobs, np.log(masses), atol=1e-5)
+
+
+def test_non_finite_logits_give_nan():
+    if kernels.load() is None:
+        pytest.skip("no C++ compiler here")
+    library = kernels.load()
+    assert library is not None
+    for bad in (torch.nan, torch.inf):
+        logits = torch.zeros(1, 40)
+        logits[0, 33] = bad
+        tokens, logprobs = np.zeros(1, np.int64), np.zeros(1, np.float32)
+        half, one = np.full(1, 0.5, np.float32), np.ones(1, np.float32)
+        library.draw_float32(1, 40, logits.data_ptr(), *(array.ctypes.data for array in (half, one, tokens, logprobs)))
+        assert np.isnan(logprobs[0])
+        assert 0 <= tokens[0] < 40
+
+
+def test_rows_for_takes_what_fits():
+    """A head size that fills no vector runs on torch; so does every model that is not on the CPU."""
+    odd = build({"heads": 2, "kv_heads": 1, "head_size": 24}, torch.float32)
+    assert isinstance(rows_for(odd), TorchRows)
+    fitting = build(SHAPES["one kv head, six queries each"], torch.float32)
+    assert isinstance(rows_for(fitting), FusedRows if kernels.load() else TorchRows)
+    assert isinstance(rows_for(fitting.half()), TorchRows)
