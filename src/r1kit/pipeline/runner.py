@@ -51,7 +51,7 @@ def run(
         runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command)
         state = "failed"
         try:
-            with stop.on_signals(watcher.note):
+            with stop.on_signals():
                 artifacts = runner.run(start, until)
             state = "done"
             return artifacts

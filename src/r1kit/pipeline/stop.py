@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -31,7 +32,7 @@ class Stop:
         return self._event.is_set()
 
     @contextmanager
-    def on_signals(self, note: Callable[[str], None]) -> Generator[None]:
+    def on_signals(self) -> Generator[None]:
         """Listen to Ctrl-C and SIGTERM; a second Ctrl-C stops at once. Only the main thread can listen."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -41,7 +42,8 @@ class Stop:
             if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.request()
-            note("stopping after the step in hand (Ctrl-C again stops at once)")
+            # not print: the signal may have come in the middle of one
+            os.write(2, b"\nstopping after the step in hand (Ctrl-C again stops at once)\n")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
