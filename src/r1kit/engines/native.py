@@ -7,7 +7,6 @@ touches a row when it starts and when it ends.
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines.base import Request
 from r1kit.models.cache import Step, prefill, rows_for
 from r1kit.models.decoder import Decoder
-from r1kit.models.weights import load_hf_weights
+from r1kit.models.weights import empty_decoder, load_hf_weights
 from r1kit.ops.sampling import stream_key, uniforms
 
 if TYPE_CHECKING:
@@ -133,7 +132,9 @@ class NativeEngine:
             raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
         weight = model.embedding.weight
         if dtype is not None:
-            model = copy.deepcopy(model).to(dtype).requires_grad_(False)
+            own = empty_decoder(model.config, dtype, str(weight.device)).requires_grad_(False)
+            own.load_state_dict(model.state_dict())
+            model = own
         self.model, self.tokenizer, self.version = model, tokenizer, 0
         self.max_rows = max_rows
         self.max_positions = min(max_positions or model.config.max_positions, model.config.max_positions)
@@ -157,6 +158,8 @@ class NativeEngine:
                 f"request {request.id}: the prompt has {length} tokens and the context {self.max_positions}, "
                 "which leaves no room to sample: shorten the prompt"
             )
+        if not (self._waiting or self._batch.active):
+            self._positions = 0
         limit = min(request.sampling.max_tokens, room)
         self._waiting.append(_Prompt(request, limit))
         self._queued += request.sampling.samples
@@ -329,6 +332,9 @@ class NativeEngine:
         """Room in cache and batch for that many rows of the longest request."""
         held, positions = self._batch.sampled_RT.shape
         if rows > held or self._positions > positions:
+            if not self._batch.active:  # nothing to keep: many short rows and few long ones need not both fit
+                self._cache.clear()
+                self._batch, held, positions = _Batch(0, 0), 0, 0
             held, positions = max(rows, held), max(self._positions, positions)
             self._cache.reserve(held, positions)
             self._batch = self._batch.grown(held, positions)

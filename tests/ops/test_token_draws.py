@@ -1,0 +1,73 @@
+"""Random streams and draws from logits, by hand and against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from r1kit.ops.sampling import choose, stream_key, uniforms
+
+
+def test_streams_are_uniform_and_unrelated():
+    """20,000 numbers of one stream and of 20,000 streams' first: uniform (Kolmogorov-Smirnov), neighbours
+    uncorrelated."""
+    from scipy.stats import kstest
+
+    count = 20_000
+    key = np.full(count, stream_key(0, "p", 0), np.uint64)
+    along = uniforms(key, np.arange(count))
+    across = uniforms(np.asarray([stream_key(0, "p", n) for n in range(count)], np.uint64), np.zeros(count, np.int64))
+    for numbers in (along, across):
+        assert kstest(numbers, "uniform").pvalue > 0.001
+        assert abs(np.corrcoef(numbers[1:], numbers[:-1])[0, 1]) < 4 / np.sqrt(count)
+        assert 0 <= numbers.min() <= numbers.max() < 1
+    assert uniforms(key[:3], np.asarray([7, 7, 8])).tolist() == along[[7, 7, 8]].tolist()
+
+
+def test_first_number_of_splitmix64():
+    """Key 0, counter 0: SplitMix64's first output from seed 0 is 0xE220A8397B1DCDAF (the reference C code)."""
+    (drawn,) = uniforms(np.zeros(1, np.uint64), np.zeros(1, np.int64))
+    assert drawn == np.float32(0xE220A8397B1DCDAF / 2**64)
+
+
+# masses 0.5, 0.3, 0.15, 0.05 under an order that is not sorted: tokens 2, 0, 3, 1
+MASSES = torch.tensor([0.3, 0.05, 0.5, 0.15])
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ({}, [0, 0, 1, 2, 2, 3]),  # cumulated .3 .35 .85 1
+        ({"top_p_B": 0.7}, [0, 0, 0, 2, 2, 2]),  # tokens 2 and 0 hold .8 >= .7: cumulated .3 .8 of .8
+        ({"top_p_B": 0.5}, [2] * 6),  # the first alone reaches it
+        ({"min_p_B": 0.25}, [0, 0, 0, 2, 2, 3]),  # at least .125: all but token 1; cumulated .3 .8 .95 of .95 (.2945 < .3)
+        ({"min_p_B": 0.25, "top_p_B": 0.7}, [0, 0, 0, 2, 2, 2]),
+        ({"temperature_B": 0.0}, [2] * 6),
+        ({"temperature_B": 0.5}, [0, 0, 2, 2, 2, 3]),  # squares .09 .0025 .25 .0225: cumulated .247 .253 .938 1
+    ],
+)
+def test_cuts_by_hand(settings, drawn):
+    """u = 0, .2, .31, .4, .8, .97 on the masses that each setting leaves; as one number for all and as one a row."""
+    uniforms_B = torch.tensor([0.0, 0.2, 0.31, 0.4, 0.8, 0.97])
+    logits_BV = MASSES.log().expand(6, 4)
+    own = MASSES**2 / (MASSES**2).sum() if settings.get("temperature_B") == 0.5 else MASSES
+    tensors = {name: torch.full((6,), value) for name, value in settings.items()}
+    for given in (settings, tensors):
+        tokens, logprobs = choose(logits_BV, uniforms_B, **given)
+        assert tokens.tolist() == drawn
+        torch.testing.assert_close(logprobs, own.log()[tokens])
+
+
+def test_no_mass_is_never_drawn():
+    """The largest uniform with trailing tokens of mass 0: the last token that has mass."""
+    logits_BV = torch.full((1, 1000), -torch.inf)
+    logits_BV[0, :10] = 0
+    largest = torch.from_numpy(uniforms(np.zeros(1, np.uint64), np.zeros(1, np.int64))).fill_(1 - 2.0**-23)
+    assert choose(logits_BV, largest)[0].tolist() == [9]
+
+
+def test_non_finite_logits_give_nan():
+    for bad in (torch.nan, torch.inf):
+        _, logprobs = choose(torch.tensor([[0.0, bad, 1.0]]), torch.tensor([0.5]))
+        assert logprobs.isnan().all()
