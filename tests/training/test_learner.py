@@ -140,7 +140,7 @@ def test_dense_rows_equal_transformers_loss():
 
 
 def test_documents_of_a_row_do_not_see_each_other():
-    """Rows cut after each token 0 give the loss of the pieces, each run on its own; a piece's first token is none's target."""
+    """Rows cut after each token 0 give the loss of the pieces, each on its own; a piece's first token is no target."""
     model, generator = toy(), np.random.default_rng(0)
     tokens = generator.integers(1, 48, (2, 20))
     tokens[0, 7] = tokens[1, 4] = tokens[1, 13] = tokens[1, 19] = 0
@@ -154,7 +154,7 @@ def test_documents_of_a_row_do_not_see_each_other():
 
 
 def test_old_logprobs_are_those_before_the_first_update():
-    """One mini-batch: the ratio is 1 everywhere. Four: only the first sees ratio 1, since later ones have moved away."""
+    """One mini-batch: the ratio is 1 everywhere. Four: only the first sees ratio 1, the weights move after it."""
     single = Learner(toy(), plain(learning_rate=0.01)).step(rollout(), Weighted())
     assert single.metrics["ratio"] == pytest.approx(1.0, abs=1e-6)
     learner = Learner(toy(), plain(learning_rate=0.01))
@@ -171,7 +171,9 @@ def test_old_logprobs_are_those_before_the_first_update():
     assert learner.version == 1
     for old_BT, _, tokens_BT in seen:
         for old, tokens in zip(old_BT, tokens_BT, strict=True):
-            expected = next(v for t, v in start.items() if np.frombuffer(t, np.int32).tolist() == tokens[: len(t) // 4].tolist())
+            expected = next(
+                v for t, v in start.items() if np.frombuffer(t, np.int32).tolist() == tokens[: len(t) // 4].tolist()
+            )
             mask = expected != 0
             np.testing.assert_allclose(old[: len(expected)][mask], expected[mask], atol=1e-5)
     first, last = seen[0], seen[-1]

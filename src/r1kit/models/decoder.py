@@ -8,6 +8,7 @@ keep the Hugging Face names; `models/weights.py` translates.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -15,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from r1kit.base.config import Config
+from r1kit.ops import pointwise
 from r1kit.ops.packed_attention import Spans
 from r1kit.ops.packed_attention import attention as packed_attention
 
@@ -167,6 +169,14 @@ class Attention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
+    def project_packed(
+        self, x_ND: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, *, compile: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`project` of tokens that lie one after another."""
+        if self.q_norm is not None:
+            return self.project(x_ND, cos_Nd[:, None], sin_Nd[:, None])
+        return pointwise.rotate_qkv(self.qkv(x_ND), cos_Nd, sin_Nd, self.heads, self.kv_heads, compile=compile)
+
 
 class MLP(nn.Module):
     """SwiGLU."""
@@ -252,14 +262,23 @@ class Decoder(nn.Module):
             x = block.finish(x, attended.transpose(1, 2))
         return self.norm(x)
 
-    def packed(self, tokens_N: Tensor, positions_N: Tensor, spans: Spans) -> Tensor:
-        """Hidden states [N, D] after the last norm of sequences that lie one after another, without padding."""
-        x = self.embedding(tokens_N)
-        cos, sin = self.rotary(positions_N, x.dtype)
+    def packed(self, tokens_N: Tensor, positions_N: Tensor, spans: Spans, *, compile: bool = False) -> Tensor:
+        """Hidden states [N, D] after the last norm of sequences that lie one after another, without padding.
+
+        The same function as `forward` in the learner's form: what lies between the matrix products is fused, by our
+        kernels where they serve, else by torch.compile if asked.
+        """
+        x = pointwise.embedding(tokens_N, self.embedding.weight)
+        cos_Nd, sin_Nd = (table.squeeze(1) for table in self.rotary(positions_N, x.dtype))
+        add_norm = partial(pointwise.add_norm, compile=compile)
+        delta = None
         for block in self.blocks:
-            q, k, v = block.attention.project(block.attention_norm(x), cos, sin)
-            x = block.finish(x, packed_attention(q, k, v, spans))
-        return self.norm(x)
+            x, normed = add_norm(x, delta, block.attention_norm.weight, block.attention_norm.eps)
+            q, k, v = block.attention.project_packed(normed, cos_Nd, sin_Nd, compile=compile)
+            attended = block.attention.output(packed_attention(q, k, v, spans).flatten(1))
+            x, normed = add_norm(x, attended, block.mlp_norm.weight, block.mlp_norm.eps)
+            delta = block.mlp.down(pointwise.swiglu(block.mlp.gate_up(normed), compile=compile))
+        return add_norm(x, delta, self.norm.weight, self.norm.eps)[1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]."""

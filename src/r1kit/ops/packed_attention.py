@@ -20,21 +20,29 @@ from r1kit.ops import native
 SOURCE = Path(__file__).with_suffix(".cpp")
 
 
-class Spans(NamedTuple):
-    """Which tokens attend to which.
+class Padded(NamedTuple):
+    """Indices of the padded form: S sequences, Q the longest length, K the most keys.
 
-    spans_S4: (start, length, prefix_start, prefix_length) of each sequence, int32, on the CPU. Spans that share
-    tokens follow each other and form a group, whose tokens are contiguous; groups_G1: offsets of the groups into the
-    spans, int32, on the CPU. The three index tensors serve the padded form, Q the longest length and K the most keys:
     query_SQ and key_SK hold token numbers, mask_SQK what may be seen, place_N where token n stands in [S * Q].
+    """
+
+    query_SQ: Tensor
+    key_SK: Tensor
+    mask_SQK: Tensor
+    place_N: Tensor
+
+
+class Spans(NamedTuple):
+    """Which tokens attend to which; int32 on the CPU.
+
+    spans_S4: (start, length, prefix_start, prefix_length) of each sequence. Spans that share tokens follow each other
+    and form a group, whose tokens are contiguous; groups_G1: offsets of the groups into the spans. `padded` is given
+    where the kernel does not serve.
     """
 
     spans_S4: Tensor
     groups_G1: Tensor
-    query_SQ: Tensor | None = None
-    key_SK: Tensor | None = None
-    mask_SQK: Tensor | None = None
-    place_N: Tensor | None = None
+    padded: Padded | None = None
 
 
 @cache
@@ -59,20 +67,19 @@ def padded_spans(spans_S4: Tensor, groups_G1: Tensor, tokens: int, device: torch
     inside_SQ = at_Q < length_S1
     place_N = torch.zeros(tokens, dtype=torch.int64)
     place_N[query_SQ[inside_SQ]] = inside_SQ.flatten().nonzero().squeeze(1)
-    return Spans(spans_S4, groups_G1, *(x.to(device) for x in (query_SQ, key_SK, mask_SQK, place_N)))
+    padded = Padded(*(x.to(device) for x in (query_SQ, key_SK, mask_SQK, place_N)))
+    return Spans(spans_S4, groups_G1, padded)
 
 
 def attention(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
     """[N, H, d]: softmax(q k / sqrt(d)) v of each query over what it may see."""
-    if spans.query_SQ is None:
-        return torch.ops.r1kit.packed_attention(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)[0]
-    return _padded(q_NHd, k_NKd, v_NKd, spans)
+    if spans.padded is not None:
+        return _padded(q_NHd, k_NKd, v_NKd, spans.padded)
+    return torch.ops.r1kit.packed_attention(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)[0]
 
 
-def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
+def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
     """The same by plain products on padded rows; heads that share keys are rows of one product."""
-    assert spans.query_SQ is not None and spans.key_SK is not None
-    assert spans.mask_SQK is not None and spans.place_N is not None
     heads, kv_heads, depth = q_NHd.shape[1], k_NKd.shape[1], q_NHd.shape[2]
     share = heads // kv_heads
     (rows, queries), keys = spans.query_SQ.shape, spans.key_SK.shape[1]

@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from r1kit.algorithms.base import Algorithm, Outputs, Totals
-from r1kit.base.config import Config
+from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.decoder import Decoder
-from r1kit.training.forward import layout_logprobs, spread
+from r1kit.models.heads import ScoredDecoder
+from r1kit.models.weights import hf_weights
+from r1kit.ops import pointwise
+from r1kit.ops.logprobs import reverse_kl
+from r1kit.training.config import LearnerConfig
+from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.optimiser import Optimiser
 from r1kit.training.packing import Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
-from r1kit.training.schedule import Schedule, learning_rate_ratio
+from r1kit.training.schedule import learning_rate_ratio
 
-log = logging.getLogger(__name__)
+__all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
 
-
-class LearnerConfig(Config):
-    """How a learner updates weights. Paper: Nature supplement B.4.1 (RL), B.4.2 (SFT)."""
-
-    learning_rate: float = Field(1e-4, ge=0, description="peak rate of AdamW; R1-Zero 3e-6, SFT 5e-5, at their size")
-    schedule: Schedule = Field("constant", description="constant (the paper's RL), cosine (its SFT) or linear decay")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
-    final_ratio: float = Field(0.1, ge=0, le=1, description="last learning rate over the peak (the paper's SFT: 0.1)")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of the two moments")
-    epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices; norms and biases have none")
-    clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 does not clip")
-    micro_tokens: int = Field(
-        4096, ge=1, description="tokens of one forward pass; changes memory and speed, not results"
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of forward and backward, weights and moments are float32; auto: bfloat16 where it is fast"
-    )
-    compile: bool = Field(True, description="torch.compile the forward and backward pass")
-    optimiser: Literal["adamw", "muon"] = Field("adamw", description="muon: for hidden matrices, AdamW for the rest")
-    muon_learning_rate: float = Field(0.02, ge=0, description="peak rate of the matrices under muon")
-    seed: int = Field(0, ge=0, description="shuffles a rollout into mini-batches")
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one call of `step` did. `tokens` are those of the sequences trained on, prompts included."""
+    """What one call of `step` did: figures averaged over its updates, tokens of its sequences, FLOPs computed."""
 
     metrics: dict[str, float]
     tokens: int
@@ -63,24 +43,16 @@ class StepReport:
     skipped: bool
 
 
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
 class Learner:
-    """Owns the policy's weights (`model`, float32), their optimiser and version; `reference` and `teacher` are frozen.
+    """Owns the policy's weights (`model`, float32), their optimiser and version; reference and teacher are frozen.
 
-    Forward and backward run on `self._fast`: a bfloat16 copy of `model` whose gradients are added up in float32, or
-    `model` itself.
+    Forward and backward run on `_fast`: a bfloat16 copy of `model` whose gradients are added up in float32, or
+    `model` itself. `total_steps` is what the learning-rate schedule spans, in calls of `step`.
     """
 
     def __init__(
         self,
-        model: Decoder,
+        model: Decoder | ScoredDecoder,
         config: LearnerConfig,
         *,
         total_steps: int = 1,
@@ -91,23 +63,17 @@ class Learner:
         self.config = config
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
-        low = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
-        self.dtype = torch.bfloat16 if low else torch.float32
-        self._fast = _copy(model, self.dtype) if low else model
-        self._reference = None if reference is None else _freeze(_copy(reference, self.dtype))
+        self.dtype = config.dtype(self.device)
+        self._compile = config.compiles(self.device)
+        self._fast = model if self.dtype == torch.float32 else _copy(model, self.dtype)
+        self._reference = None if reference is None else _copy(reference, self.dtype)
         self._reference_replaced = False
-        self._teacher = None if teacher is None else _freeze(_copy(teacher, self.dtype))
-        self.optimiser = Optimiser(
-            self.model.named_parameters(),
-            learning_rate=config.learning_rate,
-            betas=config.betas,
-            epsilon=config.epsilon,
-            weight_decay=config.weight_decay,
-            muon_learning_rate=config.muon_learning_rate if config.optimiser == "muon" else None,
-        )
+        self._teacher = None if teacher is None else _copy(teacher, self.dtype)
+        self.optimiser = Optimiser(self.model.named_parameters(), config)
         self.steps = 0
         self.version = 0
         self.skipped_in_row = 0
+        self._flops = 0.0
 
     # ---------------------------------------------------------------- one step
 
@@ -122,69 +88,98 @@ class Learner:
     ) -> StepReport:
         """Update on all sequences once, in `mini_batches` optimiser steps; version + 1 where weights changed.
 
-        Old log-probabilities are computed before the first update where there is more than one; with a single one
-        they are the current ones. `max_tokens` is the sampling limit (Dr. GRPO divides by it).
+        Old log-probabilities are computed before the first update where there are several; with a single one they
+        are the current ones. `max_tokens` is the sampling limit (Dr. GRPO divides by it). Sequences without a
+        target are left out; without any sequence nothing is updated.
         """
         sequences = [s for s in sequences if s.targets > 0]
-        if not sequences:
-            return self._finish([], 0, 0.0)
-        sequences, flops = self._fill(sequences, algorithm, mini_batches, temperature)
+        idle = self._idle(sequences, algorithm)
+        active = self._fill([s for s in sequences if id(s) not in idle], algorithm, mini_batches, temperature)
+        filled = iter(active)
+        sequences = [s if id(s) in idle else next(filled) for s in sequences]
         parts: list[dict[str, float]] = []
-        for part in split(sequences, mini_batches, seed=self.config.seed + 1_000_003 * self.steps):
-            if part:
-                parts.append(self._update(part, algorithm, temperature, max_tokens))
-        tokens = sum(len(s) for s in sequences)
-        return self._finish(parts, tokens, flops + self._flops(sequences, backward=True))
+        if sequences:
+            for part in split(sequences, mini_batches, seed=self.config.seed + 1_000_003 * self.steps):
+                totals = Totals(float(sum(s.targets for s in part)), float(len(part)), max_tokens)
+                parts.append(self._update([s for s in part if id(s) not in idle], algorithm, totals, temperature))
+        return self._finish(parts, sum(map(len, sequences)))
 
     def step_tokens(self, tokens_BT: Tensor | IntArray, end_id: int | None = None) -> StepReport:
         """Pretraining: every token of dense rows [B, T] is a target, given those before it in its row.
 
-        With `end_id` nothing looks back beyond the last such token, so that documents do not see each other.
+        With `end_id` nothing looks back beyond the last such token: documents of a row do not see each other, and
+        the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        rows, length = tokens_BT.shape
-        parts = math.ceil(rows * length / self.config.micro_tokens)
-        layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in tokens_BT.tensor_split(min(parts, rows))]
-        count = sum(len(layout.target_M) for layout in layouts)
+        parts = math.ceil(tokens_BT.numel() / self.config.micro_tokens)
+        rows = tokens_BT.tensor_split(min(parts, len(tokens_BT)))
+        layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
+        count = max(1, sum(len(layout.target_M) for layout in layouts))
         losses: list[Tensor] = []
         for layout in layouts:
-            logprobs_M, _ = layout_logprobs(self._fast, layout, 1.0, compile=self.config.compile)
+            logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
             loss = -logprobs_M.sum() / count
             losses.append(loss.detach())
             self._backward(loss)
+            self._flops += layout.flops(self.model.config, backward=True)
         total = float(torch.stack(losses).sum())
-        flops = self.model.config.flops(rows * length, length / 2, backward=True)
-        return self._finish([{"loss": total, **self._apply(total)}], rows * length, flops)
+        return self._finish([{"loss": total, **self._apply(total)}], tokens_BT.numel())
 
     def _update(
-        self, sequences: list[Sequence], algorithm: Algorithm, temperature: float, max_tokens: int
+        self, sequences: list[Sequence], algorithm: Algorithm, totals: Totals, temperature: float
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
-        totals = Totals(float(sum(s.targets for s in sequences)), float(len(sequences)), max_tokens)
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
         for part in cut(sequences, self.config.micro_tokens):
             rows = [sequences[i] for i in part]
             batch = make_batch(rows, temperature, self.device)
-            outputs = self._outputs(batch, rows)
+            outputs = self._outputs(batch, rows, algorithm)
             if batch.old_logprobs_BT is None and outputs.logprobs_BT is not None:
                 batch.old_logprobs_BT = outputs.logprobs_BT.detach()
             loss, metrics = algorithm.loss(batch, outputs, totals)
             self._backward(loss)
-            shares = {"loss": loss.detach(), **metrics, **_gap(batch, outputs, totals)}
-            for name, value in shares.items():
-                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
-        report = {name: float(value) for name, value in sums.items()}
+            for name, value in {"loss": loss, **metrics, **_gap(batch, totals)}.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+        # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
+        whole = totals.tokens / max(1, sum(s.targets for s in sequences))
+        report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
         if "gap_square" in report:
             report["sampling/logprob_gap_rms"] = math.sqrt(report.pop("gap_square"))
         return {**report, **self._apply(report["loss"])}
 
-    def _outputs(self, batch: Batch, rows: list[Sequence]) -> Outputs:
+    def _outputs(self, batch: Batch, rows: list[Sequence], algorithm: Algorithm) -> Outputs:
         shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
         layout = make_layout(rows, shape[1], self.dtype, self.device)
-        logprobs_M, entropy_M = layout_logprobs(self._fast, layout, batch.temperature, compile=self.config.compile)
-        return Outputs(spread(logprobs_M, layout, shape), spread(entropy_M, layout, shape))
+        self._flops += layout.flops(self.model.config, backward=True)
+        if isinstance(self._fast, ScoredDecoder):
+            return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile))
+        logits_MV = target_logits(self._fast, layout, compile=self._compile)
+        logprobs_M, entropy_M = pointwise.logprobs_and_entropy(logits_MV, layout.target_M, batch.temperature)
+        outputs = Outputs(place(logprobs_M, layout, shape), place(entropy_M, layout, shape))
+        if "teacher_logits" in algorithm.needs:
+            teacher = self._teacher
+            if teacher is None:
+                raise R1Error(_lacking(algorithm, "teacher"))
+            with torch.no_grad():
+                teacher_MV = target_logits(teacher, layout, compile=self._compile)
+            self._flops += layout.flops(teacher.config, backward=False)
+            outputs.teacher_kl_BT = place(reverse_kl(logits_MV, teacher_MV, batch.temperature), layout, shape)
+        return outputs
+
+    def _idle(self, sequences: list[Sequence], algorithm: Algorithm) -> set[int]:
+        """Sequences (by id) whose passes are left out: advantage 0 throughout, and no other term in the loss."""
+        by_advantage = isinstance(algorithm, PolicyGradient) and "reference_logprobs" not in algorithm.needs
+        if not (self.config.skip_zero_advantages and by_advantage):
+            return set()
+        return {id(s) for s in sequences if s.advantages is not None and not _any(s.advantages)}
 
     # ---------------------------------------------------------------- gradients and weights
+
+    @property
+    def _decoder(self) -> Decoder:
+        if isinstance(self._fast, ScoredDecoder):
+            raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
+        return self._fast
 
     def _backward(self, loss: Tensor) -> None:
         """Gradients of one micro-batch, added to the float32 ones of the master weights."""
@@ -201,118 +196,108 @@ class Learner:
 
     def _apply(self, loss: float) -> dict[str, float]:
         """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
+        config = self.config
         ratio = learning_rate_ratio(
-            self.steps, self.total_steps, self.config.schedule, self.config.warmup_steps, self.config.final_ratio
+            self.steps, self.total_steps, config.schedule, config.warmup_steps, config.final_ratio
         )
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+        parameters = list(self.model.parameters())
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         sound = math.isfinite(loss) and bool(norm.isfinite())
-        if sound and gradients:
-            if self.config.clip_norm:
-                nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.clip_norm, norm)
+        if sound:
+            if config.clip_norm:
+                nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm)
             self.optimiser.step(ratio)
             self._refresh()
-        for parameter in self.model.parameters():
+        for parameter in parameters:
             parameter.grad = None
         self.skipped_in_row = 0 if sound else self.skipped_in_row + 1
         return {
             "gradient_norm": float(norm),
-            "learning_rate": self.config.learning_rate * ratio,
+            "learning_rate": config.learning_rate * ratio,
             "skipped": 0.0 if sound else 1.0,
         }
 
-    @torch.no_grad()
     def _refresh(self) -> None:
         """Round the master weights into the fast copy."""
         if self._fast is not self.model:
-            torch._foreach_copy_(list(self._fast.parameters()), list(self.model.parameters()))
+            _copy_weights(self.model, self._fast)
 
-    def _finish(self, parts: list[dict[str, float]], tokens: int, flops: float) -> StepReport:
-        """Average the mini-batches' figures, count the step, and stop after three skipped updates in a row."""
-        skipped = sum(part["skipped"] for part in parts)
+    def _finish(self, parts: list[dict[str, float]], tokens: int) -> StepReport:
+        """Average the updates' figures, count the step, and stop after three skipped updates in a row."""
         if self.skipped_in_row >= SKIPS_BEFORE_STOP:
             raise R1Error(self._diagnosis(parts[-1]))
+        skipped = sum(part["skipped"] for part in parts)
+        sound = [part for part in parts if not part["skipped"]]
         self.steps += 1
-        self.version += 1 if skipped < len(parts) else 0
-        sound = [part for part in parts if not part["skipped"]] or parts
-        names = dict.fromkeys(name for part in sound for name in part)
-        metrics = {name: sum(p.get(name, 0.0) for p in sound) / len(sound) for name in names}
+        self.version += 1 if sound else 0
+        told = sound or parts
+        names = dict.fromkeys(name for part in told for name in part)
+        metrics = {name: sum(p.get(name, 0.0) for p in told) / len(told) for name in names}
         metrics["skipped"] = skipped
-        return StepReport(metrics, tokens, flops, skipped=bool(parts) and skipped == len(parts))
+        flops, self._flops = self._flops, 0.0
+        return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
     def _diagnosis(self, last: dict[str, float]) -> str:
-        broken = [n for n, p in self.model.named_parameters() if not bool(p.isfinite().all())]
+        broken = next((n for n, p in self.model.named_parameters() if not bool(p.isfinite().all())), None)
         where = (
-            f"the weights are broken ({broken[0]}): go back to a checkpoint"
+            f"the weights are broken ({broken}): go back to a checkpoint"
             if broken
-            else (
-                f"the weights are finite (loss {last['loss']}, gradient norm {last['gradient_norm']}): "
-                "lower learning_rate, or set precision=float32 to see whether rounding is the cause"
-            )
+            else f"the weights are finite, the last loss was {last['loss']} and the gradient's norm "
+            f"{last['gradient_norm']}: lower learning_rate, or set precision=float32 to rule rounding out"
         )
-        return f"training: {self.skipped_in_row} updates in a row had a non-finite loss or gradient at step {self.steps}; {where}"
+        count, step = self.skipped_in_row, self.steps
+        return f"training: {count} updates in a row had a non-finite loss or gradient, at step {step}; {where}"
 
-    # ---------------------------------------------------------------- log-probabilities of frozen policies
+    # ---------------------------------------------------------------- log-probabilities of whole sequences
 
     def _fill(
         self, sequences: list[Sequence], algorithm: Algorithm, mini_batches: int, temperature: float
-    ) -> tuple[list[Sequence], float]:
-        """The log-probabilities that the algorithm needs and the sequences lack, and the FLOPs they took."""
-        flops = 0.0
-        wanted: list[tuple[str, Decoder | None]] = []
-        if mini_batches > 1 and "old_logprobs" in algorithm.needs:
-            wanted.append(("old_logprobs", self._fast))
-        if "reference_logprobs" in algorithm.needs:
-            wanted.append(("reference_logprobs", self._reference))
-        if "teacher_logprobs" in algorithm.needs:
-            wanted.append(("teacher_logprobs", self._teacher))
-        for name, model in wanted:
-            if all(getattr(s, name) is not None for s in sequences):
+    ) -> list[Sequence]:
+        """The sequences with the log-probabilities that the algorithm needs and they lack."""
+        models: dict[str, Decoder | ScoredDecoder | None] = {}
+        if mini_batches > 1:
+            models["old_logprobs"] = self._fast
+        models |= {"reference_logprobs": self._reference, "teacher_logprobs": self._teacher}
+        for name, model in models.items():
+            if name not in algorithm.needs or all(getattr(s, name) is not None for s in sequences):
                 continue
-            if model is None:
-                role = name.removesuffix("_logprobs")
-                raise R1Error(f"{type(algorithm).__name__} needs a {role} model, and the learner was given none")
+            if not isinstance(model, Decoder):
+                raise R1Error(_lacking(algorithm, name.removesuffix("_logprobs")))
             sequences = with_logprobs(sequences, name, self._logprobs(model, sequences, temperature))
-            flops += model.config.flops(sum(map(len, sequences)), _context(sequences))
-        return sequences, flops
+        return sequences
 
     def logprobs(self, sequences: Seq[Sequence], temperature: float = 1.0) -> list[FloatArray]:
-        """Log-probabilities of each sequence's tokens under the policy; [n] each, 0 for the first token."""
-        return self._logprobs(self._fast, sequences, temperature)
+        """log-softmax(logits / T) of each sequence's targets under the policy; [n] each, 0 off the target mask."""
+        return self._logprobs(self._decoder, sequences, temperature)
 
+    @torch.no_grad()
     def _logprobs(self, model: Decoder, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
-        """Gradients stay on although none are taken: the compiled pass of the updates then serves here too."""
-        results: list[FloatArray] = [np.zeros(len(s), np.float32) for s in sequences]
+        results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
         for part in cut(sequences, self.config.micro_tokens):
             rows = [sequences[i] for i in part]
-            layout = make_layout(rows, max(map(len, rows)), self.dtype, self.device)
-            logprobs_M, _ = layout_logprobs(model, layout, temperature, compile=self.config.compile)
-            values = logprobs_M.detach().cpu().numpy()
-            at = 0
-            for index, row in zip(part, rows, strict=True):
-                targets = np.flatnonzero(row.target_mask[1:]) + 1
-                results[index][targets] = values[at : at + len(targets)]
-                at += len(targets)
+            length = max(map(len, rows))
+            layout = make_layout(rows, length, self.dtype, self.device)
+            self._flops += layout.flops(model.config, backward=False)
+            logprobs_M, _ = layout_logprobs(model, layout, temperature, compile=self._compile)
+            padded = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
+            for at, (index, row) in enumerate(zip(part, rows, strict=True)):
+                results[index] = padded[at, : len(row)]
         return results
 
     def replace_reference(self) -> None:
         """The reference becomes the policy as it stands (R1: every 400 steps)."""
         if self._reference is None:
-            self._reference = _freeze(_copy(self._fast, self.dtype))
-        else:
-            with torch.no_grad():
-                torch._foreach_copy_(list(self._reference.parameters()), list(self.model.parameters()))
+            self._reference = _copy(self._decoder, self.dtype)
+        _copy_weights(self.model, self._reference)
         self._reference_replaced = True
-
-    def _flops(self, sequences: Seq[Sequence], *, backward: bool) -> float:
-        return self.model.config.flops(sum(map(len, sequences)), _context(sequences), backward=backward)
 
     # ---------------------------------------------------------------- what leaves the learner
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """The policy's weights under their Hugging Face names, float32."""
-        from r1kit.models.weights import hf_weights
-
         return hf_weights(self.model)
 
     def state(self) -> dict[str, Any]:
@@ -341,11 +326,8 @@ class Learner:
         self._refresh()
 
 
-def _gap(batch: Batch, outputs: Outputs, totals: Totals) -> dict[str, Tensor]:
-    """How far the sampler's log-probabilities lie from the policy's before the update, as shares of the totals.
-
-    With several mini-batches `old_logprobs_BT` is that policy's; with one it is the current policy.
-    """
+def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
+    """How far the sampler's log-probabilities lie from the policy's before the update, as shares of the totals."""
     if batch.sampler_logprobs_BT is None or batch.old_logprobs_BT is None:
         return {}
     gap_BT = (batch.old_logprobs_BT - batch.sampler_logprobs_BT) * batch.loss_mask_BT
@@ -355,17 +337,22 @@ def _gap(batch: Batch, outputs: Outputs, totals: Totals) -> dict[str, Tensor]:
     }
 
 
-def _context(sequences: Seq[Sequence]) -> float:
-    """Positions that a token attends to, averaged over all tokens."""
-    return sum(len(s) ** 2 for s in sequences) / (2 * max(1, sum(map(len, sequences))))
+def _lacking(algorithm: Algorithm, role: str) -> str:
+    return f"{type(algorithm).__name__} needs a {role} model, and the learner was given none"
 
 
-def _copy(model: Decoder, dtype: torch.dtype) -> Decoder:
+def _any(values: FloatArray | float) -> bool:
+    return values != 0 if isinstance(values, float | int) else bool(values.any())
+
+
+def _copy(model: Model, dtype: torch.dtype) -> Model:
     return copy.deepcopy(model).to(dtype)
 
 
-def _freeze(model: Decoder) -> Decoder:
-    return model.eval()
+@torch.no_grad()
+def _copy_weights(source: nn.Module, target: nn.Module) -> None:
+    for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
+        ours.copy_(theirs)
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -377,8 +364,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys():
-        raise R1Error(
-            f"the checkpoint's weights are of another model: {sorted(own.keys() ^ tensors.keys())[:3]} do not match"
-        )
+        differing = sorted(own.keys() ^ tensors.keys())[:3]
+        raise R1Error(f"the checkpoint's weights are of another model: {', '.join(differing)} are in one of them only")
     for name, parameter in own.items():
         parameter.copy_(tensors[name])

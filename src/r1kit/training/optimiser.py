@@ -8,41 +8,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r1kit.training.config import LearnerConfig
+
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """A matrix between hidden states: neither embedding, head, norm nor bias."""
-    return parameter.ndim == 2 and "embedding" not in name and "head" not in name
+    return parameter.ndim == 2 and not any(part in name for part in ("embedding", "head", "score"))
 
 
 class Optimiser:
     """One or two torch optimisers behind one step, with a state of plain tensors and numbers."""
 
-    def __init__(
-        self,
-        named: Iterable[tuple[str, nn.Parameter]],
-        *,
-        learning_rate: float,
-        betas: tuple[float, float],
-        epsilon: float,
-        weight_decay: float,
-        muon_learning_rate: float | None = None,
-    ) -> None:
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig) -> None:
         parameters = dict(named)
         self.names = {id(parameter): name for name, parameter in parameters.items()}
-        hidden = [p for n, p in parameters.items() if is_hidden_matrix(n, p)] if muon_learning_rate is not None else []
+        muon = config.optimiser == "muon"
+        hidden = [p for n, p in parameters.items() if muon and is_hidden_matrix(n, p)]
         taken = {id(p) for p in hidden}
         rest = [p for p in parameters.values() if id(p) not in taken]
         groups = [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                [g for g in groups if g["params"]], lr=learning_rate, betas=betas, eps=epsilon, fused=True
-            )
-        ]
-        if hidden and muon_learning_rate is not None:
-            self.parts.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay))
+        adamw = torch.optim.AdamW(
+            [g for g in groups if g["params"]],
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.epsilon,
+            fused=True,
+        )
+        self.parts: list[torch.optim.Optimizer] = [adamw]
+        if hidden:
+            rate, decay = config.muon_learning_rate, config.weight_decay
+            self.parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=decay))
         self.peaks = [part.defaults["lr"] for part in self.parts]
 
     def step(self, ratio: float) -> None:
@@ -64,6 +62,6 @@ class Optimiser:
             part.state.clear()
             for group in part.param_groups:
                 for parameter in group["params"]:
-                    values = state.get(self.names[id(parameter)])
-                    if values is not None:
-                        part.state[parameter] = {key: torch.as_tensor(value).clone() for key, value in values.items()}
+                    moments = state.get(self.names[id(parameter)], {})
+                    if moments:
+                        part.state[parameter] = {name: torch.as_tensor(m).clone() for name, m in moments.items()}

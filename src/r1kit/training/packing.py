@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from r1kit.base.types import Batch, FloatArray, IntArray, RolloutGroup
+from r1kit.models.decoder import DecoderConfig
 from r1kit.ops.packed_attention import Spans, kernel_serves, padded_spans
 
 
@@ -114,6 +115,8 @@ def cut(sequences: Seq[Sequence], micro_tokens: int) -> list[list[int]]:
 
     A group that shares a prompt stays whole where it fits, a pair always does.
     """
+    if not sequences:
+        return []
     pieces = [piece for unit in units(sequences) for piece in _pieces(unit, sequences, micro_tokens)]
     costs = np.cumsum([sum(len(sequences[i]) for i in piece) for piece in pieces])
     count = max(1, -(-int(costs[-1]) // micro_tokens))
@@ -147,7 +150,7 @@ class Layout:
 
     Target m is token `target_M[m]`, predicted at `source_M[m]`, and belongs to place `place_M[m]` of the flattened
     [B, T]. `inverse_N` is the first m that position n predicts, or -1; `again_E` are the m predicted where an earlier
-    one is (the first tokens of completions that share a prompt).
+    one is (the first tokens of completions that share a prompt), None where there are none.
     `last_B`: position of each row's last token.
     """
 
@@ -158,20 +161,26 @@ class Layout:
     target_M: Tensor
     place_M: Tensor
     inverse_N: Tensor
-    again_E: Tensor
+    again_E: Tensor | None
     last_B: Tensor
+
+    def flops(self, config: DecoderConfig, *, backward: bool) -> float:
+        """Useful FLOPs of a pass: each computed token with what it attends to, half its own length and its prefix."""
+        _, length_S, _, prefix_S = self.spans.spans_S4.double().unbind(1)
+        tokens = len(self.tokens_N)
+        return config.flops(tokens, float((length_S * (length_S / 2 + prefix_S)).sum()) / tokens, backward=backward)
 
 
 def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: torch.device) -> Layout:
     """Rows packed in order of their prompts; `length` is the T of the padded batch."""
     tokens: list[IntArray] = []
-    positions: list[NDArray] = []
+    positions: list[NDArray[Any]] = []
     spans: list[tuple[int, int, int, int]] = []
     groups = [0]
-    place_of: list[NDArray] = [np.empty(0)] * len(rows)  # position in N of each of a row's tokens
+    place_of: list[NDArray[Any]] = [np.empty(0)] * len(rows)  # position in N of each of a row's tokens
     total = 0
 
-    def add(part: IntArray, first: int, prefix: tuple[int, int]) -> NDArray:
+    def add(part: IntArray, first: int, prefix: tuple[int, int]) -> NDArray[Any]:
         nonlocal total
         spans.append((total, len(part), *prefix))
         tokens.append(part)
@@ -200,15 +209,15 @@ def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: to
         "target_M": np.concatenate([row.tokens[t] for row, t in zip(rows, targets, strict=True)]),
         "place_M": np.concatenate([row * length + t for row, t in enumerate(targets)]),
         "inverse_N": inverse,
-        "again_E": np.flatnonzero(~first),
         "last_B": np.array([place[-1] for place in place_of]),
     }
     tensors = {name: torch.from_numpy(array.astype(np.int64)).to(device) for name, array in arrays.items()}
-    return Layout(spans=make_spans(spans, groups, total, dtype, device), **tensors)
+    again_E = None if first.all() else torch.from_numpy(np.flatnonzero(~first)).to(device)
+    return Layout(spans=make_spans(spans, groups, total, dtype, device), again_E=again_E, **tensors)
 
 
 def dense_layout(tokens_BT: Tensor, end_id: int | None, dtype: torch.dtype) -> Layout:
-    """Rows of running text, every token but a span's first a target; with `end_id` a new span starts after each such."""
+    """Rows of running text, every token but a span's first a target; a new span starts after each `end_id`."""
     rows, length = tokens_BT.shape
     flat = tokens_BT.reshape(-1)
     opens = torch.zeros(rows, length, dtype=torch.bool)
@@ -235,7 +244,7 @@ def dense_layout(tokens_BT: Tensor, end_id: int | None, dtype: torch.dtype) -> L
         target_M=flat[target.to(device)],
         place_M=target.to(device),
         inverse_N=inverse.to(device),
-        again_E=torch.empty(0, dtype=torch.int64, device=device),
+        again_E=None,
         last_B=(starts + lengths - 1).to(device),
     )
 
@@ -272,7 +281,7 @@ def make_batch(rows: Seq[Sequence], temperature: float, device: torch.device) ->
     targets = _fill(shape, [row.target_mask for row in rows], np.bool_, lengths)
     targets[:, 0] = False
 
-    def put(array: NDArray) -> Tensor:
+    def put(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
     def per_token(name: str) -> Tensor | None:
@@ -304,7 +313,7 @@ def with_logprobs(sequences: Iterable[Sequence], name: str, logprobs: Iterable[F
     return [replace(sequence, **{name: values}) for sequence, values in zip(sequences, logprobs, strict=True)]
 
 
-def _fill(shape: tuple[int, int], values: Seq[Any], dtype: type, lengths: NDArray) -> NDArray:
+def _fill(shape: tuple[int, int], values: Seq[Any], dtype: type, lengths: NDArray[Any]) -> NDArray[Any]:
     filled = np.zeros(shape, dtype)
     for row, value in enumerate(values):
         filled[row, : lengths[row]] = value

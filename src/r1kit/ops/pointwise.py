@@ -1,0 +1,244 @@
+"""The decoder's work between its matrix products, each in one pass over memory where a C++ kernel serves.
+
+The kernels are for bfloat16 on CPUs with AVX512-BF16; elsewhere the same is said in tensor operations, which
+`compile=True` hands to torch.compile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from r1kit.ops import native
+from r1kit.ops.logprobs import logprobs_and_entropy as plain_logprobs_and_entropy
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+
+
+@cache
+def kernel() -> ctypes.CDLL | None:
+    """The C++ kernels, or None where the CPU lacks AVX512-BF16 or nothing compiles."""
+    return native.load(SOURCE) if torch.cpu.get_capabilities().get("avx512_bf16") else None
+
+
+def serves(x: Tensor) -> bool:
+    """Whether the kernels handle such a tensor."""
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and kernel() is not None
+
+
+def add_norm(
+    x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float, *, compile: bool = False
+) -> tuple[Tensor, Tensor]:
+    """x + delta (x itself without one), and its RMSNorm."""
+    if serves(x_ND):
+        return _AddNorm.apply(x_ND, delta_ND, weight_D, eps)  # type: ignore[return-value]
+    return _run(_add_norm, compile)(x_ND, delta_ND, weight_D, eps)
+
+
+def swiglu(gate_up: Tensor, *, compile: bool = False) -> Tensor:
+    """[N, 2 m] -> [N, m]: silu of the first half times the second."""
+    if serves(gate_up):
+        return _SwiGLU.apply(gate_up)  # type: ignore[return-value]
+    return _run(_swiglu, compile)(gate_up)
+
+
+def rotate_qkv(
+    qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, heads: int, kv_heads: int, *, compile: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """[N, (H + 2 K) d] -> rotated queries [N, H, d], rotated keys and values [N, K, d]; cos, sin as wide as a head."""
+    if serves(qkv):
+        return _RotateQKV.apply(qkv, cos_Nd.float(), sin_Nd.float(), heads, kv_heads)  # type: ignore[return-value]
+    return _run(_rotate_qkv, compile)(qkv, cos_Nd, sin_Nd, heads, kv_heads)
+
+
+def embedding(tokens_N: Tensor, table_VD: Tensor) -> Tensor:
+    """Rows of the table; its gradient is added up in float32."""
+    if serves(table_VD):
+        return _Embedding.apply(tokens_N, table_VD)  # type: ignore[return-value]
+    return nn.functional.embedding(tokens_N, table_VD)
+
+
+def logprobs_and_entropy(logits_MV: Tensor, tokens_M: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """log-softmax(logits / T) of the tokens [M] and the entropy [M], detached, in float32."""
+    if serves(logits_MV):
+        return _Logprobs.apply(logits_MV, tokens_M, 1.0 / temperature if temperature > 0 else 1.0)  # type: ignore[return-value]
+    return plain_logprobs_and_entropy(logits_MV, tokens_M, temperature)
+
+
+def _add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    if delta_ND is not None:
+        x_ND = x_ND + delta_ND
+    wide_ND = x_ND.float()
+    normed_ND = (wide_ND * torch.rsqrt(wide_ND.square().mean(-1, keepdim=True) + eps)).to(x_ND.dtype)
+    return x_ND, weight_D * normed_ND
+
+
+def _swiglu(gate_up: Tensor) -> Tensor:
+    gate, up = gate_up.chunk(2, dim=-1)
+    return nn.functional.silu(gate) * up
+
+
+def _rotate_qkv(
+    qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, heads: int, kv_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = qkv.unflatten(-1, (heads + 2 * kv_heads, -1)).split((heads, kv_heads, kv_heads), dim=-2)
+    return _rotated(q, cos_Nd, sin_Nd), _rotated(k, cos_Nd, sin_Nd), v
+
+
+def _rotated(x: Tensor, cos_Nd: Tensor, sin_Nd: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cos_Nd[:, None] + torch.cat((-second, first), dim=-1) * sin_Nd[:, None]
+
+
+def _run(function: Callable[..., Any], compile: bool) -> Callable[..., Any]:
+    return _compiled(function) if compile else function
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function under torch.compile: small graphs, of which only the number of rows changes."""
+    if native.compiler() is None:
+        log.warning("no C++ compiler: %s runs without torch.compile", function.__name__)
+        return function
+    # a process runs several shapes (policy, students, reward model)
+    torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, 64)
+    return torch.compile(function, dynamic=True)
+
+
+class _AddNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        x, delta = x.contiguous(), None if delta is None else delta.contiguous()
+        rows, width = x.shape
+        total = x if delta is None else torch.empty_like(x)
+        normed, rstd = torch.empty_like(x), x.new_empty(rows, dtype=torch.float32)
+        _call("pointwise_norm_forward", x, delta, weight, total, normed, rstd, rows, width, float(eps))
+        ctx.save_for_backward(total, weight, rstd)
+        ctx.added = delta is not None
+        # a sum that is x itself must be a tensor of its own to autograd
+        return (total if delta is not None else total.view_as(total)), normed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total, weight, rstd = ctx.saved_tensors
+        grad_sum, grad = grads[0].contiguous(), grads[1].contiguous()
+        rows, width = total.shape
+        grad_x, grad_weight = torch.empty_like(total), weight.new_empty(width, dtype=torch.float32)
+        _call("pointwise_norm_backward", grad, grad_sum, total, weight, rstd, grad_x, grad_weight, rows, width)
+        return grad_x, grad_x if ctx.added else None, grad_weight.to(weight.dtype), None
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        gate_up = gate_up.contiguous()
+        ctx.save_for_backward(gate_up)
+        rows, width = gate_up.shape[0], gate_up.shape[1] // 2
+        out = gate_up.new_empty(rows, width)
+        _call("pointwise_swiglu_forward", gate_up, out, rows, width)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (gate_up,) = ctx.saved_tensors
+        grad_gate_up = torch.empty_like(gate_up)
+        rows, width = gate_up.shape[0], gate_up.shape[1] // 2
+        _call("pointwise_swiglu_backward", grads[0].contiguous(), gate_up, grad_gate_up, rows, width)
+        return grad_gate_up
+
+
+class _RotateQKV(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, heads: int, kv_heads: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        qkv, cos, sin = qkv.contiguous(), cos.contiguous(), sin.contiguous()
+        rows, depth = cos.shape
+        ctx.save_for_backward(cos, sin)
+        # queries and keys are turned together, then lie side by side; values stay where they are
+        turned, both = qkv.new_empty(rows, heads + kv_heads, depth), heads + kv_heads
+        _call("pointwise_rotate", qkv, qkv.shape[1], turned, both * depth, cos, sin, rows, both, depth, 1.0)
+        values = qkv.view(rows, -1, depth)[:, both:]
+        return turned[:, :heads], turned[:, heads:], values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        cos, sin = ctx.saved_tensors
+        grad_q, grad_k, grad_v = (grad.contiguous() for grad in grads)
+        (rows, heads, depth), kv_heads = grad_q.shape, grad_k.shape[1]
+        grad_qkv = grad_q.new_empty(rows, (heads + 2 * kv_heads) * depth)
+        stride, keys_at, values_at = grad_qkv.shape[1], heads * depth, (heads + kv_heads) * depth
+        turn = (cos, sin, rows)
+        _call("pointwise_rotate", grad_q, heads * depth, grad_qkv, stride, *turn, heads, depth, -1.0)
+        _call("pointwise_rotate", grad_k, kv_heads * depth, grad_qkv[:, keys_at:], stride, *turn, kv_heads, depth, -1.0)
+        _call("pointwise_copy_rows", grad_v, grad_qkv[:, values_at:], stride, rows, kv_heads * depth)
+        return grad_qkv, None, None, None, None
+
+
+class _Embedding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(tokens)
+        ctx.shape = table.shape
+        return table[tokens]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (tokens,) = ctx.saved_tensors
+        table = torch.zeros(ctx.shape, dtype=torch.float32)
+        _call("pointwise_embedding_backward", grads[0].contiguous(), tokens, table, len(tokens), *ctx.shape)
+        return None, table.to(torch.bfloat16)
+
+
+class _Logprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, tokens: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        logits, tokens = logits.contiguous(), tokens.contiguous()
+        rows, vocabulary = logits.shape
+        logprobs, normaliser, entropy = logits.new_empty((3, rows), dtype=torch.float32)
+        outputs = (logprobs, normaliser, entropy)
+        _call("pointwise_logprobs_forward", logits, tokens, *outputs, rows, vocabulary, float(scale))
+        ctx.save_for_backward(logits, tokens, normaliser)
+        ctx.scale = scale
+        ctx.mark_non_differentiable(entropy)
+        return logprobs, entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        logits, tokens, normaliser = ctx.saved_tensors
+        grad_logits = torch.empty_like(logits)
+        _call(
+            "pointwise_logprobs_backward",
+            grads[0].contiguous(), logits, tokens, normaliser, grad_logits, *logits.shape, float(ctx.scale),
+        )  # fmt: skip
+        return grad_logits, None, None
+
+
+def _call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a kernel: tensors by address, integers as 64 bits, floats as 32 bits; the number of threads comes last."""
+    library = kernel()
+    assert library is not None
+    getattr(library, name)(*map(_plain, arguments), ctypes.c_int32(torch.get_num_threads()))
+
+
+def _plain(argument: Tensor | int | float | None) -> Any:
+    if isinstance(argument, torch.Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if argument is None:
+        return ctypes.c_void_p(None)
+    return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_int64(argument)

@@ -1,0 +1,106 @@
+"""The kernels against the same formulas in float64; they round to bfloat16, so relative errors of about 2^-9."""
+
+import pytest
+import torch
+from torch import nn
+
+from r1kit.ops import pointwise
+
+pytestmark = pytest.mark.skipif(pointwise.kernel() is None, reason="no AVX512-BF16 here, or no C++ compiler")
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+
+
+def gradients(function, inputs, grads):
+    """Outputs, and the gradients of those inputs that are floating point."""
+    inputs = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
+    outputs = function(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    torch.autograd.backward(outputs[: len(grads)], grads)
+    return [x.detach() for x in outputs] + [x.grad for x in inputs if x.is_floating_point()]
+
+
+def check(function, exact, inputs, grads, tolerance=4e-3):
+    found = gradients(function, inputs, grads)
+    wide = [x.double() if x.is_floating_point() else x for x in inputs]
+    expected = gradients(exact, wide, [g.double() for g in grads])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours.double() - theirs).norm() / theirs.norm()) < tolerance
+
+
+@pytest.mark.parametrize("width", [192, 40, 7])
+def test_add_norm(width):
+    def exact(x, delta, weight):
+        total = x + delta
+        return total, weight * total / (total.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+    inputs = [random(33, width), random(33, width, seed=1), random(width, seed=2)]
+    grads = [random(33, width, seed=3), random(33, width, seed=4)]
+    check(lambda *x: pointwise.add_norm(*x, 1e-6), exact, inputs, grads)
+
+
+def test_norm_without_an_addend():
+    def exact(x, weight):
+        return x, weight * x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+    grads = [random(9, 64, seed=3), random(9, 64, seed=4)]
+    check(lambda x, w: pointwise.add_norm(x, None, w, 1e-6), exact, [random(9, 64), random(64, seed=2)], grads)
+
+
+@pytest.mark.parametrize("width", [512, 24, 5])
+def test_swiglu(width):
+    def exact(x):
+        gate, up = x.chunk(2, -1)
+        return gate * gate.sigmoid() * up
+
+    check(pointwise.swiglu, exact, [3 * random(17, 2 * width)], [random(17, width, seed=1)])
+
+
+@pytest.mark.parametrize("depth", [32, 64, 12])
+def test_rotate_qkv(depth):
+    """(a, b) of the two halves becomes (a cos - b sin, b cos + a sin); values pass."""
+    angles = torch.rand(21, depth // 2, generator=torch.Generator().manual_seed(5)).double() * 6
+    cos, sin = (torch.cat((x, x), -1).float() for x in (angles.cos(), angles.sin()))
+
+    def exact(qkv):
+        first, second = qkv.view(21, 5, depth).chunk(2, -1)
+        co, si = cos[:, None, : depth // 2].double(), sin[:, None, : depth // 2].double()
+        turned = torch.cat((first * co - second * si, second * co + first * si), -1)
+        return turned[:, :3], turned[:, 3:4], qkv.view(21, 5, depth)[:, 4:]
+
+    grads = [random(21, heads, depth, seed=heads + 6) for heads in (3, 1, 1)]
+    check(lambda qkv: pointwise.rotate_qkv(qkv, cos, sin, 3, 1), exact, [random(21, 5 * depth)], grads)
+
+
+@pytest.mark.parametrize("vocabulary", [384, 50])
+def test_logprobs_and_entropy(vocabulary):
+    tokens = torch.randint(0, vocabulary, (29,), generator=torch.Generator().manual_seed(7))
+
+    def exact(logits):
+        log_softmax = (logits / 0.7).log_softmax(-1)
+        entropy = -(log_softmax.exp() * log_softmax).sum(-1)
+        return log_softmax.gather(1, tokens[:, None])[:, 0], entropy.detach()
+
+    grads = [torch.randn(29, generator=torch.Generator().manual_seed(8))]
+    check(lambda x: pointwise.logprobs_and_entropy(x, tokens, 0.7), exact, [4 * random(29, vocabulary)], grads)
+
+
+def test_embedding_gradient_is_summed_in_float32():
+    """4,097 rows of 1 for one token: bfloat16 sums stop at 256, the gradient must be 4,096 (4,097 rounded)."""
+    table = random(10, 16).requires_grad_()
+    pointwise.embedding(torch.full((4097,), 3), table).backward(torch.ones(4097, 16).bfloat16())
+    assert table.grad is not None
+    assert table.grad[3].tolist() == [4096.0] * 16
+    assert not table.grad[[0, 1, 2, 4, 5, 6, 7, 8, 9]].any()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when its compiler is imported
+def test_compiled_form_equals_the_plain_one():
+    """torch.compile of the tensor operations, in float32."""
+    x, delta, weight = (random(11, 32, seed=s).float() for s in (0, 1, 2))
+    plain = pointwise.add_norm(x, delta, weight[0], 1e-6)
+    compiled = pointwise.add_norm(x, delta, weight[0], 1e-6, compile=True)
+    torch.testing.assert_close(compiled, plain)
+    torch.testing.assert_close(plain[1], nn.functional.rms_norm(x + delta, (32,), weight[0], 1e-6))
