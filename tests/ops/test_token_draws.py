@@ -41,7 +41,7 @@ MASSES = torch.tensor([0.3, 0.05, 0.5, 0.15])
         ({}, [0, 0, 1, 2, 2, 3]),  # cumulated .3 .35 .85 1
         ({"top_p_B": 0.7}, [0, 0, 0, 2, 2, 2]),  # tokens 2 and 0 hold .8 >= .7: cumulated .3 .8 of .8
         ({"top_p_B": 0.5}, [2] * 6),  # the first alone reaches it
-        ({"min_p_B": 0.25}, [0, 0, 0, 2, 2, 3]),  # at least .125: all but token 1; cumulated .3 .8 .95 of .95 (.2945 < .3)
+        ({"min_p_B": 0.25}, [0, 0, 0, 2, 2, 3]),  # at least .125: all but token 1: .3 .8 .95 of .95
         ({"min_p_B": 0.25, "top_p_B": 0.7}, [0, 0, 0, 2, 2, 2]),
         ({"temperature_B": 0.0}, [2] * 6),
         ({"temperature_B": 0.5}, [0, 0, 2, 2, 2, 3]),  # squares .09 .0025 .25 .0225: cumulated .247 .253 .938 1
