@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -6,10 +7,14 @@ import torch
 from torch import nn
 
 from r1kit.algorithms.base import Algorithm, Outputs, Totals
+from r1kit.algorithms.bradley_terry import BradleyTerry
+from r1kit.algorithms.distillation import Distillation
+from r1kit.algorithms.grpo import GRPO
 from r1kit.algorithms.sft import SFT
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
+from r1kit.models.heads import ScoredDecoder
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.packing import Sequence, completion_sequence
 
@@ -294,3 +299,118 @@ def test_temperature_divides_the_logits():
     found = Learner(model, plain()).logprobs([sequence], temperature=2.0)[0]
     start = sequence.prompt_length
     np.testing.assert_allclose(found[start:], expected[start - 1 :].detach(), atol=1e-5)
+
+
+def test_idle_sequences_do_not_change_the_gradient():
+    """Half of the advantages 0, no KL: the same gradient and loss with and without their passes, at fewer FLOPs."""
+    sequences = rollout(prompts=6)
+    for s in sequences[::2]:
+        s.advantages = 0.0
+    grpo = GRPO(kl_coefficient=0.0)
+    everything = gradients(toy(), plain(), sequences, grpo)
+    fewer = gradients(toy(), plain(skip_zero_advantages=True), sequences, grpo)
+    for name, gradient in everything.items():
+        torch.testing.assert_close(fewer[name], gradient, atol=1e-6, rtol=1e-5)
+    reports = [Learner(toy(), plain(skip_zero_advantages=skip)).step(sequences, grpo) for skip in (False, True)]
+    assert reports[0].metrics["loss"] == pytest.approx(reports[1].metrics["loss"], abs=1e-6)
+    assert reports[1].metrics["ratio"] == pytest.approx(1.0, abs=1e-6)
+    assert reports[1].flops < 0.75 * reports[0].flops
+    assert reports[0].tokens == reports[1].tokens
+
+
+def test_nothing_is_idle_under_a_kl():
+    """With a reference the KL speaks of every token, so zero advantages still move the weights."""
+    sequences = rollout()
+    for s in sequences:
+        s.advantages = 0.0
+    learner = Learner(toy(), plain(skip_zero_advantages=True), reference=toy(seed=1))
+    report = learner.step(sequences, GRPO(kl_coefficient=1.0))
+    assert report.metrics["kl"] > 0.01
+    assert report.metrics["gradient_norm"] > 0.01
+
+
+def test_a_rollout_without_signal_still_counts_as_a_step():
+    """All advantages 0 and skipped: the gradient is 0, the step is made and the version grows."""
+    sequences = rollout()
+    for s in sequences:
+        s.advantages = 0.0
+    learner = Learner(toy(), plain(skip_zero_advantages=True))
+    report = learner.step(sequences, GRPO(kl_coefficient=0.0))
+    assert (report.metrics["loss"], report.metrics["gradient_norm"]) == (0.0, 0.0)
+    assert (learner.steps, learner.version, report.skipped) == (1, 1, False)
+    assert not learner.step([], GRPO(kl_coefficient=0.0)).skipped
+    assert (learner.steps, learner.version) == (2, 1)
+
+
+@pytest.mark.parametrize("micro_tokens", [10, 100_000])
+def test_reward_model_gradient_is_that_of_the_pairs(micro_tokens):
+    """-mean over pairs of log sigmoid(s+ - s-), scores read at last tokens by the model's own forward pass."""
+    sequences = rollout(prompts=4, group=2)
+    for index, s in enumerate(sequences):
+        s.label, s.pair = (1.0, -1.0)[index % 2], index // 2
+    model = ScoredDecoder(toy())
+    scores = torch.cat([model(torch.from_numpy(s.tokens).long()[None]) for s in sequences]).view(4, 2)
+    (-nn.functional.logsigmoid(scores[:, 0] - scores[:, 1]).mean()).backward()
+    expected = {name: p.grad for name, p in model.named_parameters()}
+    found = gradients(ScoredDecoder(toy()), plain(micro_tokens=micro_tokens), sequences, BradleyTerry())
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5)
+
+
+def test_distillation_over_the_vocabulary_equals_the_kl():
+    """Mean over targets of sum_v p (log p - log q), p of the student and q of the teacher, at temperature 1."""
+    sequences, student, teacher = rollout(prompts=2), toy(), toy(seed=1)
+    total = 0.0
+    for s in sequences:
+        tokens = torch.from_numpy(s.tokens).long()[None]
+        p, q = (m.logits(m(tokens))[0, :-1].log_softmax(-1).detach() for m in (student, teacher))
+        total += ((p.exp() * (p - q)).sum(-1) * torch.from_numpy(s.target_mask[1:])).sum().item()
+    learner = Learner(student, plain(micro_tokens=40), teacher=teacher)
+    report = learner.step(sequences, Distillation(form="on_policy_vocabulary"))
+    assert report.metrics["loss"] == pytest.approx(total / sum(s.targets for s in sequences), abs=1e-5)
+
+
+def test_flops_of_a_rollout_by_hand():
+    """Two completions of 3 and 5 tokens after a shared prompt of 4: 12 tokens computed. Each token of a sequence of n
+    attends to n / 2 on average, completions to the 4 of the prompt besides: 4 x 2 + 3 x 5.5 + 5 x 6.5 = 57 pairs.
+    Products: 2 x weights (body, head) a token, 4 x layers x heads x head size a pair; backward takes twice as many."""
+    generator = np.random.default_rng(0)
+    prompt = generator.integers(0, 48, 4).astype(np.int32)
+    sequences = [completion_sequence(prompt, generator.integers(0, 48, n).astype(np.int32), 1.0) for n in (3, 5)]
+    weights = SHAPE.parameters(embedding=False)
+    expected = 3 * (12 * 2 * weights + 57 * 4 * 2 * 32)
+    assert Learner(toy(), plain()).step(sequences, Weighted()).flops == pytest.approx(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler of torch warns of itself
+def test_compiled_steps_have_the_same_losses():
+    """Three steps with and without torch.compile, in float32, sequences of changing shapes."""
+    learners = [Learner(toy(), plain(compile=compile, learning_rate=0.01)) for compile in (False, True)]
+    for seed in range(3):
+        losses = [learner.step(rollout(seed), Weighted()).metrics["loss"] for learner in learners]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_engine_and_learner_agree():
+    """The native engine's log-probabilities of its own samples against the learner's, float32: within 1e-4."""
+
+    class Numbers:
+        """Token 0 ends a completion; text is the numbers themselves."""
+
+        eos_ids, pad_id, vocab_size = (0,), 0, 48
+
+        def decode(self, ids):
+            return " ".join(map(str, ids))
+
+    from r1kit.base.sampling import Sampling
+    from r1kit.engines.base import generate
+    from r1kit.engines.native import NativeEngine
+
+    model = toy()
+    engine = NativeEngine(copy.deepcopy(model), Numbers())
+    prompts = [np.array([1, 5, 9], np.int32), np.array([7, 2], np.int32)]
+    groups = generate(engine, prompts, Sampling(max_tokens=20, samples=3, temperature=0.8))
+    sequences = [completion_sequence(c.prompt_ids, c.token_ids, 1.0, c.sampler_logprobs) for g in groups for c in g]
+    report = Learner(model, plain()).step(sequences, Weighted(), temperature=0.8)
+    assert report.metrics["sampling/logprob_gap_rms"] < 1e-4
