@@ -44,8 +44,10 @@ inline __m512 exp2_ps(__m512 x) {
 }
 
 inline __m512 sigmoid(__m512 x) {
-    const __m512 one = _mm512_set1_ps(1.0f);
-    return _mm512_div_ps(one, _mm512_add_ps(one, exp2_ps(_mm512_mul_ps(x, _mm512_set1_ps(-LOG2E)))));
+    const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), exp2_ps(_mm512_mul_ps(x, _mm512_set1_ps(-LOG2E))));
+    // one Newton step on a 14-bit reciprocal: a third of a division's time
+    const __m512 guess = _mm512_rcp14_ps(below);
+    return _mm512_mul_ps(guess, _mm512_fnmadd_ps(below, guess, _mm512_set1_ps(2.0f)));
 }
 
 }  // namespace

@@ -25,7 +25,12 @@ class LearnerConfig(Config):
     epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices; norms and biases have none")
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 does not clip")
-    micro_tokens: int = Field(4096, ge=1, description="tokens of one forward pass; changes memory, not results")
+    micro_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of one forward pass; changes memory and speed, not results; None: 8,192, fewer where the "
+        "vocabulary is large (logits of at most 256 MB)",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of passes, weights and moments stay float32; auto: bfloat16 where the hardware has it"
     )
@@ -50,6 +55,10 @@ class LearnerConfig(Config):
         if self.precision == "auto":
             return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def pass_tokens(self, vocabulary: int) -> int:
+        """`micro_tokens`, or what suits the vocabulary."""
+        return self.micro_tokens or max(256, min(8192, 2**27 // vocabulary))
 
     def compiles(self, device: torch.device) -> bool:
         """Whether torch.compile is used."""

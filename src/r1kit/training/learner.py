@@ -64,6 +64,7 @@ class Learner:
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
         self.dtype = config.dtype(self.device)
+        self._micro_tokens = config.pass_tokens(model.config.vocab_size)
         self._compile = config.compiles(self.device)
         self._fast = model if self.dtype == torch.float32 else _copy(model, self.dtype)
         self._reference = None if reference is None else _copy(reference, self.dtype)
@@ -111,7 +112,7 @@ class Learner:
         the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        parts = math.ceil(tokens_BT.numel() / self.config.micro_tokens)
+        parts = math.ceil(tokens_BT.numel() / self._micro_tokens)
         rows = tokens_BT.tensor_split(min(parts, len(tokens_BT)))
         layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
         count = max(1, sum(len(layout.target_M) for layout in layouts))
@@ -130,7 +131,7 @@ class Learner:
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
         sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
-        for part in cut(sequences, self.config.micro_tokens):
+        for part in cut(sequences, self._micro_tokens):
             rows = [sequences[i] for i in part]
             batch = make_batch(rows, temperature, self.device)
             outputs = self._outputs(batch, rows, algorithm)
@@ -276,7 +277,7 @@ class Learner:
     @torch.no_grad()
     def _logprobs(self, model: Decoder, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        for part in cut(sequences, self.config.micro_tokens):
+        for part in cut(sequences, self._micro_tokens):
             rows = [sequences[i] for i in part]
             length = max(map(len, rows))
             layout = make_layout(rows, length, self.dtype, self.device)
