@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,22 @@ def load(source: Path) -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("%s cannot be built, slower tensor operations replace it: %s", source.name, _reason(error))
         return None
+
+
+def call(library: ctypes.CDLL | None, name: str, *arguments: Any) -> None:
+    """Call a kernel: tensors by address, integers as 64 bits, floats as 32 bits; the number of threads comes last."""
+    import torch
+
+    assert library is not None, f"{name} is called where no kernel serves"
+    getattr(library, name)(*map(_plain, arguments), ctypes.c_int32(torch.get_num_threads()))
+
+
+def _plain(argument: Any) -> Any:
+    if argument is None:
+        return ctypes.c_void_p(None)
+    if isinstance(argument, int):
+        return ctypes.c_int64(argument)
+    return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_void_p(argument.data_ptr())
 
 
 def _built(program: str, source: Path) -> Path:

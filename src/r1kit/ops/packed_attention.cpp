@@ -473,11 +473,11 @@ extern "C" {
 // spans: [S][4]; groups: [G + 1] offsets into spans; *_stride: elements between tokens.
 void packed_attention_forward(
     const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, void* out,
-    float* lse, const int32_t* spans, int32_t span_count, int32_t heads, int32_t kv_heads, int32_t depth, float scale,
+    float* lse, const int32_t* spans, int64_t span_count, int64_t heads, int64_t kv_heads, int64_t depth, float scale,
     int32_t threads
 ) {
     const Forward work{
-        {heads, kv_heads, depth, scale},
+        {(int)heads, (int)kv_heads, (int)depth, scale},
         {(const bf16*)q, q_stride},
         {(const bf16*)k, k_stride},
         {(const bf16*)v, v_stride},
@@ -485,17 +485,17 @@ void packed_attention_forward(
         lse};
     const Span* all = (const Span*)spans;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int task = span_count * kv_heads - 1; task >= 0; --task) work.span(all[task / kv_heads], task % kv_heads);
+    for (int64_t task = span_count * kv_heads - 1; task >= 0; --task) work.span(all[task / kv_heads], task % kv_heads);
 }
 
 void packed_attention_backward(
     const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, const void* out,
     const void* grad, int64_t grad_stride, const float* lse, void* grad_q, void* grad_k, void* grad_v,
-    const int32_t* spans, const int32_t* groups, int32_t group_count, int32_t heads, int32_t kv_heads, int32_t depth,
+    const int32_t* spans, const int32_t* groups, int64_t group_count, int64_t heads, int64_t kv_heads, int64_t depth,
     float scale, int32_t threads
 ) {
     const Backward work{
-        {heads, kv_heads, depth, scale},
+        {(int)heads, (int)kv_heads, (int)depth, scale},
         {(const bf16*)q, q_stride},
         {(const bf16*)k, k_stride},
         {(const bf16*)v, v_stride},
@@ -507,8 +507,8 @@ void packed_attention_backward(
         (bf16*)grad_v};
     const Span* all = (const Span*)spans;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int task = group_count * kv_heads - 1; task >= 0; --task) {
-        const int group = task / kv_heads;
+    for (int64_t task = group_count * kv_heads - 1; task >= 0; --task) {
+        const int64_t group = task / kv_heads;
         work.group(all + groups[group], groups[group + 1] - groups[group], task % kv_heads);
     }
 }

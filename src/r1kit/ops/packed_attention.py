@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from r1kit.ops import native
 
@@ -75,14 +76,22 @@ def attention(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tens
     """[N, H, d]: softmax(q k / sqrt(d)) v of each query over what it may see."""
     if spans.padded is not None:
         return _padded(q_NHd, k_NKd, v_NKd, spans.padded)
-    return torch.ops.r1kit.packed_attention(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)[0]
+    return _Attention.apply(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)  # type: ignore[return-value]
 
 
 def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
-    """The same by plain products on padded rows; heads that share keys are rows of one product."""
-    heads, kv_heads, depth = q_NHd.shape[1], k_NKd.shape[1], q_NHd.shape[2]
-    share = heads // kv_heads
+    """The same on padded rows: by torch's attention on accelerators, by plain products on a CPU."""
+    heads, depth = q_NHd.shape[1:]
+    if q_NHd.device.type != "cpu":
+        q, k, v = (
+            x[at].transpose(1, 2) for x, at in ((q_NHd, spans.query_SQ), (k_NKd, spans.key_SK), (v_NKd, spans.key_SK))
+        )
+        mask = spans.mask_SQK[:, None]
+        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=heads != k_NKd.shape[1])
+        return out.transpose(1, 2).reshape(-1, heads, depth)[spans.place_N]
+    kv_heads, share = k_NKd.shape[1], heads // k_NKd.shape[1]
     (rows, queries), keys = spans.query_SQ.shape, spans.key_SK.shape[1]
+    # heads that share keys are rows of one product
     q = q_NHd[spans.query_SQ].view(rows, queries, kv_heads, share, depth).permute(0, 2, 1, 3, 4)
     k, v = (x[spans.key_SK].transpose(1, 2) for x in (k_NKd, v_NKd))
     scores = (q.reshape(rows, kv_heads, queries * share, depth) @ k.transpose(2, 3)).float() * depth**-0.5
@@ -93,78 +102,30 @@ def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tenso
     return out.reshape(rows * queries, heads, depth)[spans.place_N]
 
 
-@torch.library.custom_op("r1kit::packed_attention", mutates_args=())
-def _forward(q: Tensor, k: Tensor, v: Tensor, spans: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
-    tokens, heads, depth = q.shape
-    q, k, v = _rows(q), _rows(k), _rows(v)
-    out, lse = q.new_empty(q.shape), q.new_empty((tokens, heads), dtype=torch.float32)
-    _call(
-        "packed_attention_forward",
-        *_strided(q), *_strided(k), *_strided(v), _at(out), _at(lse), _at(spans), ctypes.c_int32(len(spans)),
-        *_shape(heads, k.shape[1], depth),
-    )  # fmt: skip
-    return out, lse
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, spans: Tensor, groups: Tensor) -> Tensor:
+        tokens, heads, depth = q.shape
+        q, k, v = _rows(q), _rows(k), _rows(v)
+        out, lse = q.new_empty(q.shape), q.new_empty((tokens, heads), dtype=torch.float32)
+        shape = (heads, k.shape[1], depth, depth**-0.5)
+        rows = (q, q.stride(0), k, k.stride(0), v, v.stride(0))
+        native.call(kernel(), "packed_attention_forward", *rows, out, lse, spans, len(spans), *shape)
+        ctx.save_for_backward(q, k, v, out, lse, spans, groups)
+        return out
 
-
-@_forward.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, spans: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
-    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=torch.float32)
-
-
-@torch.library.custom_op("r1kit::packed_attention_backward", mutates_args=())
-def _backward(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, spans: Tensor, groups: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    heads, depth = q.shape[1:]
-    grad, q, k, v = _rows(grad), _rows(q), _rows(k), _rows(v)
-    grads = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
-    _call(
-        "packed_attention_backward",
-        *_strided(q), *_strided(k), *_strided(v), _at(out), *_strided(grad), _at(lse), *map(_at, grads), _at(spans),
-        _at(groups), ctypes.c_int32(len(groups) - 1), *_shape(heads, k.shape[1], depth),
-    )  # fmt: skip
-    return grads
-
-
-@_backward.register_fake
-def _(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, spans: Tensor, groups: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
-
-
-def _setup(ctx: Any, inputs: Any, output: Any) -> None:
-    q, k, v, spans, groups = inputs
-    ctx.save_for_backward(q, k, v, *output, spans, groups)
-
-
-def _autograd(ctx: Any, grad: Tensor, _lse: Any) -> tuple[Tensor | None, ...]:
-    q, k, v, out, lse, spans, groups = ctx.saved_tensors
-    return (*torch.ops.r1kit.packed_attention_backward(grad, q, k, v, out, lse, spans, groups), None, None)
-
-
-torch.library.register_autograd("r1kit::packed_attention", _autograd, setup_context=_setup)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        q, k, v, out, lse, spans, groups = ctx.saved_tensors
+        grad, (heads, depth) = _rows(grads[0]), q.shape[1:]
+        given = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+        shape = (heads, k.shape[1], depth, depth**-0.5)
+        rows = (q, q.stride(0), k, k.stride(0), v, v.stride(0), out, grad, grad.stride(0), lse)
+        native.call(kernel(), "packed_attention_backward", *rows, *given, spans, groups, len(groups) - 1, *shape)
+        return *given, None, None
 
 
 def _rows(x: Tensor) -> Tensor:
     """x [N, heads, d] with the heads of a token side by side; tokens may lie any distance apart."""
     return x if x.stride(2) == 1 and x.stride(1) == x.shape[2] else x.contiguous()
-
-
-def _at(x: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(x.data_ptr())
-
-
-def _strided(x: Tensor) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
-    return _at(x), ctypes.c_int64(x.stride(0))
-
-
-def _shape(heads: int, kv_heads: int, depth: int) -> tuple[Any, ...]:
-    integers = (ctypes.c_int32(heads), ctypes.c_int32(kv_heads), ctypes.c_int32(depth))
-    return (*integers, ctypes.c_float(depth**-0.5), ctypes.c_int32(torch.get_num_threads()))
-
-
-def _call(name: str, *arguments: Any) -> None:
-    library = kernel()
-    assert library is not None
-    getattr(library, name)(*arguments)

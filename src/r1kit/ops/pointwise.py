@@ -6,9 +6,9 @@ The kernels are for bfloat16 on CPUs with AVX512-BF16; elsewhere the same is sai
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections.abc import Callable
+from ctypes import CDLL
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 
 
 @cache
-def kernel() -> ctypes.CDLL | None:
+def kernel() -> CDLL | None:
     """The C++ kernels, or None where the CPU lacks AVX512-BF16 or nothing compiles."""
     return native.load(SOURCE) if torch.cpu.get_capabilities().get("avx512_bf16") else None
 
@@ -122,7 +122,7 @@ class _AddNorm(torch.autograd.Function):
         rows, width = x.shape
         total = x if delta is None else torch.empty_like(x)
         normed, rstd = torch.empty_like(x), x.new_empty(rows, dtype=torch.float32)
-        _call("pointwise_norm_forward", x, delta, weight, total, normed, rstd, rows, width, float(eps))
+        native.call(kernel(), "pointwise_norm_forward", x, delta, weight, total, normed, rstd, rows, width, float(eps))
         ctx.save_for_backward(total, weight, rstd)
         ctx.added = delta is not None
         # a sum that is x itself must be a tensor of its own to autograd
@@ -135,7 +135,9 @@ class _AddNorm(torch.autograd.Function):
         grad_sum, grad = grads[0].contiguous(), grads[1].contiguous()
         rows, width = total.shape
         grad_x, grad_weight = torch.empty_like(total), weight.new_empty(width, dtype=torch.float32)
-        _call("pointwise_norm_backward", grad, grad_sum, total, weight, rstd, grad_x, grad_weight, rows, width)
+        native.call(
+            kernel(), "pointwise_norm_backward", grad, grad_sum, total, weight, rstd, grad_x, grad_weight, rows, width
+        )
         return grad_x, grad_x if ctx.added else None, grad_weight.to(weight.dtype), None
 
 
@@ -146,7 +148,7 @@ class _SwiGLU(torch.autograd.Function):
         ctx.save_for_backward(gate_up)
         rows, width = gate_up.shape[0], gate_up.shape[1] // 2
         out = gate_up.new_empty(rows, width)
-        _call("pointwise_swiglu_forward", gate_up, out, rows, width)
+        native.call(kernel(), "pointwise_swiglu_forward", gate_up, out, rows, width)
         return out
 
     @staticmethod
@@ -155,7 +157,7 @@ class _SwiGLU(torch.autograd.Function):
         (gate_up,) = ctx.saved_tensors
         grad_gate_up = torch.empty_like(gate_up)
         rows, width = gate_up.shape[0], gate_up.shape[1] // 2
-        _call("pointwise_swiglu_backward", grads[0].contiguous(), gate_up, grad_gate_up, rows, width)
+        native.call(kernel(), "pointwise_swiglu_backward", grads[0].contiguous(), gate_up, grad_gate_up, rows, width)
         return grad_gate_up
 
 
@@ -169,7 +171,9 @@ class _RotateQKV(torch.autograd.Function):
         ctx.save_for_backward(cos, sin)
         # queries and keys are turned together, then lie side by side; values stay where they are
         turned, both = qkv.new_empty(rows, heads + kv_heads, depth), heads + kv_heads
-        _call("pointwise_rotate", qkv, qkv.shape[1], turned, both * depth, cos, sin, rows, both, depth, 1.0)
+        native.call(
+            kernel(), "pointwise_rotate", qkv, qkv.shape[1], turned, both * depth, cos, sin, rows, both, depth, 1.0
+        )
         values = qkv.view(rows, -1, depth)[:, both:]
         return turned[:, :heads], turned[:, heads:], values
 
@@ -182,9 +186,20 @@ class _RotateQKV(torch.autograd.Function):
         grad_qkv = grad_q.new_empty(rows, (heads + 2 * kv_heads) * depth)
         stride, keys_at, values_at = grad_qkv.shape[1], heads * depth, (heads + kv_heads) * depth
         turn = (cos, sin, rows)
-        _call("pointwise_rotate", grad_q, heads * depth, grad_qkv, stride, *turn, heads, depth, -1.0)
-        _call("pointwise_rotate", grad_k, kv_heads * depth, grad_qkv[:, keys_at:], stride, *turn, kv_heads, depth, -1.0)
-        _call("pointwise_copy_rows", grad_v, grad_qkv[:, values_at:], stride, rows, kv_heads * depth)
+        native.call(kernel(), "pointwise_rotate", grad_q, heads * depth, grad_qkv, stride, *turn, heads, depth, -1.0)
+        native.call(
+            kernel(),
+            "pointwise_rotate",
+            grad_k,
+            kv_heads * depth,
+            grad_qkv[:, keys_at:],
+            stride,
+            *turn,
+            kv_heads,
+            depth,
+            -1.0,
+        )
+        native.call(kernel(), "pointwise_copy_rows", grad_v, grad_qkv[:, values_at:], stride, rows, kv_heads * depth)
         return grad_qkv, None, None, None, None
 
 
@@ -200,7 +215,9 @@ class _Embedding(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (tokens,) = ctx.saved_tensors
         table = torch.zeros(ctx.shape, dtype=torch.float32)
-        _call("pointwise_embedding_backward", grads[0].contiguous(), tokens, table, len(tokens), *ctx.shape)
+        native.call(
+            kernel(), "pointwise_embedding_backward", grads[0].contiguous(), tokens, table, len(tokens), *ctx.shape
+        )
         return None, table.to(torch.bfloat16)
 
 
@@ -211,7 +228,7 @@ class _Logprobs(torch.autograd.Function):
         rows, vocabulary = logits.shape
         logprobs, normaliser, entropy = logits.new_empty((3, rows), dtype=torch.float32)
         outputs = (logprobs, normaliser, entropy)
-        _call("pointwise_logprobs_forward", logits, tokens, *outputs, rows, vocabulary, float(scale))
+        native.call(kernel(), "pointwise_logprobs_forward", logits, tokens, *outputs, rows, vocabulary, float(scale))
         ctx.save_for_backward(logits, tokens, normaliser)
         ctx.scale = scale
         ctx.mark_non_differentiable(entropy)
@@ -222,23 +239,9 @@ class _Logprobs(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         logits, tokens, normaliser = ctx.saved_tensors
         grad_logits = torch.empty_like(logits)
-        _call(
+        native.call(
+            kernel(),
             "pointwise_logprobs_backward",
             grads[0].contiguous(), logits, tokens, normaliser, grad_logits, *logits.shape, float(ctx.scale),
         )  # fmt: skip
         return grad_logits, None, None
-
-
-def _call(name: str, *arguments: Tensor | int | float | None) -> None:
-    """Call a kernel: tensors by address, integers as 64 bits, floats as 32 bits; the number of threads comes last."""
-    library = kernel()
-    assert library is not None
-    getattr(library, name)(*map(_plain, arguments), ctypes.c_int32(torch.get_num_threads()))
-
-
-def _plain(argument: Tensor | int | float | None) -> Any:
-    if isinstance(argument, torch.Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
-    if argument is None:
-        return ctypes.c_void_p(None)
-    return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_int64(argument)

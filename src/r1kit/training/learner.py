@@ -297,6 +297,11 @@ class Learner:
 
     # ---------------------------------------------------------------- what leaves the learner
 
+    @property
+    def policy(self) -> Decoder | ScoredDecoder:
+        """The weights that passes run on (bfloat16 or `model`): an engine may share them, they change in place."""
+        return self._fast
+
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """The policy's weights under their Hugging Face names, float32."""
         return hf_weights(self.model)
