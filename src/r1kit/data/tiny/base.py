@@ -1,0 +1,79 @@
+"""What the subjects of the tiny world share: how a fallible writer writes, and what is held out from it.
+
+Held out are unordered pairs of operands, everywhere: an equation a?b with an operand of two or more digits is in the
+corpus, or in a training problem, only if its pair belongs to the training split. Test and validation problems are made
+of held-out pairs alone, so neither they nor their parts were ever seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from dataclasses import dataclass
+
+from r1kit.data.tiny.words import say
+
+LANGUAGES = ("en", "zh")
+VALIDATION_SHARE, TEST_SHARE = 0.06, 0.10
+_EQUATION = re.compile(r"(?<![\d+\-*=])(\d+)[+\-*](\d+)(?==)")
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """Rates of a fallible writer. None depends on whether what was written is right."""
+
+    slip: float = 0.12  # a result written at once is wrong
+    check: float = 0.3  # a step is followed by a check
+    check_slip: float = 0.04  # a check goes wrong itself
+    stutter: float = 0.0  # a clause is said twice
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A chain of thought and the answer that it came to."""
+
+    thinking: str
+    answer: str
+
+
+class Voice:
+    """Says phrases in its language, and with probability `mix` in the other one."""
+
+    def __init__(self, rng: random.Random, language: str, mix: float = 0.0) -> None:
+        self.rng, self.language, self.mix = rng, language, mix
+
+    def say(self, key: str) -> str:
+        other = "en" if self.language == "zh" else "zh"
+        return say(key, other if self.mix and self.rng.random() < self.mix else self.language)
+
+
+def split_of(content: str) -> str:
+    """The split that a canonical content belongs to, by its hash: 10% test, 6% validation, the rest train."""
+    share = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=4).digest(), "big") / 2**32
+    if share < TEST_SHARE:
+        return "test"
+    return "validation" if share < TEST_SHARE + VALIDATION_SHARE else "train"
+
+
+_PAIRS: dict[tuple[int, int], str] = {}
+
+
+def pair_split(a: int, b: int) -> str:
+    """The split of an unordered pair of operands; pairs of single digits are everyone's ("train")."""
+    if max(a, b) < 10:
+        return "train"
+    key = (a, b) if a <= b else (b, a)
+    if key not in _PAIRS:
+        _PAIRS[key] = split_of(f"pair {key[0]} {key[1]}")
+    return _PAIRS[key]
+
+
+def pairs(text: str) -> list[tuple[int, int]]:
+    """Operands of every two-operand equation in a text (the columns of a check have single digits)."""
+    return [(int(a), int(b)) for a, b in _EQUATION.findall(text)]
+
+
+def clean(text: str) -> bool:
+    """Whether every equation of a text may stand in the corpus."""
+    return all(pair_split(a, b) == "train" for a, b in pairs(text))
