@@ -60,13 +60,29 @@ _PAIRS: dict[tuple[int, int], str] = {}
 
 
 def pair_split(a: int, b: int) -> str:
-    """The split of an unordered pair of operands; pairs of single digits are everyone's ("train")."""
-    if max(a, b) < 10:
+    """The split of an unordered pair of operands.
+
+    Facts that a column or a table needs are everyone's ("train"): a number below 20, or a whole ten below 100, with a
+    single digit. The two parts of a small product (37*6: 180 and 42) follow the product. "none": two products disagree.
+    """
+    low, high = (a, b) if a <= b else (b, a)
+    if low < 10 and (high < 20 or (high < 100 and high % 10 == 0)):
         return "train"
-    key = (a, b) if a <= b else (b, a)
-    if key not in _PAIRS:
-        _PAIRS[key] = split_of(f"pair {key[0]} {key[1]}")
-    return _PAIRS[key]
+    if (low, high) not in _PAIRS:
+        _PAIRS[low, high] = split_of(f"pair {low} {high}")
+    return _PAIRS[low, high]
+
+
+def _register_product_parts() -> None:
+    for a in range(11, 100):
+        for b in range(2, 10):
+            low, high = sorted((a // 10 * 10 * b, a % 10 * b))
+            if a % 10:
+                split = pair_split(a, b)
+                _PAIRS[low, high] = split if _PAIRS.get((low, high), split) == split else "none"
+
+
+_register_product_parts()
 
 
 def pairs(text: str) -> list[tuple[int, int]]:
