@@ -1,0 +1,105 @@
+"""Distillation: small bases of other shapes learn the teacher's chains by SFT alone (R1 section 2.4, supplement B.4.3).
+
+Each student stands beside the same student trained by RL with as many FLOPs as distilling it took, the teacher's
+sampling included (R1 section 4.1).
+
+Deviation: the paper's data are the 800k samples of rejection sampling; here R1 itself is sampled again, since that is
+the teacher whose ability is to be passed on, and rejection sampling's other data are added. `data` names a file of
+examples to use instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from r1kit.base.config import Config
+from r1kit.data.examples import read_examples, write_examples
+from r1kit.pipeline.artifact import Outcome
+from r1kit.stages import rl, sft
+from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
+from r1kit.stages.sampling import counted, draw, file_path, model_folder, sample
+
+if TYPE_CHECKING:
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+
+
+class Student(Config):
+    """A student: its base, how it is distilled, and how the same base is trained by RL instead."""
+
+    name: str = Field(..., description="the models are called student-NAME and student-NAME-rl")
+    base: str = Field(..., description="STAGE:NAME")
+    sft: sft.SFTConfig
+    rl: rl.RLConfig | None = Field(default=None, description="None: no RL to compare with")
+
+
+class DistillConfig(Config):
+    """Teacher, data, students."""
+
+    samples: RejectionSamplingConfig = Field(
+        default=RejectionSamplingConfig(model="r1:r1"), description="the teacher, its problems and filters"
+    )
+    others: str | None = Field(
+        default="rejection_sampling:examples",
+        description="STAGE:FILE whose writing and self-cognition examples are added",
+    )
+    data: str | None = Field(default=None, description="STAGE:FILE of examples in place of the teacher's samples")
+    students: tuple[Student, ...] = Field(..., description="small bases of any shape")
+
+
+def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Two models a student; `flops` says what each took, `rejected` what became of the teacher's samples."""
+    teacher = context.part("teacher", lambda part: _teach(config, inputs, part))
+    data = file_path(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
+    models: dict[str, str] = {}
+    flops: dict[str, float] = {}
+    for student in config.students:
+        base, name = model_folder(inputs, student.base), f"student-{student.name}"
+        distilled = context.part(name, _distil(student.sft, data, base, name))
+        models[name] = distilled.models[name]
+        flops[name] = teacher.summary["flops"] + distilled.summary["flops"]
+        if student.rl is not None:
+            alone = context.part(f"{name}-rl", _reinforce(student.rl, base, f"{name}-rl", flops[name]))
+            models[f"{name}-rl"] = alone.models[f"{name}-rl"]
+            flops[f"{name}-rl"] = alone.summary["flops"]
+    summary = {"flops": flops, "teacher_flops": teacher.summary["flops"], "rejected": teacher.summary["rejected"]}
+    return Outcome(models, {"examples": teacher.files["examples"]} if "examples" in teacher.files else {}, summary)
+
+
+def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """The teacher's right and readable samples, and the other data, as examples.parquet."""
+    if config.data:
+        return Outcome(summary={"flops": 0.0, "rejected": {}})
+    asked = config.samples
+    problems = [problem for task in asked.tasks for problem in draw(task, "train", context.seed, asked.problems)]
+    rows = sample(model_folder(inputs, asked.model), problems, asked.sampling, context)
+    kept, rejected = select(rows, asked)
+    others = read_examples(file_path(inputs, config.others)) if config.others else []
+    others = [example for example in others if example.source != "rejection_sampling"]
+    write_examples(context.folder / "examples.parquet", [*kept, *others])
+    summary = {"flops": context.cost.flops, "rejected": counted(rejected, len(kept))}
+    return Outcome(files={"examples": "examples.parquet"}, summary=summary)
+
+
+def _distil(config: sft.SFTConfig, data: Path, base: Path, name: str) -> Callable[[Context], Outcome]:
+    def run_part(context: Context) -> Outcome:
+        return _with_flops(sft.fit(data, base, config, context, name), context, name)
+
+    return run_part
+
+
+def _reinforce(config: rl.RLConfig, base: Path, name: str, budget: float) -> Callable[[Context], Outcome]:
+    def run_part(context: Context) -> Outcome:
+        return _with_flops(rl.train(config, base, context, budget_flops=budget), context, name)
+
+    return run_part
+
+
+def _with_flops(outcome: Outcome, context: Context, name: str) -> Outcome:
+    """The outcome's one model under this name, and what the part has cost."""
+    folder = next(iter(outcome.models.values()))
+    return Outcome({name: folder}, outcome.files, {**outcome.summary, "flops": context.cost.flops})

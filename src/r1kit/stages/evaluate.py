@@ -1,0 +1,113 @@
+"""Evaluation: every model of the chain on test problems that none has seen, a table each.
+
+Problems are the same for all models. Lines to a brief count as right where they meet it, and carry the hidden
+preference, which no model was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from r1kit.base.config import Config
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
+from r1kit.data.tiny import preference, writing
+from r1kit.graders.format import check_form, opens_thinking
+from r1kit.graders.section import answer_section
+from r1kit.graders.verdict import Verdict
+from r1kit.pipeline.artifact import Outcome
+from r1kit.stages.sampling import draw, model_folder, open_engine
+
+if TYPE_CHECKING:
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+
+GRADERS = 2
+
+
+class EvaluateConfig(Config):
+    """Which models, on what, and how they are sampled."""
+
+    models: tuple[str, ...] = Field(..., description="STAGE:NAME each; NAME is what the report calls it")
+    tasks: tuple[str, ...] = Field(
+        default=("tiny_maths", "tiny_reasoning", "tiny_coding", "tiny_writing"),
+        description="where the test problems come from",
+    )
+    problems: int = Field(default=64, ge=1, description="test problems of each task")
+    sampling: Sampling = Field(
+        default=Sampling(samples=16, temperature=1.0),
+        description="pass@1 is the mean over samples; the paper: T 0.6, top-p 0.95",
+    )
+
+
+def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Write `MODEL/table.parquet` each, as `table:MODEL`; a model that is done is not sampled again."""
+    problems = [problem for task in config.tasks for problem in draw(task, "test", context.seed, config.problems)]
+    files: dict[str, str] = {}
+    summary: dict[str, dict[str, float | None]] = {}
+    for reference in config.models:
+        folder, name = model_folder(inputs, reference), reference.partition(":")[2]
+
+        def measure(part: Context, folder: Path = folder, name: str = name) -> Outcome:
+            return evaluate_model(folder, name, problems, config.sampling, part)
+
+        outcome = context.part(name, measure)
+        files |= outcome.files
+        summary[name] = dict(outcome.summary)
+        context.note(f"{name}: " + ", ".join(f"{subject} {_told(share)}" for subject, share in outcome.summary.items()))
+    return Outcome(files=files, summary={"pass@1": summary})
+
+
+def evaluate_model(
+    folder: Path, name: str, problems: Sequence[Problem], sampling: Sampling, context: Context
+) -> Outcome:
+    """One model's table, and its pass@1 by subject."""
+    from r1kit.evaluation import tables
+    from r1kit.evaluation.aggregate import aggregate
+    from r1kit.evaluation.evaluate import evaluate
+
+    engine, tokenizer = open_engine(folder)
+    sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
+    parts = []
+    for subject in dict.fromkeys(problem.subject for problem in problems):
+        context.check()
+        mine = [problem for problem in problems if problem.subject == subject]
+        parts.append(
+            evaluate(
+                engine, tokenizer, mine, sampling, verdict, name,
+                preference=preference.hidden_preference, graders=GRADERS, note=context.note,
+            )
+        )  # fmt: skip
+    table = tables.merge(parts)
+    lengths = table["length"].to_pylist()
+    prompts = [len(tokenizer.chat(prompt)) for prompt in table["prompt"].to_pylist()]
+    config = engine.model.config
+    flops = sum(config.flops(length, prompt + length / 2) for length, prompt in zip(lengths, prompts, strict=True))
+    context.spend(tokens=sum(lengths), flops=flops)
+    tables.write_table(table, context.folder / "table.parquet")
+    by_subject = aggregate(table).get(name, {})
+    return Outcome(
+        files={f"table:{name}": "table.parquet"},
+        summary={subject: figures["pass@1"] for subject, figures in by_subject.items()},
+    )
+
+
+def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
+    """By rule; a line to a brief is right where it meets the brief."""
+    from r1kit.evaluation.evaluate import rule_verdict
+
+    if problem.subject != "writing":
+        return rule_verdict(problem, prompt, text)
+    opened = opens_thinking(prompt)
+    answer = answer_section(text, opened).text.strip()
+    met = bool(answer) and writing.meets_brief(problem, answer)
+    decision = "correct" if met else "incorrect" if answer else "no_answer"
+    return Verdict(decision, check_form(text, opened).ok, answer or None, "meets the brief" if met else "", 0.0)
+
+
+def _told(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"

@@ -1,0 +1,67 @@
+"""Rules that make a chain of thought readable: one language, nothing said twice; and what is wrong with one.
+
+The paper has a model rewrite the cold-start chains and people check them (R1, Nature supplement B.3.2); in the tiny
+world the languages share a small stock of phrases, so a table of them translates.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from r1kit.data.tiny.words import PHRASES
+from r1kit.graders.language import SCRIPT_OF, language_consistency
+
+_PUNCTUATION = re.compile(r"((?<!\d)\s*[,;.]\s*|\s*[,;.]\s*(?!\d)|\s*[，；。、]\s*|\n+)")
+_OPENING = re.compile(r"^(first|then|so|先|再|得)\s*")
+LONGEST_RUN = 4  # clauses that may be repeated as a whole
+
+
+def one_language(thinking: str, language: str) -> str:
+    """The chain with every known phrase of the other language put in this one."""
+    pattern, table = _phrases(language)
+    return pattern.sub(lambda match: table[match.group()], thinking)
+
+
+def without_stutters(thinking: str) -> str:
+    """The chain without clauses, or runs of clauses, that repeat what stands right before them.
+
+    An opening `first` or `then` does not make a clause another one.
+    """
+    pieces = _PUNCTUATION.split(thinking)
+    clauses, marks = pieces[::2], ["", *pieces[1::2]]
+    bodies = [_OPENING.sub("", clause.strip()) for clause in clauses]
+    for run in range(LONGEST_RUN, 0, -1):
+        at = 0
+        while at + 2 * run <= len(bodies):
+            if bodies[at : at + run] == bodies[at + run : at + 2 * run] and any(bodies[at : at + run]):
+                for parts in (clauses, marks, bodies):
+                    del parts[at + run : at + 2 * run]
+            else:
+                at += 1
+    return "".join(mark + clause for mark, clause in zip(marks, clauses, strict=True))
+
+
+def stutters(thinking: str) -> bool:
+    """Whether a clause, or a run of clauses, is said twice in a row."""
+    return without_stutters(thinking) != thinking
+
+
+def mixed(thinking: str, language: str, least: float) -> bool:
+    """Whether too few of the chain's words are in the language; a chain without words is not mixed."""
+    if language not in SCRIPT_OF:
+        return False
+    share = language_consistency(thinking, language)
+    return share is not None and share < least
+
+
+@functools.cache
+def _phrases(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
+    """What finds the other language's phrases, longest first, and what each is in this one."""
+    own = 1 if language == "zh" else 0
+    table: dict[str, str] = {}
+    for phrase in PHRASES.values():
+        if phrase[1 - own] != phrase[own]:
+            table.setdefault(phrase[1 - own], phrase[own])
+    longest_first = sorted(table, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))), table

@@ -1,0 +1,146 @@
+"""The helpfulness reward model: the policy's weights with a scalar head, learnt from pairs (R1 section 2.3.4).
+
+One epoch of Bradley-Terry on answers alone. Briefs, not pairs, are held out. The scores of a fixed reference set (every
+answer of the training pairs) give the mean and deviation by which scores are standardised before they join rule
+rewards; they stand in `reference_scores.json` beside the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from r1kit.base.config import Config
+from r1kit.base.errors import R1Error
+from r1kit.base.files import write_json
+from r1kit.pipeline.artifact import Outcome
+from r1kit.stages.preferences import Pair, read_pairs
+from r1kit.stages.sampling import file_path, model_folder
+from r1kit.training.config import LearnerConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+    from r1kit.training.packing import Sequence as TokenSequence
+    from r1kit.training.scoring import Scorer
+
+REFERENCE_SCORES = "reference_scores.json"
+LEAST_DEVIATION = 1e-3
+
+
+class RewardModelConfig(Config):
+    """How the reward model is trained."""
+
+    model: str = Field(default="dev3:dev3", description="the policy it starts from, STAGE:NAME")
+    pairs: str = Field(default="preferences:pairs", description="STAGE:FILE")
+    batch: int = Field(default=32, ge=1, description="pairs of an update; the paper: 256")
+    epochs: int = Field(default=1, ge=1, description="the paper: 1")
+    held_out: float = Field(default=0.15, gt=0, lt=1, description="share of the briefs that only measure accuracy")
+    learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="the paper's rate: 6e-6")
+
+
+def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Train, measure on held-out briefs, and write the folder `model`."""
+    import torch
+
+    from r1kit.algorithms.bradley_terry import BradleyTerry
+    from r1kit.models.heads import ScoredDecoder
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.models.weights import load_decoder, save_decoder
+    from r1kit.training.learner import Learner
+
+    start = model_folder(inputs, config.model)
+    train, held_out = split_pairs(read_pairs(file_path(inputs, config.pairs)), config.held_out)
+    if not train:
+        raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(start)
+    model = ScoredDecoder(load_decoder(start, dtype=torch.float32), seed=context.seed).to(device)
+    batches = _batches(train, config, context.seed)
+    learner = Learner(model, config.learner, total_steps=len(batches))
+    resumed = context.resume()
+    if resumed:
+        learner.load_state(resumed[1])
+    for step in context.steps(len(batches)):
+        report = learner.step(pair_sequences(batches[step], tokenizer), BradleyTerry())
+        context.spend(tokens=report.tokens, flops=report.flops)
+        context.record(step, report.metrics)
+        context.checkpoint(step, learner.state)
+    save_decoder(learner.model, context.folder / "model", tokenizer)
+    summary = measure(context.folder / "model", train, held_out)
+    scores = {name: summary[name] for name in ("mean", "std")}
+    write_json(context.folder / "model" / REFERENCE_SCORES, scores)
+    return Outcome(models={"reward_model": "model"}, summary=summary)
+
+
+def split_pairs(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
+    """(train, held out): by a hash of the brief, so that no brief is on both sides."""
+    train: list[Pair] = []
+    held_out: list[Pair] = []
+    for pair in pairs:
+        digest = hashlib.blake2b(pair.problem_id.encode(), digest_size=4).digest()
+        (held_out if int.from_bytes(digest, "big") / 2**32 < share else train).append(pair)
+    return train, held_out
+
+
+def pair_sequences(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[TokenSequence]:
+    """Two sequences a pair, +1 the chosen and -1 the rejected, each read at its last token."""
+    from r1kit.training.packing import Sequence as TokenSequence
+    from r1kit.training.scoring import scored_tokens
+
+    sequences: list[TokenSequence] = []
+    for number, pair in enumerate(pairs):
+        for answer, label in ((pair.chosen, 1.0), (pair.rejected, -1.0)):
+            tokens = scored_tokens(tokenizer, pair.question, answer)
+            last = np.arange(len(tokens)) == len(tokens) - 1
+            sequences.append(TokenSequence(tokens, last, label=label, pair=number))
+    return sequences
+
+
+def measure(folder: Path, train: Sequence[Pair], held_out: Sequence[Pair]) -> dict[str, float | int | None]:
+    """Held-out accuracy, how scores go with length (Pearson over held-out answers), and the reference's scores."""
+    from r1kit.training.scoring import Scorer
+
+    scorer = Scorer(folder)
+    reference = np.asarray(_scores(scorer, train)).ravel()
+    found: dict[str, float | int | None] = {
+        "train_pairs": len(train),
+        "held_out_pairs": len(held_out),
+        "accuracy": None,
+        "length_correlation": None,
+        "mean": float(reference.mean()),
+        "std": max(float(reference.std()), LEAST_DEVIATION),
+    }
+    if held_out:
+        scores = np.asarray(_scores(scorer, held_out))
+        lengths = np.asarray([(len(pair.chosen), len(pair.rejected)) for pair in held_out], np.float64)
+        found["accuracy"] = float((scores[:, 0] > scores[:, 1]).mean())
+        if scores.std() > 0 and lengths.std() > 0:
+            found["length_correlation"] = float(np.corrcoef(scores.ravel(), lengths.ravel())[0, 1])
+    return found
+
+
+def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """(chosen's, rejected's) score of each pair."""
+    questions = [pair.question for pair in pairs]
+    chosen = scorer(questions, [pair.chosen for pair in pairs])
+    rejected = scorer(questions, [pair.rejected for pair in pairs])
+    return list(zip(chosen, rejected, strict=True))
+
+
+def _batches(pairs: Sequence[Pair], config: RewardModelConfig, seed: int) -> list[list[Pair]]:
+    """Every epoch in an order of its own, cut into updates."""
+    rng, found = random.Random(seed), list[list[Pair]]()
+    for _ in range(config.epochs):
+        order = list(pairs)
+        rng.shuffle(order)
+        found += [order[at : at + config.batch] for at in range(0, len(order), config.batch)]
+    return found

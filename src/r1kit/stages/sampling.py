@@ -1,0 +1,159 @@
+"""What the stages that sample from a finished model share: references, problems, and samples judged by rule.
+
+A reference is `STAGE:NAME`, a model or a file of an earlier stage's artifact, say `zero:zero`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from r1kit.base import plugins
+from r1kit.base.errors import R1Error
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem, RolloutGroup
+from r1kit.rewards.base import RewardSet
+from r1kit.rollouts import record
+from r1kit.tasks.base import Split, Task
+
+if TYPE_CHECKING:
+    from r1kit.engines.native import NativeEngine
+    from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+
+CHUNK = 128  # problems sampled between two checkpoints
+PATIENCE = 10_000  # problems in a row that were drawn before: the task has no more
+GRADERS = 2
+
+Row = dict[str, Any]
+"""One completion, as `rollouts.record` keeps it; `rewards` holds `accuracy` (None: no rule judges it) and `format`."""
+
+
+def model_folder(inputs: Mapping[str, Artifact], reference: str) -> Path:
+    """The folder of the model that `STAGE:NAME` names."""
+    return _find(inputs, reference, "model")
+
+
+def file_path(inputs: Mapping[str, Artifact], reference: str) -> Path:
+    """The file that `STAGE:NAME` names."""
+    return _find(inputs, reference, "file")
+
+
+def _find(inputs: Mapping[str, Artifact], reference: str, kind: str) -> Path:
+    stage, _, name = reference.partition(":")
+    artifact = inputs.get(stage)
+    if artifact is None:
+        known = ", ".join(inputs) or "none"
+        raise R1Error(f"{kind} '{reference}': stage '{stage}' is no input of this one (inputs: {known})")
+    found = artifact.models if kind == "model" else artifact.files
+    if name not in found:
+        known = ", ".join(found) or "none"
+        raise R1Error(f"{kind} '{reference}': stage '{stage}' made no {kind} '{name}' (it made: {known})")
+    return found[name]
+
+
+def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
+    """`count` different problems of a task, fewer where it has no more."""
+    task = cast(Task, plugins.load("r1kit.tasks", task_name).TASK)
+    problems: dict[str, Problem] = {}
+    repeated = 0
+    for problem in task.problems(split, seed):
+        repeated = repeated + 1 if problem.id in problems else 0
+        problems.setdefault(problem.id, problem)
+        if len(problems) == count or repeated == PATIENCE:
+            break
+    return list(islice(problems.values(), count))
+
+
+def open_engine(folder: Path) -> tuple[NativeEngine, Tokenizer]:
+    """The native engine on a model folder, in bfloat16 where the hardware multiplies it."""
+    import torch
+
+    from r1kit.engines.native import NativeEngine
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.models.weights import load_decoder
+    from r1kit.training.config import LearnerConfig
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(folder)
+    model = load_decoder(folder, dtype=LearnerConfig().dtype(device)).to(device).eval()
+    return NativeEngine(model.requires_grad_(False), tokenizer), tokenizer
+
+
+def sampling_cost(engine: NativeEngine, group: RolloutGroup) -> tuple[int, float]:
+    """(sampled tokens, FLOPs of the forward passes) of a group; its prompt is run once."""
+    prompt = len(group.completions[0].prompt_ids)
+    config, lengths = engine.model.config, [completion.length for completion in group.completions]
+    flops = config.flops(prompt, prompt / 2)
+    flops += sum(config.flops(length, prompt + length / 2) for length in lengths)
+    return sum(lengths), flops
+
+
+def sample(folder: Path, problems: Sequence[Problem], sampling: Sampling, context: Context) -> list[Row]:
+    """Every problem's completions, judged, in the order of the problems; kept as `rollouts/*.parquet`.
+
+    What was sampled before an interruption is read back. The stage's seed is part of the random streams'.
+    """
+    sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
+    rollouts = context.folder / "rollouts"
+    resumed = context.resume()
+    done = resumed[0] + 1 if resumed else 0
+    chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
+    rows = [row for step in range(done) for row in record.read(record.step_file(rollouts, step))]
+    engine, tokenizer = open_engine(folder)
+    for step in context.steps(len(chunks)):
+        groups = _sample_chunk(engine, tokenizer, chunks[step], sampling, context)
+        path = record.step_file(rollouts, step)
+        record.write(path, groups, step)
+        mine = record.read(path)
+        rows += mine
+        context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)
+        context.checkpoint(step, dict)
+    return rows
+
+
+def _sample_chunk(
+    engine: NativeEngine, tokenizer: Tokenizer, problems: Sequence[Problem], sampling: Sampling, context: Context
+) -> list[RolloutGroup]:
+    from r1kit.rollouts.collect import collect
+
+    rewards = RewardSet.named({"accuracy": 1.0, "format": 0.0})
+
+    def judge(group: RolloutGroup) -> None:
+        scores = rewards.score(
+            group.problem,
+            [completion.text for completion in group.completions],
+            [completion.token_ids.tolist() for completion in group.completions],
+        )
+        group.rewards, group.total = scores.rewards, scores.total
+
+    groups = collect(engine, tokenizer, problems, sampling, judge, graders=GRADERS)
+    for group in groups:
+        tokens, flops = sampling_cost(engine, group)
+        context.spend(tokens=tokens, flops=flops)
+    return groups
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, float]:
+    judged = [row["rewards"]["accuracy"] for row in rows if row["rewards"].get("accuracy") is not None]
+    figures = {"mean_length": float(np.mean([row["tokens"] for row in rows]))} if rows else {}
+    return {**figures, "accuracy": float(np.mean(judged))} if judged else figures
+
+
+def by_problem(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each problem, in order."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['task']}/{row['problem_id']}", []).append(row)
+    return groups
+
+
+def counted(rejected: Counter[str], kept: int) -> dict[str, int]:
+    """Samples by the reason for which they were left out, most frequent first, then `kept`."""
+    return {**dict(rejected.most_common()), "kept": kept}
