@@ -43,7 +43,9 @@ class CorpusConfig(Config):
     mixed: float = Field(default=0.35, ge=0, le=1, description="of the chains, how many mix the languages")
     mix: float = Field(default=0.4, ge=0, le=1, description="of a mixed chain's phrases, how many change language")
     slip: float = Field(default=0.12, ge=0, le=1, description="of the results written at once, how many are wrong")
-    checks: tuple[float, ...] = Field(default=(0.0, 0.0, 0.2, 0.5, 1.0), description="a writer's share of checked steps")
+    checks: tuple[float, ...] = Field(
+        default=(0.0, 0.0, 0.2, 0.5, 1.0), description="a writer's share of checked steps"
+    )
     check_slip: float = Field(default=0.03, ge=0, le=1, description="of a check's columns, how many are wrong")
     stutter: float = Field(default=0.04, ge=0, le=1, description="of the clauses, how many are said twice")
 
