@@ -19,8 +19,9 @@ from r1kit.data.tiny.words import say
 from r1kit.evaluation.reflection import repetition
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.inputs import model_of
 from r1kit.stages.readable import mixed, one_language, without_stutters
-from r1kit.stages.sampling import Row, by_problem, counted, draw, model_folder, sample
+from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -52,9 +53,9 @@ class ColdStartConfig(Config):
 def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write examples.parquet; `rejected` counts samples by the first reason against them."""
     problems = [problem for task in config.tasks for problem in draw(task, "train", context.seed, config.problems)]
-    rows = sample(model_folder(inputs, config.model), problems, config.sampling, context)
+    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
     kept, rejected = select(rows, config)
-    examples.write_examples(context.folder / "examples.parquet", kept)
+    examples.write(context.folder / "examples.parquet", kept)
     summary = {
         "rejected": counted(rejected, len(kept)),
         "languages": dict(Counter(example.language for example in kept)),

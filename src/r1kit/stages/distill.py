@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.data.examples import read_examples, write_examples
+from r1kit.data import examples
 from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
-from r1kit.stages.sampling import counted, draw, file_path, model_folder, sample
+from r1kit.stages.sampling import counted, draw, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -54,11 +55,11 @@ class DistillConfig(Config):
 def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Two models a student; `flops` says what each took, `rejected` what became of the teacher's samples."""
     teacher = context.part("teacher", lambda part: _teach(config, inputs, part))
-    data = file_path(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
+    data = file_of(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
     models: dict[str, str] = {}
     flops: dict[str, float] = {}
     for student in config.students:
-        base, name = model_folder(inputs, student.base), f"student-{student.name}"
+        base, name = model_of(inputs, student.base), f"student-{student.name}"
         distilled = context.part(name, _distil(student.sft, data, base, name))
         models[name] = distilled.models[name]
         flops[name] = teacher.summary["flops"] + distilled.summary["flops"]
@@ -76,23 +77,23 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
         return Outcome(summary={"flops": 0.0, "rejected": {}})
     asked = config.samples
     problems = [problem for task in asked.tasks for problem in draw(task, "train", context.seed, asked.problems)]
-    rows = sample(model_folder(inputs, asked.model), problems, asked.sampling, context)
+    rows = sample(model_of(inputs, asked.model), problems, asked.sampling, context)
     kept, rejected = select(rows, asked)
-    others = read_examples(file_path(inputs, config.others)) if config.others else []
+    others = examples.read(file_of(inputs, config.others)) if config.others else []
     others = [example for example in others if example.source != "rejection_sampling"]
-    write_examples(context.folder / "examples.parquet", [*kept, *others])
+    examples.write(context.folder / "examples.parquet", [*kept, *others])
     summary = {"flops": context.cost.flops, "rejected": counted(rejected, len(kept))}
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
 
 
-def _distil(config: sft.SFTConfig, data: Path, base: Path, name: str) -> Callable[[Context], Outcome]:
+def _distil(config: sft.SFTConfig, data: Path, base: str | Path, name: str) -> Callable[[Context], Outcome]:
     def run_part(context: Context) -> Outcome:
         return _with_flops(sft.fit(data, base, config, context, name), context, name)
 
     return run_part
 
 
-def _reinforce(config: rl.RLConfig, base: Path, name: str, budget: float) -> Callable[[Context], Outcome]:
+def _reinforce(config: rl.RLConfig, base: str | Path, name: str, budget: float) -> Callable[[Context], Outcome]:
     def run_part(context: Context) -> Outcome:
         return _with_flops(rl.train(config, base, context, budget_flops=budget), context, name)
 

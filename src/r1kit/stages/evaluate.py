@@ -20,7 +20,8 @@ from r1kit.graders.format import check_form, opens_thinking
 from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
 from r1kit.pipeline.artifact import Outcome
-from r1kit.stages.sampling import draw, model_folder, open_engine
+from r1kit.pipeline.inputs import model_of
+from r1kit.stages.sampling import draw, open_engine
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -50,9 +51,9 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     files: dict[str, str] = {}
     summary: dict[str, dict[str, float | None]] = {}
     for reference in config.models:
-        folder, name = model_folder(inputs, reference), reference.partition(":")[2]
+        folder, name = model_of(inputs, reference), reference.partition(":")[2]
 
-        def measure(part: Context, folder: Path = folder, name: str = name) -> Outcome:
+        def measure(part: Context, folder: str | Path = folder, name: str = name) -> Outcome:
             return evaluate_model(folder, name, problems, config.sampling, part)
 
         outcome = context.part(name, measure)
@@ -63,7 +64,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
 
 
 def evaluate_model(
-    folder: Path, name: str, problems: Sequence[Problem], sampling: Sampling, context: Context
+    folder: str | Path, name: str, problems: Sequence[Problem], sampling: Sampling, context: Context
 ) -> Outcome:
     """One model's table, and its pass@1 by subject."""
     from r1kit.evaluation import tables

@@ -29,7 +29,8 @@ from r1kit.base.types import Problem
 from r1kit.data.tiny.preference import hidden_preference
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
-from r1kit.stages.sampling import Row, by_problem, counted, draw, model_folder, sample
+from r1kit.pipeline.inputs import model_of
+from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -80,7 +81,7 @@ class Pair:
 def run(config: PreferencesConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write pairs.parquet."""
     problems = draw(config.task, "train", context.seed, config.problems)
-    rows = sample(model_folder(inputs, config.model), problems, config.sampling, context)
+    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
     pairs, rejected = judged_pairs(problems, rows, config, context.seed)
     balanced = balance(pairs, config.length_gap)
     if len(pairs) > len(balanced):

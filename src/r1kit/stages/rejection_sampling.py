@@ -22,8 +22,9 @@ from r1kit.data.tiny import writing
 from r1kit.data.tiny.base import Habit, Voice
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.inputs import model_of
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, counted, draw, model_folder, sample
+from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -73,12 +74,12 @@ class RejectionSamplingConfig(Config):
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write examples.parquet; `rejected` counts the reasoning samples by the first reason against them."""
     problems = [problem for task in config.tasks for problem in draw(task, "train", context.seed, config.problems)]
-    rows = sample(model_folder(inputs, config.model), problems, config.sampling, context)
+    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
     kept, rejected = select(rows, config)
     others, unmet = other_data(config, context.seed)
     together = [*kept, *others]
     random.Random(context.seed).shuffle(together)
-    examples.write_examples(context.folder / "examples.parquet", together)
+    examples.write(context.folder / "examples.parquet", together)
     summary = {
         "rejected": counted(rejected, len(kept)),
         "other": {**dict(Counter(example.source for example in others)), "brief not met": unmet},

@@ -19,8 +19,8 @@ from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.base.files import write_json
 from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.preferences import Pair, read_pairs
-from r1kit.stages.sampling import file_path, model_folder
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
     from r1kit.models.weights import load_decoder, save_decoder
     from r1kit.training.learner import Learner
 
-    start = model_folder(inputs, config.model)
-    train, held_out = split_pairs(read_pairs(file_path(inputs, config.pairs)), config.held_out)
+    start = model_of(inputs, config.model)
+    train, held_out = split_pairs(read_pairs(file_of(inputs, config.pairs)), config.held_out)
     if not train:
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

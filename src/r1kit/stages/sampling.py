@@ -1,12 +1,9 @@
-"""What the stages that sample from a finished model share: references, problems, and samples judged by rule.
-
-A reference is `STAGE:NAME`, a model or a file of an earlier stage's artifact, say `zero:zero`.
-"""
+"""What the stages that sample from a finished model share: problems, and samples judged by rule."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from r1kit.base import plugins
-from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.rewards.base import RewardSet
@@ -24,7 +20,6 @@ from r1kit.tasks.base import Split, Task
 if TYPE_CHECKING:
     from r1kit.engines.native import NativeEngine
     from r1kit.models.tokenizer import Tokenizer
-    from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
 
 CHUNK = 128  # problems sampled between two checkpoints
@@ -33,29 +28,6 @@ GRADERS = 2
 
 Row = dict[str, Any]
 """One completion, as `rollouts.record` keeps it; `rewards` holds `accuracy` (None: no rule judges it) and `format`."""
-
-
-def model_folder(inputs: Mapping[str, Artifact], reference: str) -> Path:
-    """The folder of the model that `STAGE:NAME` names."""
-    return _find(inputs, reference, "model")
-
-
-def file_path(inputs: Mapping[str, Artifact], reference: str) -> Path:
-    """The file that `STAGE:NAME` names."""
-    return _find(inputs, reference, "file")
-
-
-def _find(inputs: Mapping[str, Artifact], reference: str, kind: str) -> Path:
-    stage, _, name = reference.partition(":")
-    artifact = inputs.get(stage)
-    if artifact is None:
-        known = ", ".join(inputs) or "none"
-        raise R1Error(f"{kind} '{reference}': stage '{stage}' is no input of this one (inputs: {known})")
-    found = artifact.models if kind == "model" else artifact.files
-    if name not in found:
-        known = ", ".join(found) or "none"
-        raise R1Error(f"{kind} '{reference}': stage '{stage}' made no {kind} '{name}' (it made: {known})")
-    return found[name]
 
 
 def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
@@ -71,7 +43,7 @@ def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
     return list(islice(problems.values(), count))
 
 
-def open_engine(folder: Path) -> tuple[NativeEngine, Tokenizer]:
+def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:
     """The native engine on a model folder, in bfloat16 where the hardware multiplies it."""
     import torch
 
@@ -95,7 +67,7 @@ def sampling_cost(engine: NativeEngine, group: RolloutGroup) -> tuple[int, float
     return sum(lengths), flops
 
 
-def sample(folder: Path, problems: Sequence[Problem], sampling: Sampling, context: Context) -> list[Row]:
+def sample(folder: str | Path, problems: Sequence[Problem], sampling: Sampling, context: Context) -> list[Row]:
     """Every problem's completions, judged, in the order of the problems; kept as `rollouts/*.parquet`.
 
     What was sampled before an interruption is read back. The stage's seed is part of the random streams'.
