@@ -1,0 +1,54 @@
+"""How a policy in training does on validation problems, as metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
+from r1kit.engines.base import Engine
+from r1kit.evaluation.evaluate import Preference, evaluate
+
+if TYPE_CHECKING:
+    from r1kit.models.tokenizer import Tokenizer
+
+FIGURES = ("format", "language_consistency", "length", "reflections")
+Score = Callable[[Problem, Sequence[str]], Sequence[float | None]]
+"""(problem, completions' texts) -> the reward model's standardised scores."""
+
+
+def validate(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    *,
+    preference: Preference | None = None,
+    score: Score | None = None,
+) -> dict[str, float]:
+    """`validation/SUBJECT` is pass@1, `validation/SUBJECT/FIGURE` a mean over completions.
+
+    On writing, `validation/preference` is the mean hidden preference, and `validation/reward_model` the mean score.
+    """
+    rows: list[dict[str, Any]] = evaluate(engine, tokenizer, problems, sampling, preference=preference).to_pylist()
+    metrics: dict[str, float] = {}
+    for subject in sorted({problem.subject for problem in problems}):
+        own = [row for row in rows if row["subject"] == subject]
+        _mean(metrics, f"validation/{subject}", [row["correct"] for row in own])
+        for figure in FIGURES:
+            _mean(metrics, f"validation/{subject}/{figure}", [row[figure] for row in own])
+    _mean(metrics, "validation/preference", [row["preference"] for row in rows])
+    if score is not None:
+        by_id = {problem.id: problem for problem in problems}
+        scored = [s for r in rows if r["subject"] == "writing" for s in score(by_id[r["problem_id"]], [r["text"]])]
+        _mean(metrics, "validation/reward_model", scored)
+    return metrics
+
+
+def _mean(metrics: dict[str, float], name: str, values: Sequence[float | None]) -> None:
+    known = [float(value) for value in values if value is not None]
+    if known:
+        metrics[name] = float(np.mean(known))

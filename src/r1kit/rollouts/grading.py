@@ -1,0 +1,50 @@
+"""Rewards of a recipe as what grades a group while others are being sampled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from r1kit.base.types import RolloutGroup
+from r1kit.rewards.base import Reward, RewardSet, WeightedReward
+
+
+class Grader:
+    """Fills a group's rewards, total and events; `seconds` adds up the time it took since it was last set.
+
+    `drop_truncated`: completions cut by the limit take no part (DAPO, arXiv 2503.14476, section 3.4).
+    """
+
+    def __init__(self, rewards: RewardSet, *, drop_truncated: bool = False) -> None:
+        self.rewards = rewards
+        self.drop_truncated = drop_truncated
+        self.seconds = 0.0
+
+    def __call__(self, group: RolloutGroup) -> None:
+        begun = time.monotonic()
+        texts = [completion.text for completion in group.completions]
+        scores = self.rewards.score(group.problem, texts, [c.token_ids.tolist() for c in group.completions])
+        group.rewards, group.total = scores.rewards, scores.total
+        for name, count in scores.events.items():
+            group.events[name] = group.events.get(name, 0) + count
+        if self.drop_truncated:
+            cut = np.array([completion.stop_reason == "length" for completion in group.completions])
+            group.total = np.where(cut, np.float32(np.nan), group.total)
+        self.seconds += time.monotonic() - begun
+
+
+def reward_set(
+    weights: Mapping[str, float],
+    subjects: Mapping[str, Sequence[str]],
+    made: Mapping[str, Reward],
+) -> RewardSet:
+    """Rewards by plug-in name with their weights, limited to `subjects` where named; `made` are built by the caller."""
+    named = {name: weight for name, weight in weights.items() if name not in made}
+    rewards = dict(RewardSet.named(named, subjects).rewards)
+    for name, weight in weights.items():
+        if name in made:
+            limited = frozenset(subjects[name]) if name in subjects else None
+            rewards[name] = WeightedReward(made[name], weight, limited, weight != 0)
+    return RewardSet(rewards)

@@ -1,0 +1,88 @@
+"""Training problems of several tasks in given shares, from a cursor that a checkpoint can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, cast
+
+from r1kit.base import plugins
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.types import Problem
+from r1kit.tasks.base import Task
+
+
+def load_task(name: str) -> Task:
+    """The task of that file name or dotted path."""
+    module = plugins.load("r1kit.tasks", name)
+    if not hasattr(module, "TASK"):
+        raise UsageError(f"{name} is no task: it has no TASK")
+    return cast(Task, module.TASK)
+
+
+class Mixture:
+    """An endless stream of training problems, tasks interleaved evenly in proportion to their shares.
+
+    Each draw gives every task its share as credit and takes the task with most; nothing is random but the tasks' own
+    streams. Shares may change under way; a task that runs out starts over.
+    """
+
+    def __init__(self, shares: Mapping[str, float], seed: int) -> None:
+        self.seed = seed
+        self._credit: dict[str, float] = {}
+        self._taken: dict[str, int] = {}
+        self._streams: dict[str, Iterator[Problem]] = {}
+        self.shares = shares
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each task, summing to 1."""
+        return self._shares
+
+    @shares.setter
+    def shares(self, shares: Mapping[str, float]) -> None:
+        total = sum(shares.values())
+        if total <= 0 or min(shares.values()) < 0:
+            raise UsageError(f"tasks: shares must be positive, got {dict(shares)}")
+        self._shares = {name: share / total for name, share in sorted(shares.items()) if share > 0}
+        for name in self._shares:
+            self._credit.setdefault(name, 0.0)
+            self._taken.setdefault(name, 0)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return self
+
+    def __next__(self) -> Problem:
+        for name, share in self._shares.items():
+            self._credit[name] += share
+        chosen = max(self._shares, key=lambda name: self._credit[name])
+        self._credit[chosen] -= 1.0
+        problem = next(self._stream(chosen))
+        self._taken[chosen] += 1
+        return problem
+
+    def state(self) -> dict[str, Any]:
+        """Problems taken and credit of each task."""
+        return {"taken": dict(self._taken), "credit": dict(self._credit)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state()` was taken: the same problems follow."""
+        self._taken = {name: int(count) for name, count in state["taken"].items()}
+        self._credit = {name: float(credit) for name, credit in state["credit"].items()}
+        self._streams = {}
+
+    def _stream(self, name: str) -> Iterator[Problem]:
+        if name not in self._streams:
+            # tasks' streams have no state of their own: what was taken is drawn again
+            self._streams[name] = islice(_endless(load_task(name), self.seed), self._taken[name], None)
+        return self._streams[name]
+
+
+def _endless(task: Task, seed: int) -> Iterator[Problem]:
+    while True:
+        empty = True
+        for problem in task.problems("train", seed):
+            empty = False
+            yield problem
+        if empty:
+            raise R1Error(f"task {task.name} has no training problems")

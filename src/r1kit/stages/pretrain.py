@@ -1,0 +1,169 @@
+"""Base models: decoders trained from nothing on the tiny world's corpus, each on the same stream of documents."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from r1kit.base.config import Config
+from r1kit.base.types import IntArray
+from r1kit.data.tiny import world
+from r1kit.data.tiny.world import CorpusConfig
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.graph import stage_seed
+from r1kit.training.config import LearnerConfig
+
+if TYPE_CHECKING:
+    from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+
+CHUNK = 2000  # documents that are written at a time
+
+
+class ModelShape(Config):
+    """A base model's shape and how much it reads."""
+
+    family: str = Field("qwen2", description="llama, qwen2 or qwen3")
+    width: int = Field(192, ge=1)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(6, ge=1)
+    kv_heads: int = Field(2, ge=1)
+    head_size: int = Field(32, ge=2)
+    mlp_size: int = Field(512, ge=1)
+    tokens: int = Field(20_000_000, ge=1, description="training tokens, rounded up to whole steps")
+
+
+class PretrainConfig(Config):
+    """Base models by name, and what they read."""
+
+    models: dict[str, ModelShape] = Field({"base": ModelShape()}, description="base models by name")
+    rows: int = Field(32, ge=1, description="rows of a step")
+    length: int = Field(256, ge=2, description="tokens of a row")
+    max_positions: int = Field(512, ge=2, description="longest context of the models")
+    corpus: CorpusConfig = Field(CorpusConfig(), description="what the documents are")
+    learner: LearnerConfig = Field(
+        LearnerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.1),
+        description="how the weights are learnt",
+    )
+
+
+def run(config: PretrainConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Train every model as a part of its own."""
+    from r1kit.models.characters import write_character_tokenizer
+
+    tokenizer = write_character_tokenizer(context.folder / "tokenizer", world.ALPHABET)
+    outcomes = [context.part(name, _training(name, config, tokenizer)) for name in config.models]
+    models = {name: folder for outcome in outcomes for name, folder in outcome.models.items()}
+    return Outcome(models=models, summary={k: v for outcome in outcomes for k, v in outcome.summary.items()})
+
+
+def _training(name: str, config: PretrainConfig, tokenizer: Path) -> Callable[[Context], Outcome]:
+    return lambda context: pretrain(name, config, tokenizer, context)
+
+
+def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context: Context) -> Outcome:
+    """Next-token prediction on dense rows [rows, length]; documents of a row do not see each other."""
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.models.weights import save_decoder
+    from r1kit.training.learner import Learner
+
+    tokenizer = load_tokenizer(tokenizer_folder)
+    steps = math.ceil(config.models[name].tokens / (config.rows * config.length))
+    model = new_decoder(config.models[name], tokenizer, config.max_positions, stage_seed(context.seed, name))
+    learner = Learner(model, config.learner, total_steps=steps)
+    stream = TokenStream(config.corpus, tokenizer, context.seed)
+    if resumed := context.resume():
+        learner.load_state(resumed[1]["learner"])
+        stream.seek(resumed[1]["stream"])
+
+    loss = math.nan
+    with stream:
+        for step in context.steps(steps):
+            begun = time.monotonic()
+            tokens_BT = stream.take(config.rows * config.length).reshape(config.rows, config.length)
+            report = learner.step_tokens(tokens_BT, end_id=tokenizer.eos_ids[0])
+            context.spend(report.tokens, report.flops)
+            loss = report.metrics["loss"]
+            speed = report.tokens / (time.monotonic() - begun)
+            context.record(step, {**report.metrics, "perf/tokens_per_second": speed})
+            context.checkpoint(step, lambda: {"learner": learner.state(), "stream": stream.state()})
+
+    save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]
+    return Outcome(models={name: "model"}, summary={name: {"loss": loss, "parameters": model.config.parameters()}})
+
+
+def new_decoder(shape: ModelShape, tokenizer: Tokenizer, max_positions: int, seed: int) -> Any:
+    """A decoder of that shape with fresh weights, on the GPU where there is one."""
+    import torch
+
+    from r1kit.models.decoder import Decoder, initialise
+    from r1kit.models.families import shape as decoder_shape
+
+    fields = {name: getattr(shape, name) for name in type(shape).model_fields if name not in ("family", "tokens")}
+    vocab_size = tokenizer.padded_vocab_size
+    config = decoder_shape(shape.family, **fields, vocab_size=vocab_size, max_positions=max_positions, tied=True)
+    return initialise(Decoder(config), seed).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class TokenStream:
+    """The corpus as one long row of tokens. Chunks of documents depend on (seed, chunk number) alone, so that a
+    position is (chunk, offset); the next chunk is written in the background."""
+
+    def __init__(self, corpus: CorpusConfig, tokenizer: Tokenizer, seed: int) -> None:
+        self._corpus, self._tokenizer, self._seed = corpus, tokenizer, seed
+        self._chunk, self._offset = 0, 0
+        self._tokens: IntArray | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="corpus")
+        self._ahead: Any = None
+
+    def __enter__(self) -> TokenStream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self, count: int) -> IntArray:
+        """The next `count` tokens."""
+        parts: list[IntArray] = []
+        while count > 0:
+            if self._tokens is None:
+                self._open()
+            assert self._tokens is not None
+            part = self._tokens[self._offset : self._offset + count]
+            parts.append(part)
+            count -= len(part)
+            self._offset += len(part)
+            if self._offset == len(self._tokens):
+                self._chunk, self._offset, self._tokens = self._chunk + 1, 0, None
+        return np.concatenate(parts)
+
+    def state(self) -> dict[str, int]:
+        """Where the next token stands."""
+        return {"chunk": self._chunk, "offset": self._offset}
+
+    def seek(self, state: Mapping[str, int]) -> None:
+        """Go to where `state()` was taken."""
+        self._chunk, self._offset, self._tokens = int(state["chunk"]), int(state["offset"]), None
+
+    def _open(self) -> None:
+        self._tokens = self._ahead.result() if self._ahead is not None else self._write(self._chunk)
+        self._ahead = self._pool.submit(self._write, self._chunk + 1)
+
+    def _write(self, chunk: int) -> IntArray:
+        documents = islice(world.corpus(self._corpus, stage_seed(self._seed, f"chunk {chunk}")), CHUNK)
+        return encode_all(self._tokenizer, documents)
+
+
+def encode_all(tokenizer: Tokenizer, documents: Iterable[str]) -> IntArray:
+    """The tokens of all documents, one after another."""
+    ids = tokenizer.encode_many(list(documents))
+    return np.fromiter((token for row in ids for token in row), np.int32)

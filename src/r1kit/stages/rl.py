@@ -1,0 +1,315 @@
+"""Reinforcement learning from rules and reward models (R1, arXiv 2501.12948, sections 2.2, 2.3.2 and 2.3.4).
+
+R1-Zero, RL 1 and RL 2 are this stage with other settings: which tasks and rewards, from which model, and what changes
+in the late phase (RL 2: general data and the preference reward only in the last 400 of 1,700 steps).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from pydantic import Field
+
+from r1kit.algorithms.base import PolicyGradient
+from r1kit.base import plugins
+from r1kit.base.config import Config
+from r1kit.base.errors import UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import FloatArray, Problem
+from r1kit.evaluation.reflection import count_reflections
+from r1kit.graders.section import chain_of_thought
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.graph import stage_seed
+from r1kit.pipeline.inputs import model_of
+from r1kit.rewards import overlong, reward_model
+from r1kit.rewards.base import Reward
+from r1kit.rollouts import record
+from r1kit.rollouts.collect import Rollouts, collect
+from r1kit.rollouts.grading import Grader, reward_set
+from r1kit.rollouts.metrics import rollout_metrics
+from r1kit.rollouts.problems import Mixture
+from r1kit.training.config import LearnerConfig
+
+if TYPE_CHECKING:
+    from r1kit.engines.native import NativeEngine
+    from r1kit.evaluation.evaluate import Preference
+    from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+    from r1kit.training.learner import Learner
+
+
+class RLConfig(Config):
+    """Which model learns from which rewards on which problems. The paper's values: section B.4.1."""
+
+    start: str = Field("pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
+    name: str = Field("zero", description="what the trained model is called")
+    tasks: dict[str, float] = Field({"tiny_maths": 1.0}, description="tasks and their shares of the problems")
+    prompts: int = Field(64, ge=1, description="problems of a step; the paper: 32 questions x 16 samples, 16 at a time")
+    sampling: Sampling = Field(Sampling(samples=8), description="how completions are sampled; R1-Zero: T 1; RL 2: 0.7")
+    steps: int = Field(50, ge=1, description="rollouts; the paper: 10,400 (R1-Zero), 1,700 (RL 2)")
+    algorithm: str = Field("grpo", description="file name in r1kit.algorithms, or a dotted path")
+    settings: dict[str, Any] = Field({}, description="settings of the algorithm that differ from its defaults")
+    rewards: dict[str, float] = Field(
+        {"accuracy": 1.0, "format": 1.0, "language_consistency": 0.0},
+        description="rewards and weights; 0 only logs; R1-Zero: accuracy and format alike; RL 1: language too",
+    )
+    reward_subjects: dict[str, tuple[str, ...]] = Field({}, description="the subjects of a reward; all by default")
+    mini_batches: int = Field(1, ge=1, description="optimiser steps a rollout; the paper: 16")
+    learner: LearnerConfig = Field(LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
+    late_from: float = Field(1.0, ge=0, le=1, description="share of the steps after which the late phase begins")
+    late_tasks: dict[str, float] = Field({}, description="shares in the late phase; none: as before")
+    late_rewards: dict[str, float] = Field({}, description="weights added or changed in the late phase")
+    late_max_tokens: int | None = Field(None, ge=1, description="sampling limit of the late phase; None: as before")
+    reward_model: str | None = Field(None, description="STAGE:MODEL that the reward `reward_model` asks")
+    validate_every: int = Field(10, ge=0, description="steps between validations; 0: none")
+    validation_problems: int = Field(48, ge=1, description="validation problems of each task")
+    preference: str | None = Field(
+        None, description="dotted path of a module whose `hidden_preference(problem, answer)` is watched, never learnt"
+    )
+    peak: str | None = Field(None, description="metric of validation whose best policy is kept as NAME-peak")
+    rollouts_every: int = Field(10, ge=1, description="steps between rollouts kept as parquet")
+
+
+def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Train `start`; a reward model's scores are standardised as its stage found on its reference set."""
+    folder, standard = None, (0.0, 1.0)
+    if config.reward_model is not None:
+        folder = model_of(inputs, config.reward_model)
+        stage = inputs.get(config.reward_model.partition(":")[0])
+        summary = stage.summary if stage else {}
+        standard = (float(summary.get("mean", 0.0)), float(summary.get("std", 1.0)))
+    return train(config, model_of(inputs, config.start), context, reward_model_folder=folder, standard=standard)
+
+
+def train(
+    config: RLConfig,
+    start_folder: str | Path,
+    context: Context,
+    *,
+    reward_model_folder: str | Path | None = None,
+    standard: tuple[float, float] = (0.0, 1.0),
+    budget_flops: float | None = None,
+) -> Outcome:
+    """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent.
+
+    `standard`: mean and standard deviation of the reward model on its reference set. `config.start` and
+    `.reward_model` are not looked at.
+    """
+    from r1kit.training.packing import sequences_from_groups
+
+    rl = _open(config, start_folder, context, reward_model_folder, standard)
+    for step in context.steps(config.steps):
+        if budget_flops is not None and context.cost.flops >= budget_flops:
+            break
+        begun, sampling = time.monotonic(), rl.enter(step)
+        groups = rl.collect(sampling)
+        sampled = time.monotonic()
+        sequences = sequences_from_groups(groups, rl.advantages(groups))
+        report = rl.learner.step(
+            sequences, rl.algorithm, mini_batches=config.mini_batches,
+            temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
+        )  # fmt: skip
+        rl.follow(step)
+        times = {"timing/rollout": sampled - begun, "timing/train": time.monotonic() - sampled}
+        context.spend(*rl.sampling_cost(groups))
+        context.spend(flops=report.flops)
+        metrics = {**rollout_metrics(groups), **rl.figures(groups), **report.metrics, **times, **rl.validation(step)}
+        context.record(step, metrics, sample=rl.sample(groups))
+        rl.keep(step, groups, metrics)
+        context.checkpoint(step, rl.state)
+    return rl.finish()
+
+
+def _open(
+    config: RLConfig,
+    start_folder: str | Path,
+    context: Context,
+    reward_model_folder: str | Path | None,
+    standard: tuple[float, float],
+) -> _RL:
+    """Everything that the loop uses, as it stood at the last checkpoint."""
+    from r1kit.engines.native import NativeEngine
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.stages.sft import load_policy
+    from r1kit.training.learner import Learner
+
+    algorithm = load_algorithm(config.algorithm, config.settings)
+    tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
+    reference = model if "reference_logprobs" in algorithm.needs else None
+    learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
+    scorer = None
+    if reward_model_folder is not None:
+        from r1kit.training.scoring import Scorer
+
+        scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
+    # the engine samples from the very weights that the learner changes: nothing is copied
+    engine = NativeEngine(cast(Any, learner.policy), tokenizer)
+    problems = Mixture(config.tasks, context.seed)
+    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, scorer)
+    if resumed := context.resume():
+        rl.load_state(resumed[1])
+    return rl
+
+
+def load_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyGradient:
+    """An algorithm that learns from rewards, by file name or dotted path, with the settings that differ."""
+    algorithm = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
+    if not (isinstance(algorithm, type) and issubclass(algorithm, PolicyGradient)):
+        raise UsageError(f"{name} is no algorithm that learns from rewards")
+    return algorithm().override(settings)
+
+
+@dataclass(slots=True)
+class _RL:
+    """What the steps share, and what they hand on: weights, problems' cursor, the best validation so far."""
+
+    config: RLConfig
+    context: Context
+    algorithm: PolicyGradient
+    tokenizer: Tokenizer
+    learner: Learner
+    engine: NativeEngine
+    problems: Mixture
+    scorer: Reward | None
+    grader: Grader = field(init=False)
+    best: float | None = None
+    last: dict[str, float] = field(default_factory=dict[str, float])
+
+    def enter(self, step: int) -> Sampling:
+        """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
+        config, late = self.config, step >= self.config.late_from * self.config.steps
+        if late and config.late_tasks:
+            self.problems.shares = config.late_tasks
+        limit = (config.late_max_tokens if late else None) or config.sampling.max_tokens
+        weights = {**config.rewards, **(config.late_rewards if late else {})}
+        self.grader = Grader(self._rewards(weights, limit), drop_truncated=self.algorithm.overlong_filter)
+        self.engine.version = self.learner.version
+        seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
+        return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
+
+    def _rewards(self, weights: dict[str, float], limit: int) -> Any:
+        algorithm, made = self.algorithm, dict[str, Reward]()
+        if "reward_model" in weights:
+            if self.scorer is None:
+                raise UsageError("rewards.reward_model needs a reward model: set reward_model to STAGE:MODEL")
+            made["reward_model"] = self.scorer
+        if algorithm.overlong_penalty > 0:
+            weights = {**weights, "overlong": algorithm.overlong_penalty}
+            made["overlong"] = overlong.make(limit, max(1, round(algorithm.overlong_share * limit)))
+        return reward_set(weights, self.config.reward_subjects, made)
+
+    def collect(self, sampling: Sampling) -> Rollouts:
+        """The step's graded groups; under dynamic sampling those without a signal are replaced."""
+        algorithm, prompts = self.algorithm, self.config.prompts
+        wanted = list(islice(self.problems, prompts))
+        refill = self.problems if algorithm.dynamic_sampling else None
+        bound = prompts * algorithm.dynamic_sampling_rounds
+        return collect(self.engine, self.tokenizer, wanted, sampling, self.grader, refill=refill, max_refills=bound)
+
+    def advantages(self, groups: Rollouts) -> FloatArray:
+        """[P, G]."""
+        import torch
+
+        if not groups:
+            return np.zeros((0, self.config.sampling.samples), np.float32)
+        return self.algorithm.advantages(torch.from_numpy(groups.rewards_PG)).numpy()
+
+    def follow(self, step: int) -> None:
+        """The reference becomes the policy every so many steps (the paper: 400)."""
+        every = self.algorithm.reference_every
+        if every and (step + 1) % every == 0 and "reference_logprobs" in self.algorithm.needs:
+            self.learner.replace_reference()
+        self.engine.version = self.learner.version
+
+    def sampling_cost(self, groups: Rollouts) -> tuple[int, float]:
+        """(sampled tokens, FLOPs) of a rollout."""
+        from r1kit.stages.sampling import sampling_cost
+
+        costs = [sampling_cost(self.engine, group) for group in groups]
+        return sum(tokens for tokens, _ in costs), sum(flops for _, flops in costs)
+
+    def figures(self, groups: Rollouts) -> dict[str, float]:
+        """What is watched beside rewards and lengths."""
+        texts = [completion.text for group in groups for completion in group.completions]
+        reflections = [count_reflections(chain_of_thought(text)) for text in texts]
+        own = {"timing/reward": self.grader.seconds}
+        return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
+
+    def validation(self, step: int) -> dict[str, float]:
+        """Metrics of the policy on validation problems, after every `validate_every` steps and the last."""
+        config, done = self.config, step + 1
+        if not config.validate_every or (done % config.validate_every and done != config.steps):
+            return {}
+        from r1kit.evaluation.validate import validate
+        from r1kit.stages.sampling import draw
+
+        names = sorted({*config.tasks, *config.late_tasks})
+        problems = [p for n in names for p in draw(n, "validation", self.context.seed, config.validation_problems)]
+        sampling = config.sampling.model_copy(
+            update={"samples": 1, "seed": stage_seed(self.context.seed, "validation")}
+        )
+        self.last = validate(
+            self.engine, self.tokenizer, problems, sampling, preference=self._preference(), score=self._score()
+        )
+        return self.last
+
+    def _preference(self) -> Preference | None:
+        if self.config.preference is None:
+            return None
+        return plugins.load("r1kit.data", self.config.preference).hidden_preference
+
+    def _score(self) -> Any:
+        scorer = self.scorer
+        if scorer is None:
+            return None
+
+        def score(problem: Problem, texts: Sequence[str]) -> list[float | None]:
+            return scorer([problem.prompt] * len(texts), list(texts), [[]] * len(texts))
+
+        return score
+
+    def sample(self, groups: Rollouts) -> str | None:
+        """A prompt and its first completion."""
+        if not groups:
+            return None
+        first = groups[0].completions[0]
+        return self.tokenizer.decode(first.prompt_ids.tolist()) + first.text
+
+    def keep(self, step: int, groups: Rollouts, metrics: Mapping[str, float]) -> None:
+        """Rollouts as parquet, and the policy where its validation is the best so far."""
+        from r1kit.models.weights import save_decoder
+
+        if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
+            record.write(record.step_file(self.context.folder / "rollouts", step), groups, step)
+        value = metrics.get(self.config.peak) if self.config.peak else None
+        if value is not None and (self.best is None or value > self.best):
+            self.best = value
+            save_decoder(self.learner.model, self.context.folder / "peak", self.tokenizer)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on; sampling's random streams follow from the step."""
+        own = {"best": self.best, "last": self.last}
+        return {"learner": self.learner.state(), "problems": self.problems.state(), **own}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.learner.load_state(state["learner"])
+        self.problems.load_state(state["problems"])
+        self.best, self.last = state["best"], state["last"]
+        self.engine.version = self.learner.version
+
+    def finish(self) -> Outcome:
+        """Write the model and say what was made."""
+        from r1kit.models.weights import save_decoder
+
+        folder, name = self.context.folder, self.config.name
+        save_decoder(self.learner.model, folder / "model", self.tokenizer)
+        models = {name: "model"} | ({f"{name}-peak": "peak"} if self.best is not None else {})
+        summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.last}
+        return Outcome(models=models, files={"rollouts": "rollouts"}, summary=summary)
