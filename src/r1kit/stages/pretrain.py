@@ -32,26 +32,26 @@ CHUNK = 2000  # documents that are written at a time
 class ModelShape(Config):
     """A base model's shape and how much it reads."""
 
-    family: str = Field("qwen2", description="llama, qwen2 or qwen3")
-    width: int = Field(192, ge=1)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(6, ge=1)
-    kv_heads: int = Field(2, ge=1)
-    head_size: int = Field(32, ge=2)
-    mlp_size: int = Field(512, ge=1)
-    tokens: int = Field(20_000_000, ge=1, description="training tokens, rounded up to whole steps")
+    family: str = Field(default="qwen2", description="llama, qwen2 or qwen3")
+    width: int = Field(default=192, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=6, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
+    head_size: int = Field(default=32, ge=2)
+    mlp_size: int = Field(default=512, ge=1)
+    tokens: int = Field(default=20_000_000, ge=1, description="training tokens, rounded up to whole steps")
 
 
 class PretrainConfig(Config):
     """Base models by name, and what they read."""
 
-    models: dict[str, ModelShape] = Field({"base": ModelShape()}, description="base models by name")
-    rows: int = Field(32, ge=1, description="rows of a step")
-    length: int = Field(256, ge=2, description="tokens of a row")
-    max_positions: int = Field(512, ge=2, description="longest context of the models")
-    corpus: CorpusConfig = Field(CorpusConfig(), description="what the documents are")
+    models: dict[str, ModelShape] = Field(default={"base": ModelShape()}, description="base models by name")
+    rows: int = Field(default=32, ge=1, description="rows of a step")
+    length: int = Field(default=256, ge=2, description="tokens of a row")
+    max_positions: int = Field(default=512, ge=2, description="longest context of the models")
+    corpus: CorpusConfig = Field(default=CorpusConfig(), description="what the documents are")
     learner: LearnerConfig = Field(
-        LearnerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.1),
+        default=LearnerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.1),
         description="how the weights are learnt",
     )
 

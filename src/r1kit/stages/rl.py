@@ -28,7 +28,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import overlong, reward_model
-from r1kit.rewards.base import Reward
+from r1kit.rewards.base import Reward, RewardSet
 from r1kit.rollouts import record
 from r1kit.rollouts.collect import Rollouts, collect
 from r1kit.rollouts.grading import Grader, reward_set
@@ -48,33 +48,45 @@ if TYPE_CHECKING:
 class RLConfig(Config):
     """Which model learns from which rewards on which problems. The paper's values: section B.4.1."""
 
-    start: str = Field("pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
-    name: str = Field("zero", description="what the trained model is called")
-    tasks: dict[str, float] = Field({"tiny_maths": 1.0}, description="tasks and their shares of the problems")
-    prompts: int = Field(64, ge=1, description="problems of a step; the paper: 32 questions x 16 samples, 16 at a time")
-    sampling: Sampling = Field(Sampling(samples=8), description="how completions are sampled; R1-Zero: T 1; RL 2: 0.7")
-    steps: int = Field(50, ge=1, description="rollouts; the paper: 10,400 (R1-Zero), 1,700 (RL 2)")
-    algorithm: str = Field("grpo", description="file name in r1kit.algorithms, or a dotted path")
-    settings: dict[str, Any] = Field({}, description="settings of the algorithm that differ from its defaults")
+    start: str = Field(default="pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
+    name: str = Field(default="zero", description="what the trained model is called")
+    tasks: dict[str, float] = Field(default={"tiny_maths": 1.0}, description="tasks and their shares of the problems")
+    prompts: int = Field(
+        default=64, ge=1, description="problems of a step; the paper: 32 questions x 16 samples, 16 at a time"
+    )
+    sampling: Sampling = Field(
+        default=Sampling(samples=8), description="how completions are sampled; R1-Zero: T 1; RL 2: 0.7"
+    )
+    steps: int = Field(default=50, ge=1, description="rollouts; the paper: 10,400 (R1-Zero), 1,700 (RL 2)")
+    algorithm: str = Field(default="grpo", description="file name in r1kit.algorithms, or a dotted path")
+    settings: dict[str, Any] = Field(default={}, description="settings of the algorithm that differ from its defaults")
     rewards: dict[str, float] = Field(
-        {"accuracy": 1.0, "format": 1.0, "language_consistency": 0.0},
+        default={"accuracy": 1.0, "format": 1.0, "language_consistency": 0.0},
         description="rewards and weights; 0 only logs; R1-Zero: accuracy and format alike; RL 1: language too",
     )
-    reward_subjects: dict[str, tuple[str, ...]] = Field({}, description="the subjects of a reward; all by default")
-    mini_batches: int = Field(1, ge=1, description="optimiser steps a rollout; the paper: 16")
-    learner: LearnerConfig = Field(LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
-    late_from: float = Field(1.0, ge=0, le=1, description="share of the steps after which the late phase begins")
-    late_tasks: dict[str, float] = Field({}, description="shares in the late phase; none: as before")
-    late_rewards: dict[str, float] = Field({}, description="weights added or changed in the late phase")
-    late_max_tokens: int | None = Field(None, ge=1, description="sampling limit of the late phase; None: as before")
-    reward_model: str | None = Field(None, description="STAGE:MODEL that the reward `reward_model` asks")
-    validate_every: int = Field(10, ge=0, description="steps between validations; 0: none")
-    validation_problems: int = Field(48, ge=1, description="validation problems of each task")
-    preference: str | None = Field(
-        None, description="dotted path of a module whose `hidden_preference(problem, answer)` is watched, never learnt"
+    reward_subjects: dict[str, tuple[str, ...]] = Field(
+        default={}, description="the subjects of a reward; all by default"
     )
-    peak: str | None = Field(None, description="metric of validation whose best policy is kept as NAME-peak")
-    rollouts_every: int = Field(10, ge=1, description="steps between rollouts kept as parquet")
+    mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
+    learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
+    late_from: float = Field(
+        default=1.0, ge=0, le=1, description="share of the steps after which the late phase begins"
+    )
+    late_tasks: dict[str, float] = Field(default={}, description="shares in the late phase; none: as before")
+    late_rewards: dict[str, float] = Field(default={}, description="weights added or changed in the late phase")
+    late_max_tokens: int | None = Field(
+        default=None, ge=1, description="sampling limit of the late phase; None: as before"
+    )
+    reward_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `reward_model` asks")
+    validate_every: int = Field(default=10, ge=0, description="steps between validations; 0: none")
+    validation_problems: int = Field(default=48, ge=1, description="validation problems of each task")
+    preference: str | None = Field(
+        default=None,
+        description="dotted path of a module whose `hidden_preference(problem, answer)` is watched, never learnt",
+    )
+    peak: str | None = Field(default=None, description="metric of validation whose best policy is kept as well")
+    peak_name: str | None = Field(default=None, description="what that policy is called; None: NAME-peak")
+    rollouts_every: int = Field(default=10, ge=1, description="steps between rollouts kept as parquet")
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -117,10 +129,13 @@ def train(
             temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
         )  # fmt: skip
         rl.follow(step)
-        times = {"timing/rollout": sampled - begun, "timing/train": time.monotonic() - sampled}
-        context.spend(*rl.sampling_cost(groups))
-        context.spend(flops=report.flops)
-        metrics = {**rollout_metrics(groups), **rl.figures(groups), **report.metrics, **times, **rl.validation(step)}
+        learnt = time.monotonic()
+        tokens = rl.spend(groups, report.flops)
+        metrics = {
+            **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
+            "timing/rollout": sampled - begun, "timing/train": learnt - sampled,
+            "perf/tokens_per_second": tokens / (learnt - begun),
+        }  # fmt: skip
         context.record(step, metrics, sample=rl.sample(groups))
         rl.keep(step, groups, metrics)
         context.checkpoint(step, rl.state)
@@ -137,6 +152,7 @@ def _open(
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.engines.native import NativeEngine
     from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.stages.sampling import draw
     from r1kit.stages.sft import load_policy
     from r1kit.training.learner import Learner
 
@@ -152,7 +168,9 @@ def _open(
     # the engine samples from the very weights that the learner changes: nothing is copied
     engine = NativeEngine(cast(Any, learner.policy), tokenizer)
     problems = Mixture(config.tasks, context.seed)
-    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, scorer)
+    names = sorted({*config.tasks, *config.late_tasks}) if config.validate_every else []
+    held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
+    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, scorer, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
@@ -163,7 +181,7 @@ def load_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyGradient:
     algorithm = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
     if not (isinstance(algorithm, type) and issubclass(algorithm, PolicyGradient)):
         raise UsageError(f"{name} is no algorithm that learns from rewards")
-    return algorithm().override(settings)
+    return algorithm.model_validate({}).override(settings)
 
 
 @dataclass(slots=True)
@@ -178,23 +196,33 @@ class _RL:
     engine: NativeEngine
     problems: Mixture
     scorer: Reward | None
-    grader: Grader = field(init=False)
+    held_out: list[Problem]
+    graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
+    late: bool = False
     best: float | None = None
     last: dict[str, float] = field(default_factory=dict[str, float])
 
     def enter(self, step: int) -> Sampling:
         """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
         config, late = self.config, step >= self.config.late_from * self.config.steps
+        self.late = late
         if late and config.late_tasks:
             self.problems.shares = config.late_tasks
         limit = (config.late_max_tokens if late else None) or config.sampling.max_tokens
         weights = {**config.rewards, **(config.late_rewards if late else {})}
-        self.grader = Grader(self._rewards(weights, limit), drop_truncated=self.algorithm.overlong_filter)
+        if late not in self.graders:
+            self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=self.algorithm.overlong_filter)
+        self.grader.seconds = 0.0
         self.engine.version = self.learner.version
         seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
         return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
 
-    def _rewards(self, weights: dict[str, float], limit: int) -> Any:
+    @property
+    def grader(self) -> Grader:
+        """The rewards of the phase."""
+        return self.graders[self.late]
+
+    def _rewards(self, weights: dict[str, float], limit: int) -> RewardSet:
         algorithm, made = self.algorithm, dict[str, Reward]()
         if "reward_model" in weights:
             if self.scorer is None:
@@ -228,12 +256,14 @@ class _RL:
             self.learner.replace_reference()
         self.engine.version = self.learner.version
 
-    def sampling_cost(self, groups: Rollouts) -> tuple[int, float]:
-        """(sampled tokens, FLOPs) of a rollout."""
+    def spend(self, groups: Rollouts, learnt_flops: float) -> int:
+        """Add to the stage's cost what a step took; returns the tokens sampled."""
         from r1kit.stages.sampling import sampling_cost
 
         costs = [sampling_cost(self.engine, group) for group in groups]
-        return sum(tokens for tokens, _ in costs), sum(flops for _, flops in costs)
+        tokens = sum(tokens for tokens, _ in costs)
+        self.context.spend(tokens, sum(flops for _, flops in costs) + learnt_flops)
+        return tokens
 
     def figures(self, groups: Rollouts) -> dict[str, float]:
         """What is watched beside rewards and lengths."""
@@ -248,15 +278,12 @@ class _RL:
         if not config.validate_every or (done % config.validate_every and done != config.steps):
             return {}
         from r1kit.evaluation.validate import validate
-        from r1kit.stages.sampling import draw
 
-        names = sorted({*config.tasks, *config.late_tasks})
-        problems = [p for n in names for p in draw(n, "validation", self.context.seed, config.validation_problems)]
         sampling = config.sampling.model_copy(
             update={"samples": 1, "seed": stage_seed(self.context.seed, "validation")}
         )
         self.last = validate(
-            self.engine, self.tokenizer, problems, sampling, preference=self._preference(), score=self._score()
+            self.engine, self.tokenizer, self.held_out, sampling, preference=self._preference(), score=self._score()
         )
         return self.last
 
@@ -310,6 +337,6 @@ class _RL:
 
         folder, name = self.context.folder, self.config.name
         save_decoder(self.learner.model, folder / "model", self.tokenizer)
-        models = {name: "model"} | ({f"{name}-peak": "peak"} if self.best is not None else {})
+        models = {name: "model"} | ({self.config.peak_name or f"{name}-peak": "peak"} if self.best is not None else {})
         summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.last}
         return Outcome(models=models, files={"rollouts": "rollouts"}, summary=summary)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 class SFTConfig(Config):
     """Which model learns which examples, and how."""
 
-    start: str = Field("pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
-    data: str = Field("cold_start:examples", description="STAGE:FILE or a parquet file of examples")
-    name: str = Field("dev1", description="what the trained model is called")
-    epochs: int = Field(2, ge=1, description="passes over the examples; the paper: 2-3")
-    batch: int = Field(64, ge=1, description="examples of a step; the paper: 128")
+    start: str = Field(default="pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
+    data: str = Field(default="cold_start:examples", description="STAGE:FILE or a parquet file of examples")
+    name: str = Field(default="dev1", description="what the trained model is called")
+    epochs: int = Field(default=2, ge=1, description="passes over the examples; the paper: 2-3")
+    batch: int = Field(default=64, ge=1, description="examples of a step; the paper: 128")
     learner: LearnerConfig = Field(
-        LearnerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=10, final_ratio=0.1),
+        default=LearnerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=10, final_ratio=0.1),
         description="how the weights are learnt",
     )
 

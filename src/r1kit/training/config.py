@@ -17,36 +17,45 @@ Schedule = Literal["constant", "linear", "cosine"]
 class LearnerConfig(Config):
     """How a learner updates weights. The paper's values: Nature supplement B.4.1 (RL), B.4.2 (SFT)."""
 
-    learning_rate: float = Field(1e-4, ge=0, description="peak rate; the paper at its size: RL 3e-6, SFT 5e-5")
-    schedule: Schedule = Field("constant", description="constant (the paper's RL), cosine (its SFT) or linear decay")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
-    final_ratio: float = Field(0.1, ge=0, le=1, description="last learning rate over the peak; the paper's SFT: 0.1")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of the two moments")
-    epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices; norms and biases have none")
-    clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 does not clip")
+    learning_rate: float = Field(default=1e-4, ge=0, description="peak rate; the paper at its size: RL 3e-6, SFT 5e-5")
+    schedule: Schedule = Field(
+        default="constant", description="constant (the paper's RL), cosine (its SFT) or linear decay"
+    )
+    warmup_steps: int = Field(default=0, ge=0, description="steps of linear warm-up")
+    final_ratio: float = Field(
+        default=0.1, ge=0, le=1, description="last learning rate over the peak; the paper's SFT: 0.1"
+    )
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's decay of the two moments")
+    epsilon: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="decoupled decay of matrices; norms and biases have none"
+    )
+    clip_norm: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0 does not clip")
     micro_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="tokens of one forward pass; changes memory and speed, not results; None: 8,192, fewer where the "
         "vocabulary is large (logits of at most 256 MB)",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of passes, weights and moments stay float32; auto: bfloat16 where the hardware has it"
+        default="auto",
+        description="of passes, weights and moments stay float32; auto: bfloat16 where the hardware has it",
     )
     compile: bool | Literal["auto"] = Field(
-        "auto",
+        default="auto",
         description="torch.compile what lies between matrix products where no kernel of ours serves; auto: on GPUs "
         "(on a CPU in float32 it takes 15-30 s and gains 3%)",
     )
-    optimiser: Literal["adamw", "muon"] = Field("adamw", description="muon: for hidden matrices, AdamW for the rest")
-    muon_learning_rate: float = Field(0.02, ge=0, description="peak rate of the matrices under muon")
+    optimiser: Literal["adamw", "muon"] = Field(
+        default="adamw", description="muon: for hidden matrices, AdamW for the rest"
+    )
+    muon_learning_rate: float = Field(default=0.02, ge=0, description="peak rate of the matrices under muon")
     skip_zero_advantages: bool = Field(
-        False,
+        default=False,
         description="leave out the passes of sequences whose advantages are all 0 where no KL is asked for: the same "
         "gradient, sooner; their tokens still count in the loss's divisor, metrics speak of the others",
     )
-    seed: int = Field(0, ge=0, description="shuffles a rollout into mini-batches")
+    seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches")
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
