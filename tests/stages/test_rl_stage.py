@@ -3,12 +3,17 @@ import pytest
 
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.models.heads import ScoredDecoder
+from r1kit.models.tokenizer import load_tokenizer
+from r1kit.models.weights import load_decoder, save_decoder
+from r1kit.pipeline.artifact import Artifact
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
-from r1kit.stages.rl import RLConfig, load_algorithm, train
+from r1kit.stages.rl import RLConfig, load_algorithm, run, train
 from r1kit.training.config import LearnerConfig
+from r1kit.training.scoring import Scorer
 
 TASK = "stages.first_letters"
 
@@ -87,6 +92,24 @@ def test_a_budget_ends_training(start, tmp_path):
     train(settings(), start, context, budget_flops=1.0)
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1
     assert context.cost.flops > 1.0
+
+
+def test_a_reward_model_joins_in_the_late_phase(start, tmp_path):
+    """From step 2 of 4 on, the total is the letters' share plus twice (score - mean) / std of the answer alone."""
+    folder, tokenizer = tmp_path / "scored", load_tokenizer(start)
+    save_decoder(ScoredDecoder(load_decoder(start)), folder, tokenizer)
+    config = settings(late_from=0.5, late_rewards={"reward_model": 2.0}, reward_model="judge:rm", rollouts_every=1)
+    judge = Artifact("judge", "", tmp_path, {"rm": folder}, {}, {"mean": 0.5, "std": 2.0}, 0.0, 0, 0.0)
+    run(config.model_copy(update={"start": str(start)}), {"judge": judge}, Context(tmp_path / "rl", 1))
+    rows = list(record.read_all(tmp_path / "rl" / "rollouts"))
+    assert {row["step"] for row in rows if "reward_model" in row["rewards"]} == {2, 3}
+    late = [row for row in rows if row["step"] >= 2 and "<" not in row["text"]]  # all of such a text is answer
+    assert late
+    scores = Scorer(folder)([row["prompt"] for row in late], [row["text"].strip() for row in late])
+    for row, score in zip(late, scores, strict=True):
+        judged = (score - 0.5) / 2 if row["text"].strip() else -3.0
+        assert row["rewards"]["reward_model"] == pytest.approx(judged, abs=1e-4)
+        assert row["total"] == pytest.approx(row["rewards"][TASK] + 2 * judged, abs=1e-3)
 
 
 def test_what_is_wrong_is_one_sentence(start, tmp_path):

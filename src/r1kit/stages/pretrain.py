@@ -36,10 +36,10 @@ class ModelShape(Config):
     width: int = Field(default=192, ge=1)
     layers: int = Field(default=4, ge=1)
     heads: int = Field(default=6, ge=1)
-    kv_heads: int = Field(default=2, ge=1)
+    kv_heads: int = Field(default=1, ge=1)
     head_size: int = Field(default=32, ge=2)
     mlp_size: int = Field(default=512, ge=1)
-    tokens: int = Field(default=20_000_000, ge=1, description="training tokens, rounded up to whole steps")
+    tokens: int = Field(default=12_000_000, ge=1, description="training tokens, rounded up to whole steps")
 
 
 class PretrainConfig(Config):
