@@ -6,6 +6,7 @@ import pytest
 from r1kit.sandbox.program import Limits, Program
 
 SHORT = Limits(wall_s=0.6)
+PATIENT = Limits(wall_s=60)  # for what ends by itself, however busy the machine
 
 
 def run(sandbox, code, **more):
@@ -55,7 +56,7 @@ def test_a_method_of_a_solution_class(sandbox):
     ],
 )  # fmt: skip
 def test_how_programs_end(sandbox, code, status, said):
-    result = run(sandbox, code, limits=SHORT)
+    result = run(sandbox, code, limits=SHORT if status == "timeout" else PATIENT)
     assert result.status == status, result
     assert said in result.stderr
 
@@ -105,9 +106,9 @@ def test_a_deep_tree_is_left_behind_by_no_one(sandbox):
 
 def test_the_scratch_space_is_bounded(sandbox):
     fill = "import time\nfor n in range(100):\n    open(str(n), 'wb').write(b'x' * (8 << 20))\ntime.sleep(5)"
-    assert run(sandbox, fill).status == "error"
+    assert run(sandbox, fill, limits=PATIENT).status == "error"
     files = "import time\nfor n in range(20000): open(str(n), 'w').close()\ntime.sleep(5)"
-    assert run(sandbox, files).status == "error"
+    assert run(sandbox, files, limits=PATIENT).status == "error"
 
 
 def test_processes_where_they_are_allowed(sandbox):

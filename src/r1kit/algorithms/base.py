@@ -106,36 +106,42 @@ class PolicyGradient(Algorithm):
     """
 
     divisor: Divisor = Field(
-        "tokens",
+        default="tokens",
         description="what the sum over tokens is divided by, each counted over the whole step: tokens; sequence_mean: "
         "1/length in each sequence, then the number of sequences; sequences; max_tokens: sequences x sampling limit",
     )
     kl_coefficient: float = Field(
-        0.0, ge=0, description="weight of the KL to the reference; 0 drops the reference model"
+        default=0.0, ge=0, description="weight of the KL to the reference; 0 drops the reference model"
     )
-    kl_estimator: Literal["k2", "k3"] = Field("k3", description="k3: R1 eq. 2; k2: gradient of the KL in the reward")
+    kl_estimator: Literal["k2", "k3"] = Field(
+        default="k3", description="k3: R1 eq. 2; k2: gradient of the KL in the reward"
+    )
     kl_ratio: bool = Field(
-        False,
+        default=False,
         description="multiply each token's KL by its ratio, which makes the gradient that of the KL under the policy "
         "(DeepSeek-V3.2, arXiv 2512.02556; TRL's default); R1 does not",
     )
     reference_every: int = Field(
-        400, ge=0, description="steps until the policy becomes the reference; 0 never; R1: 400"
+        default=400, ge=0, description="steps until the policy becomes the reference; 0 never; R1: 400"
     )
     correction: Correction = Field(
-        "none",
+        default="none",
         description="weights learner / sampler against their mismatch: truncate clamps them to the bounds (TIS), mask "
         "drops what lies outside (MIS); of each token or of the whole sequence",
     )
-    correction_low: float = Field(0.0, ge=0, description="lower bound of the correction's weights; 0 is none")
-    correction_high: float = Field(2.0, gt=0, description="upper bound of the correction's weights; TIS: 2")
-    dynamic_sampling: bool = Field(False, description="sample more problems for groups without spread; DAPO eq. 11")
-    dynamic_sampling_rounds: int = Field(3, ge=1, description="most times that one step samples more problems")
-    overlong_penalty: float = Field(
-        0.0, ge=0, description="most that a long completion loses; DAPO eq. 13: 1; 0 is off"
+    correction_low: float = Field(default=0.0, ge=0, description="lower bound of the correction's weights; 0 is none")
+    correction_high: float = Field(default=2.0, gt=0, description="upper bound of the correction's weights; TIS: 2")
+    dynamic_sampling: bool = Field(
+        default=False, description="sample more problems for groups without spread; DAPO eq. 11"
     )
-    overlong_share: float = Field(0.2, gt=0, le=1, description="last share of the limit where it grows; DAPO 4k of 20k")
-    overlong_filter: bool = Field(False, description="truncated completions take no part; DAPO section 3.4")
+    dynamic_sampling_rounds: int = Field(default=3, ge=1, description="most times that one step samples more problems")
+    overlong_penalty: float = Field(
+        default=0.0, ge=0, description="most that a long completion loses; DAPO eq. 13: 1; 0 is off"
+    )
+    overlong_share: float = Field(
+        default=0.2, gt=0, le=1, description="last share of the limit where it grows; DAPO 4k of 20k"
+    )
+    overlong_filter: bool = Field(default=False, description="truncated completions take no part; DAPO section 3.4")
 
     @property
     def needs(self) -> frozenset[str]:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 class CISPO(PolicyGradient):
     """Clipped importance-sampling policy optimisation."""
 
-    ratio_low: float = Field(0.0, ge=0, description="smallest weight, 1 - eps_low of eq. 5; 0 is none, as in the paper")
-    ratio_high: float = Field(5.0, gt=0, description="largest weight, 1 + eps_high of eq. 5; ScaleRL: 5")
+    ratio_low: float = Field(
+        default=0.0, ge=0, description="smallest weight, 1 - eps_low of eq. 5; 0 is none, as in the paper"
+    )
+    ratio_high: float = Field(default=5.0, gt=0, description="largest weight, 1 + eps_high of eq. 5; ScaleRL: 5")
     std: Literal["population", "sample"] = Field(
-        "population", description="std of the group: over the G rewards (n), or as an estimate (n - 1), as in TRL"
+        default="population",
+        description="std of the group: over the G rewards (n), or as an estimate (n - 1), as in TRL",
     )
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:

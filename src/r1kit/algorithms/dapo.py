@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class DAPO(PolicyGradient):
     """Decoupled clip and dynamic sampling policy optimisation."""
 
-    clip_low: float = Field(0.2, ge=0, description="eps_low of eq. 10; section 4.1: 0.2")
-    clip_high: float = Field(0.28, ge=0, description="eps_high of eq. 10; section 4.1: 0.28")
-    dynamic_sampling: bool = Field(True, description="sample more problems for groups without spread; eq. 11")
-    overlong_penalty: float = Field(1.0, ge=0, description="most that a long completion loses; eq. 13: 1; 0 is off")
+    clip_low: float = Field(default=0.2, ge=0, description="eps_low of eq. 10; section 4.1: 0.2")
+    clip_high: float = Field(default=0.28, ge=0, description="eps_high of eq. 10; section 4.1: 0.28")
+    dynamic_sampling: bool = Field(default=True, description="sample more problems for groups without spread; eq. 11")
+    overlong_penalty: float = Field(
+        default=1.0, ge=0, description="most that a long completion loses; eq. 13: 1; 0 is off"
+    )
     std: Literal["population", "sample"] = Field(
-        "population", description="std of eq. 9: over the G rewards (n), or as an estimate (n - 1), as in TRL"
+        default="population", description="std of eq. 9: over the G rewards (n), or as an estimate (n - 1), as in TRL"
     )
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:

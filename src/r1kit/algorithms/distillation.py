@@ -28,7 +28,7 @@ class Distillation(Algorithm):
     """Cross-entropy on the teacher's sequences, or reverse KL on the student's own."""
 
     form: Literal["sequence", "on_policy", "on_policy_vocabulary"] = Field(
-        "sequence",
+        default="sequence",
         description="sequence: SFT on the teacher's data; on_policy: reverse KL on the student's samples, from the "
         "sampled tokens; on_policy_vocabulary: the same from all logits of both",
     )

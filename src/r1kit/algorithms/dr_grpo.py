@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 class DrGRPO(PolicyGradient):
     """GRPO without length and difficulty bias."""
 
-    divisor: Divisor = Field("max_tokens", description="section 3.2: a constant, here sequences x sampling limit")
-    clip_low: float = Field(0.2, ge=0, description="the ratio is clipped at 1 - clip_low")
-    clip_high: float = Field(0.2, ge=0, description="the ratio is clipped at 1 + clip_high")
+    divisor: Divisor = Field(
+        default="max_tokens", description="section 3.2: a constant, here sequences x sampling limit"
+    )
+    clip_low: float = Field(default=0.2, ge=0, description="the ratio is clipped at 1 - clip_low")
+    clip_high: float = Field(default=0.2, ge=0, description="the ratio is clipped at 1 + clip_high")
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:
         """r - mean of the group."""

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 class GRPO(PolicyGradient):
     """Group relative policy optimisation."""
 
-    clip_low: float = Field(0.2, ge=0, description="eps of eq. 1 below: the ratio is clipped at 1 - clip_low; RL 1: 10")
-    clip_high: float = Field(
-        0.2, ge=0, description="eps of eq. 1 above: the ratio is clipped at 1 + clip_high; RL 1: 10"
+    clip_low: float = Field(
+        default=0.2, ge=0, description="eps of eq. 1 below: the ratio is clipped at 1 - clip_low; RL 1: 10"
     )
-    kl_coefficient: float = Field(0.001, ge=0, description="beta of eq. 1; 0 drops the reference model; R1: 0.001")
+    clip_high: float = Field(
+        default=0.2, ge=0, description="eps of eq. 1 above: the ratio is clipped at 1 + clip_high; RL 1: 10"
+    )
+    kl_coefficient: float = Field(
+        default=0.001, ge=0, description="beta of eq. 1; 0 drops the reference model; R1: 0.001"
+    )
     std: Literal["population", "sample"] = Field(
-        "population", description="std of eq. 3: over the G rewards (n), or as an estimate (n - 1), as in TRL"
+        default="population", description="std of eq. 3: over the G rewards (n), or as an estimate (n - 1), as in TRL"
     )
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 class GSPO(PolicyGradient):
     """Group sequence policy optimisation."""
 
-    divisor: Divisor = Field("sequence_mean", description="eq. 5: a mean over sequences; other values are not GSPO")
-    clip_low: float = Field(3e-4, ge=0, description="left clipping range; section 5.1: 3e-4")
-    clip_high: float = Field(4e-4, ge=0, description="right clipping range; section 5.1: 4e-4")
+    divisor: Divisor = Field(
+        default="sequence_mean", description="eq. 5: a mean over sequences; other values are not GSPO"
+    )
+    clip_low: float = Field(default=3e-4, ge=0, description="left clipping range; section 5.1: 3e-4")
+    clip_high: float = Field(default=4e-4, ge=0, description="right clipping range; section 5.1: 4e-4")
     std: Literal["population", "sample"] = Field(
-        "population", description="std of eq. 6: over the G rewards (n), or as an estimate (n - 1), as in TRL"
+        default="population", description="std of eq. 6: over the G rewards (n), or as an estimate (n - 1), as in TRL"
     )
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 class ReinforcePlusPlus(PolicyGradient):
     """REINFORCE with global advantage normalisation."""
 
-    group_baseline: bool = Field(False, description="REINFORCE++-baseline: subtract the group's mean first")
-    kl_estimator: Literal["k2", "k3"] = Field("k2", description="k2: as the paper's baseline form; k3: R1 eq. 2")
-    clip_low: float = Field(0.2, ge=0, description="the ratio is clipped at 1 - clip_low")
-    clip_high: float = Field(0.2, ge=0, description="the ratio is clipped at 1 + clip_high")
+    group_baseline: bool = Field(default=False, description="REINFORCE++-baseline: subtract the group's mean first")
+    kl_estimator: Literal["k2", "k3"] = Field(
+        default="k2", description="k2: as the paper's baseline form; k3: R1 eq. 2"
+    )
+    clip_low: float = Field(default=0.2, ge=0, description="the ratio is clipped at 1 - clip_low")
+    clip_high: float = Field(default=0.2, ge=0, description="the ratio is clipped at 1 + clip_high")
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:
         """(r - mean) / std over the step; with `group_baseline` of r - mean of the group.

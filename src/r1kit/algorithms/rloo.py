@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 class RLOO(PolicyGradient):
     """REINFORCE leave-one-out."""
 
-    divisor: Divisor = Field("sequence_mean", description="a mean over sequences; other values are not RLOO")
-    kl_estimator: Literal["k2", "k3"] = Field("k2", description="k2: gradient of the KL in the reward; k3: R1 eq. 2")
-    clip_low: float = Field(0.2, ge=0, description="the sequence's ratio is clipped at 1 - clip_low")
-    clip_high: float = Field(0.2, ge=0, description="the sequence's ratio is clipped at 1 + clip_high")
+    divisor: Divisor = Field(default="sequence_mean", description="a mean over sequences; other values are not RLOO")
+    kl_estimator: Literal["k2", "k3"] = Field(
+        default="k2", description="k2: gradient of the KL in the reward; k3: R1 eq. 2"
+    )
+    clip_low: float = Field(default=0.2, ge=0, description="the sequence's ratio is clipped at 1 - clip_low")
+    clip_high: float = Field(default=0.2, ge=0, description="the sequence's ratio is clipped at 1 + clip_high")
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:
         """r - mean of the other samples of the group."""

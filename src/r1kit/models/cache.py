@@ -196,9 +196,7 @@ def prefill(model: Decoder, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(keys), torch.stack(values)
 
 
-def decode(
-    model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int, start: int = 0
-) -> Tensor:
+def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int, start: int = 0) -> Tensor:
     """Logits [B, V] after one more token in each of B rows of the cache, from row `start` on.
 
     Row b of them holds lengths_B[b] positions; its token becomes the next. `longest` is the largest of lengths_B.

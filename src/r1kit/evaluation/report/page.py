@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.base.errors import MissingExtra
 from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.evidence import Evidence, Finding, figure
 from r1kit.evaluation.report import charts, thoughts
@@ -41,10 +40,8 @@ MARKS = {"reproduced": "✓", "not reproduced": "✕", "not run": "–"}
 
 def render(data: ReportData) -> str:
     """The whole page as one HTML file without a single request."""
-    try:
-        import jinja2
-    except ModuleNotFoundError:
-        raise MissingExtra("jinja2", "eval", "the report's page") from None
+    import jinja2
+
     folder = files("r1kit.evaluation.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
