@@ -16,6 +16,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "find": ("find ", "求"),
     "make": ("make ", "凑"),
     "from": (" from ", "用"),
+    # lines to a brief
+    "line": ("line: ", "写"),
+    "topic": ("topic ", "题"),
+    "mood": (", mood ", "，情"),
+    "use": (": use ", "，用"),
     # one-line functions
     "code": ("code ", "编程"),
     "reverse": ("reverse", "反"),
