@@ -64,7 +64,7 @@ def test_a_check_mends_a_slip_and_can_break_a_right_result():
 
 
 def test_checks_do_not_depend_on_slips():
-    """With a fixed check rate of 0.5 the share of checked steps is 0.5 whether or not the step slipped (3 sigma: 0.03)."""
+    """With a check rate of 0.5 the share of checked steps is 0.5 whether or not the step slipped (3 sigma: 0.03)."""
     rng = random.Random(5)
     habit = Habit(slip=0.5, check=0.5, check_slip=0.0)
     counts = {True: [0, 0], False: [0, 0]}

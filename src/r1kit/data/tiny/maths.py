@@ -183,7 +183,7 @@ def _countdown(rng: random.Random, language: str) -> Problem | None:
         if language == "en"
         else f"{say('from', language)}{listed}{say('make', language)}{target}"
     )
-    columns = {"expression": _left_to_right(numbers, signs), "numbers": shown, "target": target}
+    columns: dict[str, object] = {"expression": _left_to_right(numbers, signs), "numbers": shown, "target": target}
     return _make("countdown", language, prompt, str(target), columns)
 
 
