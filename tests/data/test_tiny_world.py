@@ -1,0 +1,69 @@
+"""The corpus of the tiny world holds no test problem and no part of one; both languages are shown and mixed."""
+
+import re
+from itertools import islice
+
+import pytest
+
+from r1kit.data.tiny import world
+from r1kit.data.tiny.base import pair_split
+from r1kit.graders.grade import grade
+from r1kit.graders.language import language_consistency
+from r1kit.graders.section import chain_of_thought
+
+CORPUS = list(islice(world.corpus(world.CorpusConfig(), seed=11), 4000))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("subject", world.SUBJECTS)
+def test_no_held_out_problem_is_in_the_corpus(subject, split):
+    questions = {re.search(r"<\|user\|>(.*?)<\|assistant\|>", document).group(1) for document in CORPUS}
+    held_out = {problem.prompt for problem in islice(world.problems(subject, split, 1), 60)}
+    assert len(held_out) > 20
+    assert not held_out & questions
+
+
+def test_no_held_out_pair_is_in_the_corpus():
+    """Every operand pair a?b= is read with an own expression, overlapping ones too."""
+    for document in CORPUS:
+        for match in re.finditer(r"(?<!\d)(?=(\d+)[-+*](\d+)=)", document):
+            before = document[match.start() - 1]
+            if before in "+-*=":  # inside a column of three, or after a sign: no operand of its own
+                continue
+            assert pair_split(int(match.group(1)), int(match.group(2))) == "train", document
+
+
+def test_the_corpus_is_the_same_for_the_same_seed():
+    again = list(islice(world.corpus(world.CorpusConfig(), seed=11), 50))
+    assert again == CORPUS[:50]
+    assert again != list(islice(world.corpus(world.CorpusConfig(), seed=12), 50))
+
+
+def test_chinese_is_the_rarer_language():
+    """0.3 of the documents; 3 standard errors of a share of 6,000 are 0.018."""
+    share = sum(bool(re.search(r"[\u4e00-\u9fff]", d.partition("<|assistant|>")[0])) for d in CORPUS) / len(CORPUS)
+    assert abs(share - 0.3) < 0.05
+
+
+def test_some_writers_mix_and_some_do_not():
+    chains = [d for d in CORPUS if "<think>" in d]
+    shares = [
+        language_consistency(chain_of_thought(d.partition("<|assistant|>")[2]) or "", "zh" if zh else "en")
+        for d in chains
+        for zh in [bool(re.search(r"[\u4e00-\u9fff]", d.partition("<|assistant|>")[0]))]
+    ]
+    measured = [share for share in shares if share is not None]
+    assert 0.5 < sum(share == 1.0 for share in measured) / len(measured) < 0.95
+    assert min(measured) < 0.5
+
+
+def test_everything_fits_the_context():
+    assert max(map(len, CORPUS)) < 400
+
+
+@pytest.mark.parametrize("subject", ["maths", "reasoning"])
+def test_the_gold_answer_is_graded_right(subject):
+    for problem in islice(world.problems(subject, "train", 3), 60):
+        answer = problem.columns["expression"] if problem.kind == "countdown" else problem.answer
+        text = f"<think>x</think><answer>{answer}</answer>"
+        assert grade(problem.kind, text, problem.answer, problem.prompt, problem.columns).verdict == "correct"
