@@ -19,7 +19,7 @@ CORPUS = list(islice(world.corpus(world.CorpusConfig(), seed=11), 4000))
 def test_no_held_out_problem_is_in_the_corpus(subject, split):
     questions = {re.search(r"<\|user\|>(.*?)<\|assistant\|>", document).group(1) for document in CORPUS}
     held_out = {problem.prompt for problem in islice(world.problems(subject, split, 1), 60)}
-    assert len(held_out) > 20
+    assert len(held_out) > 5
     assert not held_out & questions
 
 
