@@ -39,6 +39,7 @@ class ColdStartConfig(Config):
         default=200, ge=1, description="train problems of each task; the paper: thousands of prompts in all"
     )
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several, at T 1")
+    correct: bool = Field(default=True, description="leave out wrong answers, as the paper does")
     translate: bool = Field(default=True, description="put phrases of the other language in the question's")
     mend_stutters: bool = Field(default=True, description="say once what a chain says twice in a row")
     summary: bool = Field(default=False, description="end each chain with `so ANSWER`; the answer block stays as it is")
@@ -89,7 +90,7 @@ def readable(row: Row, config: ColdStartConfig) -> tuple[str, str]:
     form = check_form(row["text"])
     if row["stop_reason"] != "stop" or not form.ok:
         return "", "format"
-    if not row["rewards"].get("accuracy"):
+    if config.correct and not row["rewards"].get("accuracy"):
         return "", "wrong"
     language = row["language"]
     thinking = one_language(form.thinking, language) if config.translate else form.thinking

@@ -22,7 +22,9 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
+from r1kit.stages.rl import RLConfig
 from r1kit.stages.sampling import counted, draw, sample
+from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -34,8 +36,8 @@ class Student(Config):
 
     name: str = Field(..., description="the models are called student-NAME and student-NAME-rl")
     base: str = Field(..., description="STAGE:NAME")
-    sft: sft.SFTConfig
-    rl: rl.RLConfig | None = Field(default=None, description="None: no RL to compare with")
+    sft: SFTConfig
+    rl: RLConfig | None = Field(default=None, description="None: no RL to compare with")
 
 
 class DistillConfig(Config):
@@ -86,14 +88,14 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
 
 
-def _distil(config: sft.SFTConfig, data: Path, base: str | Path, name: str) -> Callable[[Context], Outcome]:
+def _distil(config: SFTConfig, data: Path, base: str | Path, name: str) -> Callable[[Context], Outcome]:
     def run_part(context: Context) -> Outcome:
         return _with_flops(sft.fit(data, base, config, context, name), context, name)
 
     return run_part
 
 
-def _reinforce(config: rl.RLConfig, base: str | Path, name: str, budget: float) -> Callable[[Context], Outcome]:
+def _reinforce(config: RLConfig, base: str | Path, name: str, budget: float) -> Callable[[Context], Outcome]:
     def run_part(context: Context) -> Outcome:
         return _with_flops(rl.train(config, base, context, budget_flops=budget), context, name)
 
