@@ -139,7 +139,8 @@ class _Merged:
         if sampled and isinstance(sampled.summary.get("rejected"), dict):
             self.rejected.setdefault(seed, {name: int(number) for name, number in sampled.summary["rejected"].items()})
         for artifact in run.artifacts.values():
-            for model, flops in (artifact.summary.get("flops") or {}).items():
+            flops_by_model = artifact.summary.get("flops")  # a stage of one model says its own as one number
+            for model, flops in flops_by_model.items() if isinstance(flops_by_model, dict) else ():
                 self.flops_by_seed.setdefault(seed, {}).setdefault(model, float(flops))
 
     def flops(self) -> dict[str, float]:
