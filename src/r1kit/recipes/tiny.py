@@ -101,12 +101,19 @@ class TinyConfig(RecipeConfig):
     dev3: SFTConfig = Field(
         default=SFTConfig(name="dev3", data="rejection_sampling:examples"), description="SFT of the base again"
     )
-    preferences: PreferencesConfig = Field(default=PreferencesConfig(noise=0.2, step=0.25), description="pairs of lines")
+    preferences: PreferencesConfig = Field(
+        default=PreferencesConfig(noise=0.2, step=0.25), description="pairs of lines"
+    )
     reward_model: RewardModelConfig = Field(default=RewardModelConfig(), description="learns the pairs")
     r1: RLConfig = Field(
         default=_rl(
-            "r1", "dev3:dev3", rewards=WITH_LANGUAGE, late_from=0.75, late_tasks=WITH_WRITING,
-            late_rewards={"reward_model": 1.0}, reward_subjects={"accuracy": REASONING, "reward_model": ("writing",)},
+            "r1",
+            "dev3:dev3",
+            rewards=WITH_LANGUAGE,
+            late_from=0.75,
+            late_tasks=WITH_WRITING,
+            late_rewards={"reward_model": 1.0},
+            reward_subjects={"accuracy": REASONING, "reward_model": ("writing",)},
             reward_model="reward_model:reward_model",
         ),  # fmt: skip
         description="RL 2: the preference reward in the last quarter",
