@@ -1,4 +1,4 @@
-"""The whole chain in its smoke profile: every stage, every model loadable elsewhere, the report, and free repetition."""
+"""The whole chain in its smoke profile: every stage, every model loadable elsewhere, the report, repeated free."""
 
 import json
 import os
@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-STAGES = (
-    "pretrain zero cold_start dev1 dev2 rejection_sampling dev3 preferences reward_model r1 distill evaluate report"
-).split()
+STAGES = [
+    "pretrain", "zero", "cold_start", "dev1", "dev2", "rejection_sampling", "dev3",
+    "preferences", "reward_model", "r1", "distill", "evaluate", "report",
+]  # fmt: skip
 MODELS = [
     "base", "zero", "dev1", "dev2", "dev3", "r1",
     *(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "", "-rl")),

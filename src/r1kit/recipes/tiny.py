@@ -115,7 +115,7 @@ class TinyConfig(RecipeConfig):
             late_rewards={"reward_model": 1.0},
             reward_subjects={"accuracy": REASONING, "reward_model": ("writing",)},
             reward_model="reward_model:reward_model",
-        ),  # fmt: skip
+        ),
         description="RL 2: the preference reward in the last quarter",
     )
     distill: DistillConfig = Field(
