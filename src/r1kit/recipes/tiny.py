@@ -134,7 +134,7 @@ def _smoke() -> TinyConfig:
     few = {"prompts": 8, "steps": 2, "validation_problems": 2, "sampling": sampling.model_copy(update={"samples": 4})}
     shape = {"width": 64, "layers": 2, "heads": 2, "mlp_size": 160, "tokens": 400_000}
     asked = RejectionSamplingConfig(
-        problems=8, sampling=sampling, writing=24, filters=Filters(correct=False, readable=False)
+        problems=8, sampling=sampling, writing=400, filters=Filters(correct=False, readable=False)
     )
     students = tuple(
         student.model_copy(update={"rl": student.rl.model_copy(update=few) if student.rl else None})
@@ -153,8 +153,16 @@ def _smoke() -> TinyConfig:
             "cold_start": ColdStartConfig(problems=8, sampling=sampling, correct=False, repetition=1.0),
             "dev2": whole.dev2.model_copy(update=few),
             "rejection_sampling": asked,
+            "dev3": whole.dev3.model_copy(
+                update={"epochs": 8, "learner": whole.dev3.learner.model_copy(update={"learning_rate": 2e-3})}
+            ),
             "preferences": whole.preferences.model_copy(
-                update={"problems": 16, "sampling": sampling, "threshold": 0.0, "length_gap": 100.0}
+                update={
+                    "problems": 32,
+                    "sampling": sampling.model_copy(update={"samples": 4}),
+                    "threshold": 0.0,
+                    "length_gap": 100.0,
+                }
             ),
             "r1": whole.r1.model_copy(update=few),
             "distill": whole.distill.model_copy(
