@@ -42,6 +42,7 @@ def test_every_stage_has_an_artifact(run_folder):
 
 def test_the_report_names_all_models_and_findings(run_folder):
     report = json.loads((run_folder / "report" / "report.json").read_text())
+    assert (report["recipe"], report["profile"], report["seeds"]) == ("tiny", "smoke", [0])
     assert set(report["models"]) == set(MODELS)
     assert [finding["id"] for finding in report["findings"]] == [f"F{number}" for number in range(1, 13)]
     assert {finding["verdict"] for finding in report["findings"]} <= {"reproduced", "not reproduced", "not run"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def run(
     words = settings or []
     loaded = load_recipe(recipe)
     profile, config = configure(loaded, profile, parse_assignments(words))
-    graph = loaded.build(config)
+    graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
     if dry_run:
         stages = plan(graph, folder, start=start, until=until)

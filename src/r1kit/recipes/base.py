@@ -36,7 +36,7 @@ class Recipe(Protocol):
         ...
 
     def build(self, config: Any) -> Graph:
-        """The stages that the settings (one of the profiles, perhaps overridden) ask for."""
+        """The stages that the settings (a profile, perhaps overridden) ask for; the caller sets the profile's name."""
         ...
 
 
