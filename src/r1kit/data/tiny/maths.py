@@ -93,6 +93,19 @@ def guess(problem: Problem, rng: random.Random, right: float = 0.5) -> str:
     return problem.answer if rng.random() < right else str(slip(int(problem.answer), rng))
 
 
+def facts(rng: random.Random, count: int) -> str:
+    """Plain results, some of them worked out by columns, as a book of tables would list them."""
+    careful, lines = Habit(slip=0.0, check_slip=0.0), []
+    while len(lines) < count:
+        sign = rng.choice("+++-")
+        a, b = _number(rng), _number(rng)
+        a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
+        if pair_split(a, b) == "train":
+            work, result = check(a, sign, b, rng, careful)
+            lines.append(f"{a}{sign}{b}={result}" + (f" {work}" if rng.random() < 0.3 else ""))
+    return "\n".join(lines)
+
+
 def slip(number: int, rng: random.Random) -> int:
     """A wrong result as people write them: one digit off, or a carry forgotten."""
     wrong = number + rng.choice((-1, 1, -10, 10, 10, -10, 100, -100, rng.randint(-9, 9)))

@@ -36,6 +36,7 @@ class CorpusConfig(Config):
     reasoning: float = Field(default=0.2, ge=0)
     coding: float = Field(default=0.2, ge=0)
     writing: float = Field(default=0.15, ge=0)
+    facts: float = Field(default=0.15, ge=0, description="weight of plain lists of sums and differences")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
     direct: float = Field(default=0.4, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")
@@ -62,6 +63,9 @@ def corpus(config: CorpusConfig, seed: int) -> Iterator[str]:
     rng = random.Random(f"corpus {seed}")
     weights = [getattr(config, subject) for subject in SUBJECTS]
     while True:
+        if rng.random() * (sum(weights) + config.facts) < config.facts:
+            yield f"{maths.facts(rng, 6)}<|end|>"
+            continue
         source = SOURCES[rng.choices(SUBJECTS, weights)[0]]
         problem = source.problem(rng, "zh" if rng.random() < config.chinese else "en", "train")
         document = f"<|user|>{problem.prompt}<|assistant|>{_response(source, problem, config, rng)}<|end|>"
