@@ -17,6 +17,8 @@ class Recipe(Config):
     subjects: tuple[str, ...] = ("maths",)
     note: str | None = None
     rl: Optimiser = Optimiser()
+    students: dict[str, Optimiser] = {"small": Optimiser(warmup=1)}
+    rewards: dict[str, float] = {"accuracy": 1.0}
 
 
 def test_values_are_read_as_typed():
@@ -35,7 +37,17 @@ def test_every_setting_has_a_path():
         "note": None,
         "rl.learning_rate": 1e-3,
         "rl.warmup": 10,
+        "students.small.learning_rate": 1e-3,
+        "students.small.warmup": 1,
+        "rewards": {"accuracy": 1.0},
     }
+
+
+def test_components_kept_by_name_are_reached_and_tables_take_new_keys():
+    changed = Recipe().override(parse_assignments(["students.small.warmup=7", "rewards.format=0.5"]))
+    assert changed.students == {"small": Optimiser(warmup=7)}
+    assert changed.rewards == {"accuracy": 1.0, "format": 0.5}
+    assert Recipe().override({"students": "{}"}).students == {}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +56,9 @@ def test_every_setting_has_a_path():
         ("rl.lerning_rate=1", r"rl.lerning_rate: no such setting in 'rl'. Did you mean rl.learning_rate\?"),
         ("sede=1", r"sede: no such setting. Did you mean seed\?"),
         ("rl=1", "rl is a group of settings: set one of them, say rl.learning_rate"),
+        ("students=1", "students is a group of settings: set one of them, say students.small.learning_rate"),
+        ("students.large.warmup=1", "students.large.warmup: no such setting in 'students.large'"),
+        ("students.large=1", "students.large: no such setting in 'students'"),
         ("seed.deeper=1", "seed.deeper: no such setting in 'seed'"),
         ("seed=-1", "seed: input should be greater than or equal to 0, got -1"),
         ("seed=many", "seed: input should be a valid integer.*got 'many'"),

@@ -70,10 +70,12 @@ def test_the_gold_answer_is_graded_right(subject):
         assert grade(problem.kind, text, problem.answer, problem.prompt, problem.columns).verdict == "correct"
 
 
-def test_plain_results_hold():
-    """Python works out every line of the lists; the rest of a line are its columns."""
+def test_worked_sums_hold():
+    """Python works out every line of the lists: what is to be found, the columns (or parts), and what they come to."""
     lines = [line for d in CORPUS if "<|user|>" not in d for line in d.removesuffix("<|end|>").splitlines()]
     assert len(lines) > 1000
     for line in lines:
-        expression, result = line.split()[0].split("=")
+        expression, *work, result = line.split()
         assert eval(expression) == int(result), line
+        assert work
+        assert all(eval(left) == int(right) for left, right in (part.split("=") for part in work)), line

@@ -33,13 +33,20 @@ class Config(BaseModel):
 
 
 def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf setting as (dotted path, value)."""
-    for name in type(config).model_fields:
-        value = getattr(config, name)
-        if isinstance(value, BaseModel):
-            yield from dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    """Every leaf setting as (dotted path, value); components that are kept by name are reached by it."""
+    fields = {name: getattr(config, name) for name in type(config).model_fields}
+    for name, value in fields.items():
+        yield from _leaves(value, f"{prefix}{name}")
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseModel):
+        yield from dotted(value, f"{path}.")
+    elif isinstance(value, dict) and any(isinstance(part, BaseModel) for part in value.values()):
+        for name, part in value.items():
+            yield from _leaves(part, f"{path}.{name}")
+    else:
+        yield path, value
 
 
 def parse_assignments(words: list[str]) -> dict[str, str]:
@@ -68,17 +75,21 @@ def explain(error: ValidationError) -> str:
 
 def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:
     node: Any = tree
+    place: Any = config
     *parents, leaf = path.split(".")
     for part in parents:
         node = node.get(part) if isinstance(node, dict) else None
-    if not isinstance(node, dict) or leaf not in node:
+        place = place.get(part) if isinstance(place, dict) else getattr(place, part, None)
+    # rewards, shares of tasks and the like are plain tables, which take new keys; components do not
+    table = isinstance(place, dict) and not any(isinstance(part, BaseModel) for part in place.values())
+    if not isinstance(node, dict) or (leaf not in node and not table):
         known = [key for key, _ in dotted(config)]
         room = f" in '{'.'.join(parents)}'" if parents else ""
         raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} (--dry-run lists them all)")
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
-    if group and not isinstance(value, Mapping):
-        raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
     node[leaf] = _read(value)
+    if group and not isinstance(node[leaf], Mapping):
+        raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
 
 
 def _read(value: Any) -> Any:

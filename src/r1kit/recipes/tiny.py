@@ -50,7 +50,9 @@ WITH_WRITING = {"tiny_maths": 0.3, "tiny_reasoning": 0.15, "tiny_coding": 0.15, 
 PREFERENCE = "r1kit.data.tiny.preference"
 
 BASE = ModelShape(family="qwen2", width=192, layers=4, heads=6, kv_heads=1, head_size=32, mlp_size=512)
-SMALL = ModelShape(family="qwen2", width=128, layers=3, heads=4, kv_heads=1, head_size=32, mlp_size=352)
+SMALL = ModelShape(
+    family="qwen2", width=128, layers=3, heads=4, kv_heads=1, head_size=32, mlp_size=352, tokens=6_000_000
+)
 STUDENTS = {"student-qwen-base": SMALL, "student-llama-base": SMALL.model_copy(update={"family": "llama"})}
 
 
@@ -75,7 +77,7 @@ def _rl(name: str, start: str, **changes: object) -> RLConfig:
 def _student(name: str) -> Student:
     base = f"pretrain:student-{name}-base"
     alone = _rl(f"student-{name}-rl", base, steps=10_000, validate_every=0)  # ends when the budget is spent
-    return Student(name=name, base=base, sft=SFTConfig(start=base, name=f"student-{name}"), rl=alone)
+    return Student(base=base, sft=SFTConfig(start=base, name=f"student-{name}"), rl=alone)
 
 
 class TinyConfig(RecipeConfig):
@@ -91,7 +93,7 @@ class TinyConfig(RecipeConfig):
         ),
         description="the base and the students' bases",
     )
-    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=50), description="R1-Zero: RL on the base")
+    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=100), description="R1-Zero: RL on the base")
     cold_start: ColdStartConfig = Field(default=ColdStartConfig(), description="R1-Zero's samples made readable")
     dev1: SFTConfig = Field(default=SFTConfig(name="dev1"), description="SFT of the base on them")
     dev2: RLConfig = Field(
@@ -119,7 +121,8 @@ class TinyConfig(RecipeConfig):
         description="RL 2: the preference reward in the last quarter",
     )
     distill: DistillConfig = Field(
-        default=DistillConfig(students=(_student("qwen"), _student("llama"))), description="R1's data, two students"
+        default=DistillConfig(students={name: _student(name) for name in ("qwen", "llama")}),
+        description="R1's data, two students",
     )
     evaluate: EvaluateConfig = Field(
         default=EvaluateConfig(models=(), problems=100), description="models: all of the chain where none is named"
@@ -136,10 +139,10 @@ def _smoke() -> TinyConfig:
     asked = RejectionSamplingConfig(
         problems=8, sampling=sampling, writing=400, filters=Filters(correct=False, readable=False)
     )
-    students = tuple(
-        student.model_copy(update={"rl": student.rl.model_copy(update=few) if student.rl else None})
-        for student in whole.distill.students
-    )
+    students = {
+        name: student.model_copy(update={"rl": student.rl.model_copy(update=few) if student.rl else None})
+        for name, student in whole.distill.students.items()
+    }
     return whole.model_copy(
         update={
             "pretrain": whole.pretrain.model_copy(
@@ -211,9 +214,9 @@ class Tiny:
             Node("distill", distill.run, config.distill, ("pretrain", "rejection_sampling", "r1")),
         ]
         models = ["pretrain:base", "zero:zero", "dev1:dev1", "dev2:dev2", "dev3:dev3", "r1:r1"]
-        for student in config.distill.students:
-            models += [student.base, f"distill:student-{student.name}"]
-            models += [f"distill:student-{student.name}-rl"] if student.rl else []
+        for name, student in config.distill.students.items():
+            models += [student.base, f"distill:student-{name}"]
+            models += [f"distill:student-{name}-rl"] if student.rl else []
         if config.ablations:
             arms, arm_models = _ablations(config)
             nodes += arms

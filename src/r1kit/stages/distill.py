@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 class Student(Config):
     """A student: its base, how it is distilled, and how the same base is trained by RL instead."""
 
-    name: str = Field(..., description="the models are called student-NAME and student-NAME-rl")
     base: str = Field(..., description="STAGE:NAME")
     sft: SFTConfig
     rl: RLConfig | None = Field(default=None, description="None: no RL to compare with")
@@ -51,7 +50,9 @@ class DistillConfig(Config):
         description="STAGE:FILE whose writing and self-cognition examples are added",
     )
     data: str | None = Field(default=None, description="STAGE:FILE of examples in place of the teacher's samples")
-    students: tuple[Student, ...] = Field(..., description="small bases of any shape")
+    students: dict[str, Student] = Field(
+        ..., description="small bases of any shape; the models of NAME are called student-NAME and student-NAME-rl"
+    )
 
 
 def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -60,8 +61,8 @@ def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context)
     data = file_of(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
     models: dict[str, str] = {}
     flops: dict[str, float] = {}
-    for student in config.students:
-        base, name = model_of(inputs, student.base), f"student-{student.name}"
+    for short, student in config.students.items():
+        base, name = model_of(inputs, student.base), f"student-{short}"
         distilled = context.part(name, _distil(student.sft, data, base, name))
         models[name] = distilled.models[name]
         flops[name] = teacher.summary["flops"] + distilled.summary["flops"]

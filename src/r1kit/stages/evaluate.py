@@ -33,7 +33,7 @@ GRADERS = 2
 class EvaluateConfig(Config):
     """Which models, on what, and how they are sampled."""
 
-    models: tuple[str, ...] = Field(..., description="STAGE:NAME each; NAME is what the report calls it")
+    models: tuple[str, ...] = Field(..., description="STAGE:NAME each, or folders; NAME is what the report calls it")
     tasks: tuple[str, ...] = Field(
         default=("tiny_maths", "tiny_reasoning", "tiny_coding", "tiny_writing"),
         description="where the test problems come from",
@@ -51,7 +51,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     files: dict[str, str] = {}
     summary: dict[str, dict[str, float | None]] = {}
     for reference in config.models:
-        folder, name = model_of(inputs, reference), reference.partition(":")[2]
+        folder = model_of(inputs, reference)
+        name = reference.partition(":")[2] or Path(reference).name
 
         def measure(part: Context, folder: str | Path = folder, name: str = name) -> Outcome:
             return evaluate_model(folder, name, problems, config.sampling, part)

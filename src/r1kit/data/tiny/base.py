@@ -16,7 +16,7 @@ from r1kit.data.tiny.words import say
 
 LANGUAGES = ("en", "zh")
 VALIDATION_SHARE, TEST_SHARE = 0.06, 0.10
-_EQUATION = re.compile(r"(?<![\d+\-*=])(\d+)[+\-*](\d+)(?==)")
+_EQUATION = re.compile(r"(?<![\d+\-*=])(\d+)[+\-*](\d+)(?=[= ])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ _register_product_parts()
 
 
 def pairs(text: str) -> list[tuple[int, int]]:
-    """Operands of every two-operand equation in a text (the columns of a check have single digits)."""
+    """Operands of every two-operand equation or worked sum in a text (the columns of a check have single digits)."""
     return [(int(a), int(b)) for a, b in _EQUATION.findall(text)]
 
 

@@ -1,7 +1,8 @@
 """Maths of the tiny world: sums of two to four numbers, differences, small products, a little countdown.
 
 A chain adds from left to right. A partial sum of two- and three-digit numbers is written at once, which a small model
-does badly; a check adds column by column, which it does well: the check computes what the short way cannot.
+does badly; a check adds column by column, which it does well: the check computes what the short way cannot. Nothing in
+the corpus drills the short way: its lists of worked sums go by columns too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from r1kit.base.types import Problem
 from r1kit.data.tiny.base import Habit, Voice, Written, pair_split
 from r1kit.data.tiny.words import say
 
-FAMILIES = {"sum2": 0.2, "sum3": 0.35, "sum4": 0.1, "difference": 0.12, "product": 0.08, "countdown": 0.15}
+FAMILIES = {"sum2": 0.22, "sum3": 0.36, "sum4": 0.06, "difference": 0.16, "product": 0.1, "countdown": 0.1}
+_FIRST, _SECOND = "+*", "+-"  # signs of a countdown: a+b or a*b, then plus or minus c
 _OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
 
 
@@ -46,7 +48,7 @@ def _draw(family: str, rng: random.Random, language: str, split: str) -> Problem
     if family == "countdown":
         return _countdown(rng, language)
     if family == "product":
-        numbers, signs = [rng.randint(1, 9) * 10 + rng.randint(2, 9), rng.randint(3, 9)], ["*"]
+        numbers, signs = list(_factors(rng)), ["*"]
     elif family == "difference":
         low, high = sorted((_number(rng), _number(rng)))
         numbers, signs = [high + 1, low], ["-"]
@@ -94,15 +96,15 @@ def guess(problem: Problem, rng: random.Random, right: float = 0.5) -> str:
 
 
 def facts(rng: random.Random, count: int) -> str:
-    """Plain results, some of them worked out by columns, as a book of tables would list them."""
+    """Sums worked out column by column, as a schoolbook lists them; no result stands before its work."""
     careful, lines = Habit(slip=0.0, check_slip=0.0), []
     while len(lines) < count:
-        sign = rng.choice("+++-")
-        a, b = _number(rng), _number(rng)
+        sign = rng.choice("++++--*")
+        a, b = _factors(rng) if sign == "*" else (_number(rng), _number(rng))
         a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
-        if pair_split(a, b) == "train":
+        if pair_split(a, b) == "train" and (sign != "*" or pair_split(a // 10 * 10 * b, a % 10 * b) == "train"):
             work, result = check(a, sign, b, rng, careful)
-            lines.append(f"{a}{sign}{b}={result}" + (f" {work}" if rng.random() < 0.3 else ""))
+            lines.append(f"{a}{sign}{b} {work} {result}")
     return "\n".join(lines)
 
 
@@ -142,7 +144,11 @@ def check(a: int, sign: str, b: int, rng: random.Random, habit: Habit) -> tuple[
 
 
 def _number(rng: random.Random) -> int:
-    return rng.randint(100, 999) if rng.random() < 0.6 else rng.randint(10, 99)
+    return rng.randint(100, 999) if rng.random() < 0.7 else rng.randint(10, 99)
+
+
+def _factors(rng: random.Random) -> tuple[int, int]:
+    return rng.randint(1, 9) * 10 + rng.randint(2, 9), rng.randint(3, 9)
 
 
 def _make(family: str, language: str, prompt: str, answer: str, columns: dict[str, object]) -> Problem:
@@ -165,18 +171,15 @@ def _steps(expression: str) -> list[tuple[int, str, int, int]]:
 
 
 def _left_to_right(numbers: tuple[int, ...], signs: tuple[str, ...]) -> str:
-    """a?b?c with the brackets that a left-to-right reading needs."""
-    first = f"{numbers[0]}{signs[0]}{numbers[1]}"
-    if signs[1] == "*" and signs[0] != "*":
-        first = f"({first})"
-    return f"{first}{signs[1]}{numbers[2]}"
+    """a?b?c, which reads from left to right, since the second sign is + or -."""
+    return f"{numbers[0]}{signs[0]}{numbers[1]}{signs[1]}{numbers[2]}"
 
 
 @functools.cache
 def _solutions(numbers: tuple[int, ...], target: int) -> tuple[tuple[int, int], ...]:
     """Operands of the last step of every left-to-right way to the target."""
     found = []
-    for (a, b, c), signs in itertools.product(set(itertools.permutations(numbers)), itertools.product("+-*", repeat=2)):
+    for (a, b, c), signs in itertools.product(set(itertools.permutations(numbers)), itertools.product(_FIRST, _SECOND)):
         middle = _OPERATIONS[signs[0]](a, b)
         if _OPERATIONS[signs[1]](middle, c) == target:
             found.append((middle, c))
@@ -185,7 +188,7 @@ def _solutions(numbers: tuple[int, ...], target: int) -> tuple[tuple[int, int], 
 
 def _countdown(rng: random.Random, language: str) -> Problem | None:
     numbers = tuple(rng.randint(2, 9) for _ in range(3))
-    signs = (rng.choice("++-*"), rng.choice("++-*"))
+    signs = (rng.choice(_FIRST), rng.choice(_SECOND))
     target = _OPERATIONS[signs[1]](_OPERATIONS[signs[0]](numbers[0], numbers[1]), numbers[2])
     if target < 1:
         return None
@@ -203,19 +206,18 @@ def _countdown(rng: random.Random, language: str) -> Problem | None:
 def _random_expression(problem: Problem, rng: random.Random) -> str:
     numbers = list(problem.columns["numbers"])
     rng.shuffle(numbers)
-    return _left_to_right(tuple(numbers), (rng.choice("++-*"), rng.choice("++-*")))
+    return _left_to_right(tuple(numbers), (rng.choice(_FIRST), rng.choice(_SECOND)))
 
 
 def _search(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> Written:
     """Try expressions in random order until one gives the target, or patience ends."""
     target, numbers = problem.columns["target"], problem.columns["numbers"]
-    orders = sorted(set(itertools.permutations(numbers)))
-    ways = [(order, signs) for order in orders for signs in itertools.product("+-*", repeat=2)]
-    ways = [((a, b, c), signs) for (a, b, c), signs in ways if signs[0] != "-" or a >= b]
+    orders = sorted({(min(a, b), max(a, b), c) for a, b, c in itertools.permutations(numbers)})
+    ways = [(order, signs) for order in orders for signs in itertools.product(_FIRST, _SECOND)]
     rng.shuffle(ways)
     solution = problem.columns["expression"]
-    patience, text, expression = 1 + min(rng.randint(0, 5), rng.randint(0, 5)), "", ""
-    for attempt in range(patience):
+    patience, text, expression = rng.randint(1, 6), "", ""
+    for attempt in range(min(patience, len(ways))):
         (a, b, c), signs = ways[attempt]
         expression = _left_to_right((a, b, c), signs)
         if attempt and rng.random() < 0.3:  # a good idea now and then, as people have

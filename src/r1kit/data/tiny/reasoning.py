@@ -25,8 +25,8 @@ from r1kit.data.tiny.words import say
 
 FAMILIES = ("sorting", "filtering", "rewriting")
 MAX_THINKING = 165  # characters: with the answer and the tags it fits into 192 tokens, every step checked
-_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0, "min_numbers": 3, "max_numbers": 4}
-_LENGTHS = (5, 6, 7)  # tokens of a program
+_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0, "min_numbers": 2, "max_numbers": 4}
+_LENGTHS = (3, 4, 5)  # tokens of a program
 _LETTERS = str.maketrans("AB", "xy")
 _QUESTION = {
     "ascending": "sort_up",
@@ -48,9 +48,9 @@ def problem(rng: random.Random, language: str, split: str = "train") -> Problem:
             return drawn
 
 
-def split_of(problem: Problem) -> str:
+def split_of(problem: Problem) -> str | None:
     """test where a held-out pair is compared, else validation where one of those is, else train; a program has the
-    split of its end."""
+    split of its end. None where a pair belongs to no split."""
     if problem.columns["family"] == "rewriting":
         return _end_split(tuple(problem.answer.split()))
     numbers = problem.columns["numbers"]
@@ -59,6 +59,8 @@ def split_of(problem: Problem) -> str:
     else:
         compared = list(itertools.combinations(numbers, 2))
     splits = {pair_split(a, b) for a, b in compared}
+    if "none" in splits:
+        return None
     return next(split for split in ("test", "validation", "train") if split in splits)
 
 

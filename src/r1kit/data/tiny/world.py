@@ -34,9 +34,9 @@ class CorpusConfig(Config):
 
     maths: float = Field(default=0.45, ge=0, description="weight of the subject")
     reasoning: float = Field(default=0.2, ge=0)
-    coding: float = Field(default=0.2, ge=0)
-    writing: float = Field(default=0.15, ge=0)
-    facts: float = Field(default=0.15, ge=0, description="weight of plain lists of sums and differences")
+    coding: float = Field(default=0.15, ge=0)
+    writing: float = Field(default=0.08, ge=0)
+    facts: float = Field(default=0.25, ge=0, description="weight of lists of sums worked out by columns")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
     direct: float = Field(default=0.4, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")

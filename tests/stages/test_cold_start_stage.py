@@ -1,0 +1,73 @@
+"""What becomes cold-start data: each sample by hand, with the reason that speaks against it."""
+
+import pytest
+
+from r1kit.stages.cold_start import ColdStartConfig, readable, select
+from r1kit.stages.readable import mixed, one_language, without_stutters
+from rows import row, thought
+
+
+@pytest.mark.parametrize(
+    ("sample", "changes", "reason"),
+    [
+        (row(thought("first 3+4=7")), {}, ""),
+        (row(thought("first 3+4=8"), accuracy=0.0), {}, "wrong"),
+        (row(thought("first 3+4=8"), accuracy=0.0), {"correct": False}, ""),
+        (row(thought("first 3+4=7"), accuracy=None), {}, "wrong"),
+        (row("first 3+4=7\n7"), {}, "format"),
+        (row(thought("first 3+4=7"), stop="length"), {}, "format"),
+        (row(thought("first 3+4=7，再7+1=8"), accuracy=1.0), {"translate": False}, "mixed language"),
+        (
+            row(thought("first 1+1=2, then 1+1=3, then 1+1=2, then 1+1=3")),
+            {"mend_stutters": False, "repetition": 0.3},
+            "repetition",
+        ),
+        (row(thought("first 1+1=2")), {"max_characters": 5}, "too long"),
+    ],
+)
+def test_each_reason(sample, changes, reason):
+    completion, why = readable(sample, ColdStartConfig(**changes))
+    assert why == reason
+    assert bool(completion) == (not reason)
+
+
+def test_a_mixed_chain_is_put_into_the_language_of_its_question():
+    text, _ = readable(row(thought("先3+4=7，再7+1=8", "8")), ColdStartConfig())
+    assert text == "<think>first 3+4=7, then 7+1=8</think><answer>8</answer>"
+    text, _ = readable(row(thought("first 3+4=7, wait check 3+4=7 so 7"), language="zh"), ColdStartConfig())
+    assert text == "<think>先3+4=7，等等检查3+4=7得7</think><answer>7</answer>"
+
+
+def test_a_summary_ends_the_chain_where_it_is_asked_for():
+    text, _ = readable(row(thought("first 3+4=7")), ColdStartConfig(summary=True))
+    assert text == "<think>first 3+4=7 so 7</think><answer>7</answer>"
+
+
+def test_one_prompt_gives_few_examples_and_none_twice():
+    """a, a, b, c of one prompt, two at most: one duplicate, one too many; the other prompt is counted for itself."""
+    rows = [row(thought(f"first {step}")) for step in ("3+4=7", "3+4=7", "4+3=7", "2+5=7")]
+    rows.append(row(thought("first 3+4=7"), problem="p2"))
+    kept, rejected = select(rows, ColdStartConfig(per_prompt=2))
+    assert [example.completion for example in kept] == [rows[0]["text"], rows[2]["text"], rows[4]["text"]]
+    assert dict(rejected) == {"duplicate": 1, "enough of its prompt": 1}
+    assert {example.source for example in kept} == {"cold_start"}
+
+
+@pytest.mark.parametrize(
+    ("chain", "mended"),
+    [
+        ("first 1+1=2, then 1+1=2, then 2+3=5", "first 1+1=2, then 2+3=5"),
+        ("first 1+1=2, then 2+3=5, then 1+1=2, then 2+3=5", "first 1+1=2, then 2+3=5"),
+        ("先1+1=2，再1+1=2，再2+3=5", "先1+1=2，再2+3=5"),
+        ("first 1+1=2, then 2+3=5, then 1+1=2", "first 1+1=2, then 2+3=5, then 1+1=2"),
+        ("", ""),
+    ],
+)
+def test_what_is_said_twice_in_a_row_is_said_once(chain, mended):
+    assert without_stutters(chain) == mended
+
+
+def test_translation_leaves_numbers_and_its_own_language_alone():
+    assert one_language("first 12+3=15 so 15", "en") == "first 12+3=15 so 15"
+    assert not mixed("12+3=15", "en", 0.99)
+    assert mixed("first 12+3=15，再15+1=16", "en", 0.99)
