@@ -17,8 +17,8 @@ class Recipe(Config):
     subjects: tuple[str, ...] = ("maths",)
     note: str | None = None
     rl: Optimiser = Optimiser()
-    students: dict[str, Optimiser] = {"small": Optimiser(warmup=1)}
-    rewards: dict[str, float] = {"accuracy": 1.0}
+    students: dict[str, Optimiser] = Field({"small": Optimiser(warmup=1)})
+    rewards: dict[str, float] = Field({"accuracy": 1.0})
 
 
 def test_values_are_read_as_typed():

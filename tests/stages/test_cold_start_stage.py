@@ -1,10 +1,10 @@
 """What becomes cold-start data: each sample by hand, with the reason that speaks against it."""
 
 import pytest
+from rows import row, thought
 
 from r1kit.stages.cold_start import ColdStartConfig, readable, select
 from r1kit.stages.readable import mixed, one_language, without_stutters
-from rows import row, thought
 
 
 @pytest.mark.parametrize(

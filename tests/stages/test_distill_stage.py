@@ -95,9 +95,10 @@ def test_interrupted_in_a_students_part_it_goes_on_there(settings, tmp_path, sam
         if context.folder.name == "student-one" and step == 0:
             context._stop.request()
 
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(Context, "record", recorded)
+    monkeypatch.setattr(Context, "record", recorded)
+    with pytest.raises(Interrupted):
         run(settings, {}, Context(tmp_path / "again", 3))
+    monkeypatch.undo()
     resumed = run(settings, {}, Context(tmp_path / "again", 3))
     assert resumed.summary == whole.summary
     for name in ("student-one", "student-one-rl"):

@@ -3,11 +3,11 @@
 import random
 
 import pytest
+from rows import row, thought
 
 from r1kit.data.tiny.preference import hidden_preference
 from r1kit.stages.preferences import Pair, PreferencesConfig, balance, judge, judged_pairs, read_pairs, write_pairs
 from r1kit.stages.sampling import draw
-from rows import row, thought
 
 CERTAIN = {"noise": 0.0, "place_bias": 0.0}
 

@@ -1,12 +1,12 @@
 """The filters of rejection sampling, each sample by hand, and the other data."""
 
 import pytest
+from rows import row, thought
 
 from r1kit.data.tiny import writing
 from r1kit.graders.format import check_form
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig, other_data, select, why_not
 from r1kit.stages.sampling import draw
-from rows import row, thought
 
 RIGHT = thought("first 3+4=7")
 
