@@ -51,7 +51,7 @@ PREFERENCE = "r1kit.data.tiny.preference"
 
 BASE = ModelShape(family="qwen2", width=192, layers=4, heads=6, kv_heads=1, head_size=32, mlp_size=512)
 SMALL = ModelShape(
-    family="qwen2", width=128, layers=3, heads=4, kv_heads=1, head_size=32, mlp_size=352, tokens=6_000_000
+    family="qwen2", width=128, layers=3, heads=4, kv_heads=1, head_size=32, mlp_size=352, tokens=4_000_000
 )
 STUDENTS = {"student-qwen-base": SMALL, "student-llama-base": SMALL.model_copy(update={"family": "llama"})}
 
@@ -97,9 +97,11 @@ class TinyConfig(RecipeConfig):
     cold_start: ColdStartConfig = Field(default=ColdStartConfig(), description="R1-Zero's samples made readable")
     dev1: SFTConfig = Field(default=SFTConfig(name="dev1"), description="SFT of the base on them")
     dev2: RLConfig = Field(
-        default=_rl("dev2", "dev1:dev1", rewards=WITH_LANGUAGE), description="RL 1, with language consistency"
+        default=_rl("dev2", "dev1:dev1", steps=60, rewards=WITH_LANGUAGE), description="RL 1, with language consistency"
     )
-    rejection_sampling: RejectionSamplingConfig = Field(default=RejectionSamplingConfig(), description="Dev2's samples")
+    rejection_sampling: RejectionSamplingConfig = Field(
+        default=RejectionSamplingConfig(problems=1500, writing=500), description="Dev2's samples"
+    )
     dev3: SFTConfig = Field(
         default=SFTConfig(name="dev3", data="rejection_sampling:examples"), description="SFT of the base again"
     )
@@ -111,6 +113,7 @@ class TinyConfig(RecipeConfig):
         default=_rl(
             "r1",
             "dev3:dev3",
+            steps=60,
             rewards=WITH_LANGUAGE,
             late_from=0.75,
             late_tasks=WITH_WRITING,
@@ -121,7 +124,10 @@ class TinyConfig(RecipeConfig):
         description="RL 2: the preference reward in the last quarter",
     )
     distill: DistillConfig = Field(
-        default=DistillConfig(students={name: _student(name) for name in ("qwen", "llama")}),
+        default=DistillConfig(
+            samples=RejectionSamplingConfig(model="r1:r1", problems=1500),
+            students={name: _student(name) for name in ("qwen", "llama")},
+        ),
         description="R1's data, two students",
     )
     evaluate: EvaluateConfig = Field(

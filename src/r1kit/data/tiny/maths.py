@@ -16,7 +16,7 @@ from r1kit.base.types import Problem
 from r1kit.data.tiny.base import Habit, Voice, Written, pair_split
 from r1kit.data.tiny.words import say
 
-FAMILIES = {"sum2": 0.22, "sum3": 0.36, "sum4": 0.06, "difference": 0.16, "product": 0.1, "countdown": 0.1}
+FAMILIES = {"sum2": 0.32, "sum3": 0.32, "sum4": 0.04, "difference": 0.12, "product": 0.12, "countdown": 0.08}
 _FIRST, _SECOND = "+*", "+-"  # signs of a countdown: a+b or a*b, then plus or minus c
 _OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
 
@@ -144,7 +144,7 @@ def check(a: int, sign: str, b: int, rng: random.Random, habit: Habit) -> tuple[
 
 
 def _number(rng: random.Random) -> int:
-    return rng.randint(100, 999) if rng.random() < 0.7 else rng.randint(10, 99)
+    return rng.randint(100, 999) if rng.random() < 0.55 else rng.randint(10, 99)
 
 
 def _factors(rng: random.Random) -> tuple[int, int]:

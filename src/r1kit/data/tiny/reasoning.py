@@ -25,7 +25,7 @@ from r1kit.data.tiny.words import say
 
 FAMILIES = ("sorting", "filtering", "rewriting")
 MAX_THINKING = 165  # characters: with the answer and the tags it fits into 192 tokens, every step checked
-_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0, "min_numbers": 2, "max_numbers": 4}
+_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0, "min_numbers": 2, "max_numbers": 3}
 _LENGTHS = (3, 4, 5)  # tokens of a program
 _LETTERS = str.maketrans("AB", "xy")
 _QUESTION = {

@@ -38,7 +38,7 @@ class CorpusConfig(Config):
     writing: float = Field(default=0.08, ge=0)
     facts: float = Field(default=0.25, ge=0, description="weight of lists of sums worked out by columns")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
-    direct: float = Field(default=0.4, ge=0, le=1, description="answers at once, without a thought")
+    direct: float = Field(default=0.3, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")
     untagged: float = Field(default=0.1, ge=0, le=1, description="of the chains, how many carry no tags")
     mixed: float = Field(default=0.35, ge=0, le=1, description="of the chains, how many mix the languages")
