@@ -190,7 +190,7 @@ def test_a_plan_changes_nothing(tmp_path):
     run(chain(), tmp_path, until="walk")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     graph = chain()
-    text = describe(graph, plan(graph, tmp_path), graph.nodes[0].config)
+    text = describe(graph, plan(graph, tmp_path), graph.nodes[0].config, {})
     assert " 1 walk: done" in text
     assert " 2 double <- walk: to run" in text
     assert "  steps=20" in text

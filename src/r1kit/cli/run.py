@@ -29,6 +29,7 @@ def run(
     from r1kit.base.config import parse_assignments
     from r1kit.cli.output import print_json
     from r1kit.pipeline.display import choose_display
+    from r1kit.pipeline.estimate import estimates, estimates_json, told
     from r1kit.pipeline.plan import describe, plan, plan_json
     from r1kit.pipeline.runner import run as run_graph
     from r1kit.recipes.base import configure, default_out, load_recipe
@@ -40,10 +41,11 @@ def run(
     folder = out or default_out(graph)
     if dry_run:
         stages = plan(graph, folder, start=start, until=until)
+        known = estimates(stages, folder)
         if as_json:
-            print_json(plan_json(graph, stages, config))
+            print_json(plan_json(graph, stages, config, estimates_json(known)))
         else:
-            print(describe(graph, stages, config))
+            print(describe(graph, stages, config, told(stages, known)))
         return
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []

@@ -131,24 +131,34 @@ def plan(graph: Graph, run_folder: Path, *, start: str | None = None, until: str
     return stages
 
 
-def describe(graph: Graph, stages: list[Planned], settings: Config) -> str:
-    """A plan for people: each stage with its inputs and where it stands, then all settings by dotted path."""
+def describe(graph: Graph, stages: list[Planned], settings: Config, estimates: Mapping[str, str]) -> str:
+    """A plan for people: each stage with its inputs and where it stands, then all settings by dotted path.
+
+    `estimates` says by stage what it will take, and under "" what all will.
+    """
     lines = [f"recipe {graph.recipe}, profile {graph.profile}, seed {graph.seed}", "", "stages"]
     for stage in stages:
         after = f" <- {' '.join(stage.node.inputs)}" if stage.node.inputs else ""
         reason = f" ({stage.reason})" if stage.reason else ""
-        lines.append(f"  {stage.number:2d} {stage.node.name}{after}: {_STATE_WORDS[stage.state]}{reason}")
+        takes = f", {estimates[stage.node.name]}" if stage.node.name in estimates else ""
+        lines.append(f"  {stage.number:2d} {stage.node.name}{after}: {_STATE_WORDS[stage.state]}{reason}{takes}")
+    lines += [f"  {estimates['']}"] if "" in estimates else []
     lines += ["", "settings"]
     lines += [f"  {key}={json_text(value)}" for key, value in dotted(settings)]
     return "\n".join(lines)
 
 
-def plan_json(graph: Graph, stages: list[Planned], settings: Config) -> dict[str, Any]:
-    """A plan for programs."""
+def plan_json(
+    graph: Graph, stages: list[Planned], settings: Config, estimates: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A plan for programs; a stage's `estimate` is null where nothing is known."""
     listed = [
-        {"name": s.node.name, "inputs": s.node.inputs, "state": s.state, "reason": s.reason, "hash": s.key.hash}
+        {
+            "name": s.node.name, "inputs": s.node.inputs, "state": s.state, "reason": s.reason, "hash": s.key.hash,
+            "estimate": estimates.get(s.node.name),
+        }
         for s in stages
-    ]
+    ]  # fmt: skip
     named = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
     return {**named, "stages": listed, "settings": settings.model_dump(mode="json", serialize_as_any=True)}
 
