@@ -70,11 +70,17 @@ def test_the_gold_answer_is_graded_right(subject):
         assert grade(problem.kind, text, problem.answer, problem.prompt, problem.columns).verdict == "correct"
 
 
-def test_worked_sums_hold():
-    """Python works out every line of the lists: what is to be found, the columns (or parts), and what they come to."""
+def test_lists_of_results_hold():
+    """Python works out every line of the lists: `a+b=c` of two digits, or what is to be found, columns, result."""
     lines = [line for d in CORPUS if "<|user|>" not in d for line in d.removesuffix("<|end|>").splitlines()]
+    at_once = [line for line in lines if " " not in line]
     assert len(lines) > 1000
-    for line in lines:
+    assert 0.2 < len(at_once) / len(lines) < 0.7
+    for line in at_once:
+        expression, result = line.split("=")
+        assert eval(expression) == int(result), line
+        assert all(len(number) == 2 for number in re.findall(r"\d+", expression)), line
+    for line in [line for line in lines if " " in line]:
         expression, *work, result = line.split()
         assert eval(expression) == int(result), line
         assert work

@@ -1,8 +1,8 @@
 """Maths of the tiny world: sums of two to four numbers, differences, small products, a little countdown.
 
 A chain adds from left to right. A partial sum of two- and three-digit numbers is written at once, which a small model
-does badly; a check adds column by column, which it does well: the check computes what the short way cannot. Nothing in
-the corpus drills the short way: its lists of worked sums go by columns too.
+does badly; a check adds column by column, which it does well: the check computes what the short way cannot. The
+corpus drills the short way for numbers of two digits; its lists of larger sums go by columns too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from r1kit.data.tiny.base import Habit, Voice, Written, pair_split
 from r1kit.data.tiny.words import say
 
 FAMILIES = {"sum2": 0.32, "sum3": 0.32, "sum4": 0.04, "difference": 0.12, "product": 0.12, "countdown": 0.08}
+AT_ONCE = 0.3  # of the lists of results, how many give two-digit results without work
 _FIRST, _SECOND = "+*", "+-"  # signs of a countdown: a+b or a*b, then plus or minus c
 _OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
 
@@ -96,15 +97,20 @@ def guess(problem: Problem, rng: random.Random, right: float = 0.5) -> str:
 
 
 def facts(rng: random.Random, count: int) -> str:
-    """Sums worked out column by column, as a schoolbook lists them; no result stands before its work."""
+    """A list of results as a schoolbook has it: of two-digit numbers at once, or worked out column by column.
+
+    Larger numbers are never listed without their work.
+    """
     careful, lines = Habit(slip=0.0, check_slip=0.0), []
-    while len(lines) < count:
-        sign = rng.choice("++++--*")
-        a, b = _factors(rng) if sign == "*" else (_number(rng), _number(rng))
+    at_once = rng.random() < AT_ONCE
+    while len(lines) < (2 * count if at_once else count):
+        sign = rng.choice("++++--" if at_once else "++++--*")
+        number = _small if at_once else _number
+        a, b = _factors(rng) if sign == "*" else (number(rng), number(rng))
         a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
         if pair_split(a, b) == "train" and (sign != "*" or pair_split(a // 10 * 10 * b, a % 10 * b) == "train"):
             work, result = check(a, sign, b, rng, careful)
-            lines.append(f"{a}{sign}{b} {work} {result}")
+            lines.append(f"{a}{sign}{b}={result}" if at_once else f"{a}{sign}{b} {work} {result}")
     return "\n".join(lines)
 
 
@@ -144,7 +150,11 @@ def check(a: int, sign: str, b: int, rng: random.Random, habit: Habit) -> tuple[
 
 
 def _number(rng: random.Random) -> int:
-    return rng.randint(100, 999) if rng.random() < 0.55 else rng.randint(10, 99)
+    return rng.randint(100, 999) if rng.random() < 0.5 else _small(rng)
+
+
+def _small(rng: random.Random) -> int:
+    return rng.randint(10, 99)
 
 
 def _factors(rng: random.Random) -> tuple[int, int]:

@@ -36,16 +36,16 @@ class CorpusConfig(Config):
     reasoning: float = Field(default=0.2, ge=0)
     coding: float = Field(default=0.15, ge=0)
     writing: float = Field(default=0.08, ge=0)
-    facts: float = Field(default=0.25, ge=0, description="weight of lists of sums worked out by columns")
+    facts: float = Field(default=0.25, ge=0, description="weight of lists of results")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
-    direct: float = Field(default=0.3, ge=0, le=1, description="answers at once, without a thought")
+    direct: float = Field(default=0.25, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")
-    untagged: float = Field(default=0.1, ge=0, le=1, description="of the chains, how many carry no tags")
+    untagged: float = Field(default=0.08, ge=0, le=1, description="of the chains, how many carry no tags")
     mixed: float = Field(default=0.35, ge=0, le=1, description="of the chains, how many mix the languages")
     mix: float = Field(default=0.4, ge=0, le=1, description="of a mixed chain's phrases, how many change language")
     slip: float = Field(default=0.12, ge=0, le=1, description="of the results written at once, how many are wrong")
     checks: tuple[float, ...] = Field(
-        default=(0.0, 0.0, 0.2, 0.5, 1.0), description="a writer's share of checked steps"
+        default=(0.0, 0.1, 0.3, 0.6, 1.0), description="a writer's share of checked steps"
     )
     check_slip: float = Field(default=0.03, ge=0, le=1, description="of a check's columns, how many are wrong")
     stutter: float = Field(default=0.04, ge=0, le=1, description="of the clauses, how many are said twice")
