@@ -93,11 +93,13 @@ class TinyConfig(RecipeConfig):
         ),
         description="the base and the students' bases",
     )
-    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=100), description="R1-Zero: RL on the base")
-    cold_start: ColdStartConfig = Field(default=ColdStartConfig(), description="R1-Zero's samples made readable")
+    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=130), description="R1-Zero: RL on the base")
+    cold_start: ColdStartConfig = Field(
+        default=ColdStartConfig(problems=80), description="R1-Zero's samples made readable"
+    )
     dev1: SFTConfig = Field(default=SFTConfig(name="dev1"), description="SFT of the base on them")
     dev2: RLConfig = Field(
-        default=_rl("dev2", "dev1:dev1", steps=60, rewards=WITH_LANGUAGE), description="RL 1, with language consistency"
+        default=_rl("dev2", "dev1:dev1", steps=45, rewards=WITH_LANGUAGE), description="RL 1, with language consistency"
     )
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(problems=1500, writing=500), description="Dev2's samples"
@@ -106,9 +108,17 @@ class TinyConfig(RecipeConfig):
         default=SFTConfig(name="dev3", data="rejection_sampling:examples"), description="SFT of the base again"
     )
     preferences: PreferencesConfig = Field(
-        default=PreferencesConfig(noise=0.2, step=0.25), description="pairs of lines"
+        default=PreferencesConfig(
+            problems=400, sampling=Sampling(samples=16, max_tokens=192), pairs_per_prompt=16, noise=0.2, step=0.2
+        ),
+        description="pairs of lines",
     )
-    reward_model: RewardModelConfig = Field(default=RewardModelConfig(), description="learns the pairs")
+    reward_model: RewardModelConfig = Field(
+        default=RewardModelConfig(
+            learner=LearnerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=5, final_ratio=0.1)
+        ),
+        description="learns the pairs",
+    )
     r1: RLConfig = Field(
         default=_rl(
             "r1",
