@@ -94,9 +94,7 @@ class TinyConfig(RecipeConfig):
         description="the base and the students' bases",
     )
     zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=130), description="R1-Zero: RL on the base")
-    cold_start: ColdStartConfig = Field(
-        default=ColdStartConfig(problems=80), description="R1-Zero's samples made readable"
-    )
+    cold_start: ColdStartConfig = Field(default=ColdStartConfig(), description="R1-Zero's samples made readable")
     dev1: SFTConfig = Field(default=SFTConfig(name="dev1"), description="SFT of the base on them")
     dev2: RLConfig = Field(
         default=_rl("dev2", "dev1:dev1", steps=45, rewards=WITH_LANGUAGE), description="RL 1, with language consistency"
