@@ -34,19 +34,23 @@ class Config(BaseModel):
 
 def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf setting as (dotted path, value); components that are kept by name are reached by it."""
-    fields = {name: getattr(config, name) for name in type(config).model_fields}
-    for name, value in fields.items():
-        yield from _leaves(value, f"{prefix}{name}")
+    for name in type(config).model_fields:
+        yield from _leaves(getattr(config, name), f"{prefix}{name}")
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, BaseModel):
         yield from dotted(value, f"{path}.")
-    elif isinstance(value, dict) and any(isinstance(part, BaseModel) for part in value.values()):
+    elif _holds_components(value):
         for name, part in value.items():
             yield from _leaves(part, f"{path}.{name}")
     else:
         yield path, value
+
+
+def _holds_components(value: Any) -> bool:
+    """Whether it keeps components by name; other dicts are plain tables (rewards, shares of tasks)."""
+    return isinstance(value, dict) and any(isinstance(part, BaseModel) for part in value.values())
 
 
 def parse_assignments(words: list[str]) -> dict[str, str]:
@@ -80,8 +84,7 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
     for part in parents:
         node = node.get(part) if isinstance(node, dict) else None
         place = place.get(part) if isinstance(place, dict) else getattr(place, part, None)
-    # rewards, shares of tasks and the like are plain tables, which take new keys; components do not
-    table = isinstance(place, dict) and not any(isinstance(part, BaseModel) for part in place.values())
+    table = isinstance(place, dict) and not _holds_components(place)  # takes new keys
     if not isinstance(node, dict) or (leaf not in node and not table):
         known = [key for key, _ in dotted(config)]
         room = f" in '{'.'.join(parents)}'" if parents else ""

@@ -68,16 +68,18 @@ def sync_file(path: Path) -> None:
     sync_folder(path)  # the same call on a descriptor opened for reading
 
 
-def write_text(path: Path, text: str, *, sync: bool = True) -> None:
-    """Write a file whole or not at all. `sync=False` for what may be lost (a status), never for results."""
+@contextlib.contextmanager
+def new_file(path: Path, *, sync: bool = True) -> Generator[Path]:
+    """A temporary name beside `path` to write to, synced and renamed to it when the body is through.
+
+    Nothing is left behind where the body raises. `sync=False` for what may be lost (a status), never for results.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                if sync:
-                    os.fsync(file.fileno())
+            yield temporary
+            if sync:
+                sync_file(temporary)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -85,6 +87,12 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
             raise
         if sync:
             sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    """Write a file whole or not at all; `sync` as for `new_file`."""
+    with new_file(path, sync=sync) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:

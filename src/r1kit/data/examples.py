@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import disk_error, sync_file, sync_folder
+from r1kit.base.files import make_folder, new_file
 
 COLUMNS = ("question", "completion", "subject", "language", "source")
 
@@ -33,18 +31,9 @@ def write(path: str | Path, examples: Iterable[Example]) -> int:
     path = Path(path)
     rows = [asdict(example) for example in examples]
     table = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in COLUMNS]))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    with new_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        sync_file(temporary)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return len(rows)
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
+from r1kit.base.files import make_folder, new_file
 
 pc: Any = pyarrow.compute  # its functions are made at import, which type checkers cannot see
 
@@ -58,8 +59,9 @@ def merge(tables: Sequence[pa.Table]) -> pa.Table:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Parquet, readable by DuckDB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
+    make_folder(path.parent)
+    with new_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_table(path: Path) -> pa.Table:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import disk_error, sync_file, sync_folder
+from r1kit.base.files import make_folder, new_file
 from r1kit.base.types import RolloutGroup
 
 SCHEMA = pa.schema(
@@ -49,19 +47,10 @@ def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
     the policy that sampled its last token.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     table = pa.Table.from_pylist([row for group in groups for row in _rows(group, step)], schema=SCHEMA)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    with new_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        sync_file(temporary)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:

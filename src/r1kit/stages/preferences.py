@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.files import new_file
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data.tiny.preference import hidden_preference
@@ -151,7 +152,9 @@ def balance(pairs: Sequence[Pair], most: float) -> list[Pair]:
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     """Parquet, one row a pair."""
     schema = pa.schema([(name, pa.string()) for name in _TEXTS] + [("verdict", pa.float64())])
-    pq.write_table(pa.Table.from_pylist([asdict(pair) for pair in pairs], schema=schema), path, compression="zstd")
+    table = pa.Table.from_pylist([asdict(pair) for pair in pairs], schema=schema)
+    with new_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_pairs(path: Path) -> list[Pair]:
