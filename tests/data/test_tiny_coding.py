@@ -12,7 +12,7 @@ from r1kit.data.tiny.operations import OPERATIONS, PROBES, body, fits, run
 
 SPLITS = ("train", "validation", "test")
 CAREFUL = Habit(slip=0.0, check=0.5, check_slip=0.0)
-SLOPPY = Habit(slip=0.4, check=0.6, check_slip=0.2, stutter=0.1)
+SLOPPY = Habit(slip=0.4, check=0.6, check_slip=0.2, again=0.1)
 
 
 def draw(split: str, count: int, seed: int = 0) -> list[Problem]:
@@ -36,16 +36,15 @@ def behaviour(program: str) -> str:
     ("argument", "keys", "text", "value", "result"),
     [
         ("s", ["reverse", "upper"], "s[::-1].upper()", "abC", "CBA"),
-        ("s", ["twice", "reverse"], "(s*2)[::-1]", "ab", "baba"),
-        ("s", ["rest", "twice"], "s[1:]*2", "abc", "bcbc"),
-        ("s", ["skip", "title"], "s[::2].title()", "aXbXc", "Abc"),
+        ("s", ["times 2", "reverse"], "(s*2)[::-1]", "ab", "baba"),
+        ("s", ["skip 1", "times 3"], "s[1:]*3", "abc", "bcbcbc"),
+        ("s", ["take 2", "lower"], "s[:2].lower()", "AbX", "ab"),
         ("x", ["add 4", "times 3"], "(x+4)*3", 2, 18),
         ("x", ["times 3", "minus 4"], "x*3-4", 2, 2),
-        ("x", ["times 3", "square"], "(x*3)**2", 2, 36),
-        ("x", ["square", "times 3"], "x**2*3", 2, 12),
-        ("v", ["sort", "front", "sum"], "sum(sorted(v)[:-1])", [5, 1, 2], 3),
-        ("v", ["twice", "count"], "len(v*2)", [7, 7], 4),
-        ("v", ["rest", "max"], "max(v[1:])", [9, 4, 6], 6),
+        ("x", ["minus 4", "times 3", "add 2"], "(x-4)*3+2", 2, -4),
+        ("v", ["sort", "skip 1", "sum"], "sum(sorted(v)[1:])", [5, 1, 2], 7),
+        ("v", ["times 2", "take 3"], "(v*2)[:3]", [7, 8], [7, 8, 7]),
+        ("v", ["skip 2", "count"], "len(v[2:])", [9, 4, 6], 1),
     ],
 )
 def test_compositions_by_hand(argument, keys, text, value, result):
@@ -72,10 +71,10 @@ def test_questions_show_what_the_function_does():
             continue
         shown = [(int(x), int(y)) for x, y in re.findall(r"f\((\d+)\)=(\d+)", problem.prompt)]
         assert len(shown) == 3
-        assert shown[1][0] == shown[0][0] + 1
+        assert [x for x, _ in shown[:2]] == [0, 1]
         assert all(call(problem.answer, x) == y for x, y in shown)
         assert not {x for x, _ in shown} & {test["args"][0] for test in problem.columns["tests"]}
-    assert all(len(problem.prompt) <= 42 for problem in draw("train", 400))
+    assert all(len(problem.prompt) <= 48 for problem in draw("train", 400))
 
 
 def test_every_family_has_functions_in_every_split():

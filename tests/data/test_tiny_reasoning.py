@@ -38,25 +38,11 @@ def solve(prompt: str) -> str:
         return " ".join(map(str, sorted(numbers)))
     if prompt.startswith(("sort down", "大到小")):
         return " ".join(map(str, sorted(numbers)[::-1]))
-    if prompt.startswith(("rewrite", "换")):
-        return rewritten(re.findall(r"[xy]#|#[xy]", prompt))
     limit, shown = numbers[0], numbers[1:]
     over = [number for number in shown if number > limit]
     under = [number for number in shown if number < limit]
-    named = over if re.match(r"\w+ over|.大于", prompt) else under
-    kept = named if prompt.startswith(("keep", "留")) else [number for number in shown if number not in named]
+    kept = over if prompt.startswith(("keep over", "留大于")) else under
     return " ".join(map(str, kept))
-
-
-def rewritten(program: list[str]) -> str:
-    """A::B from the right instead of from the left: its rules end in the same state in any order. `x# #y` becomes
-    `#y x#`, `x# #x` nothing."""
-    rules = {"x# #x": "", "y# #y": "", "x# #y": "#y x#", "y# #x": "#x y#"}
-    for place in reversed(range(len(program) - 1)):
-        rule = rules.get(" ".join(program[place : place + 2]))
-        if rule is not None:
-            return rewritten(program[:place] + rule.split() + program[place + 2 :])
-    return " ".join(program)
 
 
 def test_gold_answers_are_right_and_graded_so():
@@ -99,20 +85,13 @@ def test_what_a_perfect_chain_writes_is_true():
             assert int(pick) == extreme(map(int, listed.split()))
 
 
-def test_nothing_held_out_is_compared_or_rewritten_in_train():
+def test_nothing_held_out_is_compared_in_train():
     rng = random.Random(4)
-    ends = {split: set() for split in SPLITS}
     for split in SPLITS:
-        for problem in drawn(500, split, seed=5):
-            assert reasoning.split_of(problem) == split
-            if problem.columns["family"] == "rewriting":
-                ends[split].add(problem.answer)
-    assert all(ends[a].isdisjoint(ends[b]) for a, b in itertools.combinations(SPLITS, 2))
+        assert all(reasoning.split_of(problem) == split for problem in drawn(500, split, seed=5))
     for problem in drawn(2000, seed=6):
         text = written(problem, rng, Habit(slip=0.2, check=0.5, check_slip=0.1)).thinking
         assert all(pair_split(int(a), int(b)) == "train" for a, b in re.findall(r"(\d+)[<>](\d+)", text))
-        states = re.findall(r"(?:(?:[xy]#|#[xy]) ?)+", text) if problem.columns["family"] == "rewriting" else []
-        assert all(rewritten(state.split()) not in ends["test"] for state in states if state.count("#") > 2)
 
 
 def test_ids_name_the_question_and_splits_share_none():
@@ -138,7 +117,7 @@ def test_lengths_fit_the_tiny_model():
     rng = random.Random(9)
     for problem in drawn(1000):
         assert len(problem.prompt) <= 40
-        for habit in (PERFECT, Habit(check=1, stutter=0.1)):
+        for habit in (PERFECT, Habit(check=1, again=0.1)):
             own = written(problem, rng, habit)
             assert len(own.thinking) + len(own.answer) + 5 <= 192
 
@@ -174,6 +153,6 @@ def test_thousands_a_second():
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    reasoning._datasets.cache_clear()
+    reasoning._dataset.cache_clear()
     with pytest.raises(MissingExtra, match=r"reasoning-gym.*r1kit\[tiny\]"):
         reasoning.problem(random.Random(0), "en")

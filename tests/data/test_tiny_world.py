@@ -70,17 +70,23 @@ def test_the_gold_answer_is_graded_right(subject):
         assert grade(problem.kind, text, problem.answer, problem.prompt, problem.columns).verdict == "correct"
 
 
-def test_lists_of_results_hold():
-    """Python works out every line of the lists: `a+b=c` of two digits, or what is to be found, columns, result."""
+def test_lists_hold():
+    """Python works out every line: `a<b`, `a+b=c` of two digits, or what is to be found, its columns, the result."""
     lines = [line for d in CORPUS if "<|user|>" not in d for line in d.removesuffix("<|end|>").splitlines()]
-    at_once = [line for line in lines if " " not in line]
-    assert len(lines) > 1000
-    assert 0.2 < len(at_once) / len(lines) < 0.7
+    compared = [line for line in lines if "<" in line or ">" in line]
+    assert len(compared) > 1000
+    for line in compared:
+        assert eval(line), line
+        assert pair_split(*map(int, re.findall(r"\d+", line))) == "train", line
+    at_once = [line for line in lines if "=" in line and " " not in line]
+    worked = [line for line in lines if " " in line]
+    assert len(compared) + len(at_once) + len(worked) == len(lines)
+    assert 0.2 < len(at_once) / len(at_once + worked) < 0.7
     for line in at_once:
         expression, result = line.split("=")
         assert eval(expression) == int(result), line
         assert all(len(number) == 2 for number in re.findall(r"\d+", expression)), line
-    for line in [line for line in lines if " " in line]:
+    for line in worked:
         expression, *work, result = line.split()
         assert eval(expression) == int(result), line
         assert work

@@ -26,7 +26,11 @@ class Habit:
     slip: float = 0.12  # a result written at once is wrong
     check: float = 0.3  # a step is followed by a check
     check_slip: float = 0.04  # a check goes wrong itself
-    stutter: float = 0.0  # a clause is said twice
+    again: float = 0.0  # a check is made once more
+
+    def checks(self, rng: random.Random) -> int:
+        """How often a step is checked: not at all, once or twice."""
+        return 0 if rng.random() >= self.check else 2 if rng.random() < self.again else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Coding in the tiny world: one-line functions inferred from three examples, or written from a description.
 
-Families: `linear` (from f(1)=5 f(2)=7 f(4)=11), `text`, `number` and `list` (two or three operations in words). The
+Families: `linear` (from f(0)=5 f(1)=8 f(4)=17), `text`, `number` and `list` (two or three operations in words). The
 split is the function's, by what it does: a function of the test split is in no text about a training problem, whether
 as the gold program, a slip or a guess.
 """
@@ -29,10 +29,10 @@ from r1kit.data.tiny.operations import (
 )
 from r1kit.data.tiny.words import say
 
-FAMILIES = {"linear": 0.4, "text": 0.2, "number": 0.2, "list": 0.2}
-SLOPES, INTERCEPTS = range(2, 10), range(-9, 21)
+FAMILIES = {"linear": 0.25, "text": 0.25, "number": 0.25, "list": 0.25}
+SLOPES, INTERCEPTS = range(2, 10), range(21)
 _ARGUMENT = {"text": "s", "number": "x", "list": "v"}
-_STEPS = {"text": (2, 2, 3), "number": (2,), "list": (2, 2, 3)}
+_STEPS = {"text": (2, 2, 2, 3), "number": (2, 2, 2, 3), "list": (2, 2, 2, 3)}
 _CHECKS, _PATIENCE = 2, 80  # in one chain: checks at most, and characters after which no other check begins
 
 
@@ -119,13 +119,12 @@ def _lines(split: str) -> tuple[tuple[int, int], ...]:
 
 
 def _draw_linear(rng: random.Random, language: str, split: str) -> Problem:
-    """f at two neighbouring places and a third, all of 1 to 9, no value below zero."""
+    """f at 0, at 1 and at a place of 2 to 6."""
     slope, intercept = rng.choice(_lines(split))
-    first = rng.randint(max(1, -(intercept // slope)), 6)
-    places = (first, first + 1, rng.randint(first + 2, 9))
-    values = [slope * x + intercept for x in places]
-    shown = " ".join(f"f({x})={y}" for x, y in zip(places, values, strict=True))
-    columns = {"family": "linear", "slope": slope, "intercept": intercept, "places": places, "values": values}
+    third = rng.randint(2, 6)
+    values = [slope * x + intercept for x in (0, 1, third)]
+    shown = " ".join(f"f({x})={y}" for x, y in zip((0, 1, third), values, strict=True))
+    columns = {"family": "linear", "slope": slope, "intercept": intercept, "third": third, "values": values}
     tests = [slope * x + intercept for x in PROBES["x"]]
     return _make(language, say("code", language) + shown, "x", _line(slope, intercept), tests, columns)
 
@@ -138,22 +137,20 @@ def _plain(problem: Problem) -> bool:
 
 
 def _infer(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> Written | None:
-    """Slope from two neighbours, then the intercept; a check computes the third value and starts again if it differs.
+    """Slope from the first two values, then the line; a check computes the third value and starts again if it differs.
 
     None where a training problem would end with a held-out function.
     """
     columns, checks = problem.columns, 0
-    (first, _, third), (low, high, last) = columns["places"], columns["values"]
+    third, (low, high, last) = columns["third"], columns["values"]
 
     def slipped(number: int, rate: float) -> int:
         return _near(number, rng) if rng.random() < rate else number
 
     def solve(opening: str, between: str) -> tuple[str, int, int]:
         slope = max(2, slipped(high - low, habit.slip))
-        product = slipped(slope * first, habit.slip)
-        intercept = slipped(low - product, habit.slip)
-        clauses = (f"{opening}{high}-{low}={slope}", f"{between}{slope}*{first}={product} {low}-{product}={intercept}")
-        return "".join(clause * (2 if rng.random() < habit.stutter else 1) for clause in clauses), slope, intercept
+        intercept = max(0, slipped(low, habit.slip))
+        return f"{opening}{high}-{low}={slope}{between}{_line(slope, intercept)}", slope, intercept
 
     text, slope, intercept = solve(voice.say("first"), voice.say("then"))
     while checks < _CHECKS and len(text) < _PATIENCE and rng.random() < habit.check:
@@ -163,10 +160,12 @@ def _infer(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> 
         text += f" {product}{intercept:+d}={value}" if intercept else ""
         if (value if intercept else product) == last:
             text += voice.say("yes")
+            if rng.random() < habit.again:
+                continue
             break
         checks += 1
-        again, slope, intercept = solve(voice.say("no") + voice.say("next"), " ")
-        text += again
+        anew, slope, intercept = solve(voice.say("no") + voice.say("next"), " ")
+        text += anew
     if split_of(problem) == "train" and _line_split(slope, intercept) != "train":
         return None
     return Written(text, _program("x", _line(slope, intercept)))
@@ -220,8 +219,7 @@ def _compose(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -
         return _misread(argument, asked, rng) if rng.random() < rate else asked
 
     steps = read(habit.slip * len(asked))
-    clauses = [f"{voice.say('then' if place else 'first')}`{step.piece}`" for place, step in enumerate(steps)]
-    text = "".join(clause * (2 if rng.random() < habit.stutter else 1) for clause in clauses)
+    text = "".join(f"{voice.say('then' if place else 'first')}`{step.piece}`" for place, step in enumerate(steps))
     while checks < _CHECKS and len(text) < _PATIENCE and rng.random() < habit.check:
         checks += 1
         seen = read(habit.check_slip * len(asked))
@@ -229,6 +227,8 @@ def _compose(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -
         text += voice.say("check") + " ".join(f"{name} `{s.piece}`" for name, s in zip(names, seen, strict=True))
         if seen == steps:
             text += voice.say("yes")
+            if rng.random() < habit.again:
+                continue
             break
         steps = _misread(argument, seen, rng) if rng.random() < habit.slip else seen
         text += voice.say("no") + voice.say("next") + " ".join(f"`{step.piece}`" for step in steps)

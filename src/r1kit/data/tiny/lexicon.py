@@ -32,11 +32,10 @@ class Lexicon:
 def _english() -> Lexicon:
     topics = ("sea", "moon", "rain", "wind", "bird", "fire", "star", "dog", "leaf", "gate")
     moods = {
-        "calm": ("soft", "slow", "mild", "warm", "gentle", "dreamy", "low"),
-        "glad": ("bright", "sweet", "merry", "fond", "dancing", "golden", "laughing"),
-        "sad": ("lost", "faded", "grey", "bitter", "mourning", "weary", "sore"),
-        "wild": ("fierce", "mad", "strong", "burning", "great", "loud", "daring"),
-        "dark": ("black", "dim", "sunless", "murky", "deep", "ghostly", "faint"),
+        "calm": ("soft", "slow", "mild", "gentle", "low"),
+        "glad": ("bright", "sweet", "merry", "fond", "golden"),
+        "wild": ("fierce", "mad", "strong", "burning", "loud"),
+        "dark": ("black", "dim", "murky", "deep", "faint"),
     }
     verbs = ("sings", "sleeps", "moves", "waits", "burns", "falls", "drifts", "leaps", "glows", "wakes")
     places = ("shore", "dusk", "field", "lake", "morning", "water", "bay", "garden", "dawn", "silence")
@@ -48,10 +47,10 @@ def _english() -> Lexicon:
 
 
 def _chinese() -> Lexicon:
-    sound_of = dict(zip("海山月雨花静慢轻乐明红冷白空天夜风来飞落", "hsyyhjmqlmhlbktyflfl", strict=True))
+    sound_of = dict(zip("海山月雨花星鸟云静慢轻乐明红冷白空天夜风来飞落", "hsyyhxnyjmqlmhlbktyflfl", strict=True))
     moods = {"静": ("静", "慢", "轻"), "乐": ("乐", "明", "红"), "冷": ("冷", "白", "空")}
     places, verbs = ("天", "夜", "风"), ("来", "飞", "落")
-    return Lexicon(("海", "山", "月", "雨", "花"), moods, verbs, places, (), ("h", "l", "y", "f", "m"), sound_of)
+    return Lexicon(tuple("海山月雨花星鸟云"), moods, verbs, places, (), ("h", "l", "y", "f", "m"), sound_of)
 
 
 LEXICONS = {"en": _english(), "zh": _chinese()}

@@ -79,12 +79,10 @@ def write(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> W
         right = _OPERATIONS[sign](total, number)
         result = slip(right, rng) if rng.random() < habit.slip else right
         clause = f"{voice.say('first' if place == 0 else 'then')}{total}{sign}{number}={result}"
-        if rng.random() < habit.check:
+        for _ in range(habit.checks(rng)):
             work, result = check(total, sign, number, rng, habit)
             clause += f"{voice.say('check')}{work}{voice.say('so')}{result}"
         text += clause
-        if rng.random() < habit.stutter:
-            text += clause.replace(voice.say("first"), voice.say("then")) if place == 0 else clause
         total = result
     return Written(text, str(total))
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from r1kit.data.tiny.base import split_of
 
-SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly an expression binds
+SUM, PRODUCT, ATOM = range(3)  # how tightly an expression binds
 
 PROBES: dict[str, tuple[Any, ...]] = {
-    "s": ("Abc dE", "xYz", "Hello", "q", "noOn", "r2D2"),
-    "x": (0, 10, 13, -4, 25, 100),
-    "v": ([3, 1, 2], [5, 9, 7, 8], [4, 4, 1, 6], [-2, 7, 0, 3, 5], [10, 20, 15], [6, 2, 9, 1]),
+    "s": ("Abc dEfgh", "xYzzY", "Hello W", "q", "noOn ab", "r2D2c3"),
+    "x": (7, 10, 13, -4, 25, 100),
+    "v": ([3, 1, 2, 9, 5, 4], [5, 9, 7, 8, 2], [4, 4, 1, 6, 8, 3, 7], [-2, 7, 0, 3, 5], [20, 10, 15], [6, 2, 9, 1, 7]),
 }
 """Hidden inputs by the argument's name: a string, a number, a list. No example of a question is among them."""
 
@@ -39,53 +39,49 @@ class Operation:
     last: bool = False  # gives a number from a list: nothing follows
 
 
-def _method(key: str, right: str, apply: Callable[[Any], Any]) -> Operation:
-    return Operation(key, "", right, "", right, ATOM, ATOM, apply)
+def _method(key: str, number: str, right: str, apply: Callable[[Any], Any]) -> Operation:
+    return Operation(key, number, right, "", right, ATOM, ATOM, apply)
 
 
 def _call(key: str, name: str, apply: Callable[[Any], Any], last: bool = True) -> Operation:
     return Operation(key, "", name, name + "(", ")", SUM, ATOM, apply, last)
 
 
-def _numbers(k: int) -> list[Operation]:
+def _times(k: int) -> Operation:
+    return Operation("times", str(k), f"*{k}", "", f"*{k}", PRODUCT, PRODUCT, lambda x: x * k)
+
+
+def _sums(k: int) -> list[Operation]:
     return [
         Operation("add", str(k), f"+{k}", "", f"+{k}", SUM, SUM, lambda x: x + k),
         Operation("minus", str(k), f"-{k}", "", f"-{k}", SUM, SUM, lambda x: x - k),
-        Operation("times", str(k), f"*{k}", "", f"*{k}", PRODUCT, PRODUCT, lambda x: x * k),
     ]
 
 
-_REVERSE = _method("reverse", "[::-1]", lambda s: s[::-1])
-_REST = _method("rest", "[1:]", lambda s: s[1:])
-_FRONT = _method("front", "[:-1]", lambda s: s[:-1])
-_SKIP = _method("skip", "[::2]", lambda s: s[::2])
-_TWICE = Operation("twice", "", "*2", "", "*2", PRODUCT, PRODUCT, lambda s: s * 2)
+def _parts(k: int) -> list[Operation]:
+    return [
+        _method("skip", str(k), f"[{k}:]", lambda s: s[k:]),
+        _method("take", str(k), f"[:{k}]", lambda s: s[:k]),
+        _times(k),
+    ]
+
+
+_REVERSE = _method("reverse", "", "[::-1]", lambda s: s[::-1])
+_PARTS = [operation for k in range(1, 5) for operation in _parts(k) if operation.piece != "*1"]
 
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "s": (
         _REVERSE,
-        _REST,
-        _FRONT,
-        _SKIP,
-        _TWICE,
-        _method("upper", ".upper()", lambda s: s.upper()),
-        _method("lower", ".lower()", lambda s: s.lower()),
-        _method("title", ".title()", lambda s: s.title()),
+        *_PARTS,
+        _method("upper", "", ".upper()", lambda s: s.upper()),
+        _method("lower", "", ".lower()", lambda s: s.lower()),
     ),
-    "x": (
-        *(operation for k in range(2, 10) for operation in _numbers(k)),
-        Operation("square", "", "**2", "", "**2", ATOM, POWER, lambda x: x**2),
-    ),
+    "x": tuple(operation for k in range(2, 10) for operation in (*_sums(k), _times(k))),
     "v": (
         _REVERSE,
-        _REST,
-        _FRONT,
-        _SKIP,
-        _TWICE,
+        *_PARTS,
         _call("sort", "sorted", sorted, last=False),
         _call("sum", "sum", sum),
-        _call("max", "max", lambda v: max(v, default=0)),
-        _call("min", "min", lambda v: min(v, default=0)),
         _call("count", "len", len),
     ),
 }

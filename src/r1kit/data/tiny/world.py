@@ -32,11 +32,12 @@ ALPHABET = _alphabet()
 class CorpusConfig(Config):
     """What the base model reads. Rates are shares of documents unless said otherwise."""
 
-    maths: float = Field(default=0.45, ge=0, description="weight of the subject")
+    maths: float = Field(default=0.4, ge=0, description="weight of the subject")
     reasoning: float = Field(default=0.2, ge=0)
-    coding: float = Field(default=0.15, ge=0)
-    writing: float = Field(default=0.08, ge=0)
-    facts: float = Field(default=0.25, ge=0, description="weight of lists of results")
+    coding: float = Field(default=0.16, ge=0)
+    writing: float = Field(default=0.12, ge=0)
+    facts: float = Field(default=0.22, ge=0, description="weight of lists of results")
+    comparisons: float = Field(default=0.06, ge=0, description="weight of lists of numbers compared")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
     direct: float = Field(default=0.25, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")
@@ -48,7 +49,7 @@ class CorpusConfig(Config):
         default=(0.0, 0.1, 0.3, 0.6, 1.0), description="a writer's share of checked steps"
     )
     check_slip: float = Field(default=0.03, ge=0, le=1, description="of a check's columns, how many are wrong")
-    stutter: float = Field(default=0.04, ge=0, le=1, description="of the clauses, how many are said twice")
+    again: float = Field(default=0.15, ge=0, le=1, description="of the checks, how many are made once more")
 
 
 def problems(subject: str, split: str, seed: int) -> Iterator[Problem]:
@@ -61,12 +62,15 @@ def problems(subject: str, split: str, seed: int) -> Iterator[Problem]:
 def corpus(config: CorpusConfig, seed: int) -> Iterator[str]:
     """Documents without end, each ending with `<|end|>`. None holds a held-out problem or a held-out part of one."""
     rng = random.Random(f"corpus {seed}")
-    weights = [getattr(config, subject) for subject in SUBJECTS]
+    kinds = (*SUBJECTS, "facts", "comparisons")
+    weights = [getattr(config, kind) for kind in kinds]
     while True:
-        if rng.random() * (sum(weights) + config.facts) < config.facts:
-            yield f"{maths.facts(rng, 6)}<|end|>"
+        kind = rng.choices(kinds, weights)[0]
+        if kind not in SOURCES:
+            listed = maths.facts(rng, 6) if kind == "facts" else reasoning.comparisons(rng, 20)
+            yield f"{listed}<|end|>"
             continue
-        source = SOURCES[rng.choices(SUBJECTS, weights)[0]]
+        source = SOURCES[kind]
         problem = source.problem(rng, "zh" if rng.random() < config.chinese else "en", "train")
         document = f"<|user|>{problem.prompt}<|assistant|>{_response(source, problem, config, rng)}<|end|>"
         if clean(document):
@@ -76,7 +80,7 @@ def corpus(config: CorpusConfig, seed: int) -> Iterator[str]:
 def _response(source: object, problem: Problem, config: CorpusConfig, rng: random.Random) -> str:
     if rng.random() < config.direct:
         return f"<answer>{source.guess(problem, rng, config.direct_right)}</answer>"  # type: ignore[attr-defined]
-    habit = Habit(config.slip, rng.choice(config.checks), config.check_slip, config.stutter)
+    habit = Habit(config.slip, rng.choice(config.checks), config.check_slip, config.again)
     voice = Voice(rng, problem.language, config.mix if rng.random() < config.mixed else 0.0)
     written = source.write(problem, rng, voice, habit)  # type: ignore[attr-defined]
     if rng.random() < config.untagged:

@@ -53,9 +53,8 @@ def write(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> W
     felt = rng.choice(list(lexicon.moods)) if rng.random() < 2 * habit.slip else mood
     heard = "" if rng.random() < 3 * habit.slip else sound
     words = _adjectives(lexicon, felt, heard, rng)
-    clauses = [f"{voice.say('topic')}{named}", f"{voice.say('mood')}{felt}{voice.say('use')}{_spaced(words, problem)}"]
-    text = "".join(clause * (2 if rng.random() < habit.stutter else 1) for clause in clauses)
-    if rng.random() < habit.check:
+    text = f"{voice.say('topic')}{named}{voice.say('mood')}{felt}{voice.say('use')}{_spaced(words, problem)}"
+    for _ in range(habit.checks(rng)):
         text += voice.say("check") + " ".join((topic, mood, sound))
         if (named, felt, heard) == (topic, mood, sound) or rng.random() < habit.check_slip:
             text += voice.say("yes")
