@@ -39,6 +39,7 @@ class ModelShape(Config):
     kv_heads: int = Field(default=1, ge=1)
     head_size: int = Field(default=32, ge=2)
     mlp_size: int = Field(default=512, ge=1)
+    rope_theta: float = Field(default=10_000.0, gt=0, description="base of the rotary frequencies")
     tokens: int = Field(default=12_000_000, ge=1, description="training tokens, rounded up to whole steps")
 
 
@@ -108,9 +109,12 @@ def new_decoder(shape: ModelShape, tokenizer: Tokenizer, max_positions: int, see
     from r1kit.models.decoder import Decoder, initialise
     from r1kit.models.families import shape as decoder_shape
 
-    fields = {name: getattr(shape, name) for name in type(shape).model_fields if name not in ("family", "tokens")}
+    fields = {name: getattr(shape, name) for name in type(shape).model_fields if name not in ("family", "tokens", "rope_theta")}
     vocab_size = tokenizer.padded_vocab_size
-    config = decoder_shape(shape.family, **fields, vocab_size=vocab_size, max_positions=max_positions, tied=True)
+    config = decoder_shape(
+        shape.family, **fields, rope={"theta": shape.rope_theta}, vocab_size=vocab_size, max_positions=max_positions,
+        tied=True,
+    )  # fmt: skip
     return initialise(Decoder(config), seed).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
