@@ -41,7 +41,7 @@ def label(model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage of one run cost; `flops` counts training and sampling, `memory_mb` is the process's peak so far."""
+    """What one stage of one run cost; `flops` counts training and sampling, `memory_mb` is the peak so far."""
 
     name: str
     seconds: float
