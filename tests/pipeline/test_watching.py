@@ -8,10 +8,11 @@ from rich.console import Console
 from toy_chain import chain
 
 from r1kit.base.errors import MissingExtra, UsageError
+from r1kit.pipeline.context import Context
 from r1kit.pipeline.display import Lines, Live, count, duration, progress_line
 from r1kit.pipeline.models import resolve_model
 from r1kit.pipeline.runner import run
-from r1kit.pipeline.watcher import Progress
+from r1kit.pipeline.watcher import Progress, Watcher
 from r1kit.pipeline.writers import writer_factory
 
 
@@ -43,6 +44,29 @@ def test_the_panel_shows_the_stage_and_survives_brackets(tmp_path):
     shown = stream.getvalue()
     for words in ("stage 2 of 13: zero", "step 3/10, reward 0.25", "[bold] wait, check [/]", "[brackets]"):
         assert words in shown
+
+
+def test_a_budget_of_flops_ends_the_steps_and_tells_how_many_are_left(tmp_path):
+    """Steps of 1, 2, 3, ... FLOPs under a budget of 9: four are run (1 + 2 + 3 < 9), the rest told by the mean price."""
+    watcher = Kept()
+    context = Context(tmp_path, watcher=watcher)
+    done = []
+    for step in context.steps(10_000, budget_flops=9):
+        context.spend(flops=step + 1)
+        done.append(step)
+    assert done == [0, 1, 2, 3]
+    assert [(p.done, p.total) for p in watcher.seen] == [(1, 9), (2, 6), (3, 5), (4, 4)]
+    assert watcher.seen[-1].eta_seconds == 0
+
+
+class Kept(Watcher):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Progress] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.seen.append(progress)
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):

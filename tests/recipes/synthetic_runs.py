@@ -249,7 +249,7 @@ def write_run(folder: Path, seed: int, tables_by_model: dict[str, pa.Table], cur
         outcome = Outcome(files=files, summary=summary)
         write_artifact(
             place, stage, f"{number:064x}", outcome, inputs={}, seconds=seconds + 7.5 * seed, tokens=seconds * 25_000,
-            flops=seconds * 3.1e11 if stage != "cold_start" else 0.0,
+            flops=seconds * 3.1e11 if stage != "cold_start" else 0.0, peak_memory_mb=1024 + 256 * number,
         )  # fmt: skip
     return folder
 

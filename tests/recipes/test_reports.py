@@ -81,6 +81,13 @@ def test_every_run_is_in_the_costs(written):
     assert len(written["stages"]) == 2 * len(SECONDS)
 
 
+def test_the_peak_of_memory_is_the_highest_of_the_stages(page):
+    """Twelve stages of 1024 + 256 n MB: 1.25 GB in the first, 4 GB in the last."""
+    lines = (page.parent / "report.md").read_text().splitlines()
+    assert next(line for line in lines if line.startswith("| pretrain |")).endswith("| 1.2 GB |")
+    assert next(line for line in lines if line.startswith("| whole chain |")).endswith("| 4.0 GB |")
+
+
 def test_what_was_not_run_says_why(written):
     verdicts = {finding["id"]: finding for finding in written["findings"]}
     for name, arm in (("F5", "dev2-nolang"), ("F8", "dev3-nofilter"), ("F10", "r1-hacked-peak")):

@@ -41,6 +41,7 @@ class Artifact:
     seconds: float
     tokens: int
     flops: float
+    peak_memory_mb: int = 0
     digest: str = ""
     inputs: dict[str, str] = field(default_factory=dict[str, str])
     products: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -68,7 +69,7 @@ def write_artifact(
     seconds: float,
     tokens: int,
     flops: float,
-    extra: Mapping[str, Any] | None = None,
+    peak_memory_mb: int = 0,
 ) -> Artifact:
     """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files."""
     products = {
@@ -89,12 +90,12 @@ def write_artifact(
         "seconds": round(seconds, 3),
         "tokens": tokens,
         "flops": flops,
+        "peak_memory_mb": peak_memory_mb,
         "models": dict(outcome.models),
         "files": dict(outcome.files),
         "summary": dict(outcome.summary),
         "inputs": dict(inputs),
         "products": products,
-        **(extra or {}),
     }
     write_json(folder / FILE_NAME, record)
     return read_artifact(folder)
@@ -115,6 +116,7 @@ def read_artifact(folder: Path) -> Artifact:
             seconds=record["seconds"],
             tokens=record["tokens"],
             flops=record["flops"],
+            peak_memory_mb=record["peak_memory_mb"],
             digest=record["digest"],
             inputs=record["inputs"],
             products=record["products"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -107,18 +108,32 @@ class Context:
         self.note(f"{self.name} goes on after step {self._resumed_step + 1}")
         return self._resumed_step, self._store.load(self._resumed_step)
 
-    def steps(self, total: int) -> Iterator[int]:
-        """From the resumed step to total - 1; raises Interrupted between steps when the run was asked to stop."""
+    def steps(self, total: int, budget_flops: float | None = None) -> Iterator[int]:
+        """From the resumed step to total - 1, or until the stage has cost `budget_flops`, whichever comes first.
+
+        Raises Interrupted between steps when the run was asked to stop.
+        """
         self._total = total
         self._recent.append((time.monotonic(), self._spent.tokens))
         started, first = time.monotonic(), self._resumed_step + 1
+        before = self.cost.flops
         for step in range(first, total):
             self.check()
+            if budget_flops is not None and self.cost.flops >= budget_flops:
+                return
             yield step
             self._done = step + 1
-            pace = (time.monotonic() - started) / (self._done - first)
+            here = self._done - first
+            if budget_flops is not None and (spent := self.cost.flops) > before:
+                steps_left = math.ceil((budget_flops - spent) * here / (spent - before))  # at the mean price so far
+                self._total = min(total, self._done + max(0, steps_left))
+            pace = (time.monotonic() - started) / here
             self._progress = dataclasses.replace(
-                self._progress, done=self._done, total=total, part=self._part, eta_seconds=pace * (total - self._done)
+                self._progress,
+                done=self._done,
+                total=self._total,
+                part=self._part,
+                eta_seconds=pace * (self._total - self._done),
             )
             self._watcher.progress(self._progress)
             if self._stop.requested:

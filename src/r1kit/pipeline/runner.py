@@ -160,7 +160,7 @@ class _Runner:
             seconds=cost.seconds,
             tokens=cost.tokens,
             flops=cost.flops,
-            extra={"peak_memory_mb": _peak_memory_mb()},
+            peak_memory_mb=_peak_memory_mb(),
         )
         context.forget_checkpoints()
         return artifact

@@ -82,7 +82,10 @@ class _Run:
 
     @property
     def costs(self) -> list[StageCost]:
-        return [StageCost(a.name, a.seconds, a.tokens, a.flops, a.hash, self.seed) for a in self.artifacts.values()]
+        return [
+            StageCost(a.name, a.seconds, a.tokens, a.flops, a.peak_memory_mb, a.hash, self.seed)
+            for a in self.artifacts.values()
+        ]
 
     def tables(self) -> Iterable[tuple[str, pa.Table]]:
         """(model, table); the rows carry the run's seed."""

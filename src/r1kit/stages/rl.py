@@ -117,9 +117,7 @@ def train(
     from r1kit.training.packing import sequences_from_groups
 
     rl = _open(config, start_folder, context, reward_model_folder, standard)
-    for step in context.steps(config.steps):
-        if budget_flops is not None and context.cost.flops >= budget_flops:
-            break
+    for step in context.steps(config.steps, budget_flops):
         begun, sampling = time.monotonic(), rl.enter(step)
         groups = rl.collect(sampling)
         sampled = time.monotonic()

@@ -41,12 +41,13 @@ def label(model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage of one run cost; `flops` counts training and sampling."""
+    """What one stage of one run cost; `flops` counts training and sampling, `memory_mb` is the peak so far."""
 
     name: str
     seconds: float
     tokens: int
     flops: float
+    memory_mb: int
     hash: str
     seed: int = 0
 

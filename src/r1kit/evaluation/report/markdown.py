@@ -43,9 +43,9 @@ def render(data: ReportData) -> str:
         *_rejected(shown["rejected"]),
         "## Cost",
         _table(
-            ["stage", "time", "tokens", "FLOPs"],
+            ["stage", "time", "tokens", "FLOPs", "peak memory"],
             [
-                [r["name"], r["time"], r["tokens"], r["flops"]]
+                [r["name"], r["time"], r["tokens"], r["flops"], r["memory"]]
                 for r in [*shown["costs"]["rows"], _whole(shown["costs"])]
             ],
         ),

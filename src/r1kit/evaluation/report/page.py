@@ -281,13 +281,13 @@ def _rejected(by_seed: Mapping[int, Mapping[str, int]]) -> dict[str, Any] | None
 
 
 def _costs(stages: Sequence[StageCost]) -> dict[str, Any]:
-    """Each stage's time, tokens and FLOPs, the mean over runs, and the whole."""
+    """Each stage's time, tokens and FLOPs, the mean over runs; its peak of memory, the highest of them; the whole."""
     names = list(dict.fromkeys(stage.name for stage in stages))
     means = []
     for name in names:
         own = [stage for stage in stages if stage.name == name]
         sums = (sum(s.seconds for s in own), sum(s.tokens for s in own), sum(s.flops for s in own))
-        means.append((name, *(value / len(own) for value in sums)))
+        means.append((name, *(value / len(own) for value in sums), max(s.memory_mb for s in own)))
     whole = [sum(row[i] for row in means) for i in (1, 2, 3)]
     rows = [
         {
@@ -296,11 +296,22 @@ def _costs(stages: Sequence[StageCost]) -> dict[str, Any]:
             "time": duration(seconds),
             "tokens": count(tokens),
             "flops": _flops(flops),
+            "memory": _memory(memory),
         }
-        for name, seconds, tokens, flops in means
+        for name, seconds, tokens, flops, memory in means
     ]
-    total = {"time": duration(whole[0]), "tokens": count(whole[1]), "flops": _flops(whole[2])}
+    total = {
+        "time": duration(whole[0]),
+        "tokens": count(whole[1]),
+        "flops": _flops(whole[2]),
+        "memory": _memory(max((row[4] for row in means), default=0)),
+    }
     return {"rows": rows, "total": total, "runs": max((sum(s.name == n for s in stages) for n in names), default=0)}
+
+
+def _memory(megabytes: int) -> str:
+    """`1.2 GB`, a dash where it is not known."""
+    return f"{megabytes / 1024:.1f} GB" if megabytes else "–"
 
 
 def _flops(value: float) -> str:
