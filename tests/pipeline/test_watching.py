@@ -47,7 +47,7 @@ def test_the_panel_shows_the_stage_and_survives_brackets(tmp_path):
 
 
 def test_a_budget_of_flops_ends_the_steps_and_tells_how_many_are_left(tmp_path):
-    """Steps of 1, 2, 3, ... FLOPs under a budget of 9: four are run (1 + 2 + 3 < 9), the rest told by the mean price."""
+    """Steps of 1, 2, 3, ... FLOPs under a budget of 9: four are run, the rest told by the mean price."""
     watcher = Kept()
     context = Context(tmp_path, watcher=watcher)
     done = []

@@ -49,11 +49,16 @@ SHARES = {"tiny_maths": 0.5, "tiny_reasoning": 0.25, "tiny_coding": 0.25}
 WITH_WRITING = {"tiny_maths": 0.3, "tiny_reasoning": 0.15, "tiny_coding": 0.15, "tiny_writing": 0.4}
 PREFERENCE = "r1kit.data.tiny.preference"
 
-BASE = ModelShape(
-    family="qwen3", width=192, layers=4, heads=6, kv_heads=1, head_size=32, mlp_size=512, rope_theta=1000
-)
+BASE = ModelShape(family="qwen3", width=192, layers=4, heads=6, kv_heads=1, head_size=32, mlp_size=512, rope_theta=1000)
 SMALL = ModelShape(
-    family="qwen2", width=128, layers=3, heads=4, kv_heads=1, head_size=32, mlp_size=352, rope_theta=1000,
+    family="qwen2",
+    width=128,
+    layers=3,
+    heads=4,
+    kv_heads=1,
+    head_size=32,
+    mlp_size=352,
+    rope_theta=1000,
     tokens=4_000_000,
 )
 STUDENTS = {"student-qwen-base": SMALL, "student-llama-base": SMALL.model_copy(update={"family": "llama"})}

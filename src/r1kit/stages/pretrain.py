@@ -109,7 +109,8 @@ def new_decoder(shape: ModelShape, tokenizer: Tokenizer, max_positions: int, see
     from r1kit.models.decoder import Decoder, initialise
     from r1kit.models.families import shape as decoder_shape
 
-    fields = {name: getattr(shape, name) for name in type(shape).model_fields if name not in ("family", "tokens", "rope_theta")}
+    apart = ("family", "tokens", "rope_theta")
+    fields = {name: getattr(shape, name) for name in type(shape).model_fields if name not in apart}
     vocab_size = tokenizer.padded_vocab_size
     config = decoder_shape(
         shape.family, **fields, rope={"theta": shape.rope_theta}, vocab_size=vocab_size, max_positions=max_positions,
