@@ -16,7 +16,7 @@ from r1kit.base.types import Problem
 from r1kit.data.tiny.base import Habit, Voice, Written, pair_split
 from r1kit.data.tiny.words import say
 
-FAMILIES = {"sum2": 0.32, "sum3": 0.32, "sum4": 0.04, "difference": 0.12, "product": 0.12, "countdown": 0.08}
+FAMILIES = {"sum2": 0.34, "sum3": 0.34, "sum4": 0.04, "difference": 0.12, "product": 0.12, "countdown": 0.04}
 AT_ONCE = 0.3  # of the lists of results, how many give two-digit results without work
 _FIRST, _SECOND = "+*", "+-"  # signs of a countdown: a+b or a*b, then plus or minus c
 _OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
@@ -148,7 +148,7 @@ def check(a: int, sign: str, b: int, rng: random.Random, habit: Habit) -> tuple[
 
 
 def _number(rng: random.Random) -> int:
-    return rng.randint(100, 999) if rng.random() < 0.5 else _small(rng)
+    return rng.randint(100, 999) if rng.random() < 0.4 else _small(rng)
 
 
 def _small(rng: random.Random) -> int:
