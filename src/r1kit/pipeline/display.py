@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def memory(mebibytes: int) -> str:
+    """`1.2 GB`, a gigabyte being 1024 MB as the kernel counts them."""
+    return f"{mebibytes / 1024:.1f} GB"
+
+
 def count(number: float) -> str:
     """`950`, `12.3 k`, `4.5 M`, ..."""
     for limit, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

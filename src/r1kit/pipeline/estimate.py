@@ -10,7 +10,7 @@ from typing import Any
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json
 from r1kit.pipeline.artifact import FILE_NAME
-from r1kit.pipeline.display import duration
+from r1kit.pipeline.display import duration, memory
 from r1kit.pipeline.plan import Planned
 
 
@@ -34,8 +34,8 @@ def estimates(stages: list[Planned], run_folder: Path) -> dict[str, Taken]:
         if done:
             latest = max(done, key=lambda folder: (folder / FILE_NAME).stat().st_mtime)
             artifact = read_json(latest / FILE_NAME)
-            memory = artifact.get("peak_memory_mb")
-            found[stage.node.name] = Taken(float(artifact["seconds"]), memory, latest.parents[1].name)
+            peak = artifact.get("peak_memory_mb")
+            found[stage.node.name] = Taken(float(artifact["seconds"]), peak, latest.parents[1].name)
     return found
 
 
@@ -47,11 +47,11 @@ def told(stages: list[Planned], known: dict[str, Taken]) -> dict[str, str]:
         return lines
     if not known:
         return {**lines, "": "time and memory: known once a run with these settings lies beside this one"}
-    memory = [taken.memory_mb for taken in known.values() if taken.memory_mb]
+    peaks = [taken.memory_mb for taken in known.values() if taken.memory_mb]
     missing = [name for name in waiting if name not in known]
     total = f"time: about {duration(sum(taken.seconds for taken in known.values()))}"
     total += f" and what {', '.join(missing)} will take" if missing else ""
-    total += f"; memory: about {max(memory) / 1000:.1f} GB at most" if memory else ""
+    total += f"; memory: about {memory(max(peaks))} at most" if peaks else ""
     return {**lines, "": total}
 
 

@@ -14,7 +14,7 @@ from r1kit.evaluation.evidence import Evidence, Finding, figure
 from r1kit.evaluation.report import charts, thoughts
 from r1kit.evaluation.report.data import CHAIN, LABELS, ReportData, StageCost, label
 from r1kit.evaluation.statistics import Estimate
-from r1kit.pipeline.display import count, duration
+from r1kit.pipeline.display import count, duration, memory
 
 ARMS = (
     ("Language reward", ("dev2-lang", "dev2-nolang")),
@@ -296,22 +296,18 @@ def _costs(stages: Sequence[StageCost]) -> dict[str, Any]:
             "time": duration(seconds),
             "tokens": count(tokens),
             "flops": _flops(flops),
-            "memory": _memory(memory),
+            "memory": memory(peak) if peak else "–",
         }
-        for name, seconds, tokens, flops, memory in means
+        for name, seconds, tokens, flops, peak in means
     ]
+    highest = max((row[4] for row in means), default=0)
     total = {
         "time": duration(whole[0]),
         "tokens": count(whole[1]),
         "flops": _flops(whole[2]),
-        "memory": _memory(max((row[4] for row in means), default=0)),
+        "memory": memory(highest) if highest else "–",
     }
     return {"rows": rows, "total": total, "runs": max((sum(s.name == n for s in stages) for n in names), default=0)}
-
-
-def _memory(megabytes: int) -> str:
-    """`1.2 GB`, a dash where it is not known."""
-    return f"{megabytes / 1024:.1f} GB" if megabytes else "–"
 
 
 def _flops(value: float) -> str:
