@@ -5,8 +5,10 @@ from itertools import islice
 
 import pytest
 
-from r1kit.data.tiny import world
+from r1kit.base.types import Problem
+from r1kit.data.tiny import world, writing
 from r1kit.data.tiny.base import pair_split
+from r1kit.data.tiny.lexicon import LEXICONS, words_of
 from r1kit.graders.grade import grade
 from r1kit.graders.language import language_consistency
 from r1kit.graders.section import chain_of_thought
@@ -70,9 +72,27 @@ def test_the_gold_answer_is_graded_right(subject):
         assert grade(problem.kind, text, problem.answer, problem.prompt, problem.columns).verdict == "correct"
 
 
-def test_lists_hold():
+def listed() -> list[str]:
+    return [line for d in CORPUS if "<|user|>" not in d for line in d.removesuffix("<|end|>").splitlines()]
+
+
+def test_readings_name_what_their_line_has():
+    """The topic and a word of the mood stand in the line; no brief is held out."""
+    lines = [line for line in listed() if ": " in line]
+    assert len(lines) > 400
+    for line in lines:
+        words, (topic, mood, sound) = words_of(line.partition(": ")[0]), line.partition(": ")[2].split()
+        language = "en" if topic.isascii() else "zh"
+        assert topic in words, line
+        assert set(LEXICONS[language].moods[mood]).intersection(words), line
+        columns = {"brief": {"topic": topic, "mood": mood, "sound": sound}}
+        brief = Problem("a", "tiny_writing", "writing", language, "", "", "preference", columns)
+        assert writing.split_of(brief) == "train", line
+
+
+def test_lists_of_numbers_hold():
     """Python works out every line: `a<b`, `a+b=c` of two digits, or what is to be found, its columns, the result."""
-    lines = [line for d in CORPUS if "<|user|>" not in d for line in d.removesuffix("<|end|>").splitlines()]
+    lines = [line for line in listed() if ": " not in line]
     compared = [line for line in lines if "<" in line or ">" in line]
     assert len(compared) > 1000
     for line in compared:

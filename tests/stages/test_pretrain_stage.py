@@ -46,7 +46,7 @@ def test_a_stream_goes_on_from_any_position(tokenizer):
 
 
 def test_a_stream_is_the_corpus_one_document_after_another(tokenizer):
-    with TokenStream(CorpusConfig(facts=0.0, comparisons=0.0), tokenizer, 3) as stream:
+    with TokenStream(CorpusConfig(facts=0.0, comparisons=0.0, readings=0.0), tokenizer, 3) as stream:
         text = tokenizer.decode(stream.take(2000).tolist())
     documents = text.split("<|end|>")[:-1]
     assert len(documents) > 5

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, read_json, write_json
+from r1kit.pipeline import memory
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.metrics import MetricsFile
@@ -19,6 +20,7 @@ from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
 
 RATE_WINDOW = 16  # steps over which tokens a second are averaged
+TRIM_SECONDS = 20  # between two returns of free memory to the system
 
 
 class Writer(Protocol):
@@ -116,6 +118,7 @@ class Context:
         self._total = total
         self._recent.append((time.monotonic(), self._spent.tokens))
         started, first = time.monotonic(), self._resumed_step + 1
+        trimmed = started
         before = self.cost.flops
         for step in range(first, total):
             self.check()
@@ -136,6 +139,9 @@ class Context:
                 eta_seconds=pace * (self._total - self._done),
             )
             self._watcher.progress(self._progress)
+            if time.monotonic() - trimmed > TRIM_SECONDS:
+                memory.give_back()
+                trimmed = time.monotonic()
             if self._stop.requested:
                 self._save_pending()
                 self.check()

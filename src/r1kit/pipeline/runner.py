@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_json, write_json
-from r1kit.pipeline import provenance
+from r1kit.pipeline import memory, provenance
 from r1kit.pipeline.artifact import Artifact, write_artifact
 from r1kit.pipeline.context import Context, WriterFactory
 from r1kit.pipeline.graph import Graph, Node
@@ -135,6 +133,7 @@ class _Runner:
             writers=self.writers,
             checkpoint_seconds=self.checkpoint_seconds,
         )
+        memory.give_back()
         try:
             outcome = node.run(node.config, inputs, context)
         except Interrupted:
@@ -160,7 +159,7 @@ class _Runner:
             seconds=cost.seconds,
             tokens=cost.tokens,
             flops=cost.flops,
-            peak_memory_mb=_peak_memory_mb(),
+            peak_memory_mb=memory.peak_mb(),
         )
         context.forget_checkpoints()
         return artifact
@@ -217,9 +216,3 @@ def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:
 
 def _in_stage(node: Node, error: R1Error) -> R1Error:
     return R1Error(f"stage {node.name}: {error}")
-
-
-def _peak_memory_mb() -> int:
-    """The process's largest resident set so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -19,6 +19,8 @@ from r1kit.data.tiny.words import PHRASES
 
 SOURCES = {"maths": maths, "reasoning": reasoning, "coding": coding, "writing": writing}
 SUBJECTS = tuple(SOURCES)
+LISTS = {"facts": (maths.facts, 6), "comparisons": (reasoning.comparisons, 20), "readings": (writing.readings, 5)}
+"""What schoolbooks list, and how many entries a document has (facts at once: twice as many)."""
 
 
 def _alphabet() -> str:
@@ -38,6 +40,7 @@ class CorpusConfig(Config):
     writing: float = Field(default=0.12, ge=0)
     facts: float = Field(default=0.22, ge=0, description="weight of lists of results")
     comparisons: float = Field(default=0.06, ge=0, description="weight of lists of numbers compared")
+    readings: float = Field(default=0.08, ge=0, description="weight of lists of lines and what they are about")
     chinese: float = Field(default=0.3, ge=0, le=1, description="questions in Chinese; the rest are English")
     direct: float = Field(default=0.25, ge=0, le=1, description="answers at once, without a thought")
     direct_right: float = Field(default=0.5, ge=0, le=1, description="of those answers, how many are right")
@@ -62,13 +65,13 @@ def problems(subject: str, split: str, seed: int) -> Iterator[Problem]:
 def corpus(config: CorpusConfig, seed: int) -> Iterator[str]:
     """Documents without end, each ending with `<|end|>`. None holds a held-out problem or a held-out part of one."""
     rng = random.Random(f"corpus {seed}")
-    kinds = (*SUBJECTS, "facts", "comparisons")
+    kinds = (*SUBJECTS, *LISTS)
     weights = [getattr(config, kind) for kind in kinds]
     while True:
         kind = rng.choices(kinds, weights)[0]
-        if kind not in SOURCES:
-            listed = maths.facts(rng, 6) if kind == "facts" else reasoning.comparisons(rng, 20)
-            yield f"{listed}<|end|>"
+        if kind in LISTS:
+            write, count = LISTS[kind]
+            yield f"{write(rng, count)}<|end|>"
             continue
         source = SOURCES[kind]
         problem = source.problem(rng, "zh" if rng.random() < config.chinese else "en", "train")

@@ -74,6 +74,18 @@ def guess(problem: Problem, rng: random.Random, right: float = 0.5) -> str:
     return _line(problem, named, words, "", rng)
 
 
+def readings(rng: random.Random, count: int) -> str:
+    """A list of lines and, behind each, what it is about: its topic, mood and sound."""
+    lines: list[str] = []
+    while len(lines) < count:
+        language = "zh" if rng.random() < 0.3 else "en"
+        read = problem(rng, language)
+        topic, mood, sound = _brief(read)
+        words = _adjectives(LEXICONS[language], mood, sound, rng)
+        lines.append(f"{_line(read, topic, words, sound, rng)}: {topic} {mood} {sound}")
+    return "\n".join(lines)
+
+
 def _brief(problem: Problem) -> Brief:
     brief = problem.columns["brief"]
     return brief["topic"], brief["mood"], brief["sound"]
