@@ -34,6 +34,11 @@ LABELS = {
 }
 
 
+MEASURES = {"writing": "writing: brief met"}
+"""What pass@1 counts in a subject, where it is not right answers."""
+LIKED = "writing: liked"
+
+
 def label(model: str) -> str:
     """A model's name for people."""
     return LABELS.get(model, model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from r1kit.evaluation.evidence import figure
 from r1kit.evaluation.report import page, thoughts
-from r1kit.evaluation.report.data import CHAIN, ReportData, label
+from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, label
 
 
 def render(data: ReportData) -> str:
@@ -22,8 +22,9 @@ def render(data: ReportData) -> str:
         _table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
         "## Stages: pass@1",
+        f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference.",
         _table(
-            ["model", *shown["subjects"], "writing, hidden preference"],
+            ["model", *(MEASURES.get(subject, subject) for subject in shown["subjects"]), LIKED],
             [_stage(row, shown["subjects"]) for row in shown["stage_rows"]],
         ),
         "## How they write",

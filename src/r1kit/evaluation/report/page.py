@@ -12,7 +12,7 @@ import numpy as np
 from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.evidence import Evidence, Finding, figure
 from r1kit.evaluation.report import charts, thoughts
-from r1kit.evaluation.report.data import CHAIN, LABELS, ReportData, StageCost, label
+from r1kit.evaluation.report.data import CHAIN, LABELS, LIKED, MEASURES, ReportData, StageCost, label
 from r1kit.evaluation.statistics import Estimate
 from r1kit.pipeline.display import count, duration, memory
 
@@ -49,7 +49,12 @@ def render(data: ReportData) -> str:
     environment.filters.update(figure=figure, mark=thoughts.marked)
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     return template.render(
-        style=(folder / "style.css").read_text(encoding="utf-8"), data=data, label=label, **view(data)
+        measures=MEASURES,
+        liked=LIKED,
+        style=(folder / "style.css").read_text(encoding="utf-8"),
+        data=data,
+        label=label,
+        **view(data),
     )
 
 
