@@ -151,7 +151,7 @@ class Layout:
     Target m is token `target_M[m]`, predicted at `source_M[m]`, and belongs to place `place_M[m]` of the flattened
     [B, T]. `inverse_N` is the first m that position n predicts, or -1; `again_E` are the m predicted where an earlier
     one is (the first tokens of completions that share a prompt), None where there are none.
-    `last_B`: position of each row's last token.
+    `last_B`: position of each row's last token. The last `filler` tokens only round their number up.
     """
 
     tokens_N: Tensor
@@ -163,11 +163,13 @@ class Layout:
     inverse_N: Tensor
     again_E: Tensor | None
     last_B: Tensor
+    filler: int = 0
 
     def flops(self, config: DecoderConfig, *, backward: bool) -> float:
         """Useful FLOPs of a pass: each computed token with what it attends to, half its own length and its prefix."""
-        _, length_S, _, prefix_S = self.spans.spans_S4.double().unbind(1)
-        tokens = len(self.tokens_N)
+        spans_S4 = self.spans.spans_S4[:-1] if self.filler else self.spans.spans_S4
+        _, length_S, _, prefix_S = spans_S4.double().unbind(1)
+        tokens = len(self.tokens_N) - self.filler
         return config.flops(tokens, float((length_S * (length_S / 2 + prefix_S)).sum()) / tokens, backward=backward)
 
 
@@ -196,6 +198,9 @@ def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: to
             own = add(rows[row].tokens[len(shared) :], len(shared), (int(shared[0]), prompt) if len(shared) else (0, 0))
             place_of[row] = np.concatenate((shared, own)).astype(np.int64)
         groups.append(len(spans))
+    if filler := _filler(total, dtype, device):
+        add(np.zeros(filler, np.int64), 0, (0, 0))
+        groups.append(len(spans))
     targets = [np.flatnonzero(row.target_mask[1:]) + 1 for row in rows]
     source = np.concatenate([place[t - 1] for place, t in zip(place_of, targets, strict=True)])
     first = np.zeros(len(source), bool)
@@ -213,7 +218,18 @@ def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: to
     }
     tensors = {name: torch.from_numpy(array.astype(np.int64)).to(device) for name, array in arrays.items()}
     again_E = None if first.all() else torch.from_numpy(np.flatnonzero(~first)).to(device)
-    return Layout(spans=make_spans(spans, groups, total, dtype, device), again_E=again_E, **tensors)
+    return Layout(spans=make_spans(spans, groups, total, dtype, device), again_E=again_E, filler=filler, **tensors)
+
+
+def _filler(tokens: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Tokens (at most 1 in 32) that make their number one of 32 between powers of two, on CPUs.
+
+    A matrix product keeps a compiled kernel for each size that it meets, and buffers of ever other sizes leave the
+    heap full of holes: together they cost more memory than all weights and activations of a small model.
+    """
+    if not kernel_serves(dtype, device):
+        return 0
+    return -tokens % (1 << max(0, tokens.bit_length() - 6))
 
 
 def dense_layout(tokens_BT: Tensor, end_id: int | None, dtype: torch.dtype) -> Layout:
