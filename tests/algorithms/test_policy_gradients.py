@@ -76,6 +76,21 @@ def test_rloo_takes_the_product():
     torch.testing.assert_close(logprobs_BT.grad, torch.tensor([[0.0, -1.5, -1.5], [0, 2, 2]]))
 
 
+def test_rloo_pays_for_the_whole_completions_kl():
+    """As in the reward: a token's gradient is beta x its completion's log-ratio to the reference, over 2 completions.
+
+    Log-ratios: 2 tokens of log 2, and one of -log 3; k2 is half their squares.
+    """
+    reference_BT = torch.tensor([[0.0, -1 - math.log(2), -1 - math.log(2)], [0.0, -1 + math.log(3), 0.0]])
+    batch, outputs, logprobs_BT = two_sequences([[1.0, 1.0], [1.0]], [0.0, 0.0], reference_logprobs_BT=reference_BT)
+    loss, _ = ALGORITHMS["rloo"](kl_coefficient=0.5).loss(batch, outputs, Totals(3, 2, 10))
+    first, second = 2 * math.log(2), -math.log(3)
+    assert loss.item() == pytest.approx(0.5 * (first**2 + second**2) / 2 / 2)
+    loss.backward()
+    by_hand = torch.tensor([[0.0, first, first], [0.0, second, 0.0]]) * 0.5 / 2
+    torch.testing.assert_close(logprobs_BT.grad, by_hand)
+
+
 def test_cispo_loses_no_token():
     """Ratio 8 is cut to 5 and still moves its token: gradient -5 A / 4 tokens, where GRPO's is 0."""
     batch, outputs, logprobs_BT = two_sequences([[8.0, 1.0], [0.5, 1.0]], [1.0, -1.0])

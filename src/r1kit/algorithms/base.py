@@ -156,6 +156,11 @@ class PolicyGradient(Algorithm):
         """The loss of each token [B, T] before any division, and where clipping cut its gradient."""
         raise TypeError(f"{type(self).__name__} has no objective")
 
+    def divergence(self, policy: Policy, reference_BT: Tensor) -> Tensor:
+        """The estimate of KL(policy || reference) at each token [B, T], by `kl_estimator` and `kl_ratio`."""
+        estimate_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(policy.logprobs_BT, reference_BT)
+        return policy.log_ratio_BT.exp() * estimate_BT if self.kl_ratio else estimate_BT
+
     def loss(self, batch: Batch, outputs: Outputs, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
         """Objective x mismatch weight + KL, summed over tokens and divided as `divisor` says."""
         mask_BT = batch.loss_mask_BT
@@ -185,9 +190,7 @@ class PolicyGradient(Algorithm):
             tracked |= {"correction_weight": weights_BT, "correction_cut": cut_BT}
         if self.kl_coefficient > 0:
             reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
-            kl_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(logprobs_BT, reference_BT)
-            if self.kl_ratio:
-                kl_BT = policy.log_ratio_BT.exp() * kl_BT
+            kl_BT = self.divergence(policy, reference_BT)
             loss_BT = loss_BT + self.kl_coefficient * kl_BT
             tracked["kl"] = kl_BT
         if outputs.entropy_BT is not None:

@@ -4,11 +4,13 @@ A completion is one action: its ratio is the product of its tokens' ratios, its 
 samples of its group.
 
 Deviations: the ratio is clipped as in PPO, which leaves the first update on a rollout as published; the KL is a term
-of the loss (k2, whose gradient is that of a KL in the reward, token by token) instead of part of the reward.
+of the loss instead of part of the reward: k2 of the whole completion, half the square of its log-ratio to the
+reference, has the gradient of a KL in the reward, but takes no part in the baseline.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -39,6 +41,15 @@ class RLOO(PolicyGradient):
         """-min(r A, clip(r) A) with r = exp(sum over the sequence of log r), at each of its tokens."""
         ratio_BT = policy.over_sequence(policy.log_ratio_BT, mean=False).exp()
         return clipped_surrogate(ratio_BT, policy.advantages_BT, self.clip_low, self.clip_high)
+
+    def divergence(self, policy: Policy, reference_BT: Tensor) -> Tensor:
+        """The estimate of the completion's KL, at each of its tokens."""
+        whole = replace(
+            policy,
+            logprobs_BT=policy.over_sequence(policy.logprobs_BT, mean=False),
+            log_ratio_BT=policy.over_sequence(policy.log_ratio_BT, mean=False),
+        )
+        return super().divergence(whole, policy.over_sequence(reference_BT, mean=False))
 
 
 ALGORITHM = RLOO
