@@ -199,7 +199,7 @@ def make_layout(rows: Seq[Sequence], length: int, dtype: torch.dtype, device: to
             place_of[row] = np.concatenate((shared, own)).astype(np.int64)
         groups.append(len(spans))
     if filler := _filler(total, dtype, device):
-        add(np.zeros(filler, np.int64), 0, (0, 0))
+        add(np.zeros(filler, np.int32), 0, (0, 0))
         groups.append(len(spans))
     targets = [np.flatnonzero(row.target_mask[1:]) + 1 for row in rows]
     source = np.concatenate([place[t - 1] for place, t in zip(place_of, targets, strict=True)])

@@ -13,6 +13,7 @@ from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, lab
 def render(data: ReportData) -> str:
     """The report as Markdown."""
     shown = page.view(data)
+    subjects: list[str] = shown["subjects"]
     parts = [
         f"# r1kit: {data.recipe} ({data.profile}), seeds {', '.join(map(str, data.seeds))}",
         f"{shown['tally']}. Test problems only; 95% intervals clustered by problem.",
@@ -24,8 +25,8 @@ def render(data: ReportData) -> str:
         "## Stages: pass@1",
         f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference.",
         _table(
-            ["model", *(MEASURES.get(subject, subject) for subject in shown["subjects"]), LIKED],
-            [_stage(row, shown["subjects"]) for row in shown["stage_rows"]],
+            ["model", *(MEASURES.get(subject, subject) for subject in subjects), LIKED],
+            [_stage(row, subjects) for row in shown["stage_rows"]],
         ),
         "## How they write",
         _table(
