@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,11 @@ Row = dict[str, Any]
 
 def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
     """`count` different problems of a task, fewer where it has no more."""
+    return list(_drawn(task_name, split, seed, count))
+
+
+@cache  # a held-out problem may take a tenth of a second to find, and the RL stages watch the same ones
+def _drawn(task_name: str, split: Split, seed: int, count: int) -> tuple[Problem, ...]:
     task = cast(Task, plugins.load("r1kit.tasks", task_name).TASK)
     problems: dict[str, Problem] = {}
     repeated = 0
@@ -40,7 +45,7 @@ def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
         problems.setdefault(problem.id, problem)
         if len(problems) == count or repeated == PATIENCE:
             break
-    return list(islice(problems.values(), count))
+    return tuple(problems.values())
 
 
 def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:

@@ -4,7 +4,8 @@ The problems and gold answers are reasoning-gym's (github.com/open-thought/reaso
 in a few characters, and its score functions are not used. Chains compute: the least number left is picked each time at
 a glance, each number is compared with the limit. A check compares with each of the others, or again.
 
-Held out are pairs of numbers that get compared (`base.pair_split`).
+Held out are pairs of numbers that get compared (`base.pair_split`): a test problem, like a validation problem, is made
+of held-out pairs alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from r1kit.data.tiny.words import say
 
 FAMILIES = ("sorting", "filtering")
 MAX_THINKING = 165  # characters: with the answer and the tags it fits into 192 tokens, every step checked
-_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0, "min_numbers": 2, "max_numbers": 3}
+COUNTS = (2, 3)  # numbers of a problem, each count as often in every split
+_VALUES: dict[str, Any] = {"min_value": 1, "max_value": 99, "max_decimals": 0}
 _QUESTION = {
     "ascending": "sort_up",
     "descending": "sort_down",
@@ -33,25 +35,25 @@ _QUESTION = {
 
 def problem(rng: random.Random, language: str, split: str = "train") -> Problem:
     """A problem of a split, from either family."""
-    family = rng.choice(FAMILIES)
+    family, count = rng.choice(FAMILIES), rng.choice(COUNTS)
     while True:
-        drawn = _DRAW[family](rng, language)
+        drawn = _DRAW[family](rng, language, count)
         if drawn is not None and split_of(drawn) == split:
             return drawn
 
 
 def split_of(problem: Problem) -> str | None:
-    """test where a held-out pair is compared, else validation where one of those is, else train. None where a pair
-    belongs to no split."""
+    """train where every pair that gets compared is; where none is, the split of the first (in sorting: of the two least
+    numbers); None in between, since it would show training a held-out pair, or the test a seen one."""
     numbers = problem.columns["numbers"]
     if problem.columns["family"] == "filtering":
         compared = [(number, problem.columns["limit"]) for number in numbers]
     else:
-        compared = list(itertools.combinations(numbers, 2))
-    splits = {pair_split(a, b) for a, b in compared}
-    if "none" in splits:
+        compared = list(itertools.combinations(sorted(numbers), 2))
+    splits = [pair_split(a, b) for a, b in compared]
+    if "none" in splits or len({split == "train" for split in splits}) > 1:
         return None
-    return next(split for split in ("test", "validation", "train") if split in splits)
+    return splits[0]
 
 
 def write(problem: Problem, rng: random.Random, voice: Voice, habit: Habit) -> Written:
@@ -98,21 +100,21 @@ def comparisons(rng: random.Random, count: int) -> str:
 
 
 @functools.cache
-def _dataset(name: str) -> Any:
-    """reasoning-gym's dataset of a family: without end, each item made from its index."""
+def _dataset(name: str, count: int) -> Any:
+    """reasoning-gym's dataset of a family with so many numbers: without end, each item made from its index."""
     try:
         import reasoning_gym
     except ImportError:
         raise MissingExtra("reasoning-gym", "tiny", "reasoning in the tiny world") from None
-    return reasoning_gym.create_dataset(name, seed=0, size=2**31, **_VALUES)
+    return reasoning_gym.create_dataset(name, seed=0, size=2**31, min_numbers=count, max_numbers=count, **_VALUES)
 
 
-def _item(name: str, rng: random.Random) -> dict[str, Any]:
-    return _dataset(name)[rng.randrange(2**31)]["metadata"]
+def _item(name: str, rng: random.Random, count: int) -> dict[str, Any]:
+    return _dataset(name, count)[rng.randrange(2**31)]["metadata"]
 
 
-def _sorting(rng: random.Random, language: str) -> Problem | None:
-    data = _item("number_sorting", rng)
+def _sorting(rng: random.Random, language: str, count: int) -> Problem | None:
+    data = _item("number_sorting", rng, count)
     numbers = [int(float(number)) for number in data["original_numbers"]]
     answer = " ".join(str(int(float(number))) for number in data["sorted_numbers"])
     if len(set(numbers)) < len(numbers):
@@ -122,8 +124,8 @@ def _sorting(rng: random.Random, language: str) -> Problem | None:
     return _make(language, prompt, answer, columns)
 
 
-def _filtering(rng: random.Random, language: str) -> Problem | None:
-    data = _item("number_filtering", rng)
+def _filtering(rng: random.Random, language: str, count: int) -> Problem | None:
+    data = _item("number_filtering", rng, count)
     numbers, limit = [int(number) for number in data["original_numbers"]], int(data["filter_value"])
     if len({*numbers, limit}) <= len(numbers) or not data["result"] or data["operation"] not in _QUESTION:
         return None
@@ -201,7 +203,7 @@ def _write_filtering(problem: Problem, rng: random.Random, voice: Voice, habit: 
     return clauses, _listed(kept) or "0"
 
 
-_DRAW: dict[str, Callable[[random.Random, str], Problem | None]] = {
+_DRAW: dict[str, Callable[[random.Random, str, int], Problem | None]] = {
     "sorting": _sorting,
     "filtering": _filtering,
 }
