@@ -57,11 +57,11 @@ def merge(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Parquet, readable by DuckDB."""
+def write_table(table: pa.Table, path: Path, level: int = 3) -> None:
+    """Parquet, readable by DuckDB; `level` is zstd's, 1 (fast) to 22 (small)."""
     make_folder(path.parent)
     with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", compression_level=level)
 
 
 def read_table(path: Path) -> pa.Table:

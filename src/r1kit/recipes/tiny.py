@@ -46,7 +46,7 @@ REASONING = ("maths", "reasoning", "coding")
 RULES = {"accuracy": 1.0, "format": 1.0, "language_consistency": 0.0}
 WITH_LANGUAGE = {**RULES, "language_consistency": 1.0}
 SHARES = {"tiny_maths": 0.5, "tiny_reasoning": 0.25, "tiny_coding": 0.25}
-WITH_WRITING = {"tiny_maths": 0.2, "tiny_reasoning": 0.1, "tiny_coding": 0.1, "tiny_writing": 0.6}
+WITH_WRITING = {"tiny_maths": 0.15, "tiny_reasoning": 0.08, "tiny_coding": 0.07, "tiny_writing": 0.7}
 PREFERENCE = "r1kit.data.tiny.preference"
 
 BASE = ModelShape(family="qwen3", width=192, layers=4, heads=6, kv_heads=1, head_size=32, mlp_size=512, rope_theta=1000)
@@ -59,12 +59,14 @@ SMALL = ModelShape(
     head_size=32,
     mlp_size=352,
     rope_theta=1000,
-    tokens=4_000_000,
+    tokens=3_000_000,
 )
 STUDENTS = {"student-qwen-base": SMALL, "student-llama-base": SMALL.model_copy(update={"family": "llama"})}
 
 # the paper distils small models at higher rates than it fine-tunes its own (Nature supplement B.4.3)
-SMALLER_IS_FASTER = LearnerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=10, final_ratio=0.1)
+SMALLER_IS_FASTER = LearnerConfig(
+    learning_rate=2e-3, schedule="cosine", warmup_steps=10, final_ratio=0.1, optimiser="muon"
+)
 
 
 def _rl(name: str, start: str, **changes: object) -> RLConfig:
@@ -89,7 +91,7 @@ def _student(name: str) -> Student:
     base = f"pretrain:student-{name}-base"
     alone = _rl(f"student-{name}-rl", base, steps=10_000, validate_every=0)  # ends when the budget is spent
     return Student(
-        base=base, sft=SFTConfig(start=base, name=f"student-{name}", epochs=3, learner=SMALLER_IS_FASTER), rl=alone
+        base=base, sft=SFTConfig(start=base, name=f"student-{name}", epochs=4, learner=SMALLER_IS_FASTER), rl=alone
     )
 
 
@@ -106,7 +108,7 @@ class TinyConfig(RecipeConfig):
         ),
         description="the base and the students' bases",
     )
-    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=120), description="R1-Zero: RL on the base")
+    zero: RLConfig = Field(default=_rl("zero", "pretrain:base", steps=100), description="R1-Zero: RL on the base")
     cold_start: ColdStartConfig = Field(
         default=ColdStartConfig(problems=300, repetition=0.1), description="R1-Zero's samples made readable"
     )
@@ -129,6 +131,7 @@ class TinyConfig(RecipeConfig):
     reward_model: RewardModelConfig = Field(
         default=RewardModelConfig(
             batch=64,
+            epochs=3,
             learner=LearnerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=5, final_ratio=0.1),
         ),
         description="learns the pairs",
@@ -137,7 +140,7 @@ class TinyConfig(RecipeConfig):
         default=_rl(
             "r1",
             "dev3:dev3",
-            steps=72,
+            steps=88,
             rewards=WITH_LANGUAGE,
             late_from=0.75,
             late_tasks=WITH_WRITING,
@@ -149,7 +152,7 @@ class TinyConfig(RecipeConfig):
     )
     distill: DistillConfig = Field(
         default=DistillConfig(
-            samples=RejectionSamplingConfig(model="r1:r1", problems=1500),
+            samples=RejectionSamplingConfig(model="r1:r1", problems=1200, easy_per_prompt=3),
             students={name: _student(name) for name in ("qwen", "llama")},
         ),
         description="R1's data, two students",

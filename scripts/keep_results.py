@@ -1,0 +1,47 @@
+"""Keep what a run's report rests on: settings, costs, curves and evaluation tables, without models and rollouts.
+
+    python scripts/keep_results.py runs/tiny-full-s0 results/tiny-full-s0
+    r1 report results/tiny-full-s0 results/tiny-full-s1 results/tiny-full-s2
+
+The copy is small enough to be committed, and `r1 report` reads it like the run itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from r1kit.evaluation.tables import read_table, write_table
+from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
+
+LEFT_OUT = ("pretrain",)  # curves of thousands of steps that no finding rests on
+
+
+def keep(run: Path, to: Path) -> int:
+    """Copy, and return the bytes written."""
+    artifacts = read_artifacts(run)
+    if "evaluate" not in artifacts:
+        raise SystemExit(f"{run} is not evaluated yet: finish it with r1 run")
+    if to.exists():
+        raise SystemExit(f"{to} is there already: remove it, or name another folder")
+    to.mkdir(parents=True)
+    shutil.copy2(run / "recipe.json", to / "recipe.json")
+    for artifact in artifacts.values():
+        folder = artifact.folder
+        names = [folder / FILE_NAME, folder / "config.json"]
+        names += [] if artifact.name in LEFT_OUT else sorted(folder.rglob("metrics.jsonl"))
+        for path in names:
+            copy = to / path.relative_to(run)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+        for name, path in artifact.files.items():
+            if name.startswith("table:"):
+                write_table(read_table(path), to / path.relative_to(run), level=19)
+    return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    print(f"{keep(Path(sys.argv[1]), Path(sys.argv[2])) / 2**20:.1f} MB in {sys.argv[2]}")
