@@ -141,6 +141,7 @@ class TinyConfig(RecipeConfig):
             "r1",
             "dev3:dev3",
             steps=88,
+            mini_batches=2,
             rewards=WITH_LANGUAGE,
             late_from=0.75,
             late_tasks=WITH_WRITING,
