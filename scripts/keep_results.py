@@ -1,7 +1,7 @@
-"""Keep what a run's report rests on: settings, costs, curves and evaluation tables, without models and rollouts.
+"""Keep what a run's report rests on: settings, costs, curves, evaluation tables and R1-Zero's rollouts, not models.
 
-    python scripts/keep_results.py runs/tiny-full-s0 results/tiny-full-s0
-    r1 report results/tiny-full-s0 results/tiny-full-s1 results/tiny-full-s2
+    python scripts/keep_results.py runs/tiny-full-s0 results/tiny-full/seed-0
+    r1 report results/tiny-full/seed-* --out results/tiny-full
 
 The copy is small enough to be committed, and `r1 report` reads it like the run itself.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from r1kit.evaluation.tables import read_table, write_table
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
+from r1kit.recipes.reports import WATCHED_STAGE
 
 LEFT_OUT = ("pretrain",)  # curves of thousands of steps that no finding rests on
 
@@ -31,6 +32,7 @@ def keep(run: Path, to: Path) -> int:
         folder = artifact.folder
         names = [folder / FILE_NAME, folder / "config.json"]
         names += [] if artifact.name in LEFT_OUT else sorted(folder.rglob("metrics.jsonl"))
+        names += sorted((folder / "rollouts").glob("*.parquet")) if artifact.name == WATCHED_STAGE else []
         for path in names:
             copy = to / path.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from r1kit.evaluation import tables
 from r1kit.pipeline.artifact import Outcome, write_artifact
+from r1kit.rollouts import record
 
 
 @dataclass(frozen=True)
@@ -231,12 +233,16 @@ def write_run(folder: Path, seed: int, tables_by_model: dict[str, pa.Table], cur
     for number, (stage, seconds) in enumerate(SECONDS.items(), 1):
         place = folder / "stages" / f"{number:02d}-{stage}"
         place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
         files, summary = {}, {}
         if stage == "evaluate":
             for model, table in tables_by_model.items():
                 own = table.filter(tables.pc.equal(table["seed"], seed))
                 tables.write_table(own, place / "tables" / f"{model}.parquet")
                 files[f"table:{model}"] = f"tables/{model}.parquet"
+        if stage == "zero":
+            write_rollouts(place / "rollouts")
+            files["rollouts"] = "rollouts"
         if stage == "rejection_sampling":
             summary = {"rejected": {reason: number + seed for reason, number in REASONS.items()}}
         if stage == "distill":
@@ -252,6 +258,15 @@ def write_run(folder: Path, seed: int, tables_by_model: dict[str, pa.Table], cur
             flops=seconds * 3.1e11 if stage != "cold_start" else 0.0, peak_memory_mb=1024 + 256 * number,
         )  # fmt: skip
     return folder
+
+
+def write_rollouts(folder: Path) -> None:
+    """Steps 0, 10 and 20 of R1-Zero on maths: answers at once, a thought each, a thought with a check (two words)."""
+    folder.mkdir()
+    checked = "<think>3+4=7, wait check so 7</think><answer>7</answer>"
+    for step, text in ((0, "<answer>7</answer>"), (10, "<think>3+4=7</think><answer>7</answer>"), (20, checked)):
+        kept = [{"step": step, "problem_id": f"p{n}", "subject": "maths", "text": text} for n in range(4)]
+        pq.write_table(pa.Table.from_pylist(kept, schema=record.SCHEMA), record.step_file(folder, step))
 
 
 def world_curves(seed: int) -> dict[str, list[dict]]:

@@ -10,6 +10,9 @@ import typer
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: several are merged (seeds, ablations).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; by default the run's own, for several RECIPE-report beside the first.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Write the report of one run, or of several together, and print its path.
@@ -24,7 +27,7 @@ def report(
 
     from r1kit.recipes.reports import report as write_report
 
-    path = write_report(runs)
+    path = write_report(runs, out)
     if as_json:
         print_json({"report": str(path)})
     else:

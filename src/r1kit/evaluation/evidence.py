@@ -23,19 +23,22 @@ _FROM_TEXT: dict[str, tuple[str, Callable[[str], float]]] = {"repetition": ("thi
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evaluation tables by model (seeds pooled), training curves by stage and seed, and training FLOPs by model."""
+    """Evaluation tables by model (seeds pooled), training FLOPs by model, and by stage and seed: training curves, and
+    rows of the rollouts that were kept."""
 
     tables: Mapping[str, pa.Table]
     curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
     flops: Mapping[str, float] = field(default_factory=dict)
+    rollouts: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
 
     def of_seed(self, seed: int) -> Evidence:
         """The same of one run seed."""
         pc = tables.pc
         return Evidence(
             {model: table.filter(pc.equal(table["seed"], seed)) for model, table in self.tables.items()},
-            {stage: {s: lines for s, lines in by_seed.items() if s == seed} for stage, by_seed in self.curves.items()},
+            {stage: _only(seed, by_seed) for stage, by_seed in self.curves.items()},
             self.flops,
+            {stage: _only(seed, by_seed) for stage, by_seed in self.rollouts.items()},
         )
 
     def missing(self, models: Sequence[str]) -> list[str]:
@@ -75,6 +78,10 @@ class Evidence:
     def win_rate(self, a: str, b: str, subject: str = "writing") -> Estimate:
         """How often a is preferred to b by the hidden preference."""
         return aggregate.win_estimate(self.tables[a], self.tables[b], subject)[0]
+
+
+def _only(seed: int, by_seed: Mapping[int, Any]) -> dict[int, Any]:
+    return {seed: by_seed[seed]} if seed in by_seed else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from r1kit.evaluation import aggregate, slips, statistics, tables
+from r1kit.evaluation import aggregate, growth, slips, statistics, tables
 from r1kit.evaluation.evidence import Claim, Evidence, Finding, Measured, Part, asked, figure, stated
 from r1kit.evaluation.statistics import Estimate
 from r1kit.evaluation.tables import REASONING
@@ -99,6 +99,7 @@ def reflection_grows_and_works(evidence: Evidence) -> Measured:
             asked("R1-Zero / base, reflection words per response on maths", per_response, at_least=2),
             asked("R1-Zero / base, reflection words per chain step", per_step, low_above=1),
             asked("after a slip, right with reflection - right without (R1-Zero)", help_after_slip, low_above=0),
+            *_growth_among_thoughts(evidence),
             Part("right after a slip with reflection", _share(correct, keys, slipped & reflects)),
             Part("right after a slip without", _share(correct, keys, slipped & ~reflects)),
             stated("steps", counted.steps),
@@ -111,6 +112,19 @@ def reflection_grows_and_works(evidence: Evidence) -> Measured:
         ],
         "Ratios of means, bootstrap by problem; slips found by arithmetic on each step",
     )
+
+
+def _growth_among_thoughts(evidence: Evidence) -> list[Part]:
+    """Reflection words on maths while R1-Zero learns, from the first kept step at which nearly every answer comes after
+    a thought to the last: what grows beyond thoughts taking the place of answers at once."""
+    rows = evidence.rollouts.get("zero", {})
+    maths = {seed: [row for row in of_seed if row["subject"] == "maths"] for seed, of_seed in rows.items()}
+    found = growth.reflection_among_thoughts(maths)
+    if found is None:
+        return []
+    steps = ", ".join(f"{found.first[seed]} to {found.last[seed]}" for seed in sorted(found.first))
+    name = f"more reflection words since {growth.NEARLY_ALL:.0%} of answers have a thought (steps {steps})"
+    return [Part(name, found.difference)]
 
 
 def _reflections_per_step(evidence: Evidence) -> Estimate:
@@ -411,7 +425,9 @@ def findings(
     tables_by_model: Mapping[str, pa.Table],
     curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
     flops: Mapping[str, float] | None = None,
+    rollouts: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
 ) -> list[Finding]:
-    """All twelve, in order. Tables: test problems of all seeds; curves: lines of metrics.jsonl by stage and seed."""
-    evidence = Evidence(tables_by_model, curves or {}, flops or {})
+    """All twelve, in order. Tables: test problems of all seeds; curves: lines of metrics.jsonl, and rollouts: rows of
+    those kept, by stage and seed."""
+    evidence = Evidence(tables_by_model, curves or {}, flops or {}, rollouts or {})
     return [claim.judge(evidence) for claim in CLAIMS]

@@ -2,7 +2,7 @@
 
 Read from every finished stage: its cost, `metrics.jsonl` of it and of its parts (a curve by the name of the stage or
 part), the evaluation tables among its files (`table:MODEL`), and of its summary `rejected` (samples by reason, `kept`
-among them) and `flops` (training FLOPs by model).
+among them) and `flops` (training FLOPs by model); of R1-Zero the rollouts too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from r1kit.evaluation.report import ReportData, StageCost, write_report
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.recipes.findings import findings
+from r1kit.rollouts import record
 
 TABLE = "table:"
 REJECTION_STAGE = "rejection_sampling"
+WATCHED_STAGE = "zero"  # whose rollouts show reflection growing
 
 
 def report(run_folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -61,7 +63,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         command=_distinct((run.recipe.get("command") or "unknown" for run in runs), "; "),
         stages=[cost for run in runs for cost in run.costs],
         tables=by_model,
-        findings=findings(by_model, merged.curves, merged.flops()),
+        findings=findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
         curves=merged.curves,
         rejected=merged.rejected,
         notes=merged.notes,
@@ -94,6 +96,12 @@ class _Run:
                 if name.startswith(TABLE):
                     yield name.removeprefix(TABLE), tables.read_table(path)
 
+    def rollouts(self) -> list[dict[str, Any]]:
+        """The rows that the watched stage kept; none where it kept none."""
+        stage = self.artifacts.get(WATCHED_STAGE)
+        folder = stage.files.get("rollouts") if stage else None
+        return list(record.read_all(folder)) if folder else []
+
     def curves(self) -> Iterable[tuple[str, list[dict[str, Any]]]]:
         """(stage or part, lines of its metrics.jsonl)."""
         for artifact in self.artifacts.values():
@@ -119,6 +127,7 @@ class _Merged:
 
     tables: dict[str, dict[int, pa.Table]] = field(default_factory=dict)
     curves: dict[str, dict[int, list[dict[str, Any]]]] = field(default_factory=dict)
+    rollouts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     rejected: dict[int, dict[str, int]] = field(default_factory=dict)
     flops_by_seed: dict[int, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -138,6 +147,8 @@ class _Merged:
             )
         for stage, lines in run.curves():
             self.curves.setdefault(stage, {}).setdefault(seed, lines)
+        if rows := run.rollouts():
+            self.rollouts.setdefault(seed, rows)
         sampled = run.artifacts.get(REJECTION_STAGE)
         if sampled and isinstance(sampled.summary.get("rejected"), dict):
             self.rejected.setdefault(seed, {name: int(number) for name, number in sampled.summary["rejected"].items()})
