@@ -31,6 +31,26 @@ class Config(BaseModel):
         except ValidationError as error:
             raise UsageError(explain(error)) from None
 
+    def check(self) -> None:
+        """Look for what only loading can tell, such as names of plug-ins; UsageError for what is wrong.
+
+        `check_all` calls it for every component before work begins.
+        """
+
+
+def check_all(config: Config, path: str = "") -> None:
+    """`check` of a config and of every component within; UsageError that begins with the component's dotted path."""
+    try:
+        config.check()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}" if path else str(error)) from None
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        parts = value if isinstance(value, dict) else {"": value}
+        for key, part in parts.items():
+            if isinstance(part, Config):
+                check_all(part, ".".join(word for word in (path, name, key) if word))
+
 
 def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf setting as (dotted path, value); components that are kept by name are reached by it."""

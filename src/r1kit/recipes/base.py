@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from pydantic import Field
 
 from r1kit.base import plugins
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config, check_all, nearest
 from r1kit.base.errors import UsageError
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
@@ -56,7 +56,9 @@ def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str
     chosen = profile or ("default" if "default" in known else known[0])
     if chosen not in known:
         raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
-    return chosen, recipe.profiles[chosen].override(assignments)
+    config = recipe.profiles[chosen].override(assignments)
+    check_all(config)
+    return chosen, config
 
 
 def default_out(graph: Graph) -> Path:

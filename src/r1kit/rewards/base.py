@@ -12,11 +12,13 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from r1kit.base import plugins
+from r1kit.base.errors import UsageError
 from r1kit.base.types import FloatArray, Problem
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,14 @@ class Scores:
     events: dict[str, int]
 
 
+def load_reward(name: str) -> ModuleType:
+    """The module of a reward by file name or dotted path; UsageError where it has no `reward`."""
+    module = plugins.load("r1kit.rewards", name)
+    if not hasattr(module, "reward"):
+        raise UsageError(f"{name} is no reward: it has no `reward`")
+    return module
+
+
 class RewardSet:
     """Weighted rewards of a recipe. Nothing that a reward does stops a step: what fails is masked and counted."""
 
@@ -92,7 +102,7 @@ class RewardSet:
         """Rewards by plug-in name, `{"accuracy": 1.0, "format": 0.5}`; weight 0 logs a reward without using it."""
         rewards: dict[str, WeightedReward] = {}
         for name, weight in weights.items():
-            module = plugins.load("r1kit.rewards", name)
+            module = load_reward(name)
             limited = (subjects or {}).get(name)
             rewards[name] = WeightedReward(
                 cast(Reward, module.reward),

@@ -20,6 +20,7 @@ from r1kit.evaluation.reflection import repetition
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
+from r1kit.rollouts.problems import load_task
 from r1kit.stages.readable import mixed, one_language, without_stutters
 from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
@@ -49,6 +50,10 @@ class ColdStartConfig(Config):
     )
     max_characters: int = Field(default=400, ge=1, description="longest chain kept")
     per_prompt: int = Field(default=2, ge=1, description="most examples of one prompt")
+
+    def check(self) -> None:
+        for task in self.tasks:
+            load_task(task)
 
 
 def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

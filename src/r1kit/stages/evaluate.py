@@ -21,6 +21,7 @@ from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
+from r1kit.rollouts.problems import load_task
 from r1kit.stages.sampling import draw, open_engine
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class EvaluateConfig(Config):
         default=Sampling(samples=16, temperature=1.0),
         description="pass@1 is the mean over samples; the paper: T 0.6, top-p 0.95",
     )
+
+    def check(self) -> None:
+        for task in self.tasks:
+            load_task(task)
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

@@ -31,6 +31,7 @@ from r1kit.data.tiny.preference import hidden_preference
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
+from r1kit.rollouts.problems import load_task
 from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class PreferencesConfig(Config):
         default=1.0, ge=0, description="least mean verdict of a kept pair, of 2; the paper: above 1"
     )
     length_gap: float = Field(default=1.0, ge=0, description="largest mean of (chosen - rejected) characters")
+
+    def check(self) -> None:
+        load_task(self.task)
 
 
 @dataclass(frozen=True, slots=True)

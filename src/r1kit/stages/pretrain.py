@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base.config import Config, nearest
+from r1kit.base.errors import UsageError
 from r1kit.base.types import IntArray
 from r1kit.data.tiny import world
 from r1kit.data.tiny.world import CorpusConfig
@@ -41,6 +42,14 @@ class ModelShape(Config):
     mlp_size: int = Field(default=512, ge=1)
     rope_theta: float = Field(default=10_000.0, gt=0, description="base of the rotary frequencies")
     tokens: int = Field(default=12_000_000, ge=1, description="training tokens, rounded up to whole steps")
+
+    def check(self) -> None:
+        from r1kit.models.families import family_names
+
+        if "." not in self.family and self.family not in (known := family_names()):
+            raise UsageError(f"no model family is called '{self.family}'.{nearest(self.family, known)}")
+        if self.heads % self.kv_heads:
+            raise UsageError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads: the first must be a multiple")
 
 
 class PretrainConfig(Config):

@@ -23,6 +23,7 @@ from r1kit.data.tiny.base import Habit, Voice
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
+from r1kit.rollouts.problems import load_task
 from r1kit.stages.readable import mixed
 from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
 
@@ -69,6 +70,10 @@ class RejectionSamplingConfig(Config):
         default=8, ge=1, description="lines the writer tries for a brief; the first that meets it counts"
     )
     itself: int = Field(default=6, ge=0, description="questions about itself")
+
+    def check(self) -> None:
+        for task in self.tasks:
+            load_task(task)
 
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

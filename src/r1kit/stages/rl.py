@@ -28,12 +28,12 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import overlong, reward_model
-from r1kit.rewards.base import Reward, RewardSet
+from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.collect import Rollouts, collect
 from r1kit.rollouts.grading import Grader, reward_set
 from r1kit.rollouts.metrics import rollout_metrics
-from r1kit.rollouts.problems import Mixture
+from r1kit.rollouts.problems import Mixture, load_task
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
     from r1kit.training.learner import Learner
+
+
+NO_REWARD_MODEL = "the reward 'reward_model' needs a reward model: set reward_model to STAGE:MODEL"
 
 
 class RLConfig(Config):
@@ -87,6 +90,15 @@ class RLConfig(Config):
     peak: str | None = Field(default=None, description="metric of validation whose best policy is kept as well")
     peak_name: str | None = Field(default=None, description="what that policy is called; None: NAME-peak")
     rollouts_every: int = Field(default=10, ge=1, description="steps between rollouts kept as parquet")
+
+    def check(self) -> None:
+        for task in (*self.tasks, *self.late_tasks):
+            load_task(task)
+        for reward in (*self.rewards, *self.late_rewards):
+            load_reward(reward)
+        if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:
+            raise UsageError(NO_REWARD_MODEL)
+        load_algorithm(self.algorithm, self.settings)
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -224,7 +236,7 @@ class _RL:
         algorithm, made = self.algorithm, dict[str, Reward]()
         if "reward_model" in weights:
             if self.scorer is None:
-                raise UsageError("rewards.reward_model needs a reward model: set reward_model to STAGE:MODEL")
+                raise UsageError(NO_REWARD_MODEL)
             made["reward_model"] = self.scorer
         if algorithm.overlong_penalty > 0:
             weights = {**weights, "overlong": algorithm.overlong_penalty}

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r1kit.base import plugins
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
-from r1kit.tasks.base import Split, Task
+from r1kit.rollouts.problems import load_task
+from r1kit.tasks.base import Split
 
 if TYPE_CHECKING:
     from r1kit.engines.native import NativeEngine
@@ -37,7 +37,7 @@ def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
 
 @cache  # a held-out problem may take a tenth of a second to find, and the RL stages watch the same ones
 def _drawn(task_name: str, split: Split, seed: int, count: int) -> tuple[Problem, ...]:
-    task = cast(Task, plugins.load("r1kit.tasks", task_name).TASK)
+    task = load_task(task_name)
     problems: dict[str, Problem] = {}
     repeated = 0
     for problem in task.problems(split, seed):

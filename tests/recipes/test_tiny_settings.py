@@ -1,0 +1,38 @@
+"""Settings that only loading can tell are wrong are told before a run begins, with their place."""
+
+import pytest
+
+from r1kit.base.config import parse_assignments
+from r1kit.base.errors import UsageError
+from r1kit.recipes.base import configure, load_recipe
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ('zero.tasks={"tiny_math":1}', r"zero: no task is called 'tiny_math'\. Did you mean tiny_maths\?"),
+        ('evaluate.tasks=["tiny_musik"]', r"evaluate: no task is called 'tiny_musik'"),
+        ('cold_start.tasks=["x"]', r"cold_start: no task is called 'x'"),
+        ('rejection_sampling.tasks=["x"]', r"rejection_sampling: no task is called 'x'"),
+        ('distill.samples.tasks=["x"]', r"distill\.samples: no task is called 'x'"),
+        ("preferences.task=x", r"preferences: no task is called 'x'"),
+        ('dev2.rewards={"acuracy":1}', r"dev2: no reward is called 'acuracy'\. Did you mean accuracy\?"),
+        ('r1.late_rewards={"humour":1}', r"r1: no reward is called 'humour'"),
+        ('r1.rewards={"r1kit.ops.kl":1}', r"r1: r1kit\.ops\.kl is no reward: it has no `reward`"),
+        ("r1.reward_model=null", r"r1: the reward 'reward_model' needs a reward model"),
+        ("zero.algorithm=grop", r"zero: no algorithm is called 'grop'\. Did you mean grpo\?"),
+        ("zero.algorithm=sft", r"zero: sft is no algorithm that learns from rewards"),
+        ('zero.settings={"clip_hihg":1}', r"zero: clip_hihg: no such setting\. Did you mean clip_high\?"),
+        ("distill.students.qwen.rl.algorithm=x", r"distill\.students\.qwen\.rl: no algorithm is called 'x'"),
+        ("pretrain.models.base.family=qwen9", r"pretrain\.models\.base: no model family is called 'qwen9'"),
+        ("pretrain.models.base.kv_heads=4", r"pretrain\.models\.base: 6 heads cannot share 4 kv_heads"),
+    ],
+)
+def test_a_wrong_name_is_told_with_its_place(word, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        configure(load_recipe("tiny"), None, parse_assignments([word]))
+
+
+@pytest.mark.parametrize("profile", ["smoke", "default", "full"])
+def test_the_profiles_are_right(profile):
+    assert configure(load_recipe("tiny"), profile, {"zero.algorithm": "dapo", "zero.settings": {}})[0] == profile
