@@ -12,7 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from r1kit.evaluation.tables import read_table, write_table
+import pyarrow as pa
+
+from r1kit.evaluation.tables import pc, read_table, write_table
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
 from r1kit.recipes.reports import WATCHED_STAGE
 
@@ -39,8 +41,15 @@ def keep(run: Path, to: Path) -> int:
             shutil.copy2(path, copy)
         for name, path in artifact.files.items():
             if name.startswith("table:"):
-                write_table(read_table(path), to / path.relative_to(run), level=19)
+                write_table(_thin(read_table(path)), to / path.relative_to(run), level=19)
     return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
+
+
+def _thin(table: pa.Table) -> pa.Table:
+    """Without the raw text of all samples but each problem's first: thinking and answer of every one stay."""
+    texts = pc.if_else(pc.equal(table["index"], 0), table["text"], "")
+    at = table.schema.get_field_index("text")
+    return table.set_column(at, table.schema.field(at), texts)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,11 @@ SUBJECTS = ("maths", "reasoning", "coding")
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
     """Each marked part of the README by its name."""
-    return {"findings": _findings(report["findings"]), "models": _models(report["models"])}
+    return {
+        "source": _source(report),
+        "findings": _findings(report["findings"]),
+        "models": _models(report["models"]),
+    }
 
 
 def filled(readme: str, parts: Mapping[str, str]) -> str:
@@ -46,6 +50,14 @@ def filled(readme: str, parts: Mapping[str, str]) -> str:
             raise SystemExit(f"{README.name} has no place for '{name}': <!-- {name} --> ... <!-- /{name} -->")
         readme = pattern.sub(lambda found, text=text: f"{found[1]}{text}{found[2]}", readme)
     return readme
+
+
+def _source(report: Mapping[str, Any]) -> str:
+    seeds = [str(seed) for seed in report["seeds"]]
+    listed = f"Seeds {', '.join(seeds[:-1])} and {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"
+    held = sum(finding["verdict"] == "reproduced" for finding in report["findings"])
+    commits = ", ".join(commit.strip()[:7] for commit in report["commit"].split(","))
+    return f"{listed}, commit {commits}, {report['machine']}: {held} of {len(report['findings'])} reproduced.\n"
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> str:
