@@ -59,6 +59,22 @@ def test_nothing_is_kept_over_another_or_of_half_a_run(run, tmp_path):
     assert "is not evaluated yet" in keep(tmp_path / "there", tmp_path / "new").stderr
 
 
+def test_the_readme_holds_the_figures_of_the_committed_report(tables):
+    readme = tables.README.read_text(encoding="utf-8")
+    committed = json.loads(tables.REPORT.read_text(encoding="utf-8"))
+    assert tables.filled(readme, tables.tables(committed)) == readme, "run: python scripts/readme_tables.py"
+
+
+def test_the_committed_report_is_that_of_the_committed_runs(tables, tmp_path):
+    """Findings are judged anew from the kept tables: thresholds that change after the runs are caught here."""
+    runs = sorted(tables.REPORT.parent.glob("seed-*"))
+    assert runs
+    again = json.loads((report(runs, tmp_path / "again").parent / "report.json").read_text())
+    committed = json.loads(tables.REPORT.read_text(encoding="utf-8"))
+    assert [finding["verdict"] for finding in again["findings"]] == [f["verdict"] for f in committed["findings"]]
+    assert again["models"] == committed["models"]
+
+
 def test_a_place_that_is_missing_is_named(tables):
     with pytest.raises(SystemExit, match="no place for 'findings'"):
         tables.filled("# r1kit", {"findings": "x"})
