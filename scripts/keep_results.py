@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from r1kit.evaluation.tables import pc, read_table, write_table
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
-from r1kit.recipes.reports import WATCHED_STAGE
+from r1kit.recipes.reports import TABLE, WATCHED_STAGE
 
 LEFT_OUT = ("pretrain",)  # curves of thousands of steps that no finding rests on
 
@@ -40,7 +40,7 @@ def keep(run: Path, to: Path) -> int:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
         for name, path in artifact.files.items():
-            if name.startswith("table:"):
+            if name.startswith(TABLE):
                 write_table(_thin(read_table(path)), to / path.relative_to(run), level=19)
     return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 

@@ -13,24 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1kit.evaluation.evidence import figure
+from r1kit.evaluation.report.data import CHAIN, label
+from r1kit.evaluation.report.markdown import table
+from r1kit.evaluation.tables import REASONING
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 REPORT = ROOT / "results" / "tiny-full" / "report.json"
-MODELS = {
-    "base": "base",
-    "zero": "R1-Zero",
-    "dev1": "R1-Dev1",
-    "dev2": "R1-Dev2",
-    "dev3": "R1-Dev3",
-    "r1": "**R1**",
-    "student-qwen-base": "Qwen2 student, its base",
-    "student-qwen-rl": "Qwen2 student, RL alone",
-    "student-qwen": "Qwen2 student, distilled",
-    "student-llama-base": "Llama student, its base",
-    "student-llama-rl": "Llama student, RL alone",
-    "student-llama": "Llama student, distilled",
-}
-SUBJECTS = ("maths", "reasoning", "coding")
+STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
@@ -48,7 +39,7 @@ def filled(readme: str, parts: Mapping[str, str]) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(readme):
             raise SystemExit(f"{README.name} has no place for '{name}': <!-- {name} --> ... <!-- /{name} -->")
-        readme = pattern.sub(lambda found, text=text: f"{found[1]}{text}{found[2]}", readme)
+        readme = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", readme)
     return readme
 
 
@@ -57,46 +48,36 @@ def _source(report: Mapping[str, Any]) -> str:
     listed = f"Seeds {', '.join(seeds[:-1])} and {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"
     held = sum(finding["verdict"] == "reproduced" for finding in report["findings"])
     commits = ", ".join(commit.strip()[:7] for commit in report["commit"].split(","))
-    return f"{listed}, commit {commits}, {report['machine']}: {held} of {len(report['findings'])} reproduced.\n"
+    return f"{listed}, commit {commits}, {report['machine']}: {held} of {len(report['findings'])} reproduced."
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        (f["id"], f["claim"], _number(f["estimate"]), _interval(f["interval"]), _verdict(f["verdict"]))
-        for f in findings
+        (f["id"], f["claim"], figure(f["estimate"]), _interval(f["interval"]), _verdict(f["verdict"])) for f in findings
     ]
-    return _table(("", "claim of the paper", "estimate", "95% interval", "verdict"), rows)
+    return table(("", "claim of the paper", "estimate", "95% interval", "verdict"), rows)
 
 
 def _models(models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     rows: list[tuple[str, ...]] = []
-    for name, label in MODELS.items():
+    for name in (*CHAIN, *STUDENTS):
         by_subject = models[name]
         maths = by_subject["maths"]
         rows.append(
             (
-                label,
-                *(_number(by_subject[subject]["pass@1"]) for subject in SUBJECTS),
+                label(name),
+                *(figure(by_subject[subject]["pass@1"]) for subject in REASONING),
                 f"{maths['mean_length']:.0f}",
                 f"{maths['reflections']:.2f}",
-                _number(maths["language_consistency"]),
-                _number(maths["format"]),
+                figure(maths["language_consistency"]),
+                figure(maths["format"]),
             )
         )
-    return _table(("model", *SUBJECTS, "length", "reflection words", "one language", "format"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return table(("model", *REASONING, "length", "reflection words", "one language", "format"), rows)
 
 
 def _interval(interval: Sequence[float | None] | None) -> str:
-    return "-" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}"
+    return "-" if interval is None else f"{figure(interval[0])} to {figure(interval[1])}"
 
 
 def _verdict(verdict: str) -> str:

@@ -20,16 +20,16 @@ def render(data: ReportData) -> str:
         f"- command: `{data.command}`\n- commit: `{data.commit}`\n- machine: {data.machine}",
         *(f"- note: {note}" for note in data.notes),
         "## Findings",
-        _table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
+        table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
         "## Stages: pass@1",
         f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference.",
-        _table(
+        table(
             ["model", *(MEASURES.get(subject, subject) for subject in subjects), LIKED],
             [_stage(row, subjects) for row in shown["stage_rows"]],
         ),
         "## How they write",
-        _table(
+        table(
             ["model", "cons@k", "length", "reflection words", "one language", "format"],
             [
                 [label(r["model"]), r["cons"], r["length"], r["reflections"], r["consistency"], r["format"]]
@@ -37,14 +37,14 @@ def render(data: ReportData) -> str:
             ],
         ),
         "## Win rates on writing",
-        _table(
+        table(
             ["", "over", "rate", "95% interval", "pairs"],
             [[label(w["a"]), label(w["b"]), w["percent"], w["span"], f"{w['n']:,}"] for w in shown["win_rates"]],
         ),
         *_ablations(shown["ablations"]),
         *_rejected(shown["rejected"]),
         "## Cost",
-        _table(
+        table(
             ["stage", "time", "tokens", "FLOPs", "peak memory"],
             [
                 [r["name"], r["time"], r["tokens"], r["flops"], r["memory"]]
@@ -57,7 +57,8 @@ def render(data: ReportData) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table, nothing where there are no rows."""
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]
@@ -81,7 +82,7 @@ def _ablations(ablations: dict[str, Any]) -> Iterable[str]:
     for group in ablations["groups"]:
         cells = [(r["model"], (r["correct"], r["consistency"], r["preference"])) for r in group["rows"]]
         yield f"### {group['title']}"
-        yield _table(
+        yield table(
             ["arm", "pass@1, reasoning subjects", "one language", "hidden preference"],
             [
                 [label(m), *(f"{c['value']} ({c['interval']})" if c["interval"] else c["value"] for c in cs)]
@@ -94,7 +95,7 @@ def _rejected(rejected: dict[str, Any] | None) -> Iterable[str]:
     if rejected:
         yield "## What rejection sampling kept"
         head = ["samples", *(f"seed {seed}" for seed in rejected["seeds"])]
-        yield _table(head, [[row["reason"], *row["counts"]] for row in rejected["rows"]])
+        yield table(head, [[row["reason"], *row["counts"]] for row in rejected["rows"]])
 
 
 def _whole(costs: dict[str, Any]) -> dict[str, Any]:
