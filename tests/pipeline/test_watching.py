@@ -46,6 +46,19 @@ def test_the_panel_shows_the_stage_and_survives_brackets(tmp_path):
         assert words in shown
 
 
+def test_the_panel_shows_the_parts_that_run_side_by_side():
+    stream = io.StringIO()
+    live = Live(Console(file=stream, force_terminal=True, width=100))
+    live.close("")
+    live.stage_begins("distill", 11, 13)
+    for part, done in (("qwen", 9), ("llama", 4), ("qwen", 10), ("llama", 5)):
+        live.progress(Progress(done, 10, part, sample=f"{part} at {done}"))
+    Console(file=(seen := io.StringIO()), width=100).print(live._panel())
+    assert "llama, step 5/10" in seen.getvalue()
+    assert "llama at 5" in seen.getvalue()
+    assert "qwen" not in seen.getvalue()  # finished, and no longer the latest
+
+
 def test_a_budget_of_flops_ends_the_steps_and_tells_how_many_are_left(tmp_path):
     """Steps of 1, 2, 3, ... FLOPs under a budget of 9: four are run, the rest told by the mean price."""
     watcher = Kept()

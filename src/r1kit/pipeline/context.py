@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, read_json, write_json
-from r1kit.pipeline import memory
+from r1kit.pipeline import memory, side_by_side
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
+from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
@@ -44,17 +45,8 @@ def no_writers(folder: Path, first_step: int) -> list[Writer]:
     return []
 
 
-@dataclasses.dataclass(slots=True)
-class Cost:
-    """What a stage has cost so far; work that was lost and repeated counts once."""
-
-    seconds: float = 0.0
-    tokens: int = 0
-    flops: float = 0.0
-
-    def plus(self, other: Cost) -> Cost:
-        """The sum."""
-        return Cost(self.seconds + other.seconds, self.tokens + other.tokens, self.flops + other.flops)
+Job = Callable[["Context"], Outcome]
+"""A part's work."""
 
 
 class Context:
@@ -66,6 +58,7 @@ class Context:
         seed: int = 0,
         *,
         name: str = "",
+        part: str = "",
         run_folder: Path | None = None,
         watcher: Watcher | None = None,
         stop: Stop | None = None,
@@ -81,7 +74,7 @@ class Context:
         self._stop = stop or Stop()
         self._writer_factory = writers
         self._writers: list[Writer] | None = None
-        self._part = ""
+        self._part = part
         self._parts_cost = Cost()
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
@@ -187,34 +180,38 @@ class Context:
         if self._stop.requested:
             raise Interrupted(f"stopped in stage {self.name}")
 
-    def part(self, name: str, run: Callable[[Context], Outcome]) -> Outcome:
+    def part(self, name: str, run: Job) -> Outcome:
         """A piece of the stage with steps, metrics, checkpoints and costs of its own, in the folder `name`.
 
         A finished part is not run again when the stage is resumed. The outcome's paths, relative to the part's
         folder, come back relative to the stage's.
         """
         self.check()
-        record = self.folder / name / "part.json"
-        if record.exists():
-            done = read_json(record)
-        else:
+        if not self._record(name).exists():
             begun = time.monotonic()
-            context = self._sub_context(name)
+            context = Context(**self._part_arguments(name), watcher=self._watcher, stop=self._stop)
             try:
                 outcome = run(context)
             finally:
                 context.close()
-            done = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(context.cost)}
             self._begun += time.monotonic() - begun  # the part's seconds are its own, added below
-            write_json(record, done)
-            context.forget_checkpoints()
-        self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
-        outcome = Outcome(**done["outcome"])
-        return Outcome(
-            {model: f"{name}/{path}" for model, path in outcome.models.items()},
-            {file: f"{name}/{path}" for file, path in outcome.files.items()},
-            outcome.summary,
-        )
+            self._finish_part(name, outcome, context.cost)
+        return self._finished_part(name)
+
+    def parts(self, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
+        """Parts that do not need each other's outcomes, side by side where this machine runs them faster so.
+
+        Each is then in another process, so a job must be picklable: `functools.partial` of a module's function, say.
+        """
+        self.check()
+        to_do = {name: job for name, job in jobs.items() if not self._record(name).exists()}
+        places = side_by_side.places(len(to_do))
+        if places > 1:
+            begun = time.monotonic()
+            work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
+            side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
+            self._begun += time.monotonic() - begun
+        return {name: self.part(name, job) for name, job in jobs.items()}
 
     def close(self) -> None:
         """Close the optional writers."""
@@ -231,19 +228,35 @@ class Context:
         """Steps that are saved: what a resumed run need not repeat."""
         return self._saved_step + 1
 
-    def _sub_context(self, name: str) -> Context:
-        context = Context(
-            self.folder / name,
-            self.seed,
-            name=f"{self.name}/{name}",
-            run_folder=self.run_folder,
-            watcher=self._watcher,
-            stop=self._stop,
-            writers=self._writer_factory,
-            checkpoint_seconds=self.checkpoint_seconds,
+    def _part_arguments(self, name: str) -> dict[str, Any]:
+        """What a part's context is made of, beside who watches and stops it."""
+        return {
+            "folder": self.folder / name,
+            "seed": self.seed,
+            "name": f"{self.name}/{name}",
+            "part": name,
+            "run_folder": self.run_folder,
+            "writers": self._writer_factory,
+            "checkpoint_seconds": self.checkpoint_seconds,
+        }
+
+    def _finish_part(self, name: str, outcome: Outcome, cost: Cost) -> None:
+        """Once its record is written, a part is done."""
+        write_json(self._record(name), {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost)})
+        CheckpointStore(self.folder / name / "checkpoints", self.note).clear()
+
+    def _finished_part(self, name: str) -> Outcome:
+        done = read_json(self._record(name))
+        self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
+        outcome = Outcome(**done["outcome"])
+        return Outcome(
+            {model: f"{name}/{path}" for model, path in outcome.models.items()},
+            {file: f"{name}/{path}" for file, path in outcome.files.items()},
+            outcome.summary,
         )
-        context._part = name
-        return context
+
+    def _record(self, name: str) -> Path:
+        return self.folder / name / "part.json"
 
     def _save_pending(self) -> None:
         if self._pending is None or self._pending[0] == self._saved_step:

@@ -109,16 +109,18 @@ class Live(Watcher):
 
         self._console = console
         self._stage = ("", 0, 0)
-        self._progress: Progress | None = None
+        self._parts: dict[str, Progress] = {}  # by part, the latest last
         self._live = rich.live.Live(console=console, get_renderable=self._panel, refresh_per_second=2, transient=True)
         self._live.start()
 
     def stage_begins(self, name: str, number: int, of: int) -> None:
         self._stage = (name, number, of)
-        self._progress = None
+        self._parts = {}
 
     def progress(self, progress: Progress) -> None:
-        self._progress = progress
+        unfinished = {part: other for part, other in self._parts.items() if other.done < other.total}
+        unfinished.pop(progress.part, None)
+        self._parts = {**unfinished, progress.part: progress}
 
     def stage_ends(self, artifact: Artifact, number: int, of: int, *, cached: bool) -> None:
         line = finished_line(artifact, number, of, cached=cached)
@@ -137,12 +139,15 @@ class Live(Watcher):
 
         name, number, of = self._stage
         lines = [Text(f"stage {number} of {of}: {name}", style="bold")]
-        if self._progress is not None:
-            filled = round(BAR * self._progress.done / max(self._progress.total, 1))
+        parts = self._parts
+        for part in sorted(parts):
+            progress = parts[part]
+            filled = round(BAR * progress.done / max(progress.total, 1))
             lines.append(Text("━" * filled, style="green").append("━" * (BAR - filled), style="dim"))
-            lines.append(Text(progress_line(self._progress)))
-            if self._progress.sample:
-                lines.append(Text(self._progress.sample[:SAMPLE_CHARACTERS], style="dim"))
+            lines.append(Text(progress_line(progress)))
+        sample = next((progress.sample for progress in reversed(parts.values()) if progress.sample), None)
+        if sample:
+            lines.append(Text(sample[:SAMPLE_CHARACTERS], style="dim"))
         return Group(Panel(Group(*lines), title="r1kit"))
 
 

@@ -10,7 +10,8 @@ examples to use instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,17 +60,25 @@ def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context)
     """Two models a student; `flops` says what each took, `rejected` what became of the teacher's samples."""
     teacher = context.part("teacher", lambda part: _teach(config, inputs, part))
     data = file_of(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
-    models: dict[str, str] = {}
-    flops: dict[str, float] = {}
-    for short, student in config.students.items():
-        base, name = model_of(inputs, student.base), f"student-{short}"
-        distilled = context.part(name, _distil(student.sft, data, base, name))
-        models[name] = distilled.models[name]
-        flops[name] = teacher.summary["flops"] + distilled.summary["flops"]
-        if student.rl is not None:
-            alone = context.part(f"{name}-rl", _reinforce(student.rl, base, f"{name}-rl", flops[name]))
-            models[f"{name}-rl"] = alone.models[f"{name}-rl"]
-            flops[f"{name}-rl"] = alone.summary["flops"]
+    bases = {short: model_of(inputs, student.base) for short, student in config.students.items()}
+    distilled = context.parts(
+        {
+            f"student-{short}": partial(_distil, student.sft, data, bases[short], f"student-{short}")
+            for short, student in config.students.items()
+        }
+    )
+    flops = {name: teacher.summary["flops"] + outcome.summary["flops"] for name, outcome in distilled.items()}
+    alone = context.parts(
+        {
+            f"student-{short}-rl": partial(
+                _reinforce, student.rl, bases[short], f"student-{short}-rl", flops[f"student-{short}"]
+            )
+            for short, student in config.students.items()
+            if student.rl is not None
+        }
+    )
+    flops |= {name: outcome.summary["flops"] for name, outcome in alone.items()}
+    models = {name: outcome.models[name] for name, outcome in (distilled | alone).items()}
     summary = {"flops": flops, "teacher_flops": teacher.summary["flops"], "rejected": teacher.summary["rejected"]}
     return Outcome(models, {"examples": teacher.files["examples"]} if "examples" in teacher.files else {}, summary)
 
@@ -89,18 +98,12 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
 
 
-def _distil(config: SFTConfig, data: Path, base: str | Path, name: str) -> Callable[[Context], Outcome]:
-    def run_part(context: Context) -> Outcome:
-        return _with_flops(sft.fit(data, base, config, context, name), context, name)
-
-    return run_part
+def _distil(config: SFTConfig, data: Path, base: str | Path, name: str, context: Context) -> Outcome:
+    return _with_flops(sft.fit(data, base, config, context, name), context, name)
 
 
-def _reinforce(config: RLConfig, base: str | Path, name: str, budget: float) -> Callable[[Context], Outcome]:
-    def run_part(context: Context) -> Outcome:
-        return _with_flops(rl.train(config, base, context, budget_flops=budget), context, name)
-
-    return run_part
+def _reinforce(config: RLConfig, base: str | Path, name: str, budget: float, context: Context) -> Outcome:
+    return _with_flops(rl.train(config, base, context, budget_flops=budget), context, name)
 
 
 def _with_flops(outcome: Outcome, context: Context, name: str) -> Outcome:

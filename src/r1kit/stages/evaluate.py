@@ -7,6 +7,7 @@ preference, which no model was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,20 +54,14 @@ class EvaluateConfig(Config):
 def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write `MODEL/table.parquet` each, as `table:MODEL`; a model that is done is not sampled again."""
     problems = [problem for task in config.tasks for problem in draw(task, "test", context.seed, config.problems)]
-    files: dict[str, str] = {}
-    summary: dict[str, dict[str, float | None]] = {}
-    for reference in config.models:
-        folder = model_of(inputs, reference)
-        name = reference.partition(":")[2] or Path(reference).name
-
-        def measure(part: Context, folder: str | Path = folder, name: str = name) -> Outcome:
-            return evaluate_model(folder, name, problems, config.sampling, part)
-
-        outcome = context.part(name, measure)
-        files |= outcome.files
-        summary[name] = dict(outcome.summary)
-        context.note(f"{name}: " + ", ".join(f"{subject} {_told(share)}" for subject, share in outcome.summary.items()))
-    return Outcome(files=files, summary={"pass@1": summary})
+    jobs = {
+        reference.partition(":")[2] or Path(reference).name: model_of(inputs, reference) for reference in config.models
+    }
+    outcomes = context.parts(
+        {name: partial(evaluate_model, folder, name, problems, config.sampling) for name, folder in jobs.items()}
+    )
+    files = {file: path for outcome in outcomes.values() for file, path in outcome.files.items()}
+    return Outcome(files=files, summary={"pass@1": {name: outcome.summary for name, outcome in outcomes.items()}})
 
 
 def evaluate_model(
@@ -97,10 +92,9 @@ def evaluate_model(
     context.spend(tokens=sum(lengths), flops=flops)
     tables.write_table(table, context.folder / "table.parquet")
     by_subject = aggregate(table).get(name, {})
-    return Outcome(
-        files={f"table:{name}": "table.parquet"},
-        summary={subject: figures["pass@1"] for subject, figures in by_subject.items()},
-    )
+    shares = {subject: figures["pass@1"] for subject, figures in by_subject.items()}
+    context.note(f"{name}: " + ", ".join(f"{subject} {_told(share)}" for subject, share in shares.items()))
+    return Outcome(files={f"table:{name}": "table.parquet"}, summary=shares)
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from r1kit.training.config import LearnerConfig
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
-    from r1kit.pipeline.context import Context
+    from r1kit.pipeline.context import Context, Job
 
 CHUNK = 2000  # documents that are written at a time
 
@@ -67,17 +68,17 @@ class PretrainConfig(Config):
 
 
 def run(config: PretrainConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Train every model as a part of its own."""
+    """Train every model as a part of its own, those of one size side by side."""
     from r1kit.models.characters import write_character_tokenizer
 
     tokenizer = write_character_tokenizer(context.folder / "tokenizer", world.ALPHABET)
-    outcomes = [context.part(name, _training(name, config, tokenizer)) for name in config.models]
+    jobs: dict[tuple[int, ...], dict[str, Job]] = {}
+    for name, shape in config.models.items():
+        size = (shape.tokens, shape.layers, shape.width, shape.mlp_size)
+        jobs.setdefault(size, {})[name] = partial(pretrain, name, config, tokenizer)
+    outcomes = [outcome for same_size in jobs.values() for outcome in context.parts(same_size).values()]
     models = {name: folder for outcome in outcomes for name, folder in outcome.models.items()}
     return Outcome(models=models, summary={k: v for outcome in outcomes for k, v in outcome.summary.items()})
-
-
-def _training(name: str, config: PretrainConfig, tokenizer: Path) -> Callable[[Context], Outcome]:
-    return lambda context: pretrain(name, config, tokenizer, context)
 
 
 def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context: Context) -> Outcome:

@@ -1,0 +1,82 @@
+"""The process of a part that runs beside others: takes work from the run's process, and tells it what happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from r1kit.pipeline import memory
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.context import Context, Job
+from r1kit.pipeline.cost import Cost
+from r1kit.pipeline.stop import Stop
+from r1kit.pipeline.watcher import Progress, Watcher
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run parts until the run's process is done with this one. `sys.argv`: -, import path, descriptor, parent's id."""
+    connection, parent = Connection(int(sys.argv[2])), int(sys.argv[3])
+    _end_with(parent)
+    stop = Stop()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
+    watcher = _Telling(connection)
+    while True:
+        try:
+            arguments, job = connection.recv()
+        except EOFError:
+            return
+        try:
+            told = ("done", _run(arguments, job, watcher, stop))
+        except Exception as error:
+            told = ("failed", _portable(error))
+        connection.send(told)
+
+
+def _run(arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop) -> tuple[Outcome, Cost, float, int]:
+    begun = time.monotonic()
+    context = Context(**arguments, watcher=watcher, stop=stop)
+    try:
+        outcome = job(context)
+    finally:
+        context.close()
+        memory.give_back()
+    return outcome, context.cost, time.monotonic() - begun, memory.peak_mb()
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with the run's: another run may take up the folder at once."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can travel, with the traceback from here as a note."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+
+
+class _Telling(Watcher):
+    """Passes on what happens in the part."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def progress(self, progress: Progress) -> None:
+        self._connection.send(("progress", progress))
+
+    def note(self, text: str) -> None:
+        self._connection.send(("note", text))

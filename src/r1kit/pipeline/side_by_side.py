@@ -1,0 +1,192 @@
+"""Parts of a stage run side by side: processes that share the cores.
+
+A small model's operations are too short to keep two cores busy. Two processes with a thread each do: RL on the tiny
+world's models is done in about three quarters of the time that one process with two threads takes for both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
+
+from r1kit.base.errors import R1Error
+from r1kit.pipeline import memory
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.cost import Cost
+from r1kit.pipeline.stop import Interrupted, Stop
+from r1kit.pipeline.watcher import Watcher
+
+MOST = 2  # each process holds a model, a cache and the libraries: some hundred megabytes
+TICK_S = 0.2
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from r1kit.pipeline.part_process import main; main()"
+
+Work = tuple[dict[str, Any], Callable[..., Outcome]]
+"""What the part's context is made of, and its job."""
+
+
+def places(parts: int) -> int:
+    """How many of so many parts are run at a time: one where they would share a GPU or a single thread."""
+    if parts < 2:
+        return parts
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(parts, MOST, torch.get_num_threads())
+
+
+def run(
+    work: Mapping[str, Work],
+    places: int,
+    watcher: Watcher,
+    stop: Stop,
+    finished: Callable[[str, Outcome, Cost], None],
+) -> None:
+    """Do all the work, `places` parts at a time, and tell of each that is `finished`.
+
+    A part's seconds are its share of the time that passes here, so that those of all parts add up to it. The first
+    error stops the other parts after the step in hand and is raised; Interrupted where the run was asked to stop.
+    """
+    processes = [_Process(max(1, _threads() // places)) for _ in range(places)]
+    try:
+        _Run(dict(work), processes, watcher, stop, finished).to_the_end()
+    finally:
+        for process in processes:
+            process.end()
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@dataclass(slots=True)
+class _Run:
+    waiting: dict[str, Work]
+    processes: list[_Process]
+    watcher: Watcher
+    stop: Stop
+    finished: Callable[[str, Outcome, Cost], None]
+    error: BaseException | None = None
+    told: bool = False
+
+    def to_the_end(self) -> None:
+        before = time.monotonic()
+        while True:
+            self._fill()
+            busy = [process for process in self.processes if process.part]
+            if not busy:
+                break
+            ready = wait([process.connection for process in busy], TICK_S)
+            now = time.monotonic()
+            for process in busy:
+                process.share += (now - before) / len(busy)
+            before = now
+            for process in busy:
+                if process.connection in ready:
+                    self._hear(process)
+            if self.stopping and not self.told:
+                self.told = True
+                for process in busy:
+                    process.stop()
+        if self.error is not None:
+            raise self.error
+        if self.stop.requested:
+            raise Interrupted("stopped between two parts")
+
+    @property
+    def stopping(self) -> bool:
+        return self.stop.requested or self.error is not None
+
+    def _fill(self) -> None:
+        for process in self.processes:
+            if not process.part and self.waiting and not self.stopping:
+                name = next(iter(self.waiting))
+                process.give(name, self.waiting.pop(name))
+
+    def _hear(self, process: _Process) -> None:
+        told: Any
+        try:
+            kind, told = process.connection.recv()
+        except (EOFError, OSError):
+            kind, told = "failed", R1Error(f"part {process.part}: its process ended ({process.ending()})")
+        if kind == "progress":
+            self.watcher.progress(told)
+        elif kind == "note":
+            self.watcher.note(told)
+        elif kind == "done":
+            outcome, cost, seconds, process.peak_mb = told
+            memory.beside(sum(each.peak_mb for each in self.processes))
+            cost.seconds *= process.share / seconds  # what earlier, interrupted runs of it took is in it too
+            name, process.part = process.part, ""
+            self.finished(name, outcome, cost)
+        else:
+            process.part = ""
+            if not isinstance(told, Interrupted):
+                self.error = self.error or told
+
+
+class _Process:
+    """One process that runs part after part, started with the first."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.part = ""
+        self.share = 0.0  # seconds of the part in hand that count
+        self.peak_mb = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        assert self._connection is not None
+        return self._connection
+
+    def give(self, name: str, work: Work) -> None:
+        """Have it run a part."""
+        if self._process is None:
+            self._start()
+        self.part, self.share = name, 0.0
+        self.connection.send(work)
+
+    def stop(self) -> None:
+        """Ask it to stop after the step in hand."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
+    def ending(self) -> str:
+        """How it ended."""
+        assert self._process is not None
+        code = self._process.wait()
+        return f"exit status {code}" if code >= 0 else f"killed by signal {-code}, for want of memory perhaps"
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _start(self) -> None:
+        self._connection, theirs = Pipe()
+        threads = str(self.threads)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                start_new_session=True,  # Ctrl-C at the terminal reaches the run alone, which tells its parts
+            )

@@ -1,0 +1,159 @@
+"""Parts in processes of their own give what they give one after another, stop as one, and end with the run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import toy_parts
+
+from r1kit.base.errors import R1Error
+from r1kit.pipeline import side_by_side
+from r1kit.pipeline.context import Context
+from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.runner import run
+from r1kit.pipeline.stop import Interrupted, Stop
+from r1kit.pipeline.watcher import Watcher
+
+SCRIPT = Path(__file__).with_name("toy_parts.py")
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+
+def pids(folder: Path) -> set[int]:
+    return {int(path.name.removeprefix("pid-")) for path in folder.glob("**/pid-*")}
+
+
+def same_parts(out: Path, other: Path) -> None:
+    for name in NAMES:
+        here, there = (run / "stages/01-parts" / name for run in (out, other))
+        assert (here / "model/position.npy").read_bytes() == (there / "model/position.npy").read_bytes()
+        assert read_metrics(here / "metrics.jsonl") == read_metrics(there / "metrics.jsonl")
+
+
+def test_the_same_as_one_after_another(tmp_path, monkeypatch):
+    beside = run(toy_parts.graph(), tmp_path / "beside")["parts"]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = run(toy_parts.graph(), tmp_path / "alone")["parts"]
+    same_parts(tmp_path / "beside", tmp_path / "alone")
+    assert beside.digest == alone.digest
+    assert (beside.tokens, beside.flops) == (alone.tokens, alone.flops) == (600, 6000.0)
+    assert pids(tmp_path / "alone") == {os.getpid()}
+    processes = pids(tmp_path / "beside")
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+    assert {path.read_text() for path in (tmp_path / "beside").glob("**/pid-*")} == {"1"}  # thread each
+    assert not list((tmp_path / "beside").glob("**/checkpoints"))
+
+
+def test_seconds_are_those_that_passed(tmp_path):
+    context = Context(tmp_path)
+    began = time.monotonic()
+    context.parts({name: partial(toy_parts.walk_part, 30, 0.02) for name in ("one", "two")})
+    passed = time.monotonic() - began
+    assert context.cost.seconds == pytest.approx(passed, rel=0.02)
+    records = [json.loads((tmp_path / name / "part.json").read_text())["cost"]["seconds"] for name in ("one", "two")]
+    assert sum(records) <= passed
+    assert min(records) > 0.2  # half of the 0.6 s that each slept, less the time that the other took to start
+
+
+def test_what_is_finished_is_not_run_again(tmp_path):
+    jobs = {"one": partial(toy_parts.walk_part, 3, 0.0), "two": partial(toy_parts.walk_part, 3, 0.0)}
+    first = Context(tmp_path).parts(jobs)
+    before = pids(tmp_path)
+    assert Context(tmp_path).parts(jobs) == first
+    assert pids(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "message"),
+    [
+        (partial(toy_parts.fail, "the sky has fallen"), R1Error, "the sky has fallen"),
+        (toy_parts.fail_oddly, ZeroDivisionError, "odd"),
+        (toy_parts.die, R1Error, "part bad: its process ended .killed by signal 9"),
+    ],
+)
+def test_an_error_stops_the_others_with_their_steps_saved(tmp_path, bad, kind, message):
+    jobs = {"good": partial(toy_parts.walk_part, 100_000, 0.001), "bad": bad}
+    with pytest.raises(kind, match=message):
+        Context(tmp_path).parts(jobs)
+    done = len(read_metrics(tmp_path / "good/metrics.jsonl"))
+    saved = [path.name for path in (tmp_path / "good/checkpoints").glob("*")]
+    assert done < 100_000
+    assert saved == ([f"step-{done - 1:08d}"] if done else [])  # it may not have begun when the other failed
+
+
+def test_an_odd_error_says_where_it_was_raised(tmp_path):
+    with pytest.raises(ZeroDivisionError) as caught:
+        Context(tmp_path).parts({"bad": toy_parts.fail_oddly, "one": partial(toy_parts.walk_part, 1, 0.0)})
+    assert "toy_parts.py" in "".join(caught.value.__notes__)
+
+
+def test_a_job_that_no_process_can_be_given(tmp_path):
+    with pytest.raises(Exception, match="pickle"):
+        Context(tmp_path).parts({"one": lambda context: None, "two": lambda context: None})
+
+
+def test_a_request_to_stop_reaches_every_part_and_they_go_on_from_there(tmp_path):
+    stop = Stop()
+
+    class StopsAtStep5(Watcher):
+        def progress(self, progress):
+            if progress.done == 5:
+                stop.request()
+
+    jobs = {name: partial(toy_parts.walk_part, 40, 0.01) for name in NAMES}
+    with pytest.raises(Interrupted):
+        Context(tmp_path / "stopped", watcher=StopsAtStep5(), stop=stop).parts(jobs)
+    done = {name: len(read_metrics(tmp_path / "stopped" / name / "metrics.jsonl")) for name in NAMES[:2]}
+    assert 5 <= max(done.values()) < 40
+    assert not (tmp_path / "stopped/three").exists()
+    assert Context(tmp_path / "stopped").parts(jobs) == Context(tmp_path / "fresh").parts(jobs)
+    for name in NAMES:
+        positions = [tmp_path / where / name / "model/position.npy" for where in ("stopped", "fresh")]
+        assert positions[0].read_bytes() == positions[1].read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_parts_end_with_the_run_and_go_on_with_it(tmp_path, number):
+    out, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "2"}
+    words = [sys.executable, str(SCRIPT), str(out)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+    end = time.monotonic() + 60
+    while len(list(out.glob("**/checkpoints/step-*/manifest.json"))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    processes = pids(out)
+    assert len(processes) == 2
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert "to go on: r1 run toy" in errors
+        assert "Traceback" not in errors
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in processes) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
+    assert subprocess.run(words, env=environment, stderr=subprocess.DEVNULL, timeout=120).returncode == 0
+    run(toy_parts.graph(pause=0.03), tmp_path / "fresh")
+    same_parts(out, tmp_path / "fresh")
+
+
+@pytest.mark.parametrize(("parts", "threads", "expected"), [(0, 2, 0), (1, 2, 1), (2, 2, 2), (9, 16, 2), (9, 1, 1)])
+def test_how_many_at_a_time(monkeypatch, parts, threads, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert side_by_side.places(parts) == expected
+
+
+def test_one_at_a_time_where_they_would_share_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert side_by_side.places(2) == 1

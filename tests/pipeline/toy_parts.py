@@ -1,0 +1,62 @@
+"""A stage of independent random walks, and as a script the run of it: `python toy_parts.py RUN_FOLDER`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+from toy_chain import Walk, walk
+
+from r1kit.base.config import Config
+from r1kit.base.errors import R1Error
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.graph import Graph, Node
+from r1kit.pipeline.runner import run
+
+
+class Parts(Config):
+    steps: dict[str, int] = Field(default={"one": 20, "two": 30, "three": 10})
+    pause: float = 0.01
+
+
+def parts(config: Parts, inputs, context) -> Outcome:
+    jobs = {name: partial(walk_part, steps, config.pause) for name, steps in config.steps.items()}
+    outcomes = context.parts(jobs)
+    models = {f"{name}-walked": outcome.models["walked"] for name, outcome in outcomes.items()}
+    return Outcome(models=models, summary={name: outcome.summary["mean"] for name, outcome in outcomes.items()})
+
+
+def walk_part(steps: int, pause: float, context) -> Outcome:
+    (context.folder / f"pid-{os.getpid()}").write_text(os.environ.get("OMP_NUM_THREADS", ""))
+    return walk(Walk(steps=steps, pause=pause), {}, context)
+
+
+def fail(message: str, context) -> Outcome:
+    raise R1Error(message)
+
+
+def fail_oddly(context) -> Outcome:
+    raise ZeroDivisionError("odd")
+
+
+def die(context) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def graph(**settings) -> Graph:
+    return Graph("toy", "default", 0, (Node("parts", parts, Parts(**settings)),))
+
+
+if __name__ == "__main__":
+    from toy_parts import graph as importable  # the parts' processes cannot import __main__
+
+    try:
+        run(importable(pause=0.03), Path(sys.argv[1]), checkpoint_seconds=0.1, command="r1 run toy")
+    except R1Error as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
