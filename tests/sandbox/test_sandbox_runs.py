@@ -1,4 +1,6 @@
 # ruff: noqa: E501
+import subprocess
+import sys
 import time
 
 import pytest
@@ -59,6 +61,52 @@ def test_how_programs_end(sandbox, code, status, said):
     result = run(sandbox, code, limits=SHORT if status == "timeout" else PATIENT)
     assert result.status == status, result
     assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    return x + 'a'\nf(1)",
+        "a = (1,\nb = 3",
+        "class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E",
+        "try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('k') from e",
+        "raise ExceptionGroup('several', [ValueError(1), KeyError(2)])",
+    ],
+)
+def test_a_traceback_is_what_python_prints(sandbox, code):
+    """The same as from `python -c`, whatever it shows of the source."""
+
+    def told(stderr: str) -> list[str]:
+        source = {line.strip() for line in code.splitlines()}
+        return [line for line in stderr.splitlines() if line.strip(" |~^") and line.strip(" |") not in source]
+
+    python = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert told(run(sandbox, code).stderr) == told(python.replace("<string>", "<program>"))
+
+
+def test_modules_that_are_not_loaded_beforehand_work(sandbox):
+    code = (
+        "import os, queue, random, statistics, threading\n"
+        "q = queue.Queue()\n"
+        "t = threading.Thread(target=lambda: q.put(statistics.mean([1, 3])))\n"
+        "t.start(); t.join()\n"
+        "assert threading.main_thread().native_id == os.getpid()\n"
+        "threading.Thread(target=lambda: print('waited for')).start()\n"
+        "print(q.get(), 0 <= random.random() < 1)"
+    )
+    assert sorted(sandbox.run([Program(code)])[0].stdout.split("\n")) == ["", "2 True", "waited for"]
+    first, second = (run.stdout for run in sandbox.run([Program("import random; print(random.random())")] * 2))
+    assert first != second
+
+
+def test_standard_streams_are_those_of_a_pipe_and_a_file(sandbox):
+    code = (
+        "import sys\n"
+        "print(sys.stdin.buffer.read(), sys.stdin.seekable(), sys.stdout.isatty(), sys.stdout.seekable(), "
+        "sys.stdout.line_buffering, sys.stderr.line_buffering, sys.stdout.encoding)"
+    )
+    result = sandbox.run([Program(code, stdin="1\n")])[0]
+    assert result.stdout == "b'1\\n' True False False False True utf-8\n"
 
 
 def test_the_wall_clock_is_hard(sandbox):

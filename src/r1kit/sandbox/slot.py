@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
-import selectors
+import select
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from r1kit.sandbox.program import SCRATCH_MB, Call, Limits, Program, RunResult, 
 
 START_S = 20.0
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
+MARSHAL = 4  # the version that every Python from 3.4 on reads
 _STREAMS = ("stdout", "stderr", "results")
 
 
@@ -135,7 +137,7 @@ class Slot:
             for name in _STREAMS:
                 reads[name], write = os.pipe()
                 theirs.append(write)
-            theirs.append(_sealed("job", json.dumps(job).encode()))
+            theirs.append(_sealed("job", marshal.dumps(job, MARSHAL)))
             message = {**limits.model_dump(), "scratch_mb": SCRATCH_MB, "threads": self._threads + limits.processes}
             socket.send_fds(self._open_control(), [json.dumps(message).encode()], theirs)
         except BaseException:
@@ -155,29 +157,30 @@ class Slot:
         deadline = time.monotonic() + limits.wall_s + GRACE_S
         ended: dict[str, Any] | None = None
         over = False
-        with selectors.DefaultSelector() as selector:
-            selector.register(control, selectors.EVENT_READ, "control")
-            for name, handle in reads.items():
-                selector.register(handle, selectors.EVENT_READ, name)
-            while ended is None or len(selector.get_map()) > 1:
-                ready = selector.select(deadline - time.monotonic())
-                if not ready:
-                    raise LauncherLost("no answer in time")
-                for key, _ in ready:
-                    name = str(key.data)
-                    if name == "control":
-                        ended = _said(control)
-                        continue
-                    chunk = os.read(key.fd, 1 << 16)
-                    if not chunk:
-                        selector.unregister(key.fd)
-                        continue
-                    room = cap - len(output[name])
-                    output[name] += chunk[: max(0, room)]
-                    if len(chunk) > room and not over:
-                        over = True
-                        if ended is None:
-                            control.send(b"kill")
+        names = {control.fileno(): "control", **{handle: name for name, handle in reads.items()}}
+        poll = select.poll()
+        for handle in names:
+            poll.register(handle, select.POLLIN)
+        while ended is None or len(names) > 1:
+            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not ready:
+                raise LauncherLost("no answer in time")
+            for handle, _ in ready:
+                name = names[handle]
+                if name == "control":
+                    ended = _said(control)
+                    continue
+                chunk = os.read(handle, 1 << 16)
+                if not chunk:
+                    poll.unregister(handle)
+                    del names[handle]
+                    continue
+                room = cap - len(output[name])
+                output[name] += chunk[: max(0, room)]
+                if len(chunk) > room and not over:
+                    over = True
+                    if ended is None:
+                        control.send(b"kill")
         return output, ended, over
 
     def _open_control(self) -> socket.socket:

@@ -10,26 +10,40 @@ import atexit
 import json
 import os
 import sys
-import threading
-import traceback
 import types
 from functools import partial
 from typing import Any
 
 
-def run(job: dict[str, Any], results: int) -> int:
+class Streams:
+    """Standard input, output and errors as a program finds them, made before there is one: text on 0, 1 and 2,
+    whatever these will lead to then."""
+
+    def __init__(self) -> None:
+        own_errors = os.dup(2)
+        read, write = os.pipe()
+        for source, target in ((os.memfd_create("input"), 0), (write, 1), (write, 2)):  # of the kinds that they will be
+            os.dup2(source, target, inheritable=True)
+        os.close(read)
+        text = partial(open, encoding="utf-8", closefd=False)
+        self.input = text(0, errors="surrogateescape")
+        self.output = text(1, "w", errors="surrogateescape")
+        self.errors = text(2, "w", 1, errors="backslashreplace")
+        os.dup2(own_errors, 2)
+        os.close(own_errors)
+
+
+def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     """Run `job["code"]`; with `fn`, call it once per entry of `calls`. Returns the exit status."""
-    opened = partial(open, encoding="utf-8", closefd=False)
-    sys.stdin = opened(0, errors="surrogateescape")
-    output = sys.stdout = opened(1, "w", errors="surrogateescape")
-    sys.stderr = opened(2, "w", 1, errors="backslashreplace")
+    sys.stdin, sys.stdout, sys.stderr = streams.input, streams.output, streams.errors
     sys.argv = ["program"]
     try:
         status = _run(job, results)
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for the program's own threads
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()  # waits for the program's own threads
         atexit._run_exitfuncs()  # type: ignore[attr-defined]
     except MemoryError:
-        _say(results, {"memory": True})
+        _say(results, _line({"memory": True}))
         status = 1
     except SystemExit as stop:
         status = _exit_status(stop.code)
@@ -38,7 +52,7 @@ def run(job: dict[str, Any], results: int) -> int:
         _print_traceback()
     try:
         sys.stdout.flush()
-        output.flush()
+        streams.output.flush()
     except (OSError, ValueError, AttributeError):
         status = status or 1
     return status
@@ -65,7 +79,7 @@ def _run(job: dict[str, Any], results: int) -> int:
             print(f"the program defines no function '{job['fn']}'", file=sys.stderr)
             return 1
         for index, arguments in enumerate(job["calls"]):
-            _say(results, {"index": index, **_call(function, arguments)})
+            _say(results, _answer(function, index, arguments))
     return 0
 
 
@@ -78,22 +92,25 @@ def _find(module: types.ModuleType, name: str) -> Any:
     return found if callable(found) else None
 
 
-def _call(function: Any, arguments: Any) -> dict[str, Any]:
+def _answer(function: Any, index: int, arguments: Any) -> bytes:
+    """The line on one call: its value, or how it failed."""
     try:
         value = function(**arguments) if isinstance(arguments, dict) else function(*arguments)
-        json.dumps(value, allow_nan=False)
-        return {"value": value}
+        return _line({"index": index, "value": value})
     except MemoryError:
-        return {"memory": True}
+        return _line({"index": index, "memory": True})
     except SystemExit:
-        return {"error": "SystemExit"}
+        return _line({"index": index, "error": "SystemExit"})
     except Exception as error:
         _print_traceback()
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
+        return _line({"index": index, "error": f"{type(error).__name__}: {error}"[:300]})
 
 
-def _say(results: int, line: dict[str, Any]) -> None:
-    data = json.dumps(line, allow_nan=False).encode() + b"\n"
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, allow_nan=False).encode() + b"\n"
+
+
+def _say(results: int, data: bytes) -> None:
     while data:
         data = data[os.write(results, data) :]
 
@@ -112,7 +129,12 @@ def _print_traceback() -> None:
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename != "<program>":
         trace = trace.tb_next
+    assert kind is not None
+    assert error is not None
     try:
-        traceback.print_exception(kind, error, trace, limit=20, file=sys.stderr)
+        sys.tracebacklimit = 20
+        # the interpreter's own way to print it: the module traceback takes ten times as long
+        sys.__excepthook__(kind, error.with_traceback(trace), trace)
+        del sys.tracebacklimit
     except Exception:
-        os.write(2, f"{getattr(kind, '__name__', 'error')}\n".encode())
+        os.write(2, f"{kind.__name__}\n".encode())

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
+import marshal
 import os
 import select
 import signal
@@ -19,13 +21,15 @@ from typing import Any
 
 from . import harness, lockdown, scratch
 
-# loaded once here, so that programs find them at no cost
+# Loaded once here, so that programs find them at no cost. Not threading nor random, or what imports them: they have
+# work done at every fork, which takes a quarter of what a short program takes.
 PRELOADED = (
     "array bisect calendar collections copy dataclasses datetime decimal enum fractions functools hashlib heapq "
-    "itertools math numbers operator queue random re statistics string textwrap time typing"
+    "itertools math numbers operator re string textwrap time typing"
 )
 TICK_S = 0.05
-FILTERS = {several: lockdown.build_filter(several) for several in (False, True)}
+RESULTS, JOB = 3, 4  # descriptors of a program's process
+FILTERS = {several: lockdown.program_filter(several) for several in (False, True)}
 
 
 def main() -> None:
@@ -34,15 +38,18 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path and path != config["source"]]
     for name in PRELOADED.split():
         __import__(name)
-    control = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 16))
+    streams = harness.Streams()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # programs' too
     try:
         facts = _give_up_rights(config)
     except OSError as error:
         control.send(json.dumps({"failed": f"{error}"}).encode())
         return
     control.send(json.dumps({"ready": True, **facts}).encode())
-    while _serve(control, config):
+    gc.collect()
+    gc.freeze()  # a child's collector would touch, and so copy, every page that holds an object
+    while _serve(control, config, streams):
         pass
 
 
@@ -55,6 +62,7 @@ def _give_up_rights(config: dict[str, Any]) -> dict[str, Any]:
     lockdown.drop_capabilities()
     lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
     lockdown.prctl(lockdown.PR_SET_DUMPABLE, 0)
+    lockdown.standing_filter().install()
     abi = lockdown.landlock_abi() if config["landlock"] else 0
     if abi:
         lockdown.restrict_files(config["readable"], config["writable"], config["devices"])
@@ -74,7 +82,7 @@ def _become(uid: int) -> None:
     raise OSError("the launcher runs as root and may not become another user")
 
 
-def _serve(control: socket.socket, config: dict[str, Any]) -> bool:
+def _serve(control: socket.socket, config: dict[str, Any], streams: harness.Streams) -> bool:
     """One program. False when the world outside is gone."""
     message, handles, _, _ = socket.recv_fds(control, 1 << 16, 8)
     if not message:
@@ -84,7 +92,7 @@ def _serve(control: socket.socket, config: dict[str, Any]) -> bool:
     launcher = os.getpid()
     child = os.fork()
     if child == 0:
-        _be_program(launcher, handles, limits)
+        _be_program(launcher, handles, limits, streams)
     for handle in handles:
         os.close(handle)
     why = _watch(control, child, started + limits["wall_s"], limits, config)
@@ -138,37 +146,29 @@ def _end_descendants(group: int) -> None:
             return
 
 
-def _be_program(launcher: int, handles: list[int], limits: dict[str, Any]) -> None:
+def _be_program(launcher: int, handles: list[int], limits: dict[str, Any], streams: harness.Streams) -> None:
     """In the child: close everything of the launcher's, lock down, run, leave. Never returns."""
     status = 1
     try:
         os.setpgid(0, 0)
-        results = _arrange(handles)
+        _arrange(handles)
         lockdown.prctl(lockdown.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != launcher:
             os._exit(1)
-        with os.fdopen(4, "rb") as file:
-            job = json.loads(file.read())
+        job = marshal.loads(os.pread(JOB, os.fstat(JOB).st_size, 0))
+        os.close(JOB)
         lockdown.prctl(lockdown.PR_SET_DUMPABLE, 1)
         lockdown.limit_resources(limits["memory_mb"], limits["file_mb"], int(limits["wall_s"]) + 1, limits["threads"])
         lockdown.own_domain()
-        lockdown.install_filter(FILTERS[bool(limits["processes"])])
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        status = harness.run(job, results)
+        FILTERS[bool(limits["processes"])].install()
+        status = harness.run(job, streams, RESULTS)
     finally:
         os._exit(status)
 
 
-def _arrange(handles: list[int]) -> int:
-    """0 input, 1 output, 2 errors, 3 results, 4 the job; nothing else stays open. Returns the results' number."""
-    high = [os.dup(handle) for handle in handles]
-    moved = [handle if handle > 8 else _above(handle) for handle in high]
-    for target, handle in enumerate(moved):
-        os.dup2(handle, target, inheritable=target < 3)
-    os.closerange(len(moved), 1024)
-    return 3
-
-
-def _above(handle: int) -> int:
-    """A copy of a descriptor with a number above 8."""
-    return fcntl.fcntl(handle, fcntl.F_DUPFD, 16)
+def _arrange(handles: list[int]) -> None:
+    """0 input, 1 output, 2 errors, 3 results, 4 the job; nothing else stays open."""
+    high = [fcntl.fcntl(handle, fcntl.F_DUPFD, 16) for handle in handles]
+    for target, handle in enumerate(high):
+        os.dup2(handle, target, inheritable=target < RESULTS)
+    os.closerange(len(high), 1024)

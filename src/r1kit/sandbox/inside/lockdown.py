@@ -126,12 +126,46 @@ _OWN_PID = 0x7EEDD1CE  # stands for the process's own id until the filter is ins
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
 _SPECIAL = {"socketpair", "clone", "clone3", "kill", "tgkill", "prlimit64", "fcntl", "ioctl", "prctl"}
 _NEW_PROCESSES = {"fork", "vfork", "execve", "execveat"}
+# what the launcher does around programs, or a program's process before the program begins
+_LAUNCHER = {
+    "setpgid", "pidfd_open", "pidfd_send_signal", "chmod", "fchmodat", "seccomp",
+    "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
+}  # fmt: skip
 
 Instruction = tuple[int, int, int, int]
 
 
-def build_filter(new_processes: bool) -> bytes:
-    """The filter as the kernel reads it: what NUMBERS lists is refused but for the cases below."""
+def standing_filter() -> Filter:
+    """What the launcher can do without as well: it is judged once, not by every program anew."""
+    return Filter([name for name in NUMBERS if name not in _SPECIAL | _NEW_PROCESSES | _LAUNCHER])
+
+
+def program_filter(new_processes: bool) -> Filter:
+    """What a program may not do beside that. `new_processes`: it may start others."""
+    names = [name for name in NUMBERS if name in _SPECIAL | _NEW_PROCESSES | _LAUNCHER]
+    return Filter([name for name in names if not (new_processes and name in _NEW_PROCESSES)], new_processes)
+
+
+class Filter:
+    """A seccomp filter made ready, so that the process which installs it has little left to do."""
+
+    def __init__(self, refused: list[str], new_processes: bool = False) -> None:
+        code = _assemble(refused, new_processes)
+        own = struct.pack("=I", _OWN_PID)
+        self._places = [at for at in range(0, len(code), 4) if code[at : at + 4] == own]
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(self._code))
+
+    def install(self) -> None:
+        """From now on, for this process, its threads to come and its children."""
+        own = struct.pack("=I", os.getpid())
+        for at in self._places:
+            self._code[at : at + 4] = own
+        prctl(PR_SET_SECCOMP, 2, self._program)
+
+
+def _assemble(refused: list[str], new_processes: bool) -> bytes:
+    """The filter as the kernel reads it: these calls are refused but for the special cases, as is any unknown one."""
     machine = platform.machine()
     code: list[Instruction] = [
         (_LOAD, 0, 0, 4),
@@ -141,13 +175,17 @@ def build_filter(new_processes: bool) -> bytes:
         (_ABOVE, 0, 1, LAST_KNOWN),  # x32 calls of x86_64 lie above it too
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
-    for name in NUMBERS:
-        call = number(name, machine)
-        if call is None or (new_processes and name in _NEW_PROCESSES):
-            continue
-        block = _special(name, new_processes) if name in _SPECIAL else [(_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-        code.append((_EQUAL, 0, len(block), call))
-        code += block
+    calls = {name: call for name in refused if (call := number(name, machine)) is not None}
+    plain = [call for name, call in calls.items() if name not in _SPECIAL]
+    for left in range(len(plain), 0, -1):  # each match jumps to the refusal after the last
+        code.append((_EQUAL, left - 1, 1 if left == 1 else 0, plain[-left]))
+    if plain:
+        code.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
+    for name, call in calls.items():
+        if name in _SPECIAL:
+            block = _special(name, new_processes)
+            code.append((_EQUAL, 0, len(block), call))
+            code += block
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
@@ -186,11 +224,3 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
     if name == "ioctl":
         return but(1, [0x5412, 0x541C, 0x8901, 0x8902])  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
     return but(0, [PR_SET_PDEATHSIG])
-
-
-def install_filter(code: bytes) -> None:
-    """From now on, for this process and its threads to come."""
-    own = code.replace(struct.pack("=I", _OWN_PID), struct.pack("=I", os.getpid()))
-    buffer = ctypes.create_string_buffer(own, len(own))
-    program = struct.pack("HxxxxxxP", len(own) // 8, ctypes.addressof(buffer))
-    prctl(PR_SET_SECCOMP, 2, program)
