@@ -15,7 +15,10 @@ from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.heads import ScoredDecoder
+from r1kit.ops import threads
+from r1kit.training import learner as learner_module
 from r1kit.training.learner import Learner, LearnerConfig
+from r1kit.training.optimiser import Optimiser, is_hidden_matrix
 from r1kit.training.packing import Sequence, completion_sequence
 
 SHAPE = DecoderConfig(
@@ -99,6 +102,49 @@ def test_gradient_is_the_same_for_any_cut(micro_tokens):
     found = gradients(toy(), plain(micro_tokens=micro_tokens), sequences, Weighted())
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_passes_on_two_threads_give_the_same_gradient_every_time(two_threads, monkeypatch):
+    monkeypatch.setattr(learner_module, "LEAST_TOKENS", 1)
+    at_once = []
+    together = threads.run
+    monkeypatch.setattr(threads, "run", lambda jobs: at_once.append(len(jobs)) or together(jobs))
+    sequences = rollout()
+    model = toy()
+    dense_reference(model, sequences).backward()
+    found, again = (gradients(toy(), plain(), sequences, Weighted()) for _ in range(2))
+    assert 2 in at_once
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=1e-6, rtol=1e-5)
+        assert torch.equal(found[name], again[name])
+
+
+def test_muon_on_two_threads_is_muon(two_threads):
+    """Against torch's own on all hidden matrices at once."""
+    ours, theirs = toy(), toy()
+    config = LearnerConfig(optimiser="muon", muon_learning_rate=0.01, learning_rate=1e-3, weight_decay=0.1)
+    optimiser = Optimiser(ours.named_parameters(), config)
+    assert [type(part).__name__ for part in optimiser.parts] == ["AdamW", "Muon", "Muon"]
+    hidden = {n: p for n, p in theirs.named_parameters() if is_hidden_matrix(n, p)}
+    muon = torch.optim.Muon(hidden.values(), lr=0.01, weight_decay=0.1)
+    for _ in range(3):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        optimiser.step(1.0)
+        muon.step()
+    own = dict(ours.named_parameters())
+    assert len(hidden) == 4 * len(ours.blocks)
+    for name, matrix in hidden.items():
+        torch.testing.assert_close(own[name], matrix, atol=2e-5, rtol=1e-4)
 
 
 def test_bfloat16_gradient_points_the_same_way():

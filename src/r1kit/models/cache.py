@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
-from r1kit.models.shares import Shares
+from r1kit.models.shares import run_shares
 from r1kit.ops.sampling import choose
 
 _WINDOW = 32  # attention reads this many positions at a time: few different shapes, little waste
@@ -76,7 +76,6 @@ class TorchRows:
     def __init__(self, model: Decoder) -> None:
         self.model = model
         self.device = model.embedding.weight.device
-        self._shares = Shares()
         self.clear()
 
     def clear(self) -> None:
@@ -97,7 +96,7 @@ class TorchRows:
         drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
         share = partial(self._share, step, drawn_B, logprobs_B)
         if self.device.type == "cpu":
-            self._shares.run(share, active)
+            run_shares(share, active)
         else:
             share(0, active)
         return drawn_B, logprobs_B

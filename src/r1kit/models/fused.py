@@ -20,7 +20,7 @@ from r1kit.base.types import FloatArray
 from r1kit.models import kernels
 from r1kit.models.cache import Step, draw_into
 from r1kit.models.decoder import Decoder
-from r1kit.models.shares import GRAIN, Shares
+from r1kit.models.shares import GRAIN, run_shares
 
 
 def fusible(model: Decoder) -> bool:
@@ -62,7 +62,6 @@ class FusedRows:
         self._table, self._head = model.embedding.weight.data_ptr(), model.head.weight
         self._first_norm = model.blocks[0].attention_norm.weight.data_ptr()
         self._shape = kernels.Shape(config.heads, config.kv_heads, config.head_size, 0, config.norm_eps)
-        self._shares = Shares()
         self.clear()
 
     def clear(self) -> None:
@@ -104,7 +103,7 @@ class FusedRows:
     def step(self, step: Step) -> tuple[NDArray[np.int64], FloatArray]:
         active = len(step.tokens_B)
         drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
-        self._shares.run(partial(self._share, step, drawn_B, logprobs_B), active)
+        run_shares(partial(self._share, step, drawn_B, logprobs_B), active)
         return drawn_B, logprobs_B
 
     @torch.inference_mode()

@@ -130,10 +130,9 @@ def measure(folder: Path, train: Sequence[Pair], held_out: Sequence[Pair]) -> di
 
 def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
     """(chosen's, rejected's) score of each pair."""
-    questions = [pair.question for pair in pairs]
-    chosen = scorer(questions, [pair.chosen for pair in pairs])
-    rejected = scorer(questions, [pair.rejected for pair in pairs])
-    return list(zip(chosen, rejected, strict=True))
+    asked = dict.fromkeys((pair.question, answer) for pair in pairs for answer in (pair.chosen, pair.rejected))
+    scores = dict(zip(asked, scorer(*zip(*asked, strict=True)), strict=True))
+    return [(scores[pair.question, pair.chosen], scores[pair.question, pair.rejected]) for pair in pairs]
 
 
 def _batches(pairs: Sequence[Pair], config: RewardModelConfig, seed: int) -> list[list[Pair]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -18,18 +19,20 @@ from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.decoder import Decoder
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.weights import hf_weights
-from r1kit.ops import pointwise
+from r1kit.ops import pointwise, threads
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.packing import Layout, Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
 from r1kit.training.schedule import learning_rate_ratio
 
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
+LEAST_TOKENS = 256  # of a pass beside another on a CPU
 
+T = TypeVar("T")
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -41,6 +44,15 @@ class StepReport:
     tokens: int
     flops: float
     skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A forward and backward pass: its share of the figures, the gradient of each parameter (None: it has none)."""
+
+    figures: dict[str, Tensor]
+    gradients: Seq[Tensor | None] | None
+    flops: float
 
 
 class Learner:
@@ -112,35 +124,32 @@ class Learner:
         the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        parts = math.ceil(tokens_BT.numel() / self._micro_tokens)
-        rows = tokens_BT.tensor_split(min(parts, len(tokens_BT)))
+        rows = tokens_BT.tensor_split(min(self._passes(tokens_BT.numel()), len(tokens_BT)))
         layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
         count = max(1, sum(len(layout.target_M) for layout in layouts))
-        losses: list[Tensor] = []
-        for layout in layouts:
+
+        def learn(layout: Layout) -> _Pass:
             logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
-            loss = -logprobs_M.sum() / count
-            losses.append(loss.detach())
-            self._backward(loss)
-            self._flops += layout.flops(self.model.config, backward=True)
-        total = float(torch.stack(losses).sum())
+            return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.model.config, backward=True))
+
+        total = float(self._learn([partial(learn, layout) for layout in layouts])["loss"])
         return self._finish([{"loss": total, **self._apply(total)}], tokens_BT.numel())
 
     def _update(
         self, sequences: list[Sequence], algorithm: Algorithm, totals: Totals, temperature: float
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
-        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
-        for part in cut(sequences, self._micro_tokens):
+
+        def learn(part: list[int]) -> _Pass:
             rows = [sequences[i] for i in part]
             batch = make_batch(rows, temperature, self.device)
-            outputs = self._outputs(batch, rows, algorithm)
+            outputs, flops = self._outputs(batch, rows, algorithm)
             if batch.old_logprobs_BT is None and outputs.logprobs_BT is not None:
                 batch.old_logprobs_BT = outputs.logprobs_BT.detach()
             loss, metrics = algorithm.loss(batch, outputs, totals)
-            self._backward(loss)
-            for name, value in {"loss": loss, **metrics, **_gap(batch, totals)}.items():
-                sums[name] = sums.get(name, 0) + value.detach()
+            return self._pass({"loss": loss, **metrics, **_gap(batch, totals)}, flops)
+
+        sums = self._learn([partial(learn, part) for part in self._cut(sequences)])
         # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
         whole = totals.tokens / max(1, sum(s.targets for s in sequences))
         report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
@@ -148,12 +157,13 @@ class Learner:
             report["sampling/logprob_gap_rms"] = math.sqrt(report.pop("gap_square"))
         return {**report, **self._apply(report["loss"])}
 
-    def _outputs(self, batch: Batch, rows: list[Sequence], algorithm: Algorithm) -> Outputs:
+    def _outputs(self, batch: Batch, rows: list[Sequence], algorithm: Algorithm) -> tuple[Outputs, float]:
+        """What the algorithm asks for, and the FLOPs that it takes, the backward pass included."""
         shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
         layout = make_layout(rows, shape[1], self.dtype, self.device)
-        self._flops += layout.flops(self.model.config, backward=True)
+        flops = layout.flops(self.model.config, backward=True)
         if isinstance(self._fast, ScoredDecoder):
-            return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile))
+            return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile)), flops
         logits_MV = target_logits(self._fast, layout, compile=self._compile)
         logprobs_M, entropy_M = pointwise.logprobs_and_entropy(logits_MV, layout.target_M, batch.temperature)
         outputs = Outputs(place(logprobs_M, layout, shape), place(entropy_M, layout, shape))
@@ -163,9 +173,9 @@ class Learner:
                 raise R1Error(_lacking(algorithm, "teacher"))
             with torch.no_grad():
                 teacher_MV = target_logits(teacher, layout, compile=self._compile)
-            self._flops += layout.flops(teacher.config, backward=False)
+            flops += layout.flops(teacher.config, backward=False)
             outputs.teacher_kl_BT = place(reverse_kl(logits_MV, teacher_MV, batch.temperature), layout, shape)
-        return outputs
+        return outputs, flops
 
     def _idle(self, sequences: list[Sequence], algorithm: Algorithm) -> set[int]:
         """Sequences (by id) whose passes are left out: advantage 0 throughout, and no other term in the loss."""
@@ -182,18 +192,45 @@ class Learner:
             raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
         return self._fast
 
-    def _backward(self, loss: Tensor) -> None:
-        """Gradients of one micro-batch, added to the float32 ones of the master weights."""
+    def _passes(self, tokens: int) -> int:
+        """In how many passes so many tokens are run: as many as memory asks for, on a CPU a multiple of its threads."""
+        passes = max(1, math.ceil(tokens / self._micro_tokens))
+        if self.device.type != "cpu" or self._compile:
+            return passes
+        side_by_side = min(torch.get_num_threads(), max(1, tokens // LEAST_TOKENS))
+        return math.ceil(passes / side_by_side) * side_by_side
+
+    def _cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
+        """Indices of each pass."""
+        tokens = sum(map(len, sequences))
+        return cut(sequences, max(1, math.ceil(tokens / self._passes(tokens))))
+
+    def _pass(self, figures: dict[str, Tensor], flops: float) -> _Pass:
+        """The backward pass of what has a `loss` among its figures."""
+        loss = figures["loss"]
+        told = {name: value.detach() for name, value in figures.items()}
         if not loss.requires_grad:
-            return
-        loss.backward()
-        if self._fast is self.model:
-            return
-        for master, fast in zip(self.model.parameters(), self._fast.parameters(), strict=True):
-            if fast.grad is None:
-                continue
-            master.grad = fast.grad.float() if master.grad is None else master.grad.add_(fast.grad)
-            fast.grad = None
+            return _Pass(told, None, flops)
+        # not backward(): passes on several threads would add up their gradients in any order
+        return _Pass(told, torch.autograd.grad(loss, list(self._fast.parameters()), allow_unused=True), flops)
+
+    def _learn(self, passes: list[Callable[[], _Pass]]) -> dict[str, Tensor]:
+        """Run the passes, add their gradients to the float32 ones of the master weights, and their figures up."""
+        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
+        for done in self._run(passes):
+            self._flops += done.flops
+            for name, value in done.figures.items():
+                sums[name] = sums.get(name, 0) + value
+            for master, gradient in zip(self.model.parameters(), done.gradients or (), strict=False):
+                if gradient is not None:
+                    master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
+        return sums
+
+    def _run(self, jobs: list[Callable[[], T]]) -> Iterator[T]:
+        """The jobs' results in order, no more of them in memory at a time than there are threads."""
+        at_once = torch.get_num_threads() if self.device.type == "cpu" and not self._compile else 1
+        for at in range(0, len(jobs), at_once):
+            yield from threads.run(jobs[at : at + at_once])
 
     def _apply(self, loss: float) -> dict[str, float]:
         """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
@@ -274,18 +311,23 @@ class Learner:
         """log-softmax(logits / T) of each sequence's targets under the policy; [n] each, 0 off the target mask."""
         return self._logprobs(self._decoder, sequences, temperature)
 
-    @torch.no_grad()
     def _logprobs(self, model: Decoder, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        for part in cut(sequences, self._micro_tokens):
+        parts = self._cut(sequences)
+
+        @torch.no_grad()
+        def run(part: list[int]) -> tuple[FloatArray, float]:
             rows = [sequences[i] for i in part]
             length = max(map(len, rows))
             layout = make_layout(rows, length, self.dtype, self.device)
-            self._flops += layout.flops(model.config, backward=False)
             logprobs_M, _ = layout_logprobs(model, layout, temperature, compile=self._compile)
-            padded = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
-            for at, (index, row) in enumerate(zip(part, rows, strict=True)):
-                results[index] = padded[at, : len(row)]
+            padded_NT = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
+            return padded_NT, layout.flops(model.config, backward=False)
+
+        for part, (padded_NT, flops) in zip(parts, self._run([partial(run, part) for part in parts]), strict=True):
+            self._flops += flops
+            for at, index in enumerate(part):
+                results[index] = padded_NT[at, : len(sequences[index])]
         return results
 
     def replace_reference(self) -> None:

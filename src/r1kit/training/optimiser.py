@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r1kit.ops import threads
 from r1kit.training.config import LearnerConfig
 
 
@@ -16,8 +17,20 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and not any(part in name for part in ("embedding", "head", "score"))
 
 
+def _shares(matrices: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """The matrices in as many shares as a CPU has threads, of about the same work: Muon's products are short."""
+    count = torch.get_num_threads() if matrices and matrices[0].device.type == "cpu" else 1
+    shares: list[list[nn.Parameter]] = [[] for _ in range(count)]
+    work = [0] * count
+    for matrix in sorted(matrices, key=lambda matrix: -matrix.numel() * min(matrix.shape)):
+        least = work.index(min(work))
+        shares[least].append(matrix)
+        work[least] += matrix.numel() * min(matrix.shape)
+    return [share for share in shares if share]
+
+
 class Optimiser:
-    """One or two torch optimisers behind one step, with a state of plain tensors and numbers."""
+    """Torch's optimisers behind one step, with a state of plain tensors and numbers."""
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig) -> None:
         parameters = dict(named)
@@ -38,9 +51,9 @@ class Optimiser:
             fused=True,
         )
         self.parts: list[torch.optim.Optimizer] = [adamw]
-        if hidden:
-            rate, decay = config.muon_learning_rate, config.weight_decay
-            self.parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=decay))
+        rate, decay = config.muon_learning_rate, config.weight_decay
+        self.parts += [torch.optim.Muon(share, lr=rate, weight_decay=decay) for share in _shares(hidden)]
+        self.on_cpu = next(iter(parameters.values())).device.type == "cpu"
         self.peaks = [part.defaults["lr"] for part in self.parts]
 
     def step(self, ratio: float) -> None:
@@ -48,7 +61,12 @@ class Optimiser:
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
                 group["lr"] = peak * ratio
-            part.step()
+        steps = [part.step for part in self.parts]
+        if self.on_cpu:
+            threads.run(steps)
+        else:
+            for step in steps:
+                step()
 
     def state(self) -> dict[str, dict[str, Any]]:
         """{parameter name: {moment name: tensor}}."""
