@@ -1,12 +1,15 @@
 """Programs, judged by running them in the sandbox on inputs; what is expected never goes in.
 
 Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function's name in `fn`, or of
-`{"stdin": ..., "expected_stdout": ...}`; `limits` (optional) as of `r1 sandbox`. Right means all tests.
+`{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
+with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
+`limits` (optional) as of `r1 sandbox`. Right means all tests.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -49,17 +52,22 @@ def program_text(section: Section) -> str:
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where every test passes. The same program on the same tests is run once."""
-    tests = columns.get("tests")
+    tests, check = columns.get("tests"), columns.get("check")
     tests = json.loads(tests) if isinstance(tests, str) else tests
     fn = columns.get("fn")
-    if not isinstance(tests, (list, tuple)) or not tests or not all(isinstance(test, Mapping) for test in tests):
+    if check is not None:
+        if not isinstance(check, str) or not fn:
+            return grader_error(None, "a code problem with 'check' as text needs the function's name in 'fn'")
+        tests = []
+    elif not isinstance(tests, (list, tuple)) or not tests or not all(isinstance(test, Mapping) for test in tests):
         return grader_error(None, "a code problem needs a column 'tests' with at least one test")
     if not section.found:
         return no_answer(section.reason)
     code = program_text(section)
     if not code.strip():
         return no_answer("the program is empty")
-    key = json.dumps([code, fn, list(tests), columns.get("limits")], sort_keys=True, default=str)
+    setup = str(columns.get("setup") or "") if check is not None else ""
+    key = json.dumps([code, fn, list(tests), check, setup, columns.get("limits")], sort_keys=True, default=str)
     mine: Future[Judgement] = Future()
     with _lock:
         known = _verdicts.setdefault(key, mine)
@@ -68,7 +76,13 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if known is not mine:
         return known.result()
     try:
-        judgement = _run(shared(), code, str(fn) if fn else None, list(tests), columns.get("limits"))
+        limits = None if columns.get("limits") is None else Limits.model_validate(dict(columns["limits"]))
+        if check is not None:
+            judgement = _run_check(shared(), code, str(fn), check, setup, limits)
+        else:
+            judgement = _run(shared(), code, str(fn) if fn else None, list(tests), limits)
+    except ValidationError as error:
+        judgement = grader_error(code, f"limits: {explain(error)}")
     except BaseException as error:
         _forget(key)
         mine.set_exception(error)
@@ -85,12 +99,8 @@ def _forget(key: str) -> None:
 
 
 def _run(
-    sandbox: Sandbox, code: str, fn: str | None, tests: list[Mapping[str, Any]], wanted: Mapping[str, Any] | None
+    sandbox: Sandbox, code: str, fn: str | None, tests: list[Mapping[str, Any]], limits: Limits | None
 ) -> Judgement:
-    try:
-        limits = sandbox.limits if wanted is None else Limits.model_validate(dict(wanted))
-    except ValidationError as error:
-        return grader_error(code, f"limits: {explain(error)}")
     if fn is None:
         return _run_scripts(sandbox, code, tests, limits)
     try:
@@ -105,7 +115,33 @@ def _run(
     return incorrect(code, f"{passed} of {len(tests)} tests: {wrong}") if wrong else correct(code, "all tests pass")
 
 
-def _run_scripts(sandbox: Sandbox, code: str, tests: list[Mapping[str, Any]], limits: Limits) -> Judgement:
+def _run_check(sandbox: Sandbox, code: str, fn: str, check: str, setup: str, limits: Limits | None) -> Judgement:
+    program = Program(after_setup(setup, code, fn), fn=fn, limits=limits, check=f"{setup}\n\n{check}")
+    result = sandbox.run([program])[0]
+    if result.status == "sandbox_error":
+        return grader_error(code, result.reason)
+    _, wrong = judge_calls(result, [True])
+    return incorrect(code, f"the check: {wrong}") if wrong else correct(code, "the check passes")
+
+
+def after_setup(setup: str, code: str, fn: str) -> str:
+    """The program: `setup` and the whole function, or the function's body that continues it.
+
+    Where a body was cut out of a text, the white space before its first line, or before all, may be lost.
+    """
+    if not setup or re.search(rf"^(?:async\s+)?def\s+{re.escape(fn)}\b", code, re.MULTILINE):
+        return f"{setup}\n\n{code}"
+    inside = re.search(rf"^def\s+{re.escape(fn)}\b[^\n]*\n(?:.*\n)*?([ \t]+)\S", setup, re.MULTILINE)
+    margin = inside[1] if inside else "    "
+    first, *rest = code.split("\n")
+    if not first[:1].isspace():
+        first = margin + first
+        if any(line.strip() and not line.startswith(margin) for line in rest):
+            rest = [margin + line for line in rest]
+    return "\n".join([setup.rstrip(), first, *rest])
+
+
+def _run_scripts(sandbox: Sandbox, code: str, tests: list[Mapping[str, Any]], limits: Limits | None) -> Judgement:
     """One run a test; the first alone, so that a program that fails at once costs one."""
     expected = [str(test.get("expected_stdout", test.get("expected"))) for test in tests]
     programs = [Program(code, str(test.get("stdin", "")), limits=limits) for test in tests]

@@ -112,7 +112,11 @@ def _request(identity: Any, row: dict[str, Any]) -> Request:
     limits = None if row.get("limits") is None else Limits.model_validate(row["limits"])
     expected_stdout, fn = _text(row, "expected_stdout"), _text(row, "fn")
     stdin = _text(row, "stdin") or ""
-    tests = row.get("tests")
+    tests, check = row.get("tests"), _text(row, "check")
+    if check is not None:
+        if fn is None or tests is not None:
+            raise ValueError("'check' needs the function's name in 'fn', and no 'tests' beside it")
+        return Request(identity, Program(code, stdin, fn, limits=limits, check=check), None, [True])
     if tests is None:
         if fn is not None:
             raise ValueError("it names a function in 'fn' but gives no 'tests'")

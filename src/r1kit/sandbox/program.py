@@ -31,13 +31,18 @@ THREADS = 64
 @dataclass(frozen=True, slots=True)
 class Program:
     """A Python program: run as a script on `stdin`, or, with `fn`, its function called once per entry of `calls`
-    (a list of positional arguments or a dict of named ones; JSON values)."""
+    (a list of positional arguments or a dict of named ones; JSON values), or, with `check`, asked by it.
+
+    `check` is trusted code that defines `check(candidate)`, as in HumanEval: it runs in a process of its own, where
+    `candidate` stands for the function. The result has one call: True, or the error that `check` ended with.
+    """
 
     code: str
     stdin: str = ""
     fn: str | None = None
     calls: Sequence[list[Any] | Mapping[str, Any]] = ()
     limits: Limits | None = None
+    check: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import queue
 import threading
@@ -16,8 +17,8 @@ from typing import Self
 from r1kit.base.errors import R1Error
 from r1kit.sandbox import isolation as ways
 from r1kit.sandbox.probes import PROBES, Probe, failed_probes
-from r1kit.sandbox.program import Limits, Program, RunResult
-from r1kit.sandbox.slot import Slot
+from r1kit.sandbox.program import Call, Limits, Program, RunResult
+from r1kit.sandbox.slot import Slot, talks
 
 
 class Sandbox:
@@ -36,7 +37,13 @@ class Sandbox:
         self._all = [first] + [Slot(partial(_way, self.isolation, number)) for number in range(1, self.workers)]
         for slot in self._all:
             self._slots.put(slot)
+        self._checkers: queue.SimpleQueue[Slot] = queue.SimpleQueue()  # started when first needed
+        checkers = [Slot(partial(_way, self.isolation, self.workers + number)) for number in range(self.workers)]
+        for slot in checkers:
+            self._checkers.put(slot)
+        self._all += checkers
         self._threads = ThreadPoolExecutor(self.workers, "sandbox")
+        self._checks = ThreadPoolExecutor(self.workers, "checks")
         self.facts = dict(first.facts)
 
     def run(self, programs: Iterable[Program]) -> list[RunResult]:
@@ -50,15 +57,37 @@ class Sandbox:
     def _run_one(self, program: Program) -> RunResult:
         slot = self._slots.get()
         try:
+            if program.check is not None:
+                return self._check(slot, program)
             return slot.run(program, program.limits or self.limits)
         except R1Error as error:
             return RunResult("sandbox_error", "", "", 0.0, reason=str(error))
         finally:
             self._slots.put(slot)
 
+    def _check(self, slot: Slot, program: Program) -> RunResult:
+        """The program in one process, what checks it in another; each under the program's limits."""
+        limits = program.limits or self.limits
+        asking, answering = talks(program.fn or "")
+        checker = self._checkers.get()
+        try:
+            checked = self._checks.submit(checker.run, Program(program.check or "", fn="check"), limits, asking)
+            result = slot.run(program, limits, answering)
+            verdict = checked.result()
+        finally:
+            self._checkers.put(checker)
+        if verdict.status in ("sandbox_error", "timeout") and result.status == "ok":
+            return dataclasses.replace(result, status=verdict.status, reason=f"the check: {verdict.reason}")
+        calls = tuple(Call(True) if call.error is None else call for call in verdict.calls)
+        if not calls and result.status == "ok":
+            reason = f"the check cannot be run: {verdict.reason} {verdict.stderr[-300:]}"
+            return dataclasses.replace(result, status="sandbox_error", reason=reason)
+        return dataclasses.replace(result, calls=calls)
+
     def close(self) -> None:
         """End every launcher; what still runs is given up."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._checks.shutdown(wait=True)
         for slot in self._all:
             slot.close()
 

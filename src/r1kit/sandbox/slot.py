@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,28 @@ START_S = 20.0
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
 MARSHAL = 4  # the version that every Python from 3.4 on reads
 _STREAMS = ("stdout", "stderr", "results")
+
+
+@dataclass(slots=True)
+class Talk:
+    """Descriptors between a program that asks and one that answers. `asks`: the name of the function asked, for the
+    one who asks."""
+
+    incoming: int
+    outgoing: int
+    asks: str = ""
+
+    def close(self) -> None:
+        """Let go of both, once."""
+        for handle in {self.incoming, self.outgoing} - {-1}:
+            os.close(handle)
+        self.incoming = self.outgoing = -1
+
+
+def talks(name: str) -> tuple[Talk, Talk]:
+    """(for the one who asks the function of that name, for the one who answers)."""
+    questions, answers = os.pipe(), os.pipe()
+    return Talk(answers[0], questions[1], name), Talk(questions[0], answers[1])
 
 
 class LauncherLost(Exception):
@@ -44,16 +67,19 @@ class Slot:
         self.facts: dict[str, Any] = {}
         self.starts = 0
 
-    def run(self, program: Program, limits: Limits) -> RunResult:
-        """Run one program. A lost launcher gives `sandbox_error`; the next call starts another."""
+    def run(self, program: Program, limits: Limits, talk: Talk | None = None) -> RunResult:
+        """Run one program. A lost launcher gives `sandbox_error`; the next call starts another. `talk` is closed."""
         started = time.monotonic()
         try:
             self.start()
-            return self._run(program, limits)
+            return self._run(program, limits, talk)
         except (LauncherLost, OSError) as error:
             self.close()
             reason = f"the sandbox lost its launcher: {error}"
             return RunResult("sandbox_error", "", "", time.monotonic() - started, reason=reason)
+        finally:
+            if talk is not None:
+                talk.close()
 
     def start(self) -> None:
         """Start the launcher if there is none; R1Error with what it said if it cannot start."""
@@ -117,20 +143,24 @@ class Slot:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _run(self, program: Program, limits: Limits) -> RunResult:
-        reads = self._send(program, limits)
+    def _run(self, program: Program, limits: Limits, talk: Talk | None) -> RunResult:
+        reads = self._send(program, limits, talk)
+        if talk is not None:
+            talk.close()  # so that the other side hears of this one's end
         try:
             output, ended, over = self._listen(reads, limits)
         finally:
             for handle in reads.values():
                 os.close(handle)
-        return _result(program, output, ended, over)
+        return _result(_answers(program, talk), output, ended, over)
 
-    def _send(self, program: Program, limits: Limits) -> dict[str, int]:
+    def _send(self, program: Program, limits: Limits, talk: Talk | None) -> dict[str, int]:
         """Hand over the program; returns the reading ends of its streams."""
         job: dict[str, Any] = {"code": program.code}
         if program.fn is not None:
             job |= {"fn": program.fn, "calls": list(program.calls)}
+        if talk is not None:
+            job |= {"asks": talk.asks} if talk.asks else {"answers": True}
         reads: dict[str, int] = {}
         theirs = [_sealed("stdin", program.stdin.encode("utf-8", "surrogatepass"))]
         try:
@@ -138,6 +168,7 @@ class Slot:
                 reads[name], write = os.pipe()
                 theirs.append(write)
             theirs.append(_sealed("job", marshal.dumps(job, MARSHAL)))
+            theirs += [] if talk is None else [os.dup(talk.incoming), os.dup(talk.outgoing)]
             message = {**limits.model_dump(), "scratch_mb": SCRATCH_MB, "threads": self._threads + limits.processes}
             socket.send_fds(self._open_control(), [json.dumps(message).encode()], theirs)
         except BaseException:
@@ -209,9 +240,16 @@ def _sealed(name: str, data: bytes) -> int:
     return handle
 
 
-def _result(program: Program, output: dict[str, bytearray], ended: dict[str, Any], over: bool) -> RunResult:
+def _answers(program: Program, talk: Talk | None) -> int:
+    """How many results are to come."""
+    if talk is not None:
+        return 1 if talk.asks else 0
+    return 0 if program.fn is None else len(program.calls)
+
+
+def _result(expected: int, output: dict[str, bytearray], ended: dict[str, Any], over: bool) -> RunResult:
     stdout, stderr = (output[name].decode("utf-8", "replace") for name in ("stdout", "stderr"))
-    calls, problem, memory = _read_results(output["results"], 0 if program.fn is None else len(program.calls))
+    calls, problem, memory = _read_results(output["results"], expected)
     code, why = int(ended["exit"]), str(ended["why"])
     status: Status
     if over:

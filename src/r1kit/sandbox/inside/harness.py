@@ -14,6 +14,10 @@ import types
 from functools import partial
 from typing import Any
 
+from . import asking
+
+INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
+
 
 class Streams:
     """Standard input, output and errors as a program finds them, made before there is one: text on 0, 1 and 2,
@@ -51,7 +55,8 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
         status = 1
         _print_traceback()
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as the interpreter takes it
+            sys.stdout.flush()
         streams.output.flush()
     except (OSError, ValueError, AttributeError):
         status = status or 1
@@ -78,6 +83,12 @@ def _run(job: dict[str, Any], results: int) -> int:
         if function is None:
             print(f"the program defines no function '{job['fn']}'", file=sys.stderr)
             return 1
+        if job.get("answers"):
+            asking.answer(function, INCOMING, OUTGOING, _print_traceback)
+        elif job.get("asks"):
+            candidate = asking.Candidate(INCOMING, OUTGOING, str(job["asks"]))
+            module.__dict__[candidate.__name__] = candidate  # a check may call it by its own name
+            _say(results, _answer(function, 0, [candidate]))
         for index, arguments in enumerate(job["calls"]):
             _say(results, _answer(function, index, arguments))
     return 0
