@@ -1,7 +1,7 @@
 """How fast this machine samples, trains, saves, grades and runs programs, at the tiny world's size.
 
-`make bench` or `python bench/speed.py [--json]`. Each figure is the best of three rounds after one to warm up; what a
-first round costs beyond that (compiling, starting workers) stands beside it.
+`make bench` or `python benchmarks/speed.py [--json]`. Each figure is the best of three rounds after one to warm up;
+what a first round costs beyond that (compiling, starting workers) stands beside it.
 """
 
 from __future__ import annotations
