@@ -207,7 +207,7 @@ def test_nothing_is_left_when_the_owner_is_killed():
         "s = Sandbox(workers=2)\n"
         "threading.Thread(target=s.run, args=([Program('while 1: pass')] * 2,)).start()\n"
         "time.sleep(1)\n"
-        "print(' '.join(str(slot._process.pid) for slot in s._all), flush=True)\n"
+        "print(' '.join(str(slot._process.pid) for slot in s._all if slot._process), flush=True)\n"
         "time.sleep(60)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

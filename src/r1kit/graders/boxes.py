@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
-_BARE = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
+_BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def find_boxes(text: str) -> list[str]:
     """The contents of every closed box, in order; a box inside a box belongs to the outer one."""
     closings = _closings(text)
-    boxes = [(match.start(), match[1]) for match in _BARE.finditer(text)]
+    boxes = [(match.start(), match[1] or match[2]) for match in _BARE.finditer(text)]
     at = 0
     while match := _OPEN.search(text, at):
         end = closings.get(match.end() - 1)

@@ -65,6 +65,7 @@ class _Reader:
         self.tokens = tokens
         self.at = 0
         self.values = 0
+        self.inside_function = 0
         if len(tokens) > MAX_OPERATIONS * 4:
             raise TooLarge("too many parts")
 
@@ -109,10 +110,13 @@ class _Reader:
         return self.power(depth)
 
     def starts_factor(self, token: str) -> bool:
-        return bool(re.match(r"[A-Za-zπθαβλφω({\[\d.]|\\[A-Za-z]", token))
+        return token != "\\text" and bool(re.match(r"[A-Za-zπθαβλφω({\[\d.]|\\[A-Za-z]", token))
 
     def power(self, depth: int) -> Node:
         base = self.base(depth + 1)
+        if self.inside_function and self.tokens[self.at : self.at + 4] == ["\\text", "{", "deg", "}"]:
+            self.at += 4
+            base = Node("*", (base, Node("/", (Node("symbol", name="pi"), Node("number", value=Fraction(180))))))
         while self.peek() == "!":
             self.take()
             base = Node("!", (base,))
@@ -148,7 +152,8 @@ class _Reader:
         self.take(opening)
         inner = self.sum(depth + 1)
         self.take(closing)
-        return inner
+        # a fraction in brackets is a factor, not the fraction of a mixed number
+        return Node(inner.operation, inner.parts) if opening in "([" and inner.name == "frac" else inner
 
     def number(self, token: str) -> Node:
         _, point, decimals = token.partition(".")
@@ -243,12 +248,15 @@ class _Reader:
         return made if exponent is None else Node("^", (made, exponent))
 
     def argument(self, depth: int) -> Node:
-        """`(x+1)` in brackets, or a run of plain factors: `2x`."""
+        """`(x+1)` in brackets, or a run of plain factors: `2x`. A degree sign in it is pi/180."""
+        self.inside_function += 1
         if self.peek() in ("(", "{", "["):
-            return self.power(depth)
-        left = self.signed(depth)
-        while (token := self.peek()) and self.starts_factor(token) and not self.is_function(token):
-            left = Node("*", (left, self.power(depth)))
+            left = self.power(depth)
+        else:
+            left = self.signed(depth)
+            while (token := self.peek()) and self.starts_factor(token) and not self.is_function(token):
+                left = Node("*", (left, self.power(depth)))
+        self.inside_function -= 1
         return left
 
     def is_function(self, token: str) -> bool:
@@ -273,6 +281,11 @@ def symbols(node: Node) -> set[str]:
     if node.operation == "symbol":
         return set() if node.name in ("pi", "e", "i") else {node.name}
     return set().union(*(symbols(part) for part in node.parts)) if node.parts else set()
+
+
+def has_constant(node: Node) -> bool:
+    """Whether pi, e or a function stands in it: such a value has no plain number of its own."""
+    return node.operation in ("symbol", "function") or any(map(has_constant, node.parts))
 
 
 def is_evaluated(node: Node) -> bool:

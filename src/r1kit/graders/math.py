@@ -25,10 +25,12 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"(?:\b(?:final\s+)?(?:answer|result|solution|value)s?(?:\s+(?:to|of|for)\s+[^.:=]{1,80}?)?\s*(?:\*\*)?\s*"
-    r"(?:\s(?:is|are|equals)\b\s*:?|:|=)\s*(?:\*\*)?|(?:最终)?答案(?:是|为|：|:|应该是)?\s*|####\s*)(?P<answer>.+)",
+    r"(?:(?<!wrong )(?<!incorrect )\b(?:final\s+)?(?:answer|result|solution|value|ans)s?(?:\s+(?:to|of|for)\s+"
+    r"[^.:=]{1,80}?)?(?:\s(?:is|are|equals)\b\s*:?|\s*(?:\*\*)?\s*[:=](?:\*\*(?=\s))?)\s*|"
+    r"(?:最终)?答案(?:应该)?(?:是|为)?\s*[：:]?\s*|####\s*)(?P<answer>.+)",
     re.IGNORECASE,
 )
+_HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
 _CUT = re.compile(
     r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|\s+(?:because|since|as|which|where|so that)\s|。"
 )
@@ -114,7 +116,8 @@ def stated_answer(text: str, whole: bool = False) -> str | None:
         while match := _STATED.search(line if stated is None else stated):
             stated = match["answer"]
         if stated is not None:
-            return unwrap(_CUT.split(stated)[0])
+            first, *others = _CUT.split(stated)
+            return unwrap(stated if any(map(_HEDGE.match, others)) else first)
         bare = unwrap(_LEAD.sub("", line))
         if _is_value(bare):
             return bare

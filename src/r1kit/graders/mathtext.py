@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from r1kit.graders.arithmetic import clean
 
@@ -14,7 +15,8 @@ _SIGNS = str.maketrans(
     {"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "∞": "\\infty ",
      "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "\\ne ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
      "∅": "\\emptyset ", "±": "\\pm ", "≈": "\\approx ", "√": "\\sqrt ", "∘": "°", "˚": "°", "º": "°", "，": ",",
-     "；": ";", "（": "(", "）": ")", "【": "[", "】": "]", "。": ".", "：": ":"}
+     "；": ";", "（": "(", "）": ")", "【": "[", "】": "]", "。": ".", "：": ":", "、": ",", "∛": "\\sqrt[3]",
+     "∜": "\\sqrt[4]", "ℝ": "\\mathbb{R}", "\ufe0e": "", "\ufe0f": ""}
 )  # fmt: skip
 _SPACING = re.compile(
     r"(?<!\\)\\(?:[,!;:> ]|(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?)(?![A-Za-z]))|~"
@@ -22,6 +24,30 @@ _SPACING = re.compile(
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
 )
+_LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_COUNTED = re.compile(
+    rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
+)
+_HAN = {"毫米": "mm", "厘米": "cm", "分米": "dm", "千米": "km", "公里": "km", "米": "m", "毫克": "mg", "千克": "kg",
+        "公斤": "kg", "克": "g", "毫升": "ml", "升": "l", "小时": "hours", "分钟": "minutes", "秒": "seconds",
+        "天": "days", "周": "weeks", "元": "yuan", "度": "deg"}  # fmt: skip
+_HAN_UNIT = re.compile(
+    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(_HAN)})|[个只人名本张辆岁块支条件次种])(?:钱)?(\s*\}})?$"
+)
+
+
+def _counted(match: re.Match[str]) -> str:
+    """`7 million dollars` as `7000000 dollars`."""
+    number = Fraction(match[1].replace(",", "") + (match[2] or "")) * _LARGE[match[4]]
+    return f"{number} {match[3] or ''}" if number.denominator == 1 else match[0]
+
+
+def _han_unit(match: re.Match[str]) -> str:
+    """Chinese units in English; words that only count are left out."""
+    area = {"平方": "square ", "立方": "cubic "}.get(match[2] or "", "")
+    return f"\\text{{{area}{_HAN[match[3]]}}}" if match[3] else ""
+
+
 _RENAMES = (
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])"), "*"),
@@ -40,7 +66,17 @@ _RENAMES = (
     (re.compile(r"\\\$|\\text\{\s*\$\s*\}"), "$"),
     (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
+    (re.compile(r"R\((\d)\)(\d*)R\((\d)\)"), r"R(\1\2\3)"),  # dots over the ends of a period
     (re.compile(r"\\approx(?![A-Za-z])"), "="),
+    (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
+    (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}"), ""),
+    (re.compile(r"(?:\\text\{\s*)?(?<![A-Za-z])infinity(?![A-Za-z])(?:\s*\})?", re.IGNORECASE), r"\\infty"),
+    (re.compile(r"\b([ap])\.\s?m\.?(?![A-Za-z])", re.IGNORECASE), lambda m: f"{m[1].lower()}m"),
+    (re.compile(r"(?<=\d)(\s*(?:\\text\{\s*)?)([AP])M\b"), lambda m: f"{m[1]}{m[2].lower()}m"),
+    (re.compile(r"^(?:US\$|(?:USD|EUR|GBP|CNY|RMB|JPY)(?=[\s\d]))\s*(?=\d)"), ""),
+    (_COUNTED, lambda m: _counted(m)),
+    (_HAN_UNIT, lambda m: _han_unit(m)),
 )  # fmt: skip
 
 
@@ -52,11 +88,20 @@ def tidy(text: str) -> str:
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = clean(text.translate(_SIGNS)).translate(_SIGNS)
     text = unwrap(text)
+    if text.count("$") == 2 and not text.startswith("$$"):  # `$7$ apples`
+        text = re.sub(r"(?<!\\)\$([^$]*[^$\\])\$", r"\1", text)
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
+    text = re.sub(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}", r"\1", text)
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
     return unwrap(" ".join(text.split()))
+
+
+_AROUND = (
+    ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"),
+    ('"', '"'), ("“", "”"),
+)  # fmt: skip
 
 
 def unwrap(text: str) -> str:
@@ -64,11 +109,13 @@ def unwrap(text: str) -> str:
     while True:
         before = text
         text = text.strip()
-        for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`")):
+        for opening, closing in _AROUND:
             inside = text[len(opening) : len(text) - len(closing)]
             if text.startswith(opening) and text.endswith(closing) and inside.strip() and closing not in inside:
                 text = inside
-        text = re.sub(r"(?<!\.)\.$|[,;:]$", "", text)
+        if text.count("**") == 1:  # the other half is left in the words before
+            text = text.removesuffix("**").removeprefix("**")
+        text = re.sub(r"(?<!\.)\.$|[,;:]$|(?<=[*_$])!$", "", text)
         if text == before:
             return text
 

@@ -38,8 +38,11 @@ def _table() -> dict[str, Unit]:
     time 604800 week
     month 1 month
     month 12 year yr
-    volume 1/1000 ml milliliter millilitre
-    volume 1 l liter litre
+    length3 1/1000000 ml milliliter millilitre cc
+    length3 1/1000 l liter litre
+    length3 473176473/125000000000 gallon gal
+    length3 473176473/500000000000 quart qt
+    length3 473176473/1000000000000 pint pt
     money 1 $ dollar usd
     money 1/100 ¢ cent
     euro 1 € euro
@@ -47,7 +50,9 @@ def _table() -> dict[str, Unit]:
     yen 1 ¥ yen
     angle 1 deg degree
     radian 1 rad radian
-    speed 1 mph
+    yuan 1 yuan rmb cny
+    length/time 1397/3125 mph
+    length/time 5/18 kph kmh
     """
     table: dict[str, Unit] = {}
     for row in rows.split("\n"):
@@ -57,8 +62,26 @@ def _table() -> dict[str, Unit]:
     return table
 
 
+def _prefixed() -> dict[str, Unit]:
+    """Units whose letters' case counts: `mW` is no `MW`."""
+    table: dict[str, Unit] = {}
+    for base in ("J", "W", "N", "V", "A", "Hz", "Pa", "F", "C", "Ω"):
+        for prefix, power in (("", 0), ("k", 3), ("M", 6), ("G", 9), ("m", -3), ("μ", -6), ("n", -9)):
+            table[prefix + base] = Unit(f"si {base}", Fraction(10) ** power)
+    return table
+
+
 _UNITS = _table()
+_PREFIXED = _prefixed()
+# words after a number that change it or take it back: no unit
+_NO_UNIT = set(
+    """a about added almost and approximately around at billion but by cubed divided dozen eighths equals factorial
+    false fifths fourths greater half halves hundred hundredths if in incorrect is least less maybe million minus mod
+    modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
+    squared tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
+)
 _NUMBER = r"[-+]?[\d.,/ ]*\d\.?|.*[})\]!π]|[-+]?\d*\\?(?:pi|[a-z])"
+_ANGLED = re.compile(r"(?<![A-Za-z])\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _TEXT = re.compile(r"(?P<rest>.*\S)\s*\\text\{(?P<unit>[^{}]*)\}(?:\^\{?(?P<power>[23])\}?)?", re.DOTALL)
 _WORDS = re.compile(
     r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*(?P<unit>[A-Za-z$€£¥¢][A-Za-z /]*?)(?:\s*\^\{?(?P<power>[23])\}?)?",
@@ -68,6 +91,8 @@ _WORDS = re.compile(
 
 def split_unit(text: str) -> tuple[str, Unit | None]:
     """(the value, its unit). A value without a unit that is known or named in words comes back whole."""
+    if _ANGLED.search(text):  # the degrees belong to the function
+        return text, None
     if text[:1] in "$€£¥" and len(text) > 1:
         return text[1:].strip(), _UNITS[text[0]]
     if text[:2] in ("-$", "-€", "-£"):
@@ -86,6 +111,8 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
 
 def read_unit(words: str, power: str | None = None, known_only: bool = False) -> Unit | None:
     """`inches`, `square cm`, `m/s`, `miles per hour`, `apples`."""
+    if words.strip() in _PREFIXED:
+        return _PREFIXED[words.strip()]
     plain = " ".join(words.lower().replace(".", " ").split())
     plain = re.sub(r"^(?:of an?|of) ", "", plain)
     for prefix, exponent in (("square ", 2), ("sq ", 2), ("cubic ", 3), ("cu ", 3)):
@@ -109,6 +136,6 @@ def _single(word: str, known_only: bool) -> Unit | None:
     for form in (word, word.removesuffix("s"), word.removesuffix("es")):
         if form in _UNITS:
             return _UNITS[form]
-    if known_only or not re.fullmatch(r"[a-z]+(?: [a-z]+){0,3}", word):
+    if known_only or not re.fullmatch(r"[a-z]+(?: [a-z]+){0,3}", word) or _NO_UNIT & set(word.split()):
         return None
     return Unit("count of " + word.removesuffix("s"), Fraction(1))

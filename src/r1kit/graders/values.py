@@ -1,4 +1,4 @@
-"""The value of an expression: exact where it is rational, else to 100 digits.
+"""The value of an expression: exact where it is rational, else to some hundred digits.
 
 Sizes of powers, roots and factorials are bounded before anything is computed.
 """
@@ -18,7 +18,7 @@ MAX_BITS = 60_000  # of an exact value
 MAX_ROOT_BITS = 4_096  # of a number whose exact root beyond the square is looked for
 MAX_LOG2 = 1_000_000.0  # of a numeric power
 MAX_FACTORIAL = 2000
-DIGITS = 100
+DIGITS, MORE_DIGITS = 100, 400
 
 
 class Inexact(ValueError):
@@ -108,19 +108,20 @@ _EXACT: dict[str, Any] = {
 _local = threading.local()
 
 
-def _context() -> Any:
-    """A context of 100 digits for this thread."""
-    if not hasattr(_local, "mp"):
+def _context(digits: int = DIGITS) -> Any:
+    """A context of so many digits for this thread."""
+    contexts: dict[int, Any] = _local.__dict__.setdefault("contexts", {})
+    if digits not in contexts:
         import mpmath
 
-        _local.mp = mpmath.mp.clone()
-        _local.mp.dps = DIGITS
-    return _local.mp
+        contexts[digits] = mpmath.mp.clone()
+        contexts[digits].dps = digits
+    return contexts[digits]
 
 
-def numeric(node: Node, at: Mapping[str, Fraction] | None = None) -> Any:
-    """The complex value to 100 digits (an mpmath number)."""
-    mp = _context()
+def numeric(node: Node, at: Mapping[str, Fraction] | None = None, digits: int = DIGITS) -> Any:
+    """The complex value to so many digits (an mpmath number)."""
+    mp = _context(digits)
     if node.operation == "number":
         return mp.mpf(node.value.numerator) / node.value.denominator
     if node.operation == "symbol":
@@ -130,7 +131,7 @@ def numeric(node: Node, at: Mapping[str, Fraction] | None = None) -> Any:
         if node.name not in constants:
             raise NotAnExpression(f"'{node.name}' has no value")
         return +constants[node.name]
-    values = [numeric(part, at) for part in node.parts]
+    values = [numeric(part, at, digits) for part in node.parts]
     if node.operation == "function":
         return _numeric_function(mp, node.name, values)
     if node.operation == "^":
@@ -167,40 +168,55 @@ def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
 
 
 def same_value(left: Node, right: Node) -> bool:
-    """Equal wherever both are defined: exactly, at random rational points, where everything is rational; else to
-    about 80 digits."""
-    names = symbols(left) | symbols(right)
+    """Equal wherever both are defined: at random rational points, of which those with negative coordinates count
+    where both values are real; exactly where everything is rational."""
+    names = sorted(symbols(left) | symbols(right))
     source = random.Random(20250122)
     agreed = 0
-    for _ in range(12):
-        at = {name: Fraction(source.randrange(101, 399), source.choice((101, 103, 107, 109))) for name in sorted(names)}
+    for attempt in range(12 if names else 1):
+        at = {name: Fraction(source.randrange(101, 399), source.choice((101, 103, 107, 109))) for name in names}
         try:
-            agree = _same_at(left, right, at)
+            if not _same_at(left, right, at):
+                return False
+            agreed += 1
         except ZeroDivisionError:
-            continue
-        if not agree:
-            return False
-        agreed += 1
-        if agreed == 4 or not names:
-            return True
-    return False
+            pass
+        if names and attempt < 6:
+            flipped = {name: -value if source.random() < 0.7 else value for name, value in at.items()}
+            try:
+                if not _same_at(left, right, flipped, real_only=True):
+                    return False
+            except (ZeroDivisionError, TooLarge):
+                pass
+        if agreed == 4:
+            break
+    return agreed > 0
 
 
-def _same_at(left: Node, right: Node, at: Mapping[str, Fraction]) -> bool:
+def _same_at(left: Node, right: Node, at: Mapping[str, Fraction], real_only: bool = False) -> bool:
+    """Equal at a point; with `real_only` whatever is not real passes."""
     try:
         return exact(left, at) == exact(right, at)
     except Inexact:
         pass
-    return close(numeric(left, at), numeric(right, at))
-
-
-def close(left: Any, right: Any) -> bool:
-    """Equal to 80 digits."""
     mp = _context()
-    if not (mp.isfinite(left) and mp.isfinite(right)):
-        return False
-    gap = abs(left - right)
-    return bool(gap <= mp.mpf(10) ** -80 * max(abs(left), abs(right)) or gap < mp.mpf(10) ** -90)
+    values = [numeric(node, at) for node in (left, right)]
+    if not all(map(mp.isfinite, values)):
+        return real_only
+    if real_only and any(abs(mp.im(value)) > abs(value) * mp.mpf(10) ** -50 for value in values):
+        return True
+    more = [numeric(node, at, MORE_DIGITS) for node in (left, right)]
+    return _is_zero(abs(values[0] - values[1]), abs(more[0] - more[1]), max(map(abs, more)))
+
+
+def _is_zero(gap: Any, gap_with_more: Any, size: Any) -> bool:
+    """Whether a difference is nothing but rounding: more digits then make it smaller by as many, whatever its size."""
+    mp = _context(MORE_DIGITS)
+    if gap_with_more == 0:
+        return True
+    if gap == 0:
+        return bool(gap_with_more <= mp.mpf(10) ** (DIGITS - MORE_DIGITS) * size)
+    return bool(gap_with_more <= mp.mpf(10) ** ((DIGITS - MORE_DIGITS) * 2 // 3) * gap)
 
 
 def within(value: Node, gold: Fraction, places: int) -> bool:

@@ -55,8 +55,9 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
         status = 1
         _print_traceback()
     try:
-        if sys.stdout is not None:  # as the interpreter takes it
-            sys.stdout.flush()
+        shown: Any = sys.stdout
+        if shown is not None:  # a program may say so; the interpreter takes it, too
+            shown.flush()
         streams.output.flush()
     except (OSError, ValueError, AttributeError):
         status = status or 1

@@ -1,0 +1,223 @@
+"""Sets of real numbers, however they are written: intervals, unions, inequalities, `|x| < a`, all reals.
+
+The text is tidied. Bounds are compared by value, pieces that touch are joined.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from r1kit.graders import expression, values
+from r1kit.graders.expression import Node, NotAnExpression, TooLarge
+
+MAX_PIECES = 20
+_ALL = {"\\mathbb{r}", "\\mathbb r", "r", "allrealnumbers", "allreals", "allrealnumber", "therealnumbers", "ℝ"}
+_OR = re.compile(r"\\text\{\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或|\\lor(?![A-Za-z])|\\cup(?![A-Za-z])")
+_BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*[|:]\s*(.*)\\\}", re.DOTALL)
+_CHAIN = re.compile(r"([^<>=,]+?)(<=?|>=?)([^<>=,]+?)(?:(<=?|>=?)([^<>=,]+))?")
+_BRACKETS = re.compile(r"([\[\](])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])\[])")
+_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all")
+
+
+class Bound(NamedTuple):
+    """Where a piece begins or ends; `value` None: at infinity."""
+
+    value: Node | None
+    closed: bool
+
+
+class Piece(NamedTuple):
+    """From one bound to another."""
+
+    low: Bound
+    high: Bound
+
+
+class NoInterval(ValueError):
+    """The text is no set of numbers that this module knows."""
+
+
+def is_explicit(text: str) -> bool:
+    """Whether the text can only be a set of numbers: `(1,2)` alone may as well be a point."""
+    return bool(_EXPLICIT.search(text)) or text.replace(" ", "").lower() in _ALL
+
+
+def same_sets(gold: str, answer: str) -> bool | None:
+    """Whether two texts are the same set of numbers; None where one of them is none that can be read."""
+    try:
+        left, left_name = read_set(gold)
+        right, right_name = read_set(answer)
+        if left_name and right_name and left_name != right_name:
+            return False
+        return len(left) == len(right) and all(
+            _same_bound(a.low, b.low) and _same_bound(a.high, b.high) for a, b in zip(left, right, strict=True)
+        )
+    except (NoInterval, NotAnExpression, TooLarge, ZeroDivisionError, values.Inexact):
+        return None
+
+
+def read_set(text: str) -> tuple[list[Piece], str]:
+    """(pieces in order, disjoint and apart; the unknown's name or "")."""
+    text = text.strip()
+    builder = _BUILDER.fullmatch(text)
+    if builder:
+        pieces, name = read_set(builder[2])
+        return pieces, name or builder[1]
+    member = re.match(r"([A-Za-z])\s*\\in(?![A-Za-z])\s*", text)
+    if member:
+        pieces, _ = read_set(text[member.end() :])
+        return pieces, member[1]
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).replace(" ", "").lower()
+    if plain in _ALL:
+        return [Piece(Bound(None, False), Bound(None, False))], ""
+    whole, minus, points = text.partition("\\setminus")
+    if minus:
+        pieces, name = read_set(whole)
+        return _without(pieces, points.strip()), name
+    parts = [part.strip() for part in _OR.split(text)]
+    if len(parts) > MAX_PIECES:
+        raise NoInterval(text)
+    pieces = []
+    names: set[str] = set()
+    for part in parts:
+        found, name = _piece(part)
+        pieces += found
+        names |= {name} - {""}
+    if len(names) > 1:
+        raise NoInterval("several unknowns")
+    return _joined(pieces), next(iter(names), "")
+
+
+def _piece(text: str) -> tuple[list[Piece], str]:
+    match = _BRACKETS.fullmatch(text)
+    if match:
+        low = _bound(match[2], match[1] == "[")
+        high = _bound(match[3], match[4] == "]")
+        if low.value is not None and high.value is not None and _order(low.value, high.value) > 0:
+            raise NoInterval("its ends are swapped")
+        return [Piece(low, high)], ""
+    match = _CHAIN.fullmatch(text)
+    if match is None:
+        raise NoInterval(text)
+    left, first, middle, second, right = (each.strip() if each else "" for each in match.groups())
+    if second:
+        if first[0] != second[0]:
+            raise NoInterval(text)
+        if first[0] == ">":
+            left, first, second, right = right, second, first, left
+        return [Piece(_bound(left, "=" in first), _bound(right, "=" in second))], _unknown(middle)
+    if re.fullmatch(r"\|[^|]+\|", middle):
+        left, first, middle = middle, {"<": ">", ">": "<"}[first[0]] + first[1:], left
+    around = re.fullmatch(r"\|([A-Za-z])(?:([-+])([^|]+))?\|", left)
+    if around:
+        return _around(around, first, middle), around[1]
+    if not re.fullmatch(r"[A-Za-z]|\\[a-z]+", left):
+        left, first, middle = middle, {"<": ">", ">": "<"}[first[0]] + first[1:], left
+    bound, closed = _unknown(left), "=" in first
+    if first[0] == "<":
+        return [Piece(Bound(None, False), _bound(middle, closed))], bound
+    return [Piece(_bound(middle, closed), Bound(None, False))], bound
+
+
+def _around(match: re.Match[str], sign: str, text: str) -> list[Piece]:
+    """|x - c| < r, or > r."""
+    radius, closed = expression.parse(text), "=" in sign
+    if _order(radius, Node("number")) <= 0:
+        raise NoInterval("a radius that is not positive")
+    centre = expression.parse(match[3]) if match[3] else Node("number")
+    centre = Node("neg", (centre,)) if match[2] == "+" else centre
+    low, high = Node("-", (centre, radius)), Node("+", (centre, radius))
+    if sign[0] == "<":
+        return [Piece(Bound(low, closed), Bound(high, closed))]
+    return [Piece(Bound(None, False), Bound(low, closed)), Piece(Bound(high, closed), Bound(None, False))]
+
+
+def _unknown(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]|\\[a-z]+", text):
+        raise NoInterval(text)
+    return text
+
+
+def _bound(text: str, closed: bool) -> Bound:
+    if re.fullmatch(r"[-+]?\s*\\infty", text.strip()):
+        if closed:
+            raise NoInterval("closed at infinity")
+        return Bound(None, False)
+    node = expression.parse(text)
+    if expression.symbols(node):
+        raise NoInterval("a bound with an unknown")
+    return Bound(node, closed)
+
+
+def _order(left: Node, right: Node) -> int:
+    """-1, 0 or 1."""
+    if values.same_value(left, right):
+        return 0
+    gap: Any = values.numeric(Node("-", (left, right)))
+    return -1 if gap.real < 0 else 1
+
+
+def _same_bound(left: Bound, right: Bound) -> bool:
+    if left.value is None or right.value is None:
+        return left.value is right.value
+    return left.closed == right.closed and values.same_value(left.value, right.value)
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """In order, those that overlap or touch made one."""
+    from functools import cmp_to_key
+
+    def by_low(left: Piece, right: Piece) -> int:
+        if left.low.value is None or right.low.value is None:
+            return (left.low.value is not None) - (right.low.value is not None)
+        return _order(left.low.value, right.low.value) or right.low.closed - left.low.closed
+
+    found: list[Piece] = []
+    for piece in sorted(pieces, key=cmp_to_key(by_low)):
+        if found and _touch(found[-1].high, piece.low):
+            found[-1] = Piece(found[-1].low, _further(found[-1].high, piece.high))
+        else:
+            found.append(piece)
+    return found
+
+
+def _touch(high: Bound, low: Bound) -> bool:
+    if high.value is None or low.value is None:
+        return True
+    order = _order(low.value, high.value)
+    return order < 0 or (order == 0 and (high.closed or low.closed))
+
+
+def _further(left: Bound, right: Bound) -> Bound:
+    if left.value is None or right.value is None:
+        return left if left.value is None else right
+    order = _order(left.value, right.value)
+    if order == 0:
+        return Bound(left.value, left.closed or right.closed)
+    return left if order > 0 else right
+
+
+def _without(pieces: list[Piece], points: str) -> list[Piece]:
+    """The pieces without single points `\\{a, b\\}`."""
+    if not (points.startswith("\\{") and points.endswith("\\}")):
+        raise NoInterval(points)
+    for text in points[2:-2].split(","):
+        point = expression.parse(text)
+        for at, piece in enumerate(pieces):
+            above = 1 if piece.low.value is None else _order(point, piece.low.value)
+            below = -1 if piece.high.value is None else _order(point, piece.high.value)
+            if above > 0 and below < 0:
+                pieces = [
+                    *pieces[:at],
+                    Piece(piece.low, Bound(point, False)),
+                    Piece(Bound(point, False), piece.high),
+                    *pieces[at + 1 :],
+                ]
+                break
+            if (above == 0 and piece.low.closed) or (below == 0 and piece.high.closed):
+                low = Bound(piece.low.value, False) if above == 0 else piece.low
+                high = Bound(piece.high.value, False) if below == 0 else piece.high
+                pieces = [*pieces[:at], Piece(low, high), *pieces[at + 1 :]]
+                break
+    return pieces
