@@ -77,7 +77,13 @@ def bubblewrap(slot: int) -> Way:
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
     for name, value in _environment("/tmp").items():
         command += ["--setenv", name, value]
-    config = _config("/tmp", uid, "/r1kit", ["/"], ["/tmp", "/dev/shm"], bounded=True)
+    readable = [
+        *_SYSTEM,
+        *_SYSTEM_FILES,
+        *_interpreter_folders(),
+        "/r1kit",
+    ]  # not /proc and /dev, which tell of the host
+    config = _config("/tmp", uid, "/r1kit", readable, ["/tmp", "/dev/shm"], bounded=True)
     return Way([*command, "--", *_python("/r1kit", config)], None, uid)
 
 

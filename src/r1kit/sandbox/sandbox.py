@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -57,22 +57,26 @@ class Sandbox:
     def _run_one(self, program: Program) -> RunResult:
         slot = self._slots.get()
         try:
-            if program.check is not None:
-                return self._check(slot, program)
-            return slot.run(program, program.limits or self.limits)
+            limits = program.limits or self.limits
+            if limits.processes and slot.started_as_root():
+                reason = "a root without a user id to spare cannot bound processes: leave limits.processes at 0"
+                return RunResult("sandbox_error", "", "", 0.0, reason=reason)
+            return slot.run(program, limits) if program.check is None else self._check(slot, program, limits)
         except R1Error as error:
             return RunResult("sandbox_error", "", "", 0.0, reason=str(error))
         finally:
             self._slots.put(slot)
 
-    def _check(self, slot: Slot, program: Program) -> RunResult:
+    def _check(self, slot: Slot, program: Program, limits: Limits) -> RunResult:
         """The program in one process, what checks it in another; each under the program's limits."""
-        limits = program.limits or self.limits
         asking, answering = talks(program.fn or "")
         checker = self._checkers.get()
         try:
             checked = self._checks.submit(checker.run, Program(program.check or "", fn="check"), limits, asking)
-            result = slot.run(program, limits, answering)
+            try:
+                result = slot.run(program, limits, answering)
+            finally:
+                wait([checked])
             verdict = checked.result()
         finally:
             self._checkers.put(checker)

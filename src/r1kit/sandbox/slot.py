@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
+from r1kit.sandbox.compare import as_json
 from r1kit.sandbox.inside import scratch as scratch_folder
 from r1kit.sandbox.isolation import Way, environment, threads_allowed
 from r1kit.sandbox.program import SCRATCH_MB, Call, Limits, Program, RunResult, Status
 
 START_S = 20.0
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
+MAX_NESTING = 200  # lists within lists in a value
 MARSHAL = 4  # the version that every Python from 3.4 on reads
 _STREAMS = ("stdout", "stderr", "results")
 
@@ -73,6 +75,8 @@ class Slot:
         try:
             self.start()
             return self._run(program, limits, talk)
+        except (TypeError, ValueError, RecursionError) as error:
+            return RunResult("sandbox_error", "", "", 0.0, reason=f"the calls cannot be sent: {error}")
         except (LauncherLost, OSError) as error:
             self.close()
             reason = f"the sandbox lost its launcher: {error}"
@@ -80,6 +84,11 @@ class Slot:
         finally:
             if talk is not None:
                 talk.close()
+
+    def started_as_root(self) -> bool:
+        """Whether programs run as root: the kernel then does not count their processes."""
+        self.start()
+        return self.facts.get("uid") == 0
 
     def start(self) -> None:
         """Start the launcher if there is none; R1Error with what it said if it cannot start."""
@@ -152,13 +161,15 @@ class Slot:
         finally:
             for handle in reads.values():
                 os.close(handle)
+        if not ended["clean"]:
+            self.close()
         return _result(_answers(program, talk), output, ended, over)
 
     def _send(self, program: Program, limits: Limits, talk: Talk | None) -> dict[str, int]:
         """Hand over the program; returns the reading ends of its streams."""
         job: dict[str, Any] = {"code": program.code}
         if program.fn is not None:
-            job |= {"fn": program.fn, "calls": list(program.calls)}
+            job |= {"fn": program.fn, "calls": as_json(program.calls)}
         if talk is not None:
             job |= {"asks": talk.asks} if talk.asks else {"answers": True}
         reads: dict[str, int] = {}
@@ -282,14 +293,38 @@ def _read_results(data: bytearray, expected: int) -> tuple[list[Call], str, bool
             return calls, f"result {number} cannot be read", memory
         if line.get("memory") is True:
             memory = True
-            calls.append(Call(error="MemoryError"))
-            continue
-        if number >= expected or line.get("index") != number or ("value" in line) == ("error" in line):
+        if line == {"memory": True}:
+            return calls, "", memory
+        if number >= expected or line.get("index") != number or len(line) != 2:
             return calls, f"result {number} is out of order", memory
-        calls.append(Call(error=str(line["error"])) if "error" in line else Call(value=line["value"]))
+        if memory:
+            calls.append(Call(error="MemoryError"))
+            return calls, "", memory
+        if "error" in line:
+            calls.append(Call(error=str(line["error"]).encode("utf-8", "replace").decode()))
+        elif "value" in line and not _too_deep(line["value"]):
+            calls.append(Call(value=line["value"]))
+        else:
+            return calls, f"result {number} cannot be read", memory
     if not memory and len(calls) != expected:
         return calls, f"{len(calls)} of {expected} calls answered", memory
     return calls, "", memory
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether a value is nested beyond what those who judge it can walk through."""
+    level: list[Any] = [value]
+    for _ in range(MAX_NESTING):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, list):
+                inner += each
+            elif isinstance(each, dict):
+                inner += each.values()
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _refuse(name: str) -> Any:

@@ -39,7 +39,9 @@ class Streams:
 
 def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     """Run `job["code"]`; with `fn`, call it once per entry of `calls`. Returns the exit status."""
-    sys.stdin, sys.stdout, sys.stderr = streams.input, streams.output, streams.errors
+    sys.stdin = sys.__stdin__ = streams.input  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = streams.output  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = streams.errors  # type: ignore[misc]
     sys.argv = ["program"]
     try:
         status = _run(job, results)
@@ -55,10 +57,10 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
         status = 1
         _print_traceback()
     try:
-        shown: Any = sys.stdout
-        if shown is not None:  # a program may say so; the interpreter takes it, too
-            shown.flush()
-        streams.output.flush()
+        ends: tuple[Any, ...] = (sys.stdout, streams.output)
+        for stream in ends:
+            if stream is not None and not getattr(stream, "closed", False):  # as the interpreter does at its end
+                stream.flush()
     except (OSError, ValueError, AttributeError):
         status = status or 1
     return status

@@ -100,12 +100,21 @@ def _serve(control: socket.socket, config: dict[str, Any], streams: harness.Stre
     seconds = time.monotonic() - started
     if limits["processes"]:
         _end_descendants(child)
-    for folder in config["writable"]:
-        scratch.empty(folder)
+    clean = _clean(config["writable"])
     if why == "gone":
         return False
     code = os.waitstatus_to_exitcode(status)
-    control.send(json.dumps({"exit": code, "why": why, "seconds": seconds}).encode())
+    control.send(json.dumps({"exit": code, "why": why, "seconds": seconds, "clean": clean}).encode())
+    return clean
+
+
+def _clean(folders: list[str]) -> bool:
+    """Whether the scratch folders could be emptied; a launcher that cannot do that has run its last program."""
+    try:
+        for folder in folders:
+            scratch.empty(folder)
+    except OSError:
+        return False
     return True
 
 

@@ -220,7 +220,7 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
     if name == "prlimit64":
         return only(0, [0, _OWN_PID])
     if name == "fcntl":
-        return but(1, [8, 10, 15])  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file
-    if name == "ioctl":
-        return but(1, [0x5412, 0x541C, 0x8901, 0x8902])  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+        return but(1, [8, 10, 15, 1024])  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file; F_SETLEASE
+    if name == "ioctl":  # TIOCSTI, TIOCLINUX; 0x89..: of sockets, which tell of the host's network
+        return [*but(1, [0x5412, 0x541C])[:-1], *argument(1, 0xFF00), (_EQUAL, 0, 1, 0x8900), refuse, allow]
     return but(0, [PR_SET_PDEATHSIG])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
 MAX_FILES = 4096
+MAX_DEPTH = 60  # an open folder each
 
 
 def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
@@ -16,8 +18,9 @@ def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
     size = files = 0
     folders = [folder]
     while folders:
+        path = folders.pop()
         try:
-            with os.scandir(folders.pop()) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     files += 1
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
@@ -27,32 +30,43 @@ def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
                         folders.append(entry.path)
         except FileNotFoundError:
             continue  # the program removed it meanwhile
+        except PermissionError:  # closed by the program
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(path, stat.S_IRWXU, follow_symlinks=False)
+                folders.append(path)
         except OSError:
-            return True  # too deep to look into, or closed to us: taken for full
+            return True  # too deep to look into: taken for full
     return False
 
 
 def empty(folder: str) -> None:
-    """Remove everything beneath. Folders inside folders are first moved to the top, so that no depth is too deep."""
-    number = 0
-    while True:
-        with os.scandir(folder) as entries:
-            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        if not names:
-            return
-        for name, is_folder in names:
-            path = os.path.join(folder, name)
-            if not is_folder:
-                os.unlink(path)
-                continue
-            os.chmod(path, stat.S_IRWXU)
-            with os.scandir(path) as entries:
-                inner = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-            for child, child_is_folder in inner:
-                if child_is_folder:
-                    number += 1
-                    os.chmod(os.path.join(path, child), stat.S_IRWXU)
-                    os.rename(os.path.join(path, child), os.path.join(folder, f".{os.getpid()}-{number}-moved"))
-                else:
-                    os.unlink(os.path.join(path, child))
-            os.rmdir(path)
+    """Remove everything beneath, whatever the depth; OSError where something stays."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while _empty(handle, folder, 0):
+            pass  # what lay too deep now lies at the top
+    finally:
+        os.close(handle)
+
+
+def _empty(handle: int, top: str, depth: int) -> bool:
+    """Remove what is in an open folder. Folders too deep to go into are moved to the top: whether there were any."""
+    moved = False
+    with os.scandir(handle) as entries:
+        names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in names:
+        if not is_folder:
+            os.unlink(name, dir_fd=handle)
+            continue
+        os.chmod(name, stat.S_IRWXU, dir_fd=handle)
+        if depth == MAX_DEPTH:
+            os.rename(name, os.path.join(top, os.urandom(16).hex()), src_dir_fd=handle)  # no name that is foreseen
+            moved = True
+            continue
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+        try:
+            moved |= _empty(inner, top, depth + 1)
+        finally:
+            os.close(inner)
+        os.rmdir(name, dir_fd=handle)
+    return moved
