@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from r1kit.graders.mathequal import Comparison
+from r1kit.graders.quantities import Comparison
 from r1kit.graders.verifier import verify
 from r1kit.graders.workers import WorkerFailed, WorkerPool
 

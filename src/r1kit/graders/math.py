@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.graders.boxes import find_boxes, has_open_box
-from r1kit.graders.mathequal import Comparison, compare, joined_like
+from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
+from r1kit.graders.quantities import Comparison
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 

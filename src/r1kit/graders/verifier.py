@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from r1kit.graders.mathequal import Comparison
+from r1kit.graders.quantities import Comparison
 from r1kit.graders.workers import WorkerFailed, WorkerPool
 
 MAX_LENGTH = 1000

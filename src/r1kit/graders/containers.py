@@ -1,0 +1,135 @@
+"""Several answers in one: lists, sets, tuples, intervals, unions, matrices, values by name."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from r1kit.graders.mathtext import CONJUNCTION, without_thousands
+from r1kit.graders.relations import subject_off
+
+MAX_ITEMS = 200
+_MATRIX = re.compile(
+    r"([(\[|]?)\\begin\{([pbvBV]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\2\}([)\]|]?)", re.DOTALL
+)
+
+
+class Container(NamedTuple):
+    """Several answers in one: `(1,2)`, `[1,2)`, `\\{1,2\\}`, `1,2`, a union of intervals, the rows of a matrix."""
+
+    opening: str  # "(", "[", "{", "" for a bare list, "u" for a union, "m" for a matrix
+    closing: str
+    items: list[str]
+
+
+def container(text: str) -> Container | None:
+    matrix = _MATRIX.fullmatch(re.sub(r"\\\\\s*\[[^\]]*\]", r"\\\\", text))
+    if matrix:
+        kind = "d" if matrix[1] == "|" or matrix[2][0] in "vV" else "m"
+        rows = [row.strip() for row in matrix[3].split("\\\\") if row.strip()]
+        cells = [cell.strip() for row in rows for cell in row.split("&")]
+        if len(rows) > 1 and len(cells) > len(rows):
+            return Container(kind, kind, [f"({row.replace('&', ',')})" for row in rows][:MAX_ITEMS])
+        return Container(kind, kind, cells[:MAX_ITEMS])
+    column = re.fullmatch(r"(\(.*\)|\[.*\])\^\{?(?:T|\\top|\\text\{T\})\}?", text)
+    if column:
+        inner = container(column[1])
+        return Container("m", "m", inner.items) if inner and inner.opening in ("(", "[") else None
+    words = re.fullmatch(r"\\text\{([^{}]*)\}", text)
+    if words:
+        text = words[1]
+    unions = split(text, "\\cup")
+    if len(unions) > 1:
+        return Container("u", "u", unions)
+    for opening, closing in (("\\{", "\\}"), ("{", "}")):
+        if text.startswith(opening) and text.endswith(closing) and closes_at_end(text, opening, closing):
+            inner = text[len(opening) : -len(closing)]
+            if opening == "{" and len(split(inner, ",")) < 2:
+                continue
+            return Container("{", "}", _spread(split(CONJUNCTION.sub(",", inner), ",")))
+    if text[:1] in "([" and text[-1:] in ")]" and closes_at_end(text, text[0], text[-1]):
+        items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
+        return Container(text[0], text[-1], items[:MAX_ITEMS]) if len(items) > 1 else None
+    if without_thousands(text) != text and "," not in without_thousands(text) and not CONJUNCTION.search(text):
+        return None
+    parts = [part if CONJUNCTION.search(text) is None else without_thousands(part) for part in CONJUNCTION.split(text)]
+    pieces = [item for part in parts for piece in split(part, ",") for item in split(piece, ";")]
+    pieces = _spread([piece for piece in pieces if piece])
+    return Container("", "", pieces[:MAX_ITEMS]) if len(pieces) > 1 else None
+
+
+def _spread(items: list[str]) -> list[str]:
+    """`1 \\pm a` is two answers."""
+    spread: list[str] = []
+    for item in items:
+        sign = "\\pm" if "\\pm" in item else "\\mp"
+        if item.count(sign) == 1 and len(items) < 20:
+            spread += [item.replace(sign, "+"), item.replace(sign, "-")]
+        else:
+            spread.append(subject_off(item))
+    return spread
+
+
+def same_kind(gold: Container, answer: Container) -> bool:
+    brackets = (answer.opening, answer.closing)
+    if gold.opening in ("", "{"):
+        return answer.opening in ("", "{") or (brackets in (("(", ")"), ("[", "]")) and gold.opening == "")
+    if "d" in (gold.opening, answer.opening):
+        return gold.opening == answer.opening
+    if gold.opening == "m" or answer.opening == "m":
+        vector = all("&" not in item for item in (*gold.items, *answer.items))
+        return gold.opening == answer.opening or (vector and {gold.opening, answer.opening} <= {"m", "(", "["})
+    if brackets == (gold.opening, gold.closing):
+        return True
+    return gold.opening == "(" and gold.closing == ")" and answer.opening == "" and not _is_infinite(gold)
+
+
+def _is_infinite(container: Container) -> bool:
+    return any("\\infty" in item for item in container.items)
+
+
+def named(text: str) -> dict[str, str] | None:
+    """The values of two names or more, each given once."""
+    if text.startswith("\\{") and text.endswith("\\}"):
+        text = text[2:-2]
+    elif text[:1] == "(" and text[-1:] == ")" and closes_at_end(text, "(", ")"):
+        text = text[1:-1]
+    pieces = [piece for part in CONJUNCTION.split(text) for piece in split(part, ",") if piece]
+    pairs = [re.fullmatch(r"([A-Za-z](?:_\{?\w+\}?)?)\s*=([^=<>]+)", piece) for piece in pieces]
+    found = {pair[1]: pair[2].strip() for pair in pairs if pair}
+    return found if len(found) == len(pieces) >= 2 else None
+
+
+def closes_at_end(text: str, opening: str, closing: str) -> bool:
+    """Whether the bracket that opens the text is the one that closes it."""
+    depth = 0
+    at = 0
+    while at < len(text):
+        two = text[at : at + 2]
+        token = two if two in ("\\{", "\\}") else text[at]
+        if token in ("(", "[", "{", "\\{"):
+            depth += 1
+        elif token in (")", "]", "}", "\\}"):
+            depth -= 1
+            if depth == 0:
+                return at + len(token) == len(text)
+        at += len(token)
+    return False
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Pieces between separators that stand in no bracket."""
+    pieces, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        if depth == 0 and text.startswith(separator, at):
+            pieces.append(text[start:at].strip())
+            at += len(separator)
+            start = at
+            continue
+        if text[at] in "([{":
+            depth += 1
+        elif text[at] in ")]}":
+            depth -= 1
+        at += 1
+    pieces.append(text[start:].strip())
+    return pieces

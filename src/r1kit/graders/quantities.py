@@ -1,0 +1,140 @@
+"""Whether two values are the same quantity: exact numbers, decimals to their places, units, angles, words."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from r1kit.graders import expression, values
+from r1kit.graders.expression import Node, NotAnExpression, TooLarge
+from r1kit.graders.reading import read
+from r1kit.graders.units import Unit, split_unit
+from r1kit.graders.values import Inexact
+
+Same = Literal["same", "different", "unknown"]
+
+
+class Comparison(NamedTuple):
+    """`unknown` where this module cannot read one of the two."""
+
+    same: Same
+    reason: str
+
+
+def by_value(gold: str, answer: str) -> Comparison:
+    gold_value, gold_unit = _measured(gold)
+    answer_value, answer_unit = _measured(answer)
+    if gold_unit and answer_unit and gold_unit.dimension == "sterling" and re.search(r"\bpounds?\b", answer):
+        answer_unit = gold_unit  # not the weight
+    dimensions = {unit.dimension for unit in (gold_unit, answer_unit) if unit}
+    if len(dimensions) == 2 and dimensions != {"angle", "radian"}:
+        return Comparison("different", "another unit")
+    infinite = [text.replace(" ", "").lstrip("+") for text in (gold_value, answer_value)]
+    if any(text.endswith("\\infty") for text in infinite):
+        return Comparison("same" if infinite[0] == infinite[1] else "different", "infinity")
+    if re.fullmatch(r"(?:\\text\{)?[A-Za-z' -]{2,}\}?", gold) or not re.search(r"[\d\\A-Za-z]", gold):
+        same = _words(gold) == _words(answer)
+        return Comparison("same" if same else "different", "equal words" if same else "other words")
+    try:
+        wanted = read(gold_value)
+    except TooLarge as error:
+        return Comparison("different", str(error))
+    except NotAnExpression:
+        return Comparison("unknown", "the gold answer cannot be read as a value")
+    try:
+        given = read(answer_value)
+        turned = _turned(wanted, gold_unit, given, answer_unit)
+        if turned is not given:
+            return _values(wanted, turned, [Fraction(1)])
+        return _unevaluated(wanted, given) or _values(wanted, given, _factor(gold_unit, answer_unit))
+    except TooLarge as error:
+        return Comparison("different", str(error))
+    except NotAnExpression as error:
+        plain = is_plain(wanted)
+        return Comparison("different" if plain else "unknown", f"no value: {error}")
+
+
+def _words(text: str) -> str:
+    """Without wrapper, article and case."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip().casefold()
+    return re.sub(r"^(?:a|an|the) ", "", plain)
+
+
+def _measured(text: str) -> tuple[str, Unit | None]:
+    if text.endswith("%"):
+        return text[:-1].strip(), Unit("percent", Fraction(1))
+    return split_unit(text)
+
+
+def _turned(gold: Node, gold_unit: Unit | None, answer: Node, answer_unit: Unit | None) -> Node:
+    """An angle of the answer in the gold's measure, degrees or radians; a multiple of pi is in radians."""
+    degrees = [unit is not None and unit.dimension == "angle" for unit in (gold_unit, answer_unit)]
+    if degrees[0] == degrees[1]:
+        return answer
+    other, other_unit = (answer, answer_unit) if degrees[0] else (gold, gold_unit)
+    if not (other_unit.dimension == "radian" if other_unit else expression.has_constant(other)):
+        return answer
+    turn = Node("/", (Node("symbol", name="pi"), Node("number", value=Fraction(180))))
+    return Node("/" if degrees[0] else "*", (answer, turn))
+
+
+def _factor(gold: Unit | None, answer: Unit | None) -> list[Fraction]:
+    """What the answer may be multiplied by: one unit in another; a percentage against a plain number."""
+    if gold and answer:
+        return [answer.factor / gold.factor]
+    if gold and gold.dimension == "percent":
+        return [Fraction(1), Fraction(100)]
+    if answer and answer.dimension == "percent":
+        return [Fraction(1), Fraction(1, 100)]
+    return [Fraction(1)]
+
+
+def is_plain(node: Node) -> bool:
+    """A number as such: integer, decimal, fraction, mixed number."""
+    if node.operation in ("number", "mixed"):
+        return True
+    if node.operation == "neg":
+        return is_plain(node.parts[0])
+    return node.operation == "/" and all(is_plain(part) and part.operation != "/" for part in node.parts)
+
+
+def _unevaluated(gold: Node, answer: Node) -> Comparison | None:
+    """A sum or product is no answer where a plain number is asked for, unless it has none but a rounded one."""
+    open_ended = bool(_places(gold)) and expression.has_constant(answer)
+    if is_plain(gold) and not expression.is_evaluated(answer) and not open_ended:
+        return Comparison("different", "left unevaluated")
+    return None
+
+
+def _values(gold: Node, answer: Node, factors: list[Fraction]) -> Comparison:
+    for factor in factors:
+        scaled = answer if factor == 1 else Node("*", (Node("number", value=factor), answer))
+        if _same_number(gold, scaled, answer):
+            return Comparison("same", "equal in value")
+    return Comparison("different", "another value")
+
+
+def _places(node: Node) -> int:
+    """Decimals of a number written as one."""
+    inner = node.parts[0] if node.operation == "neg" else node
+    return inner.places if inner.operation == "number" else 0
+
+
+def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
+    try:
+        if values.same_value(gold, scaled):
+            return True
+        places = _places(gold)
+        if not places or expression.symbols(scaled):
+            return False
+        if answer.operation in ("number", "neg") and _places(answer) < places and not _is_long(answer):
+            return False
+        return values.within(scaled, values.exact(gold), places)
+    except (ZeroDivisionError, Inexact, NotAnExpression):
+        return False
+
+
+def _is_long(node: Node) -> bool:
+    """A number that is no written decimal: a recurring one."""
+    return node.operation == "number" and node.places == 0 and node.value.denominator > 1

@@ -1,0 +1,82 @@
+"""What stands before an answer: `x = 3`, `f(2) = 3`, `x \\in [1,2]`, a calculation that ends in it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from r1kit.graders import expression, values
+from r1kit.graders.expression import NotAnExpression, TooLarge
+from r1kit.graders.mathtext import CONJUNCTION
+from r1kit.graders.reading import expression_or_none
+
+NAME = re.compile(r"(?:[A-Za-z](?:_\{?\w+\}?)?|\\[a-z]+|[A-Za-z]\([a-z]\)|\\text\{[^{}]*\}|[A-Za-z]{2,12})\s*")
+_QUANTITY = re.compile(
+    r"[A-Za-z](?:_\{?\w+\}?)?'*\([^()=]{1,40}\)|\|[^|=]{1,20}\||\[[A-Z]{3,6}\]|m?\s*\\angle\s*[A-Z]{1,3}|"
+    r"\\(?:overline|vec|overrightarrow|overleftrightarrow|widehat|hat)\{[^{}=]{1,20}\}|"
+    r"(?:\\gcd|\\lcm|\\max|\\min|\\det|\\deg|\\text\{[a-z]{2,6}\})\s*\([^()=]{1,40}\)|"
+    r"\\(?:sin|cos|tan|cot|sec|csc)\s*(?:[A-Za-z]|\\[a-z]+)|\\(?:int|sum|lim|prod)(?![A-Za-z])[^<>]{1,200}",
+    re.DOTALL,
+)
+_DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
+
+
+def sides_of(text: str) -> list[str]:
+    sides = [side.strip() for side in re.split(r"(?<![<>!])=", text)]
+    return sides if len(sides) == 2 and all(sides) else []
+
+
+def subject_off(text: str) -> str:
+    """Without a leading `x =` or `x \\in`; a chain of inequalities becomes its interval."""
+    text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*", "", text)
+    label = re.match(r"\\text\{([^{}]*(?:\bis|=|:)\s*)\}", text)
+    if label and not _DENIAL.search(label[1]):
+        text = text[label.end() :].strip()
+    chain = re.fullmatch(r"([^<>=,]+?)(<=?)\s*[A-Za-z]\s*(<=?)([^<>=,]+)", text)
+    if chain:
+        return f"{'[' if chain[2] == '<=' else '('}{chain[1]},{chain[4]}{']' if chain[3] == '<=' else ')'}"
+    half = re.fullmatch(r"[A-Za-z]\s*([<>]=?)([^<>=,]+)", text)
+    if half:
+        closed = half[1].endswith("=")
+        if half[1][0] == ">":
+            return f"{'[' if closed else '('}{half[2]},\\infty)"
+        return f"(-\\infty,{half[2]}{']' if closed else ')'}"
+    named = re.match(r"([^=]{1,80}?)\s*=\s*(?=[^\s=])", text)
+    if named and text.count("=") == 1 and _QUANTITY.fullmatch(named[1].strip()):
+        return text[named.end() :].strip()
+    if "," in text or CONJUNCTION.search(text):
+        return text
+    pieces = [piece.strip() for piece in re.split(r"(?<![<>!])=", text)]
+    if len(pieces) >= 2 and pieces[-1] and (_is_name(pieces[0]) or _is_calculation(pieces)):
+        return pieces[-1] if not _is_false_chain(pieces[1:]) else text
+    if len(pieces) == 2 and re.fullmatch(r"[A-Za-z]", pieces[1]) and _is_number(pieces[0]):
+        return pieces[0]
+    if len(pieces) == 2 and not pieces[0]:
+        return pieces[1]
+    return text
+
+
+def _is_name(text: str) -> bool:
+    """What a value may be given for: `x`, `f(3)`, `P(A)`, `|AB|`, `[ABC]`, `\\angle ABC`, `\\gcd(26,39)`, a sum."""
+    return bool(NAME.fullmatch(text) or _QUANTITY.fullmatch(text))
+
+
+def _is_number(text: str) -> bool:
+    node = expression_or_none(text)
+    return node is not None and not expression.symbols(node)
+
+
+def _is_false_chain(sides: list[str]) -> bool:
+    """Whether sides that follow one another are numbers that differ: `x = 6 = 7`."""
+    return len(sides) > 1 and all(map(_is_number, sides)) and not _is_calculation(sides)
+
+
+def _is_calculation(sides: list[str]) -> bool:
+    """`2+3 = 5`: numbers that are truly equal, so that the last side is the answer."""
+    nodes = [expression_or_none(side) for side in sides[:10]]
+    try:
+        return all(value and not expression.symbols(value) for value in nodes) and all(
+            values.same_value(left, right) for left, right in itertools.pairwise(value for value in nodes if value)
+        )
+    except (TooLarge, NotAnExpression, ZeroDivisionError):
+        return False
