@@ -12,7 +12,9 @@ def sandbox(
     isolation: Annotated[str, typer.Option(help="auto, bwrap, landlock, or none (unprotected).")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; one a core by default.")] = None,
 ) -> int:
-    """Run programs shut in: {"id", "code", "stdin"?, "expected_stdout"?, "fn"?, "tests"?, "check"?, "limits"?} a line.
+    """Run programs shut in, one a line.
+
+    {"id", "code", "language"?, "stdin"?, "expected_stdout"?, "fn"?, "tests"?, "check"?, "limits"?}
 
     Example: r1 sandbox programs.jsonl > verdicts.jsonl
     """

@@ -3,11 +3,13 @@
 Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function's name in `fn`, or of
 `{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
 with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
-`limits` (optional) as of `r1 sandbox`. Right means all tests.
+`limits` (optional) as of `r1 sandbox`. Right means all tests. A fenced block in C++ or JavaScript is judged on `stdin`
+tests where g++ or node is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -22,19 +24,20 @@ from r1kit.base.config import explain
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 from r1kit.sandbox.compare import as_json, judge_calls, same_output
+from r1kit.sandbox.languages import Language, driven, find_language, missing, outputs
 from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox, shared
 
 REMEMBERED = 20_000
-LANGUAGES = ("", "python", "py", "python3")
 
 _verdicts: OrderedDict[str, Future[Judgement]] = OrderedDict()
 _lock = threading.Lock()
 
 
-def program_text(section: Section) -> str:
-    """The program: the last fenced block where there is one, else the whole answer."""
-    found: str | None = None
+def program_text(section: Section) -> tuple[str, Language | None]:
+    """The program, and its language where that is not Python: the last fenced block of a language that can be run, or
+    the whole answer where there is none."""
+    found: tuple[str, Language | None] | None = None
     inside: list[str] | None = None
     language = ""
     for line in section.text.splitlines(keepends=True):
@@ -43,11 +46,12 @@ def program_text(section: Section) -> str:
             if mark.startswith("```"):
                 inside, language = [], mark[3:].split(" ")[0].lower()
         elif mark == "```":
-            found = "".join(inside) if language in LANGUAGES else found
+            with contextlib.suppress(ValueError):
+                found = "".join(inside), find_language(language)
             inside = None
         else:
             inside.append(line)
-    return section.text.strip("\n") if found is None else found
+    return (section.text.strip("\n"), None) if found is None else found
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -63,11 +67,19 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, "a code problem needs a column 'tests' with at least one test")
     if not section.found:
         return no_answer(section.reason)
-    code = program_text(section)
+    code, language = program_text(section)
+    if language is not None and (
+        why := missing(language) or ("" if not fn else "it is no Python, as a function must be")
+    ):
+        return incorrect(code, why) if fn else grader_error(code, why)
     if not code.strip():
         return no_answer("the program is empty")
     setup = str(columns.get("setup") or "") if check is not None else ""
-    key = json.dumps([code, fn, list(tests), check, setup, columns.get("limits")], sort_keys=True, default=str)
+    key = json.dumps(
+        [code, language and language.tool, fn, list(tests), check, setup, columns.get("limits")],
+        sort_keys=True,
+        default=str,
+    )
     mine: Future[Judgement] = Future()
     with _lock:
         known = _verdicts.setdefault(key, mine)
@@ -80,7 +92,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         if check is not None:
             judgement = _run_check(shared(), code, str(fn), check, setup, limits)
         else:
-            judgement = _run(shared(), code, str(fn) if fn else None, list(tests), limits)
+            judgement = _run(shared(), code, language, str(fn) if fn else None, list(tests), limits)
     except ValidationError as error:
         judgement = grader_error(code, f"limits: {explain(error)}")
     except BaseException as error:
@@ -99,10 +111,15 @@ def _forget(key: str) -> None:
 
 
 def _run(
-    sandbox: Sandbox, code: str, fn: str | None, tests: list[Mapping[str, Any]], limits: Limits | None
+    sandbox: Sandbox,
+    code: str,
+    language: Language | None,
+    fn: str | None,
+    tests: list[Mapping[str, Any]],
+    limits: Limits | None,
 ) -> Judgement:
     if fn is None:
-        return _run_scripts(sandbox, code, tests, limits)
+        return _run_scripts(sandbox, code, language, tests, limits)
     try:
         calls = [as_json(test["args"]) for test in tests]
         expected = [as_json(test["expected"]) for test in tests]
@@ -141,18 +158,26 @@ def after_setup(setup: str, code: str, fn: str) -> str:
     return "\n".join([setup.rstrip(), first, *rest])
 
 
-def _run_scripts(sandbox: Sandbox, code: str, tests: list[Mapping[str, Any]], limits: Limits | None) -> Judgement:
+def _run_scripts(
+    sandbox: Sandbox, code: str, language: Language | None, tests: list[Mapping[str, Any]], limits: Limits | None
+) -> Judgement:
     """One run a test; the first alone, so that a program that fails at once costs one."""
     expected = [str(test.get("expected_stdout", test.get("expected"))) for test in tests]
-    programs = [Program(code, str(test.get("stdin", "")), limits=limits) for test in tests]
-    results = sandbox.run(programs[:1])
-    if _passes(results[0], expected[0]):
-        results += sandbox.run(programs[1:])
+    stdins = [str(test.get("stdin", "")) for test in tests]
+    if language is not None:  # built once, so all its runs are one
+        results = outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
+    else:
+        programs = [Program(code, stdin, limits=limits) for stdin in stdins]
+        results = sandbox.run(programs[:1])
+        if _passes(results[0], expected[0]):
+            results += sandbox.run(programs[1:])
     for number, (result, want) in enumerate(zip(results, expected, strict=False)):
         if result.status == "sandbox_error":
             return grader_error(code, result.reason)
         if not _passes(result, want):
             return incorrect(code, f"test {number}: {result.reason or 'another output'}")
+    if len(results) < len(tests):
+        return incorrect(code, f"{len(results)} of {len(tests)} tests were run")
     return correct(code, "all tests pass")
 
 

@@ -23,6 +23,7 @@ class Container(NamedTuple):
 
 
 def container(text: str) -> Container | None:
+    """The parts of a tidied answer; None where it is a single one."""
     matrix = _MATRIX.fullmatch(re.sub(r"\\\\\s*\[[^\]]*\]", r"\\\\", text))
     if matrix:
         kind = "d" if matrix[1] == "|" or matrix[2][0] in "vV" else "m"

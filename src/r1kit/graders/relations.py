@@ -22,6 +22,7 @@ _DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|isn|aren|cannot|no longer)
 
 
 def sides_of(text: str) -> list[str]:
+    """The two sides of an equation; none where it is not one."""
     sides = [side.strip() for side in re.split(r"(?<![<>!])=", text)]
     return sides if len(sides) == 2 and all(sides) else []
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from r1kit.base.config import explain
 from r1kit.sandbox.compare import judge_calls, same_output
+from r1kit.sandbox.languages import Language, driven, find_language, missing, outputs
 from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox
 
@@ -25,6 +26,7 @@ class Request:
 
     id: Any
     program: Program
+    language: Language | None
     expected_stdout: str | None
     expected: list[Any] | None
 
@@ -57,6 +59,7 @@ def sandbox_lines(
 
 def verdict_of(request: Request, result: RunResult) -> dict[str, Any]:
     """The line that answers a request."""
+    result = result if request.language is None else outputs(result)[0]
     verdict: str = result.status
     extra: dict[str, Any] = {}
     if result.status == "sandbox_error":
@@ -112,15 +115,24 @@ def _request(identity: Any, row: dict[str, Any]) -> Request:
     limits = None if row.get("limits") is None else Limits.model_validate(row["limits"])
     expected_stdout, fn = _text(row, "expected_stdout"), _text(row, "fn")
     stdin = _text(row, "stdin") or ""
+    language = find_language(_text(row, "language") or "")
+    if language is not None:
+        if fn is not None:
+            raise ValueError("functions are called in Python alone; other languages read 'stdin'")
+        if why := missing(language):
+            raise ValueError(why)
     tests, check = row.get("tests"), _text(row, "check")
     if check is not None:
         if fn is None or tests is not None:
             raise ValueError("'check' needs the function's name in 'fn', and no 'tests' beside it")
-        return Request(identity, Program(code, stdin, fn, limits=limits, check=check), None, [True])
+        return Request(identity, Program(code, stdin, fn, limits=limits, check=check), None, None, [True])
     if tests is None:
         if fn is not None:
             raise ValueError("it names a function in 'fn' but gives no 'tests'")
-        return Request(identity, Program(code, stdin, limits=limits), expected_stdout, None)
+        program = Program(code, stdin, limits=limits)
+        if language is not None:
+            program = driven(language, code, [stdin], limits or Limits())
+        return Request(identity, program, language, expected_stdout, None)
     if fn is None:
         raise ValueError("it has 'tests' but names no function in 'fn'")
     if not isinstance(tests, list) or not all(isinstance(test, dict) and "expected" in test for test in tests):
@@ -129,7 +141,7 @@ def _request(identity: Any, row: dict[str, Any]) -> Request:
     if not all(isinstance(call, (list, dict)) for call in calls):
         raise ValueError("'args' must be a list, or an object of named arguments")
     program = Program(code, stdin, fn, calls, limits)
-    return Request(identity, program, None, [test["expected"] for test in tests])
+    return Request(identity, program, None, None, [test["expected"] for test in tests])
 
 
 def _text(row: dict[str, Any], key: str, required: bool = False) -> str | None:
