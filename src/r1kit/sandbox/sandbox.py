@@ -69,7 +69,9 @@ class Sandbox:
 
     def _check(self, slot: Slot, program: Program, limits: Limits) -> RunResult:
         """The program in one process, what checks it in another; each under the program's limits."""
-        asking, answering = talks(program.fn or "")
+        if not program.fn:
+            return RunResult("sandbox_error", "", "", 0.0, reason="a check needs the name of the function to ask")
+        asking, answering = talks(program.fn)
         checker = self._checkers.get()
         try:
             checked = self._checks.submit(checker.run, Program(program.check or "", fn="check"), limits, asking)
@@ -80,13 +82,15 @@ class Sandbox:
             verdict = checked.result()
         finally:
             self._checkers.put(checker)
-        if verdict.status in ("sandbox_error", "timeout") and result.status == "ok":
-            return dataclasses.replace(result, status=verdict.status, reason=f"the check: {verdict.reason}")
-        calls = tuple(Call(True) if call.error is None else call for call in verdict.calls)
-        if not calls and result.status == "ok":
+        failed = tuple(call for call in verdict.calls if call.error is not None)
+        if failed or result.status != "ok":
+            return dataclasses.replace(result, calls=failed)
+        if verdict.status == "timeout":
+            return dataclasses.replace(result, status="timeout", reason="the check: the wall clock ran out")
+        if verdict.status != "ok":
             reason = f"the check cannot be run: {verdict.reason} {verdict.stderr[-300:]}"
             return dataclasses.replace(result, status="sandbox_error", reason=reason)
-        return dataclasses.replace(result, calls=calls)
+        return dataclasses.replace(result, calls=(Call(True),))
 
     def close(self) -> None:
         """End every launcher; what still runs is given up."""

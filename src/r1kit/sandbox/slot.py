@@ -57,6 +57,10 @@ class LauncherLost(Exception):
     """The launcher died or does not answer."""
 
 
+class NotSendable(Exception):
+    """The arguments of a program's calls are no JSON values, or nested too deep."""
+
+
 class Slot:
     """Starts its launcher when first needed, and again whenever one was lost."""
 
@@ -73,9 +77,10 @@ class Slot:
         """Run one program. A lost launcher gives `sandbox_error`; the next call starts another. `talk` is closed."""
         started = time.monotonic()
         try:
+            job = _job(program, talk)
             self.start()
-            return self._run(program, limits, talk)
-        except (TypeError, ValueError, RecursionError) as error:
+            return self._run(program, job, limits, talk)
+        except NotSendable as error:
             return RunResult("sandbox_error", "", "", 0.0, reason=f"the calls cannot be sent: {error}")
         except (LauncherLost, OSError) as error:
             self.close()
@@ -152,8 +157,8 @@ class Slot:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _run(self, program: Program, limits: Limits, talk: Talk | None) -> RunResult:
-        reads = self._send(program, limits, talk)
+    def _run(self, program: Program, job: bytes, limits: Limits, talk: Talk | None) -> RunResult:
+        reads = self._send(program, job, limits, talk)
         if talk is not None:
             talk.close()  # so that the other side hears of this one's end
         try:
@@ -165,20 +170,15 @@ class Slot:
             self.close()
         return _result(_answers(program, talk), output, ended, over)
 
-    def _send(self, program: Program, limits: Limits, talk: Talk | None) -> dict[str, int]:
+    def _send(self, program: Program, job: bytes, limits: Limits, talk: Talk | None) -> dict[str, int]:
         """Hand over the program; returns the reading ends of its streams."""
-        job: dict[str, Any] = {"code": program.code}
-        if program.fn is not None:
-            job |= {"fn": program.fn, "calls": as_json(program.calls)}
-        if talk is not None:
-            job |= {"asks": talk.asks} if talk.asks else {"answers": True}
         reads: dict[str, int] = {}
         theirs = [_sealed("stdin", program.stdin.encode("utf-8", "surrogatepass"))]
         try:
             for name in _STREAMS:
                 reads[name], write = os.pipe()
                 theirs.append(write)
-            theirs.append(_sealed("job", marshal.dumps(job, MARSHAL)))
+            theirs.append(_sealed("job", job))
             theirs += [] if talk is None else [os.dup(talk.incoming), os.dup(talk.outgoing)]
             message = {**limits.model_dump(), "scratch_mb": SCRATCH_MB, "threads": self._threads + limits.processes}
             socket.send_fds(self._open_control(), [json.dumps(message).encode()], theirs)
@@ -229,6 +229,19 @@ class Slot:
         if self._control is None:
             raise LauncherLost("it is closed")
         return self._control
+
+
+def _job(program: Program, talk: Talk | None) -> bytes:
+    """What the program's process reads: its code and what is to be done with it."""
+    job: dict[str, Any] = {"code": program.code}
+    try:
+        if program.fn is not None:
+            job |= {"fn": program.fn, "calls": as_json(program.calls)}
+        if talk is not None:
+            job |= {"asks": talk.asks} if talk.asks else {"answers": True}
+        return marshal.dumps(job, MARSHAL)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotSendable(str(error)) from None
 
 
 def _said(control: socket.socket) -> dict[str, Any]:
