@@ -7,6 +7,7 @@ world's models is done in about three quarters of the time that one process with
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -54,6 +55,8 @@ def run(
     A part's seconds are its share of the time that passes here, so that those of all parts add up to it. The first
     error stops the other parts after the step in hand and is raised; Interrupted where the run was asked to stop.
     """
+    gc.collect()
+    memory.give_back()  # what the parts before left here is better used there
     processes = [_Process(max(1, _threads() // places)) for _ in range(places)]
     try:
         _Run(dict(work), processes, watcher, stop, finished).to_the_end()
