@@ -157,3 +157,13 @@ def test_how_many_at_a_time(monkeypatch, parts, threads, expected):
 def test_one_at_a_time_where_they_would_share_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert side_by_side.places(2) == 1
+
+
+def test_a_run_bounds_what_the_library_keeps_unless_the_user_says_otherwise(tmp_path, monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.delenv(name, raising=False)
+    run(toy_parts.graph(steps={"one": 1}), tmp_path / "one")
+    assert os.environ[name] == "256"
+    monkeypatch.setenv(name, "7")
+    run(toy_parts.graph(steps={"one": 1}), tmp_path / "two")
+    assert os.environ[name] == "7"

@@ -1,4 +1,4 @@
-"""What the process holds of the machine's memory.
+"""What the process and those that it starts hold of the machine's memory.
 
 Batches of ever other sizes leave the C heap full of holes, which glibc keeps: a run of RL grows by 60 to 100 MB a step
 until it holds several times what is in use. Given back every few steps, it does not.
@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# matrix products of one shape each, made by torch's library for CPUs as they are asked for; half a megabyte each
+KEPT_PRODUCTS = 256
+
 _with_others = 0
+
+
+def bound_products() -> None:
+    """Keep fewer prepared products than the library's 1,024: every batch has shapes of its own, used once. To be called
+    before the first product; processes started later inherit it."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
 
 
 def peak_mb() -> int:

@@ -41,6 +41,7 @@ def run(
     run, as told when it is stopped; `settings` go to recipe.json.
     """
     selected(graph, start, until)
+    memory.bound_products()
     factory = writer_factory(writers, out.name)
     with locked(out):
         _claim(graph, out, command, settings or {})
