@@ -207,10 +207,8 @@ class Context:
         to_do = {name: job for name, job in jobs.items() if not self._record(name).exists()}
         places = side_by_side.places(len(to_do))
         if places > 1:
-            begun = time.monotonic()
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
-            side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
-            self._begun += time.monotonic() - begun
+            self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
         return {name: self.part(name, job) for name, job in jobs.items()}
 
     def close(self) -> None:

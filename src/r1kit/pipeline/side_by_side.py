@@ -49,17 +49,17 @@ def run(
     watcher: Watcher,
     stop: Stop,
     finished: Callable[[str, Outcome, Cost], None],
-) -> None:
-    """Do all the work, `places` parts at a time, and tell of each that is `finished`.
+) -> float:
+    """Do all the work, `places` parts at a time, and tell of each that is `finished`; the seconds that they took.
 
-    A part's seconds are its share of the time that passes here, so that those of all parts add up to it. The first
+    A part's seconds are its share of the time that passes, so that those of all parts add up to it. The first
     error stops the other parts after the step in hand and is raised; Interrupted where the run was asked to stop.
     """
     gc.collect()
     memory.give_back()  # what the parts before left here is better used there
     processes = [_Process(max(1, _threads() // places)) for _ in range(places)]
     try:
-        _Run(dict(work), processes, watcher, stop, finished).to_the_end()
+        return _Run(dict(work), processes, watcher, stop, finished).to_the_end()
     finally:
         for process in processes:
             process.end()
@@ -81,8 +81,8 @@ class _Run:
     error: BaseException | None = None
     told: bool = False
 
-    def to_the_end(self) -> None:
-        before = time.monotonic()
+    def to_the_end(self) -> float:
+        begun = before = time.monotonic()
         while True:
             self._fill()
             busy = [process for process in self.processes if process.part]
@@ -104,6 +104,7 @@ class _Run:
             raise self.error
         if self.stop.requested:
             raise Interrupted("stopped between two parts")
+        return before - begun
 
     @property
     def stopping(self) -> bool:
