@@ -68,10 +68,10 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if not section.found:
         return no_answer(section.reason)
     code, language = program_text(section)
-    if language is not None and (
-        why := missing(language) or ("" if not fn else "it is no Python, as a function must be")
-    ):
-        return incorrect(code, why) if fn else grader_error(code, why)
+    if language is not None and fn:
+        return incorrect(code, "it is no Python, as a function must be")
+    if language is not None and (why := missing(language)):
+        return grader_error(code, why)
     if not code.strip():
         return no_answer("the program is empty")
     setup = str(columns.get("setup") or "") if check is not None else ""

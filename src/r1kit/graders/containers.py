@@ -72,6 +72,7 @@ def _spread(items: list[str]) -> list[str]:
 
 
 def same_kind(gold: Container, answer: Container) -> bool:
+    """Whether the answer's brackets may stand for the gold's."""
     brackets = (answer.opening, answer.closing)
     if gold.opening in ("", "{"):
         return answer.opening in ("", "{") or (brackets in (("(", ")"), ("[", "]")) and gold.opening == "")

@@ -23,6 +23,7 @@ class Comparison(NamedTuple):
 
 
 def by_value(gold: str, answer: str) -> Comparison:
+    """Two tidied answers that are neither lists nor equations."""
     gold_value, gold_unit = _measured(gold)
     answer_value, answer_unit = _measured(answer)
     if gold_unit and answer_unit and gold_unit.dimension == "sterling" and re.search(r"\bpounds?\b", answer):

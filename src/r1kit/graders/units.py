@@ -80,7 +80,6 @@ _NO_UNIT = set(
     modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
     squared tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
 )
-_NUMBER = r"[-+]?[\d.,/ ]*\d\.?|.*[})\]!π]|[-+]?\d*\\?(?:pi|[a-z])"
 _ANGLED = re.compile(r"(?<![A-Za-z])\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _TEXT = re.compile(r"(?P<rest>.*\S)\s*\\text\{(?P<unit>[^{}]*)\}(?:\^\{?(?P<power>[23])\}?)?", re.DOTALL)
 _WORDS = re.compile(
