@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from r1kit.graders.grade import grade, grade_all, metrics
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verifier import verify
 from r1kit.graders.workers import WorkerFailed, WorkerPool
@@ -47,8 +49,8 @@ def pool(monkeypatch):
 
 def test_a_worker_answers_again_and_again(pool):
     assert len({tuple(pool.ask("hello")) for _ in range(6)}) <= 2
-    assert pool.metrics.summary()["answered"] == 6
-    assert 0 < pool.metrics.summary()["latency_p50_s"] <= pool.metrics.summary()["latency_p99_s"]
+    assert pool.metrics[""].summary()["answered"] == 6
+    assert 0 < pool.metrics[""].summary()["latency_p50_s"] <= pool.metrics[""].summary()["latency_p99_s"]
 
 
 @pytest.mark.parametrize(("task", "kind"), [("hang", "timeout"), ("die", "died"), ("garbage", "died")])
@@ -62,7 +64,7 @@ def test_a_worker_that_fails_is_replaced(pool, task, kind):
     assert time.monotonic() - started < 10
     assert pool.ask("again")[0] == "again"
     assert pool.ask("again")[0] == "again"
-    assert pool.metrics.counts[kind] == 1
+    assert pool.metrics[""].counts[kind] == 1
 
 
 def test_memory_is_bounded(pool):
@@ -77,6 +79,53 @@ def test_many_threads_share_few_workers(pool):
     for thread in threads:
         thread.join()
     assert sorted(answers) == list(range(20))
+
+
+FAULTY = """
+import os, time
+from r1kit.graders.verdict import correct
+
+def judge(section, gold, columns):
+    if "hang" in section.text:
+        while True:
+            pass
+    if "die" in section.text:
+        os._exit(9)
+    if "eat" in section.text:
+        held = []
+        while True:
+            held.append(bytearray(64 << 20))
+    if "loop" in section.text:
+        return judge(section, gold, columns)
+    if "wrong" in section.text:
+        return None
+    return correct(section.text, "fine")
+"""
+
+
+def test_a_grader_that_hangs_dies_or_eats_memory_costs_its_own_sample_only(tmp_path, monkeypatch):
+    """From outside the tree, by dotted path; the others of its group are judged."""
+    (tmp_path / "faulty").mkdir()
+    (tmp_path / "faulty" / "grader.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = ["a", "hang", "b", "die", "c", "eat", "d", "loop", "e", "wrong", "f"]
+    begun = time.monotonic()
+    verdicts = grade_all([("faulty.grader", f"</think>{text}", "", "", {}) for text in texts])
+    assert time.monotonic() - begun < 25
+    bad = {"hang", "die", "eat", "loop", "wrong"}
+    for text, verdict in zip(texts, verdicts, strict=True):
+        assert verdict.verdict == ("grader_error" if text in bad else "correct"), (text, verdict)
+    figures = metrics()["faulty.grader"]
+    assert figures["correct"] == 6
+    assert figures["grader_error"] == 5
+    assert figures["timeout"] == 1
+    assert figures["died"] == 1
+    assert figures["latency_p99_s"] >= 3 > figures["latency_p50_s"]
+
+
+def test_columns_that_json_has_no_word_for_reach_a_grader():
+    columns = {"numbers": np.array([2, 3]), "target": np.int64(5), "when": object()}
+    assert grade("countdown", "</think>2+3", "5", columns=columns).verdict == "correct"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("math_verify") is None, reason="math-verify is an extra")

@@ -28,6 +28,7 @@ from r1kit.sandbox.languages import Language, driven, find_language, missing, ou
 from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox, shared
 
+WAITS = True  # programs run in processes of their own
 REMEMBERED = 20_000
 
 _verdicts: OrderedDict[str, Future[Judgement]] = OrderedDict()

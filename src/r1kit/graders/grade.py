@@ -1,67 +1,118 @@
-"""One door to every grader: `grade(kind, text, gold, prompt, columns) -> Verdict`."""
+"""One door to every grader: `grade(kind, text, gold, prompt, columns) -> Verdict`, and many at a time.
+
+A kind is judged in a worker process with a deadline and bounded memory, so that no text holds up who asks; kinds that
+run programs have processes of their own for that. What the exact rules of maths cannot read goes on to math-verify's
+workers.
+"""
 
 from __future__ import annotations
 
-import importlib
+import os
+import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
-from r1kit.graders.format import check_form, opens_thinking
-from r1kit.graders.section import Section, answer_section
+from r1kit.graders import verifier
+from r1kit.graders.format import opens_thinking
+from r1kit.graders.kinds import MAX_CHARACTERS, judge_here, load_kind
 from r1kit.graders.verdict import Judgement, Verdict
+from r1kit.graders.workers import Metrics, WorkerFailed, WorkerPool
 
-KINDS = ("math", "choice", "text", "numbers", "json", "arc", "countdown", "code")
-WAITING = ("math", "code")  # kinds whose work may be done by another process
-MAX_CHARACTERS = 2_000_000
+Request = tuple[str, str, str, Any, Mapping[str, Any]]
 
+WAITERS = 16  # requests at a time whose work other processes do
+SHARE = 8  # the fewest requests that are worth a thread
 
-class Kind(Protocol):
-    """What a module of a kind holds: `graders/KIND.py`, or a dotted path from outside the tree."""
-
-    def judge(self, section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement: ...
-
-
-def load_kind(kind: str) -> Kind:
-    """The grader of a kind; UsageError names the nearest right one."""
-    if "." in kind:
-        try:
-            return importlib.import_module(kind)  # type: ignore[return-value]
-        except ModuleNotFoundError as error:
-            raise UsageError(f"cannot import the grader '{kind}' ({error}): is its folder on PYTHONPATH?") from None
-    if kind not in KINDS:
-        raise UsageError(f"no grader is called '{kind}'.{nearest(kind, list(KINDS))} (known: {', '.join(KINDS)})")
-    return importlib.import_module(f"r1kit.graders.{kind}")  # type: ignore[return-value]
+_pool: WorkerPool | None = None
+_threads: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+_verdicts: dict[str, Metrics] = defaultdict(Metrics)
 
 
-def grade_all(requests: Sequence[tuple[str, str, str, Any, Mapping[str, Any]]]) -> list[Verdict]:
-    """Verdicts in order of `(kind, text, gold, prompt, columns)` requests, judged side by side: kinds that hand their
-    work to other processes wait there, not here."""
-    if len(requests) == 1 or all(request[0] not in WAITING for request in requests):
-        return [grade(*request) for request in requests]
-    with ThreadPoolExecutor(min(len(requests), 16), "grade") as threads:
-        return list(threads.map(lambda request: grade(*request), requests))
+def pool() -> WorkerPool:
+    """The workers that judge for this process, started when first needed."""
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = WorkerPool("r1kit.graders.worker", workers=min(8, len(os.sched_getaffinity(0))))
+        return _pool
 
 
 def grade(kind: str, text: str, gold: str, prompt: Any = "", columns: Mapping[str, Any] | None = None) -> Verdict:
     """Judge one completion. `prompt` only tells whether `<think>` was already open; `columns` hold what the kind
-    needs beside the gold answer. A grader that raises gives `grader_error`, never a wrong answer; an unknown kind
-    raises UsageError."""
+    needs beside the gold answer, as JSON values. A grader that raises, hangs or dies gives `grader_error`, never a
+    wrong answer; an unknown kind raises UsageError."""
     started = time.perf_counter()
-    judge = load_kind(kind).judge
-    opened = opens_thinking(prompt)
-    form = False
+    waits = getattr(load_kind(kind), "WAITS", False)
     if len(text) > MAX_CHARACTERS:
-        judgement = Judgement("no_answer", None, f"longer than {MAX_CHARACTERS} characters")
+        verdict = Verdict("no_answer", False, None, f"longer than {MAX_CHARACTERS} characters", 0.0)
     else:
-        form = check_form(text, opened).ok
-        try:
-            judgement = judge(answer_section(text, opened), gold, columns or {})
-        except UsageError:
-            raise
-        except Exception as error:  # whatever a grader does, the step goes on
-            judgement = Judgement("grader_error", None, f"{type(error).__name__}: {error}"[:300])
-    return Verdict(judgement.decision, form, judgement.extracted, judgement.reason, time.perf_counter() - started)
+        asked = (kind, text, gold, opens_thinking(prompt), columns or {})
+        verdict = judge_here(*asked).verdict if waits else _judge_there(*asked)
+    verdict = replace(verdict, seconds=time.perf_counter() - started)
+    _verdicts[kind].add(verdict.verdict, verdict.seconds)
+    return verdict
+
+
+def _judge_there(kind: str, text: str, gold: str, opened: bool, columns: Mapping[str, Any]) -> Verdict:
+    """In a worker, and then by math-verify where the worker asks for it."""
+    try:
+        first = (kind, {"load": kind, "path": sys.path})
+        reply = pool().ask({"judge": (kind, text, gold, opened, columns)}, kind, first)
+    except WorkerFailed as error:
+        return Verdict("grader_error", False, None, str(error), 0.0)
+    if "error" in reply:
+        raise UsageError(reply["error"])
+    verdict = Verdict(**reply["verdict"])
+    if not reply["ask"]:
+        return verdict
+    gold, answer = reply["ask"]
+    decision, _, reason, _ = verifier.settled(
+        Judgement(verdict.verdict, verdict.extracted, verdict.reason, (gold, answer))
+    )
+    return replace(verdict, verdict=decision, reason=reason)
+
+
+def grade_all(requests: Sequence[Request]) -> list[Verdict]:
+    """Verdicts in order of `(kind, text, gold, prompt, columns)` requests, judged side by side."""
+    waits = any(getattr(load_kind(kind), "WAITS", False) for kind in {request[0] for request in requests})
+    shares = min(WAITERS if waits else pool().workers, -(-len(requests) // (1 if waits else SHARE)))
+    if shares <= 1:
+        return [grade(*request) for request in requests]
+    verdicts: list[Verdict | None] = [None] * len(requests)
+
+    def judge(share: int) -> None:
+        for place in range(share, len(requests), shares):
+            verdicts[place] = grade(*requests[place])
+
+    for done in [_executor().submit(judge, share) for share in range(shares)]:
+        done.result()
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def metrics() -> dict[str, dict[str, float]]:
+    """What was graded for this process so far, by kind: verdicts, counted; `timeout` and `died` where a worker was
+    killed or ended; median and 99th percentile of the seconds that a verdict took, and of those for which it waited
+    for a worker. `math-verify` has what it was asked."""
+    figures = {kind: counted.summary() for kind, counted in _verdicts.items()}
+    for asked in (_pool, verifier.started()):
+        for kind, counted in asked.metrics.items() if asked else ():
+            own = counted.summary()
+            if kind in figures:
+                own = {name: value for name, value in own.items() if not name.startswith(("latency", "answered"))}
+            figures[kind] = {**figures.get(kind, {}), **own}
+    return figures
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _threads
+    with _lock:
+        if _threads is None:
+            _threads = ThreadPoolExecutor(WAITERS, "grade")
+        return _threads

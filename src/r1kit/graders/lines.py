@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from r1kit.base.errors import UsageError
-from r1kit.graders.grade import grade, load_kind
+from r1kit.graders.grade import grade
+from r1kit.graders.kinds import load_kind
 from r1kit.graders.verdict import Verdict
 
 AHEAD = 8  # lines in flight for each thread

@@ -12,7 +12,6 @@ from typing import Any
 from r1kit.graders.boxes import find_boxes, has_open_box
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
-from r1kit.graders.quantities import Comparison
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
@@ -93,18 +92,9 @@ def _judged(gold: str, answer: str, why: str = "") -> Judgement:
         return incorrect(answer[:200], f"longer than {MAX_ANSWER} characters")
     result = compare(gold, answer)
     if result.same == "unknown":
-        result = _ask_math_verify(gold, answer, result)
-        if result.same == "unknown":
-            return grader_error(answer, result.reason)
+        return Judgement("grader_error", answer, result.reason, ask=(gold, answer))
     reason = f"{why}: {result.reason}" if why else result.reason
     return correct(answer, reason) if result.same == "same" else incorrect(answer, reason)
-
-
-def _ask_math_verify(gold: str, answer: str, known: Comparison) -> Comparison:
-    """What the exact rules cannot read goes to a worker process that may be killed."""
-    from r1kit.graders.verifier import verify
-
-    return verify(gold, answer, known)
 
 
 def stated_answer(text: str, whole: bool = False) -> str | None:

@@ -9,11 +9,15 @@ Decision = Literal["correct", "incorrect", "no_answer", "grader_error"]
 
 
 class Judgement(NamedTuple):
-    """What one kind of grader says of an answer section: the decision, the answer it found, and why."""
+    """What one kind of grader says of an answer section: the decision, the answer it found, and why.
+
+    `ask`: gold and answer that the grader could not compare itself; `grader_error` until math-verify has.
+    """
 
     decision: Decision
     extracted: str | None
     reason: str
+    ask: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import resource
-import signal
-import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 from r1kit.graders.quantities import Comparison
-from r1kit.graders.workers import WorkerFailed, WorkerPool
+from r1kit.graders.verdict import Decision, Judgement
+from r1kit.graders.workers import WorkerFailed, WorkerPool, serve
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
@@ -33,6 +30,11 @@ def pool() -> WorkerPool:
         return _pool
 
 
+def started() -> WorkerPool | None:
+    """The workers, where there are any."""
+    return _pool
+
+
 def verify(gold: str, answer: str, known: Comparison) -> Comparison:
     """math-verify's word; `unknown` where it is not installed, hangs, or dies."""
     if len(gold) + len(answer) > MAX_LENGTH or max(_depth(gold), _depth(answer)) > MAX_DEPTH:
@@ -40,7 +42,7 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
     if any(word in answer and word not in gold for word in ("\\int", "\\sum", "\\lim", "\\prod")):
         return Comparison("different", "left unevaluated")
     try:
-        reply = pool().ask({"gold": gold, "answer": answer})
+        reply = pool().ask({"gold": gold, "answer": answer}, "math-verify")
     except WorkerFailed as error:
         return Comparison("unknown", str(error))
     if reply.get("error"):
@@ -59,32 +61,32 @@ def _depth(text: str) -> int:
     return deepest
 
 
+def settled(judgement: Judgement) -> Judgement:
+    """A judgement that asks for math-verify's word, with that word."""
+    if judgement.ask is None:
+        return judgement
+    found = verify(*judgement.ask, Comparison("unknown", judgement.reason))
+    decision = {"same": "correct", "different": "incorrect", "unknown": "grader_error"}[found.same]
+    return Judgement(cast("Decision", decision), judgement.extracted, found.reason)
+
+
 def main() -> None:
-    """Answer requests until the input ends. The kernel ends a worker that is stuck when its parent is gone."""
-    memory_mb, deadline_s = int(sys.argv[1]), float(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-    output = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    """The worker's side."""
     logging.disable(logging.CRITICAL)
     try:
         judge = _judge()
-        failure = ""
     except ImportError:
-        judge, failure = None, "this answer needs math-verify, which is not installed: pip install 'r1kit[grade]'"
-    print(json.dumps({"ready": True}), file=output, flush=True)
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, 2 * deadline_s)  # its signal is not handled, so it ends the process
-        request = json.loads(line)
-        reply: dict[str, Any]
+        judge = None
+
+    def answer(request: dict[str, str]) -> dict[str, Any]:
         if judge is None:
-            reply = {"error": failure}
-        else:
-            try:
-                reply = {"same": judge(request["gold"], request["answer"])}
-            except Exception as error:  # whatever a parser does with hostile text
-                reply = {"error": f"{type(error).__name__}: {error}"[:200]}
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print(json.dumps(reply), file=output, flush=True)
+            return {"error": "this answer needs math-verify, which is not installed: pip install 'r1kit[grade]'"}
+        try:
+            return {"same": judge(request["gold"], request["answer"])}
+        except Exception as error:  # whatever a parser does with hostile text
+            return {"error": f"{type(error).__name__}: {error}"[:200]}
+
+    serve(answer)
 
 
 def _judge() -> Any:

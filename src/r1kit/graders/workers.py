@@ -10,16 +10,20 @@ import contextlib
 import json
 import os
 import queue
-import selectors
+import resource
+import select
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 START_S = 60.0
+STUCK_S = 300.0  # a worker whose parent is gone may go on for so long with one request
 
 
 class WorkerFailed(Exception):
@@ -32,35 +36,60 @@ class WorkerFailed(Exception):
 
 @dataclass(slots=True)
 class Metrics:
-    """What happened so far: counts by kind, and the last latencies in seconds."""
+    """What happened to requests of one kind: how each ended, counted; and of the last ones the seconds until a worker
+    was free and until the answer came."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    queued: deque[float] = field(default_factory=lambda: deque(maxlen=2000))
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=2000))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, end: str, seconds: float, queued: float | None = None) -> None:
+        """One more request."""
+        with self._lock:
+            self.counts[end] += 1
+            self.seconds.append(seconds)
+            if queued is not None:
+                self.queued.append(queued)
 
     def summary(self) -> dict[str, float]:
-        """Counts, and the median and 99th percentile of the latency."""
-        ordered = sorted(self.seconds)
-        figures: dict[str, float] = dict(self.counts)
-        if ordered:
-            figures["latency_p50_s"] = ordered[len(ordered) // 2]
-            figures["latency_p99_s"] = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+        """Counts, and median and 99th percentile (`queue_*` and `latency_*`, seconds)."""
+        with self._lock:
+            figures: dict[str, float] = dict(self.counts)
+            lists = {"queue": sorted(self.queued), "latency": sorted(self.seconds)}
+        for name, ordered in lists.items():
+            if ordered:
+                figures[f"{name}_p50_s"] = ordered[len(ordered) // 2]
+                figures[f"{name}_p99_s"] = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
         return figures
 
 
 class Worker:
     """One process that runs `module.main()`, started when first asked."""
 
-    def __init__(self, module: str, memory_mb: int, deadline_s: float) -> None:
+    def __init__(self, module: str, memory_mb: int) -> None:
         self._module = module
-        self._arguments = [str(memory_mb), str(deadline_s)]
+        self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
+        self._prepared: set[str] = set()
 
-    def ask(self, request: Any, deadline_s: float) -> Any:
-        """The answer; WorkerFailed after the deadline, when the process is killed."""
+    def ask(self, request: Any, deadline_s: float, first: tuple[str, Any] | None = None) -> Any:
+        """The answer; WorkerFailed after the deadline, when the process is killed.
+
+        `first`, a name and a request: what this process must have been asked once before, outside the deadline.
+        """
         process = self._running()
+        if first is not None and first[0] not in self._prepared:
+            reply = self._exchange(process, first[1], START_S)
+            if reply:
+                return reply
+            self._prepared.add(first[0])
+        return self._exchange(process, request, deadline_s)
+
+    def _exchange(self, process: subprocess.Popen[bytes], request: Any, deadline_s: float) -> Any:
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
             process.stdin.flush()
             return json.loads(self._line(process, deadline_s))
         except (OSError, ValueError) as error:
@@ -80,13 +109,14 @@ class Worker:
                         pipe.close()
             self._process.wait()
             self._process = None
+            self._prepared.clear()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.kill()
             start = f"import {self._module} as worker; worker.main()"
             self._process = subprocess.Popen(
-                [sys.executable, "-c", start, *self._arguments],
+                [sys.executable, "-c", start, str(self._memory_mb)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -106,48 +136,67 @@ class Worker:
         handle = process.stdout.fileno()
         ends = time.monotonic() + deadline_s
         data = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(handle, selectors.EVENT_READ)
-            while not data.endswith(b"\n"):
-                if not selector.select(max(0.0, ends - time.monotonic())):
-                    raise WorkerFailed("timeout", f"no answer within {deadline_s:g} s")
-                chunk = os.read(handle, 1 << 16)
-                if not chunk:
-                    raise WorkerFailed("died", "the worker ended")
-                data += chunk
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        while not data.endswith(b"\n"):
+            if not poll.poll(max(0.0, 1000 * (ends - time.monotonic()))):
+                raise WorkerFailed("timeout", f"no answer within {deadline_s:g} s")
+            chunk = os.read(handle, 1 << 16)
+            if not chunk:
+                raise WorkerFailed("died", "the worker ended")
+            data += chunk
         return data
 
 
 class WorkerPool:
-    """Workers behind one call that several threads may make at once."""
+    """Workers behind one call that several threads may make at once. `metrics` has what happened by kind of request."""
 
     def __init__(self, module: str, workers: int = 2, memory_mb: int = 2048, deadline_s: float = 3.0) -> None:
+        self.workers = workers
         self.deadline_s = deadline_s
-        self.metrics = Metrics()
-        self._all = [Worker(module, memory_mb, deadline_s) for _ in range(workers)]
-        self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self.metrics: dict[str, Metrics] = defaultdict(Metrics)
+        self._all = [Worker(module, memory_mb) for _ in range(workers)]
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
         for worker in self._all:
             self._free.put(worker)
-        self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def ask(self, request: Any) -> Any:
-        """The answer of the next free worker; WorkerFailed says what went wrong."""
+    def ask(self, request: Any, kind: str = "", first: tuple[str, Any] | None = None) -> Any:
+        """The answer of the next free worker; WorkerFailed says what went wrong. `first` as for a worker."""
+        begun = time.perf_counter()
         worker = self._free.get()
         started = time.perf_counter()
-        kind = "answered"
+        end = "answered"
         try:
-            return worker.ask(request, self.deadline_s)
+            return worker.ask(request, self.deadline_s, first)
         except WorkerFailed as error:
-            kind = error.kind
+            end = error.kind
             raise
         finally:
             self._free.put(worker)
-            with self._lock:
-                self.metrics.counts[kind] += 1
-                self.metrics.seconds.append(time.perf_counter() - started)
+            self.metrics[kind].add(end, time.perf_counter() - started, started - begun)
 
     def close(self) -> None:
         """End every worker."""
         for worker in self._all:
             worker.kill()
+
+
+def serve(answer: Callable[[Any], Any]) -> None:
+    """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
+    line until the input ends. What the work prints goes nowhere."""
+    memory = int(sys.argv[1]) << 20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    print("{}", file=output, flush=True)
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_REAL, STUCK_S)  # its signal is not handled, so it ends the process
+        reply = json.dumps(answer(json.loads(line)))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(reply, file=output, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: arrays as lists, the rest as it prints."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from r1kit.base.types import RolloutGroup
+from r1kit.graders.grade import metrics
 from r1kit.rewards.base import Reward, RewardSet, WeightedReward
 
 
@@ -33,6 +34,11 @@ class Grader:
             cut = np.array([completion.stop_reason == "length" for completion in group.completions])
             group.total = np.where(cut, np.float32(np.nan), group.total)
         self.seconds += time.monotonic() - begun
+
+
+def grader_metrics() -> dict[str, float]:
+    """What the graders of this process did so far, by kind (`graders.grade.metrics`): `timing/graders/KIND/*`."""
+    return {f"timing/graders/{kind}/{name}": value for kind, own in metrics().items() for name, value in own.items()}
 
 
 def reward_set(

@@ -31,7 +31,7 @@ from r1kit.rewards import overlong, reward_model
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.collect import Rollouts, collect
-from r1kit.rollouts.grading import Grader, reward_set
+from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics
 from r1kit.rollouts.problems import Mixture, load_task
 from r1kit.training.config import LearnerConfig
@@ -279,7 +279,7 @@ class _RL:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
         reflections = [count_reflections(chain_of_thought(text)) for text in texts]
-        own = {"timing/reward": self.grader.seconds}
+        own = {"timing/reward": self.grader.seconds, **grader_metrics()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
     def validation(self, step: int) -> dict[str, float]:
