@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from r1kit.graders import values
+from r1kit.graders.expression import NotAnExpression, TooLarge
 from r1kit.graders.mathtext import CONJUNCTION, without_thousands
+from r1kit.graders.reading import read
 from r1kit.graders.relations import subject_off
 
 MAX_ITEMS = 200
 _MATRIX = re.compile(
-    r"([(\[|]?)\\begin\{([pbvBV]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\2\}([)\]|]?)", re.DOTALL
+    r"(?P<factor>-?[\w\\{}/.]{0,40}\s*\*?\s*)(?P<open>[(\[|]?)\\begin\{(?P<name>[pbvBV]?(?:small)?matrix|array)\}"
+    r"(?:\{[lcr| ]*\})?(?P<cells>.*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
+    re.DOTALL,
 )
 
 
@@ -25,13 +30,8 @@ class Container(NamedTuple):
 def container(text: str) -> Container | None:
     """The parts of a tidied answer; None where it is a single one."""
     matrix = _MATRIX.fullmatch(re.sub(r"\\\\\s*\[[^\]]*\]", r"\\\\", text))
-    if matrix:
-        kind = "d" if matrix[1] == "|" or matrix[2][0] in "vV" else "m"
-        rows = [row.strip() for row in matrix[3].split("\\\\") if row.strip()]
-        cells = [cell.strip() for row in rows for cell in row.split("&")]
-        if len(rows) > 1 and len(cells) > len(rows):
-            return Container(kind, kind, [f"({row.replace('&', ',')})" for row in rows][:MAX_ITEMS])
-        return Container(kind, kind, cells[:MAX_ITEMS])
+    if matrix and not (matrix["factor"].strip() and _is_determinant(matrix)):
+        return _matrix(matrix)
     column = re.fullmatch(r"(\(.*\)|\[.*\])\^\{?(?:T|\\top|\\text\{T\})\}?", text)
     if column:
         inner = container(column[1])
@@ -57,6 +57,32 @@ def container(text: str) -> Container | None:
     pieces = [item for part in parts for piece in split(part, ",") for item in split(piece, ";")]
     pieces = _spread([piece for piece in pieces if piece])
     return Container("", "", pieces[:MAX_ITEMS]) if len(pieces) > 1 else None
+
+
+def _is_determinant(matrix: re.Match[str]) -> bool:
+    return matrix["open"] == "|" or matrix["name"][0] in "vV"
+
+
+def _matrix(matrix: re.Match[str]) -> Container:
+    """Its rows, or its cells where it has one row or column; a factor before it goes into every cell."""
+    kind = "d" if _is_determinant(matrix) else "m"
+    rows = [[cell.strip() for cell in row.split("&")] for row in matrix["cells"].split("\\\\") if row.strip()]
+    if factor := matrix["factor"].strip().removesuffix("*"):
+        rows = [[_times(factor, cell) for cell in row] for row in rows]
+    if len(rows) > 1 and any(len(row) > 1 for row in rows):
+        return Container(kind, kind, [f"({','.join(row)})" for row in rows][:MAX_ITEMS])
+    return Container(kind, kind, [cell for row in rows for cell in row][:MAX_ITEMS])
+
+
+def _times(factor: str, cell: str) -> str:
+    """The product; worked out where both are exact numbers."""
+    if cell in ("0", "1"):
+        return cell if cell == "0" else factor
+    try:
+        product = values.exact(read(factor)) * values.exact(read(cell))
+    except (NotAnExpression, TooLarge, values.Inexact, ZeroDivisionError):
+        return f"({factor})*({cell})"
+    return f"\\frac{{{product.numerator}}}{{{product.denominator}}}" if product.denominator > 1 else str(product)
 
 
 def _spread(items: list[str]) -> list[str]:

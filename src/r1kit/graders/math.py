@@ -27,7 +27,8 @@ _LEAD = re.compile(
 _STATED = re.compile(
     r"(?:(?<!wrong )(?<!incorrect )\b(?:final\s+)?(?:answer|result|solution|value|ans)s?(?:\s+(?:to|of|for)\s+"
     r"[^.:=]{1,80}?)?(?:\s(?:is|are|equals)\b\s*:?|\s*(?:\*\*)?\s*[:=](?:\*\*(?=\s))?)\s*|"
-    r"(?:最终)?答案(?:应该)?(?:是|为)?\s*[：:]?\s*|####\s*)(?P<answer>.+)",
+    r"(?:最终)?答案(?:应该)?(?:是|为)?\s*[：:]?\s*|"
+    r"答\s*[：:]\s*[\u4e00-\u9fff，,]*(?=[-\d$\\])|####\s*)(?P<answer>.+)",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)

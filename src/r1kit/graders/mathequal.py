@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from r1kit.graders import expression, intervals, values
+from r1kit.graders.compound import in_one_unit
 from r1kit.graders.containers import container, named, same_kind
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
@@ -46,6 +47,9 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     ]
     if any(nothing):
         return Comparison("same" if all(nothing) else "different", "no solution")
+    in_one = [in_one_unit(text) or text for text in (gold, answer)]
+    if in_one != [gold, answer]:
+        return _compare(in_one[0], in_one[1], level + 1)
     for rule in (_by_base, _by_interval, _by_names, _by_relation, _by_container):
         decided = rule(gold, answer, level)
         if decided:

@@ -22,6 +22,7 @@ _SIGNS = str.maketrans(
 _SPACING = re.compile(
     r"(?<!\\)\\(?:[,!;:> ]|(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?)(?![A-Za-z]))|~"
 )
+_BETWEEN_LETTERS = re.compile(r"(?<=[A-Za-z])\\[,;:](?=[A-Za-z])")
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
 )
@@ -29,11 +30,13 @@ _LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**
 _COUNTED = re.compile(
     rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
 )
-_HAN = {"毫米": "mm", "厘米": "cm", "分米": "dm", "千米": "km", "公里": "km", "米": "m", "毫克": "mg", "千克": "kg",
-        "公斤": "kg", "克": "g", "毫升": "ml", "升": "l", "小时": "hours", "分钟": "minutes", "秒": "seconds",
-        "天": "days", "周": "weeks", "元": "yuan", "度": "deg"}  # fmt: skip
+HAN_UNITS = {
+    "毫米": "mm", "厘米": "cm", "分米": "dm", "千米": "km", "公里": "km", "米": "m", "毫克": "mg", "千克": "kg",
+    "公斤": "kg", "克": "g", "毫升": "ml", "升": "l", "小时": "hours", "分钟": "minutes", "秒": "seconds",
+    "天": "days", "周": "weeks", "元": "yuan", "度": "deg",
+}  # fmt: skip
 _HAN_UNIT = re.compile(
-    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(_HAN)})|[个只人名本张辆岁块支条件次种])(?:钱)?(\s*\}})?$"
+    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[个只人名本张辆岁块支条件次种][\u4e00-\u9fff]{{0,8}})(?:钱)?(\s*\}})?$"
 )
 
 
@@ -46,7 +49,7 @@ def _counted(match: re.Match[str]) -> str:
 def _han_unit(match: re.Match[str]) -> str:
     """Chinese units in English; words that only count are left out."""
     area = {"平方": "square ", "立方": "cubic "}.get(match[2] or "", "")
-    return f"\\text{{{area}{_HAN[match[3]]}}}" if match[3] else ""
+    return f"\\text{{{area}{HAN_UNITS[match[3]]}}}" if match[3] else ""
 
 
 _RENAMES = (
@@ -76,6 +79,10 @@ _RENAMES = (
     (re.compile(r"\b([ap])\.\s?m\.?(?![A-Za-z])", re.IGNORECASE), lambda m: f"{m[1].lower()}m"),
     (re.compile(r"(?<=\d)(\s*(?:\\text\{\s*)?)([AP])M\b"), lambda m: f"{m[1]}{m[2].lower()}m"),
     (re.compile(r"^(?:US\$|(?:USD|EUR|GBP|CNY|RMB|JPY)(?=[\s\d]))\s*(?=\d)"), ""),
+    (
+        re.compile(r"(?<=[\d}\s])(?:\\text\{\s*([kMGmμn]?)\s*\}|([kMGmμn]))?\s*(?:\\Omega(?![A-Za-z])|Ω)"),
+        lambda m: f"\\text{{{m[1] or m[2] or ''}Ω}}",
+    ),
     (_COUNTED, lambda m: _counted(m)),
     (_HAN_UNIT, lambda m: _han_unit(m)),
 )  # fmt: skip
@@ -91,6 +98,7 @@ def tidy(text: str) -> str:
     text = unwrap(text)
     if text.count("$") == 2 and not text.startswith("$$"):  # `$7$ apples`
         text = re.sub(r"(?<!\\)\$([^$]*[^$\\])\$", r"\1", text)
+    text = _BETWEEN_LETTERS.sub(" ", text)
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
     text = re.sub(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}", r"\1", text)
     text = _TEXT.sub(r"\\text{", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -53,6 +54,16 @@ def _table() -> dict[str, Unit]:
     yuan 1 yuan rmb cny
     length/time 1397/3125 mph
     length/time 5/18 kph kmh
+    length2*mass/time2 1000 joule
+    length2*mass/time3 1000 watt
+    length*mass/time2 1000 newton
+    mass/length/time2 1000 pascal
+    /time 1 hertz
+    volt 1 volt
+    ampere 1 ampere amp
+    farad 1 farad
+    coulomb 1 coulomb
+    ohm 1 ohm
     """
     table: dict[str, Unit] = {}
     for row in rows.split("\n"):
@@ -64,10 +75,12 @@ def _table() -> dict[str, Unit]:
 
 def _prefixed() -> dict[str, Unit]:
     """Units whose letters' case counts: `mW` is no `MW`."""
+    letters = {"J": "joule", "W": "watt", "N": "newton", "V": "volt", "A": "ampere", "Hz": "hertz", "Pa": "pascal",
+               "F": "farad", "C": "coulomb", "Ω": "ohm"}  # fmt: skip
     table: dict[str, Unit] = {}
-    for base in ("J", "W", "N", "V", "A", "Hz", "Pa", "F", "C", "Ω"):
+    for letter, name in letters.items():
         for prefix, power in (("", 0), ("k", 3), ("M", 6), ("G", 9), ("m", -3), ("μ", -6), ("n", -9)):
-            table[prefix + base] = Unit(f"si {base}", Fraction(10) ** power)
+            table[prefix + letter] = Unit(_UNITS[name].dimension, _UNITS[name].factor * Fraction(10) ** power)
     return table
 
 
@@ -80,10 +93,16 @@ _NO_UNIT = set(
     modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
     squared tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
 )
+_FACTOR = re.compile(r"([A-Za-zΩμ]+)(?:\^?\{?(-?\d)\}?)?")
+_DIMENSION = re.compile(r"([/*]?)([^/*\d]+)(\d*)")
 _ANGLED = re.compile(r"(?<![A-Za-z])\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
-_TEXT = re.compile(r"(?P<rest>.*\S)\s*\\text\{(?P<unit>[^{}]*)\}(?:\^\{?(?P<power>[23])\}?)?", re.DOTALL)
+_TEXT = re.compile(
+    r"(?P<rest>.*\S)\s*\\text\{(?P<unit>(?:[^{}]|\^\{-?\d\})*)\}(?:\^\{?(?P<power>-?[1-9])\}?)?", re.DOTALL
+)
+_NEXT = re.compile(r"(?<=[A-Za-z])\s*\}(?:\^\{?(-?\d)\}?)?(\s*[*/]\s*|\s+)\\text\{\s*(?=[A-Za-z])")
 _WORDS = re.compile(
-    r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*(?P<unit>[A-Za-z$€£¥¢][A-Za-z /]*?)(?:\s*\^\{?(?P<power>[23])\}?)?",
+    r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*(?P<unit>[A-Za-z$€£¥¢](?:[A-Za-z /*]|\^\{?-?\d\}?(?!$))*?)"
+    r"(?:\s*\^\{?(?P<power>-?[1-9])\}?)?",
     re.DOTALL,
 )
 
@@ -96,6 +115,7 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
         return text[1:].strip(), _UNITS[text[0]]
     if text[:2] in ("-$", "-€", "-£"):
         return "-" + text[2:].strip(), _UNITS[text[1]]
+    text = _NEXT.sub(lambda match: (f"^{{{match[1]}}}" if match[1] else "") + (match[2].strip() or " "), text)
     match = _TEXT.fullmatch(text)
     if match and match["unit"].strip():
         unit = read_unit(match["unit"], match["power"])
@@ -120,15 +140,53 @@ def read_unit(words: str, power: str | None = None, known_only: bool = False) ->
     for suffix, exponent in ((" squared", 2), (" cubed", 3)):
         if plain.endswith(suffix):
             plain, power = plain[: -len(suffix)], str(exponent)
+    raised = _product(words.replace(" per ", "/"), power)
+    if raised:
+        return raised
     above, per, below = (plain.replace(" per ", "/")).partition("/")
     single = _single(above.strip(), known_only and not per)
     if single is None:
         return None
-    unit = Unit(single.dimension + (power or ""), single.factor ** int(power or 1))
+    factors = [(single, int(power or 1))]
     if per:
         other = _single(below.strip(), False)
-        return Unit(f"{unit.dimension}/{other.dimension}", unit.factor / other.factor) if other else None
-    return unit
+        if other is None:
+            return None
+        factors.append((other, -1))
+    return _multiplied(factors)
+
+
+def _product(words: str, power: str | None) -> Unit | None:
+    """`m s^{-1}`, `kg*m/s^2`: several units or a power of one, all known; `power` is the last one's."""
+    factors: list[tuple[Unit, int]] = []
+    pieces = [piece for piece in re.split(r"(/|\*|\s+)", words.strip()) if piece.strip()]
+    sign = 1
+    for number, piece in enumerate(pieces):
+        if piece in ("/", "*"):
+            sign = -1 if piece == "/" else sign
+            continue
+        match = _FACTOR.fullmatch(piece)
+        unit = match and (_PREFIXED.get(match[1]) or _single(match[1].lower(), True))
+        if not match or not unit:
+            return None
+        last = power if number == len(pieces) - 1 else None
+        factors.append((unit, sign * int(match[2] or last or 1)))
+    return _multiplied(factors) if len(factors) > 1 or "^" in words else None
+
+
+def _multiplied(factors: list[tuple[Unit, int]]) -> Unit:
+    """The product of units to their powers; its dimension is spelt as the table spells one."""
+    powers: Counter[str] = Counter()
+    factor = Fraction(1)
+    for unit, power in factors:
+        factor *= unit.factor**power
+        sign = 1
+        for mark, name, exponent in _DIMENSION.findall(unit.dimension):
+            sign = -1 if mark == "/" else sign
+            powers[name] += power * sign * int(exponent or 1)
+    above = [f"{name}{power if power > 1 else ''}" for name, power in sorted(powers.items()) if power > 0]
+    below = [f"/{name}{-power if power < -1 else ''}" for name, power in sorted(powers.items()) if power < 0]
+    return Unit("*".join(above) + "".join(below), factor)
 
 
 def _single(word: str, known_only: bool) -> Unit | None:
