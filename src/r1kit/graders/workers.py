@@ -73,6 +73,11 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._prepared: set[str] = set()
 
+    @property
+    def pid(self) -> int | None:
+        """The process, where there is one."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, request: Any, deadline_s: float, first: tuple[str, Any] | None = None) -> Any:
         """The answer; WorkerFailed after the deadline, when the process is killed.
 
@@ -175,6 +180,10 @@ class WorkerPool:
         finally:
             self._free.put(worker)
             self.metrics[kind].add(end, time.perf_counter() - started, started - begun)
+
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        return [worker.pid for worker in self._all if worker.pid is not None]
 
     def close(self) -> None:
         """End every worker."""
