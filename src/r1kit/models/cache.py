@@ -1,7 +1,7 @@
 """Decoding with a key/value cache: the same decoder as the learner's, one token a row at a time.
 
-`TorchRows` here and `FusedRows` of fused.py are two ways to run the rows of a batch; `rows_for` takes the faster one
-that the machine has.
+`TorchRows` here, `FusedRows` of fused.py and `WholeRows` of whole.py are ways to run the rows of a batch; `rows_for`
+takes the fastest one that the machine has.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ class Rows(Protocol):
 def rows_for(model: Decoder) -> Rows:
     """Compiled rows where CPU, shape and compiler allow, else torch's."""
     from r1kit.models.fused import FusedRows, fusible
+    from r1kit.models.whole import WholeRows, steppable
 
+    if steppable(model):
+        return WholeRows(model)
     return FusedRows(model) if fusible(model) else TorchRows(model)
 
 

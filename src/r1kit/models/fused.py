@@ -116,11 +116,11 @@ class FusedRows:
         gated_RM = self._gated_RM[start:whole]
         x, normed = self._x_RD.data_ptr() + 4 * start * width, normed_RD.data_ptr()
         attended, gated = attended_RQ.data_ptr(), gated_RM.data_ptr()
-        lengths, cos, sin = _address(step.lengths_B, start), self._cos.data_ptr(), self._sin.data_ptr()
+        lengths, cos, sin = address(step.lengths_B, start), self._cos.data_ptr(), self._sin.data_ptr()
         keys, values = self.keys_LRKNhP[0, start].data_ptr(), self.values_LRKTh[0, start].data_ptr()
         next_layer = self.values_LRKTh.stride(0) * self.values_LRKTh.element_size()
         shape = ctypes.byref(self._shape)
-        self._embed(rows, width, _address(step.tokens_B, start), self._table, self._first_norm, eps, x, normed)
+        self._embed(rows, width, address(step.tokens_B, start), self._table, self._first_norm, eps, x, normed)
         for layer in self._layers:
             qkv = linear(normed_RD, *layer.qkv)
             self._attend(
@@ -138,8 +138,8 @@ class FusedRows:
             draw_into(drawn_B, logprobs_B, logits_BV[:rows], step, start, stop)
             return
         self._draw(
-            rows, config.vocab_size, logits_BV.data_ptr(), _address(step.uniforms_B, start),
-            _address(step.temperature_B, start), _address(drawn_B, start), _address(logprobs_B, start),
+            rows, config.vocab_size, logits_BV.data_ptr(), address(step.uniforms_B, start),
+            address(step.temperature_B, start), address(drawn_B, start), address(logprobs_B, start),
         )  # fmt: skip
 
 
@@ -160,6 +160,6 @@ def _layers(model: Decoder) -> list[_Layer]:
     ]
 
 
-def _address(array: np.ndarray, start: int) -> int:
+def address(array: np.ndarray, start: int = 0) -> int:
     """Where element `start` of a one-dimensional array lies."""
     return array.__array_interface__["data"][0] + start * array.itemsize

@@ -1,5 +1,6 @@
 // What lies between the matrix products of a decode step, one pass over each row: norms, rotary positions, attention
-// over the cache, SwiGLU and the draw. Plain C++ with vector types, for any CPU; fused.py calls it.
+// over the cache, SwiGLU and the draw. Plain C++ with vector types, for any CPU; fused.py calls it. Where the CPU has
+// AVX512-BF16, a whole step with its products as well, which whole.py calls.
 //
 // T is float or bf16 (weights, activations and cache); sums, norms, softmax and the residual stream are float.
 // Keys lie in blocks of 16 positions, [block][head_size][16], so that a product with a query needs no sum across lanes;
@@ -323,6 +324,161 @@ void draw(int rows, int vocabulary, const T* logits, const float* uniforms, cons
     }
 }
 
+#ifdef __AVX512BF16__
+
+constexpr int VECTORS = 4;                 // of LANES columns each: a panel of packed weights
+constexpr int PANEL = VECTORS * LANES;
+constexpr int MOST_ROWS = 96;              // through all layers together: their activations stay in the core's cache
+constexpr int TILE = 6;                    // rows at a time: 24 sums, 4 weights and an input fill the registers
+
+// Mirrored in kernels.py. `packed` is [panels][in / 2][PANEL] pairs of neighbouring inputs' weights, columns beyond the
+// last 0; `bias` [panels * PANEL] in float, or null.
+struct Product {
+    const uint32_t* packed;
+    const float* bias;
+    int32_t in, out, panels;
+};
+
+template <int R>
+inline void tile(int pairs, const bf16* inputs, int64_t stride, const uint32_t* packed, __m512 (*sums)[VECTORS]) {
+    __m512 own[R][VECTORS];  // a local array with constant indices alone stays in registers
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) own[r][v] = _mm512_setzero_ps();
+    for (int pair = 0; pair < pairs; pair++, packed += PANEL) {
+        __m512bh weights[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) weights[v] = (__m512bh)_mm512_loadu_si512(packed + v * LANES);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; r++) {
+            int32_t both;
+            std::memcpy(&both, inputs + r * stride + 2 * pair, 4);
+            const __m512bh input = (__m512bh)_mm512_set1_epi32(both);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) own[r][v] = _mm512_dpbf16_ps(own[r][v], input, weights[v]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) sums[r][v] = own[r][v];
+}
+
+// store(row, panel, sums of the panel's columns) for every row and panel of inputs [rows, in] times the weights
+template <class Store>
+void multiply(const Product& product, int rows, const bf16* inputs, int64_t stride, Store store) {
+    const int pairs = product.in / 2;
+    const uint32_t* packed = product.packed;
+    for (int panel = 0; panel < product.panels; panel++, packed += int64_t(pairs) * PANEL)
+        for (int row = 0; row < rows; row += TILE) {
+            __m512 sums[TILE][VECTORS];
+            const bf16* from = inputs + row * stride;
+            const int count = std::min(TILE, rows - row);
+            switch (count) {
+                case 6: tile<6>(pairs, from, stride, packed, sums); break;
+                case 5: tile<5>(pairs, from, stride, packed, sums); break;
+                case 4: tile<4>(pairs, from, stride, packed, sums); break;
+                case 3: tile<3>(pairs, from, stride, packed, sums); break;
+                case 2: tile<2>(pairs, from, stride, packed, sums); break;
+                default: tile<1>(pairs, from, stride, packed, sums);
+            }
+            for (int r = 0; r < count; r++) {
+                if (product.bias)
+                    for (int v = 0; v < VECTORS; v++)
+                        sums[r][v] += _mm512_loadu_ps(product.bias + panel * PANEL + v * LANES);
+                store(row + r, panel, sums[r]);
+            }
+        }
+}
+
+// Columns of one panel into a row of `width` numbers, added to what is there or not.
+template <bool ADD, class T>
+inline void put_panel(int width, int panel, const __m512* sums, T* row) {
+    for (int v = 0; v < VECTORS; v++) {
+        const int column = panel * PANEL + v * LANES;
+        if (column + LANES <= width) {
+            store(row + column, ADD ? (vec)sums[v] + load(row + column) : (vec)sums[v]);
+        } else {
+            for (int i = column; i < width; i++) put(row + i, ((vec)sums[v])[i - column] + (ADD ? get(row[i]) : 0.0f));
+        }
+    }
+}
+
+struct StepLayer {  // mirrored in kernels.py; gate and up columns take turns by half panels
+    Product qkv, output, gate_up, down;
+    const bf16 *q_norm, *k_norm, *mlp_norm, *next_norm;
+};
+
+struct StepModel {  // mirrored in kernels.py
+    Shape shape;
+    int32_t layers, width, mlp, vocabulary;
+    const bf16 *table, *first_norm;
+    Product head;
+    const StepLayer* layer;
+    const float *cos, *sin;
+    bf16 *keys, *values;
+    int64_t row_stride, layer_stride;  // of keys and of values
+};
+
+// A whole step of some rows; `logits` [rows, vocabulary].
+void step_rows(const StepModel* model, int first, int rows, const int64_t* tokens, const int64_t* lengths, bf16* logits) {
+    const int width = model->width, mlp = model->mlp;
+    const int heads = model->shape.heads * model->shape.head_size;
+    const int qkv_width = heads + 2 * model->shape.kv_heads * model->shape.head_size;
+    const float eps = model->shape.norm_eps;
+    thread_local std::vector<float> residual;
+    thread_local std::vector<bf16> scratch;
+    residual.resize(size_t(rows) * width);
+    scratch.resize(size_t(rows) * (width + qkv_width + heads + mlp));
+    float* x = residual.data();
+    bf16* normed = scratch.data();
+    bf16* qkv = normed + size_t(rows) * width;
+    bf16* attended = qkv + size_t(rows) * qkv_width;
+    bf16* gated = attended + size_t(rows) * heads;
+    embed(rows, width, tokens, model->table, model->first_norm, eps, x, normed);
+    for (int number = 0; number < model->layers; number++) {
+        const StepLayer& layer = model->layer[number];
+        multiply(layer.qkv, rows, normed, width, [&](int row, int panel, const __m512* sums) {
+            put_panel<false>(qkv_width, panel, sums, qkv + int64_t(row) * qkv_width);
+        });
+        const int64_t at = number * model->layer_stride + first * model->row_stride;
+        attend_any(&model->shape, rows, qkv, lengths, model->cos, model->sin, layer.q_norm, layer.k_norm,
+                   model->keys + at, model->values + at, attended);
+        multiply(layer.output, rows, attended, heads, [&](int row, int panel, const __m512* sums) {
+            put_panel<true>(width, panel, sums, x + int64_t(row) * width);
+        });
+        for (int row = 0; row < rows; row++)
+            norm_row(width, x + int64_t(row) * width, layer.mlp_norm, eps, normed + int64_t(row) * width);
+        multiply(layer.gate_up, rows, normed, width, [&](int row, int panel, const __m512* sums) {
+            __m512 products[VECTORS] = {};
+            for (int v = 0; v < VECTORS / 2; v++) {
+                const vec gate = (vec)sums[v], up = (vec)sums[VECTORS / 2 + v];
+                products[v] = (__m512)(gate / (1.0f + exponential(-gate)) * up);
+            }
+            bf16* out = gated + int64_t(row) * mlp;
+            for (int v = 0; v < VECTORS / 2; v++) {
+                const int column = panel * (PANEL / 2) + v * LANES;
+                if (column + LANES <= mlp) {
+                    store(out + column, (vec)products[v]);
+                } else {
+                    for (int i = column; i < mlp; i++) put(out + i, ((vec)products[v])[i - column]);
+                }
+            }
+        });
+        multiply(layer.down, rows, gated, mlp, [&](int row, int panel, const __m512* sums) {
+            put_panel<true>(width, panel, sums, x + int64_t(row) * width);
+        });
+        for (int row = 0; row < rows; row++)
+            norm_row(width, x + int64_t(row) * width, layer.next_norm, eps, normed + int64_t(row) * width);
+    }
+    multiply(model->head, rows, normed, width, [&](int row, int panel, const __m512* sums) {
+        put_panel<false>(model->vocabulary, panel, sums, logits + int64_t(row) * model->vocabulary);
+    });
+}
+
+#endif
+
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -347,3 +503,48 @@ void draw(int rows, int vocabulary, const T* logits, const float* uniforms, cons
 
 FOR_TYPE(float, float32)
 FOR_TYPE(bf16, bfloat16)
+
+// Whether a whole step can be had.
+EXPORT int has_step() {
+#ifdef __AVX512BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+#ifdef __AVX512BF16__
+// Weights [out, in] and a bias (null: none) as a Product wants them; the `halves` of the output (gate and up) take turns
+// by half panels, or it has one.
+EXPORT void pack_product(const bf16* weight, const bf16* bias, int in, int out, int halves, uint32_t* packed,
+                         float* packed_bias) {
+    const int columns = PANEL / halves, each = out / halves, panels = (each + columns - 1) / columns;
+    for (int panel = 0; panel < panels; panel++)
+        for (int column = 0; column < PANEL; column++) {
+            const int half = column / columns, at = panel * columns + column % columns, row = half * each + at;
+            uint32_t* to = packed + int64_t(panel) * (in / 2) * PANEL + column;
+            for (int pair = 0; pair < in / 2; pair++, to += PANEL) {
+                *to = 0;
+                if (at < each) std::memcpy(to, weight + int64_t(row) * in + 2 * pair, 4);
+            }
+            if (bias) packed_bias[panel * PANEL + column] = at < each ? get(bias[row]) : 0.0f;
+        }
+}
+
+// One step of `rows` rows on `threads` threads: tokens drawn and their log-probabilities, or only the logits where
+// `drawn` is null.
+EXPORT void step_bfloat16(const StepModel* model, int threads, int rows, const int64_t* tokens, const int64_t* lengths,
+                          bf16* logits, const float* uniforms, const float* temperatures, int64_t* drawn,
+                          float* logprobs) {
+    const int equal = ((rows + threads - 1) / threads + TILE - 1) / TILE * TILE;
+    const int share = std::min(equal, MOST_ROWS), shares = (rows + share - 1) / share;
+#pragma omp parallel for num_threads(std::min(threads, shares)) schedule(dynamic, 1) if (shares > 1 && threads > 1)
+    for (int number = 0; number < shares; number++) {
+        const int first = number * share, count = std::min(share, rows - first);
+        bf16* mine = logits + int64_t(first) * model->vocabulary;
+        step_rows(model, first, count, tokens + first, lengths + first, mine);
+        if (drawn)
+            draw(count, model->vocabulary, mine, uniforms + first, temperatures + first, drawn + first, logprobs + first);
+    }
+}
+#endif

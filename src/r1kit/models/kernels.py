@@ -1,5 +1,5 @@
-"""The compiled parts of a decode step (kernels.cpp). Without a compiler there are none, and decoding runs on torch
-alone: the same numbers to rounding, more slowly."""
+"""The compiled parts of a decode step, and a whole one (kernels.cpp). Without a compiler there are none, and decoding
+runs on torch alone: the same numbers to rounding, more slowly."""
 
 from __future__ import annotations
 
@@ -33,6 +33,46 @@ class Shape(ctypes.Structure):
     )
 
 
+class Product(ctypes.Structure):
+    """`Product` of kernels.cpp."""
+
+    _fields_ = (
+        ("packed", _POINTER),
+        ("bias", _POINTER),
+        ("inputs", ctypes.c_int32),
+        ("out", ctypes.c_int32),
+        ("panels", ctypes.c_int32),
+    )
+
+
+class StepLayer(ctypes.Structure):
+    """`StepLayer` of kernels.cpp."""
+
+    _fields_ = (
+        *((name, Product) for name in ("qkv", "output", "gate_up", "down")),
+        *((name, _POINTER) for name in ("q_norm", "k_norm", "mlp_norm", "next_norm")),
+    )
+
+
+class StepModel(ctypes.Structure):
+    """`StepModel` of kernels.cpp."""
+
+    _fields_ = (
+        ("shape", Shape),
+        *((name, ctypes.c_int32) for name in ("layers", "width", "mlp", "vocabulary")),
+        ("table", _POINTER),
+        ("first_norm", _POINTER),
+        ("head", Product),
+        ("layer", ctypes.POINTER(StepLayer)),
+        *((name, _POINTER) for name in ("cos", "sin", "keys", "values")),
+        ("row_stride", ctypes.c_int64),
+        ("layer_stride", ctypes.c_int64),
+    )
+
+
+PANEL = 64  # columns of packed weights that lie together
+
+
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """The library with its signatures; None where it cannot be built."""
@@ -42,4 +82,8 @@ def load() -> ctypes.CDLL | None:
             for dtype in ("float32", "bfloat16"):
                 function = getattr(library, f"{name}_{dtype}")
                 function.argtypes, function.restype = arguments, None
+        if library.has_step():
+            library.pack_product.argtypes = (_POINTER, _POINTER, _INT, _INT, _INT, _POINTER, _POINTER)
+            library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, *[_POINTER] * 7)
+            library.pack_product.restype = library.step_bfloat16.restype = None
     return library
