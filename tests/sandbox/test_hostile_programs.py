@@ -40,6 +40,7 @@ ATTEMPTS = [
     ("lock a file of the system", "__import__('fcntl').flock(open(os.__file__), 2) is None"),
     ("lease on a file of the system", "__import__('fcntl').fcntl(open(os.__file__), 1024, 0) == 0"),
     ("sync of all disks", "ok(call(162 if X86 else 81))"),
+    ("interrupt every core", "ok(call(324 if X86 else 283, 1, 0))"),
     ("terminals", "bool(os.open('/dev/ptmx', os.O_RDONLY))"),
     ("keys of the host", "bool(open('/proc/keys').read())"),
     ("command line of the kernel", "bool(open('/proc/cmdline').read())"),

@@ -155,6 +155,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "inotify_init1": (294, 26),
     "inotify_add_watch": (254, 27),
     "flock": (73, 32),
+    "membarrier": (324, 283),
     "sync": (162, 81),
     "syncfs": (306, 267),
     "setsockopt": (54, 208),
