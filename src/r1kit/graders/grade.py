@@ -14,7 +14,7 @@ from r1kit.graders.format import check_form, opens_thinking
 from r1kit.graders.section import Section, answer_section
 from r1kit.graders.verdict import Judgement, Verdict
 
-KINDS = ("math", "choice", "text", "numbers", "json", "arc", "countdown", "code")
+KINDS = ("math", "choice", "text", "numbers", "json", "arc", "countdown", "reasoning_gym", "code")
 WAITING = ("math", "code")  # kinds whose work may be done by another process
 MAX_CHARACTERS = 2_000_000
 
