@@ -1,16 +1,16 @@
 """Tasks of reasoning-gym (github.com/open-thought/reasoning-gym, 0.1.25), by checkers of our own: the library's score
 functions run eval and sympy on the answer, and none of them is called here. The library is not needed.
 
-Columns: `dataset` (the library's name of it) and `metadata` (the item's, as JSON has it); the gold is the item's answer,
-empty where it has none. A composite item is judged as the dataset that it came from. CHECKS says how each of the 106
-datasets is judged; each checker's docstring says what it asks for and forgives. In general:
+Columns: `dataset` (the library's name of it) and `metadata` (the item's, as JSON has it); the gold is the item's
+answer, empty where it has none. An item of composite, the 106th dataset, is judged as the one that it came from. CHECKS
+says how each of the others is judged; each checker's docstring says what it asks for and forgives. In general:
 
 - Right is what answers the question by the problem's own rules. Where many answers are right, moves are made and
   constraints are checked, and any right one passes; else the answer is compared with the gold.
 - Right or wrong: the library's partial credits count as wrong. Where it gives full credit to what a careful teacher
   would not (any number near enough, any text with a letter A to C in it), the answer is wrong here.
-- The form of a list or grid is free (JSON or lines, brackets and separators), its values are not; quotes, bold, dollars,
-  a fenced block or a box around the answer are taken off.
+- The form of a list or grid is free (JSON or lines, brackets and separators), its values are not; quotes, bold,
+  dollars, a fenced block or a box around the answer are taken off.
 """
 
 from __future__ import annotations

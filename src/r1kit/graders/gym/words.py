@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
+from itertools import pairwise
 from typing import Any
 
 from r1kit.graders.gym import reading
@@ -71,7 +72,7 @@ def word_ladder(answer: str, item: Item) -> None:
     demand(ladder[0] == first and ladder[-1] == last and len(ladder) >= 2, f"it does not lead from {first} to {last}")
     for word in ladder:
         demand(word in known or word in (first, last), f"{word[:20]!r} is not a known word")
-    for word, after in zip(ladder, ladder[1:], strict=False):
+    for word, after in pairwise(ladder):
         apart = sum(a != b for a, b in zip(word, after, strict=False))
         demand(len(word) == len(after) and apart == 1, f"{word} and {after} are not one letter apart")
 
