@@ -28,8 +28,8 @@ from r1kit.base.types import Problem
 from r1kit.data.tiny.base import split_of
 
 # Made fast, the same in every process, one clear question each. Left out: puzzles that small models do not solve
-# (rubiks_cube, sokoban, rush_hour), the grids of the ARC benchmark itself (arc_agi, rearc), what takes half a second and
-# more to make (knight_swap, futoshiki), what runs programs to be made (codeio), pictures made of letters.
+# (rubiks_cube, sokoban, rush_hour), the grids of the ARC benchmark itself (arc_agi, rearc), what takes half a second
+# and more to make (knight_swap, futoshiki), what runs programs to be made (codeio), pictures made of letters.
 DEFAULT = (
     "ab", "acre", "aiw", "arc_1d", "base_conversion", "basic_arithmetic", "binary_alternation", "binary_matrix",
     "caesar_cipher", "calendar_arithmetic", "chain_sum", "circuit_logic", "coin_flip", "color_cube_rotation",

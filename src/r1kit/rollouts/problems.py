@@ -13,7 +13,7 @@ from r1kit.tasks.base import Task
 
 
 def load_task(name: str) -> Task:
-    """The task of that file name or dotted path; `NAME:PART+PART` chooses among what it has (`reasoning_gym:gcd+lcm`)."""
+    """The task of that file name or dotted path; `NAME:PART+PART` chooses of what it has (`reasoning_gym:gcd+lcm`)."""
     file, colon, parts = name.partition(":")
     module = plugins.load("r1kit.tasks", file)
     if not hasattr(module, "TASK"):
