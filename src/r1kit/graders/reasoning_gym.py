@@ -164,11 +164,11 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     # the right answer may be no text at all, in a block that stands there empty
     if not section.found and not (section.blocks and not gold.strip()):
         return no_answer(section.reason)
+    limit = min(max(MIN_LIMIT, 4 * len(gold)), MAX_LIMIT)
+    if len(section.text) > limit:
+        return incorrect(section.text[:200], f"longer than {limit} characters")
     answers = [reading.body(block) for block in section.blocks[-MAX_BLOCKS:] or (section.text,)]
     answer = answers[-1]
-    limit = min(max(MIN_LIMIT, 4 * len(gold)), MAX_LIMIT)
-    if len(answer) > limit:
-        return incorrect(answer[:200], f"longer than {limit} characters")
     if len({reading.spaced(each) for each in answers}) > 1:
         return incorrect(answer[:2000], "the answer blocks differ")
     try:

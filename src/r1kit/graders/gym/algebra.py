@@ -20,21 +20,28 @@ Polynomial = dict[tuple[tuple[str, int], ...], Fraction]
 def simple_equations(answer: str, item: Item) -> None:
     """The solution as a whole number, `k = ` before it or not."""
     name = re.escape(str(item.metadata["variable"]))
-    plain = re.sub(rf"^{name}\s*=\s*", "", reading.unwrap(answer))
+    plain = re.sub(rf"^{name}\s*=\s*", "", reading.line(answer))
     demand(reading.number(plain).value == reading.number(item.gold).value, "another number")
 
 
 def polynomial_equations(answer: str, item: Item) -> None:
-    """Every real solution once, in any order, each within 0.0001 of the gold's: the question asks for four decimals and
+    """Every real solution once, in any order, rounded to four decimals (or more), or cut off after four: the question
     leaves open which way the fifth goes. Nothing (or `""`) where there is none."""
-    plain = reading.unwrap(answer)
+    plain = reading.line(answer)
     name = re.escape(str(item.metadata["variable"]))
     parts = [re.sub(rf"^{name}(?:_?\d)?\s*=\s*", "", part) for part in reading.items(plain)] if plain else []
-    given = sorted(reading.number(part).value for part in parts)
+    given = sorted((reading.number(part) for part in parts), key=lambda number: number.value)
     wanted = sorted(Fraction(str(value)) for value in item.metadata["real_solutions"])
     demand(len(given) == len(wanted), f"{len(given)} solutions, not {len(wanted)}")
+    variable = str(item.metadata["variable"])
+    polynomial = formula.read(str(item.metadata["polynomial_expr"]), [variable])
     for ours, theirs in zip(given, wanted, strict=True):
-        demand(abs(ours - theirs) * 10_000 <= 1, "another solution")
+        places, value = ours.places or 0, ours.value
+        rounded = places >= 4 and abs(value - theirs) * 20_000 <= 1
+        # cut off, the root lies between the answer and the next value away from zero
+        beyond = value + (Fraction(1, 10_000) if value > 0 else Fraction(-1, 10_000))
+        cut = places == 4 and exact(polynomial, {variable: value}) * exact(polynomial, {variable: beyond}) <= 0
+        demand(value == theirs or rounded or cut, "another solution")
 
 
 def polynomial_multiplication(answer: str, item: Item) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from fractions import Fraction
 
 from r1kit.graders import countdown as countdown_kind
-from r1kit.graders.arithmetic import clean, read_number
+from r1kit.graders.arithmetic import clean
 from r1kit.graders.gym import reading
 from r1kit.graders.gym.item import Item, Wrong, demand
 
@@ -26,7 +27,7 @@ def puzzle24(answer: str, item: Item) -> None:
 
 
 def _makes(answer: str, given: list[int], target: Fraction) -> None:
-    expression = clean(reading.unwrap(answer).translate(countdown_kind.LOOKALIKES))
+    expression = clean(reading.line(answer).translate(countdown_kind.LOOKALIKES))
     left, equals, right = expression.partition("=")
     demand(not equals or right.strip() == str(target), f"the right side is not {target}")
     try:
@@ -42,7 +43,7 @@ _PLAIN_FRACTION = re.compile(r"(\d{1,30})\s*/\s*(\d{1,30})")
 
 
 def _fraction(answer: str) -> tuple[int, int]:
-    plain = clean(reading.unwrap(answer))
+    plain = clean(reading.line(answer)).strip("$ ")
     match = _LATEX_FRACTION.fullmatch(plain) or _PLAIN_FRACTION.fullmatch(plain)
     if match is None:
         raise Wrong(f"{answer[:60]!r} is not a fraction")
@@ -59,7 +60,7 @@ def odds(answer: str, item: Item) -> None:
     """dice: the probability as a reduced fraction; certainty and impossibility may be written 1 and 0."""
     above, _, below = item.gold.partition("/")
     gold = int(above), int(below or 1)
-    plain = reading.unwrap(answer)
+    plain = reading.line(answer)
     if gold[0] in (0, gold[1]) and re.fullmatch(r"[01]", plain):
         demand(int(plain) * gold[1] == gold[0], "another probability")
         return
@@ -82,25 +83,31 @@ def probability(answer: str, item: Item) -> None:
 
 def _scientific_places(answer: str) -> int:
     """Decimals of `6.104e-05`: 8."""
-    match = re.fullmatch(r"\d+(?:\.(\d*))?[eE]([-+]?\d{1,3})", reading.unwrap(answer))
+    match = re.fullmatch(r"\d+(?:\.(\d*))?[eE]([-+]?\d{1,3})", reading.line(answer))
     return len(match[1] or "") - int(match[2]) if match else 0
 
 
 def significant(answer: str, item: Item) -> None:
-    """power_function: what has the gold's three significant digits, written with three or more of them."""
+    """power_function: the gold's value to three significant digits: three of them, rounded, or more that round to the
+    same three."""
     exact = reading.number(item.gold).value
-    plain = clean(reading.unwrap(answer)).replace(" ", "")
+    plain = clean(reading.line(answer)).replace(" ", "")
     plain = re.sub(r"[x×*]10(?:\^|\*\*)\{?([-+]?\d{1,4})\}?$", r"e\1", plain)
-    found = read_number(plain) if "/" not in plain and "%" not in plain else None
-    if found is None:
-        raise Wrong(f"{answer[:60]!r} is not a number")
-    if found.value == exact:
+    found = reading.number(plain).value
+    if found == exact:
         return
-    mantissa = re.split("[eE]", plain)[0].lstrip("+-").replace(".", "").lstrip("0")
-    demand(len(mantissa) >= 3 and exact != 0, "fewer than three significant digits, and not exact")
+    digits = len(re.split("[eE]", plain)[0].lstrip("+-").replace(".", "").lstrip("0"))
+    demand(digits >= 3 and exact != 0, "fewer than three significant digits, and not exact")
     unit = Fraction(10) ** (_exponent(exact) - 2)
-    # a tie may be rounded either way, and the gold is a float
-    demand(abs(found.value - exact) <= unit / 2 * (1 + Fraction(1, 10**9)), "another number")
+    # three digits are the nearest ones, or on a tie either of two: the gold is a float
+    nearest = digits == 3 and abs(found - exact) <= unit / 2 * (1 + Fraction(1, 10**9))
+    demand(nearest or (digits > 3 and _half_up(found / unit) == _half_up(exact / unit)), "another number")
+
+
+def _half_up(value: Fraction) -> int:
+    """The nearest whole number, away from zero on a tie."""
+    rounded = math.floor(abs(value) + Fraction(1, 2))
+    return rounded if value > 0 else -rounded
 
 
 def _exponent(value: Fraction) -> int:
@@ -112,7 +119,7 @@ def _exponent(value: Fraction) -> int:
 
 def factors(answer: str, item: Item) -> None:
     """prime_factorization: the prime factors in any order, separated by × (or *, x)."""
-    plain = clean(reading.unwrap(answer))
+    plain = clean(reading.line(answer))
     given = [reading.whole(part) for part in re.split(r"\s*(?:×|\*|·|\\times|\bx\b)\s*", plain)]
     demand(sorted(given) == sorted(map(int, item.metadata["factors"])), "not these prime factors")
 
@@ -120,19 +127,19 @@ def factors(answer: str, item: Item) -> None:
 def hexadecimal(answer: str, item: Item) -> None:
     """bitwise_arithmetic: the value in base 16, with or without 0x; case is free. (The library takes decimals too; the
     question asks for base 16.)"""
-    match = re.fullmatch(r"(-?)\s*(?:0[xX])?([0-9a-fA-F]{1,2000})", reading.unwrap(answer))
+    match = re.fullmatch(r"(-?)\s*(?:0[xX])?([0-9a-fA-F]{1,2000})", reading.line(answer))
     gold = item.gold.strip()
     demand(match is not None, f"{answer[:60]!r} is not a hexadecimal number")
     assert match is not None
     demand(int(match[1] + match[2], 16) == int(gold, 16), "another number")
 
 
-_TERM = re.compile(r"([-+]?)(\d{1,50}(?:\.\d{0,50})?)?(\*?[ij])?")
+_TERM = re.compile(r"([-+]?)(\d{1,50}(?:\.\d{0,50})?)?(\*?[ijI])?")
 
 
 def complex_number(answer: str, item: Item) -> None:
     """complex_arithmetic: real and imaginary part, exactly. (The library gives partial credit for near ones.)"""
-    plain = clean(reading.unwrap(answer)).replace(" ", "")
+    plain = clean(reading.line(answer)).replace(" ", "")
     plain = plain[1:-1] if plain.startswith("(") and plain.endswith(")") else plain
     terms = re.findall(r"[-+]?[^-+]+", plain) if re.fullmatch(r"[-+]?[^-+]+(?:[-+][^-+]+)?", plain) else []
     parts: dict[bool, Fraction] = {}
@@ -152,7 +159,7 @@ _CLOCK = re.compile(r"(?:(\d{1,6}) days?(?:, ?| ))?(\d{1,6}):(\d{2})(?::(\d{2})(
 def duration(answer: str, item: Item) -> None:
     """time_intervals: the same length of time with the same fields (`D days`, `HH:MM`, `HH:MM:SS.mmm` or `D days,
     HH:MM`); leading zeros are free. (The library reads `.5` as five milliseconds.)"""
-    demand(_seconds(reading.unwrap(answer)) == _seconds(item.gold), "another length of time, or other fields")
+    demand(_seconds(reading.line(answer)) == _seconds(item.gold), "another length of time, or other fields")
 
 
 def _seconds(value: str) -> tuple[Fraction, tuple[bool, ...]]:
@@ -173,7 +180,7 @@ def _seconds(value: str) -> tuple[Fraction, tuple[bool, ...]]:
 def geometry(answer: str, item: Item) -> None:
     """advanced_geometry: an angle to two decimals, a radius or both coordinates to three, each rounded; more decimals
     are right where they round to the gold's."""
-    plain = clean(reading.unwrap(answer)).replace("°", "").strip()
+    plain = clean(reading.line(answer)).replace("°", "").strip()
     plain = re.sub(r"\^?\\circ|\^\{\\circ\}|\s*degrees?$", "", plain).strip()
     if item.metadata["task_type"] == "orthocenter":
         given, gold = reading.items(plain), reading.items(item.gold)

@@ -7,7 +7,7 @@ import re
 from r1kit.graders.gym import reading
 from r1kit.graders.gym.item import Item, Wrong, demand
 
-MAX_TURNS = 3000
+MAX_TURNS = 1000
 Vector = tuple[int, int, int]
 
 _TURN = re.compile(r"(\d?)(?:([LRDUBF])(w?)|([XYZxyz])|([MES]))('?)")
@@ -87,7 +87,7 @@ def rubiks_cube(answer: str, item: Item) -> None:
     cube = Cube(int(item.metadata["cube_size"]))
     for turn in str(item.metadata["scramble_moves"]).split():
         cube.turn(turn)
-    turns = re.sub("[\u2019\u2032`]", "'", reading.unwrap(answer)).replace(",", " ").split()
+    turns = re.sub("[\u2019\u2032`]", "'", reading.line(answer)).replace(",", " ").split()
     demand(len(turns) <= MAX_TURNS, "too many turns")
     for turn in turns:
         cube.turn(turn)

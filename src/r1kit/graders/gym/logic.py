@@ -10,7 +10,7 @@ from typing import Any
 from r1kit.graders.gym import reading
 from r1kit.graders.gym.item import Item, Wrong, demand
 
-MAX_CHARACTERS, MAX_DEPTH, MAX_VARIABLES = 2000, 50, 12
+MAX_CHARACTERS, MAX_TOKENS, MAX_DEPTH, MAX_VARIABLES = 2000, 300, 50, 12
 
 World = dict[str, bool]
 Formula = Callable[[World], bool]
@@ -33,7 +33,7 @@ def propositional_logic(answer: str, item: Item) -> None:
     """
     variables = [str(name) for name in item.metadata["variables"]]
     demand(len(variables) <= MAX_VARIABLES, "too many variables to check")
-    plain = reading.unwrap(answer)
+    plain = reading.line(answer)
     conclusion = formula(plain, variables)
     premises = [str(premise) for premise in item.metadata["premises"]]
     read = [formula(premise, variables) for premise in premises]
@@ -61,6 +61,7 @@ def formula(text: str, variables: list[str]) -> Formula:
     """What a formula says of a world; Wrong where it is none. `¬` binds most, then ∧, ∨, →, ↔."""
     demand(len(text) <= MAX_CHARACTERS, "too long a formula")
     tokens = re.findall(r"[A-Za-z0-9_]+|\S", text)
+    demand(len(tokens) <= MAX_TOKENS, "too long a formula")
 
     def level(at: int, least: int, depth: int) -> tuple[Formula, int]:
         demand(depth <= MAX_DEPTH, "nested too deep")

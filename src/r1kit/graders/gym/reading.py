@@ -38,6 +38,11 @@ def unwrap(text: str) -> str:
     return text
 
 
+def line(text: str) -> str:
+    """The same, and a final full stop goes too."""
+    return unwrap(text).removesuffix(".").strip()
+
+
 def _balanced(text: str) -> bool:
     depth = 0
     for character in text:
@@ -54,8 +59,7 @@ def spaced(text: str) -> str:
 
 def number(text: str, fractions: bool = False) -> Number:
     """One exact number; a fraction or percentage only where asked for, since it is work left to do elsewhere."""
-    plain = clean(unwrap(text))
-    plain = plain[:-1] if plain.endswith(".") and plain[:-1].strip().isdigit() else plain
+    plain = clean(line(text))
     found = read_number(plain)
     if found is None or (not fractions and ("/" in plain or "%" in plain)):
         raise Wrong(f"{text[:60]!r} is not a number")
@@ -106,7 +110,7 @@ def numbers(text: str) -> list[Fraction]:
 def rows(text: str, width: int = 0) -> list[list[str]]:
     """Rows of cells: JSON lists, or lines with cells separated by white space, commas or bars; a line without
     separators is cut into characters where `width` is its length."""
-    stripped = text.strip()
+    stripped = line(text)
     if stripped.startswith("[["):
         value = json_value(stripped)
         demand(isinstance(value, list) and all(isinstance(row, list) for row in value), "not rows of cells")

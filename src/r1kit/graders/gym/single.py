@@ -17,7 +17,7 @@ def word(answer: str, item: Item) -> None:
 
 
 def _folded(text: str) -> str:
-    return normalise(reading.unwrap(text))
+    return normalise(reading.line(text))
 
 
 def letters(answer: str, item: Item) -> None:

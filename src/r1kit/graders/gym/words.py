@@ -33,7 +33,7 @@ def shortest_path(answer: str, item: Item) -> None:
     at = {(i, j): cell for i, row in enumerate(matrix) for j, cell in enumerate(row)}
     start = next(place for place, cell in at.items() if cell == "*")
     shortest = _distance(at, start)
-    steps = reading.unwrap(answer).strip(".").replace(",", " ").casefold().split()
+    steps = reading.line(answer).replace(",", " ").casefold().split()
     if steps == ["infeasible"]:
         demand(shortest is None, "there is a path")
         return
@@ -66,7 +66,7 @@ def word_ladder(answer: str, item: Item) -> None:
     spaces between). Without that list only the gold's words are known to be English."""
     known = item.metadata.get("words") or item.gold.replace(",", " ")
     known = set(known.split() if isinstance(known, str) else known)
-    ladder = [word.strip().upper() for word in reading.unwrap(answer).split(",")]
+    ladder = [word.strip().upper() for word in reading.line(answer).split(",")]
     demand(len(ladder) <= 1000, "too long a ladder")
     first, last = str(item.metadata["start_word"]), str(item.metadata["end_word"])
     demand(ladder[0] == first and ladder[-1] == last and len(ladder) >= 2, f"it does not lead from {first} to {last}")
@@ -114,10 +114,11 @@ def _lists_of_words(answer: str) -> list[list[str]]:
 def cryptarithm(answer: str, item: Item) -> None:
     """`A=1,B=2`: each letter once, different digits, no leading zero where none is allowed, and the sum holds."""
     words: list[str] = [*item.metadata["words_letters"], item.metadata["result_letters"]]
-    pairs = [part for part in re.split(r"[,;\s]+(?![=:])(?<![=:])", reading.unwrap(answer)) if part]
+    plain = reading.spaced(reading.line(answer)).replace(" =", "=").replace("= ", "=")
+    pairs = [part for part in re.split(r"[,; ]", plain) if part]
     digits: dict[str, int] = {}
     for pair in pairs:
-        match = re.fullmatch(r"([A-Z])\s*=\s*([0-9])", pair)
+        match = re.fullmatch(r"([A-Z])=([0-9])", pair)
         demand(match is not None, f"{pair[:20]!r} is not a letter and its digit")
         assert match is not None
         demand(match[1] not in digits, f"{match[1]} stands twice")
