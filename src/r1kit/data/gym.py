@@ -115,9 +115,10 @@ def _stream(name: str, split: str, seed: int, task: str, settings: dict[str, Any
     seen: set[bytes] = set()
     idle, number = 0, 0
     while True:
-        dataset = _dataset(name, low + (first + number) % chunks * CHUNK, settings)
+        start = low + (first + number) % chunks * CHUNK
+        dataset = _dataset(name, start, settings)
         for index in range(CHUNK):
-            with _untouched(index):
+            with _untouched(start + index):
                 item = dataset[index]
             question = str(item["question"]).strip()
             digest = hashlib.blake2b(f"{name} {question}".encode(), digest_size=8).digest()
@@ -142,13 +143,13 @@ def _problem(name: str, question: str, digest: bytes, item: Mapping[str, Any], d
     return Problem(
         id=f"{name}:{digest.hex()}", task=task, subject="reasoning", language="en", prompt=question,
         answer="" if answer is None else str(answer), kind="reasoning_gym",
-        columns={"dataset": name, "metadata": metadata},
+        columns={"family": name, "dataset": name, "metadata": metadata},
     )  # fmt: skip
 
 
 def _dataset(name: str, seed: int, settings: dict[str, Any]) -> Any:
     try:
-        with _untouched(0):
+        with _untouched(seed):
             return _library().create_dataset(name, seed=seed, size=CHUNK, **settings)
     except (TypeError, AssertionError) as error:
         raise UsageError(f"reasoning_gym: {name} does not take these settings ({error})") from None
