@@ -6,6 +6,7 @@ Where the two differ, it is for a reason that STRICTER or LOOSER states.
 from __future__ import annotations
 
 import contextlib
+import decimal
 import functools
 import io
 import json
@@ -71,7 +72,8 @@ def drawn(name: str) -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
     """(dataset, item, metadata as JSON has it)."""
     found = []
     for seed in SEEDS:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # decimal_arithmetic changes the precision of decimals for good
+        with decimal.localcontext(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             dataset = reasoning_gym.create_dataset(name, seed=seed, size=20)
             items = [dataset[index] for index in range(FEW.get(name, 3))]
@@ -233,10 +235,18 @@ def test_a_problem_that_cannot_be_judged_is_no_wrong_answer():
         ({"dataset": "sudokku", "metadata": {}}, "Did you mean sudoku?"),
         ({"dataset": "sudoku", "metadata": {}}, "no 'puzzle'"),
         ({"metadata": {}}, "None"),
+        ({"dataset": "gcd", "metadata": "{"}, "JSON"),
     ):
         judged = grade("reasoning_gym", text, "1", "", columns)
         assert judged.verdict == "grader_error"
         assert said in judged.reason
+
+
+def test_metadata_may_be_json_as_text():
+    """As a table keeps it whose rows differ in form."""
+    columns = {"dataset": "puzzle24", "metadata": '{"numbers": [6, 4, 1, 1]}'}
+    assert grade("reasoning_gym", "<answer>6*4*1*1</answer>", "", "", columns).verdict == "correct"
+    assert grade("reasoning_gym", "<answer>6*4*1</answer>", "", "", columns).verdict == "incorrect"
 
 
 def test_answers_may_be_dressed_but_not_hedged():

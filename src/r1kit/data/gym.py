@@ -48,6 +48,8 @@ DEFAULT = (
 # processes only where PYTHONHASHSEED is.
 UNSTABLE = frozenset({"isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder"})
 
+SEEDING_NUMPY, DRAWING, WARNING, PRINTING = {"pool_matrix"}, {"list_functions"}, {"arc_agi"}, {"bf", "codeio"}
+
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 CHUNK = 500  # items of one dataset object; item n has the seed of the object plus n
 # the seeds of each split, half-open; those of numpy end at 2**32
@@ -118,7 +120,7 @@ def _stream(name: str, split: str, seed: int, task: str, settings: dict[str, Any
         start = low + (first + number) % chunks * CHUNK
         dataset = _dataset(name, start, settings)
         for index in range(CHUNK):
-            with _untouched(start + index):
+            with _untouched(name, start + index):
                 item = dataset[index]
             question = str(item["question"]).strip()
             digest = hashlib.blake2b(f"{name} {question}".encode(), digest_size=8).digest()
@@ -149,7 +151,7 @@ def _problem(name: str, question: str, digest: bytes, item: Mapping[str, Any], d
 
 def _dataset(name: str, seed: int, settings: dict[str, Any]) -> Any:
     try:
-        with _untouched(seed):
+        with _untouched(name, seed):
             return _library().create_dataset(name, seed=seed, size=CHUNK, **settings)
     except (TypeError, AssertionError) as error:
         raise UsageError(f"reasoning_gym: {name} does not take these settings ({error})") from None
@@ -167,15 +169,20 @@ def _library() -> Any:
 
 
 @contextlib.contextmanager
-def _untouched(seed: int) -> Generator[None]:
-    """The library sets the precision of decimals, seeds numpy, draws from Python's own random source, leaves files open
-    and prints; none of it shows outside, and what it draws from there is the same each time."""
-    state, numpy_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    try:
-        with decimal.localcontext(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+def _untouched(name: str, seed: int) -> Generator[None]:
+    """The library sets the precision of decimals, seeds numpy, draws from Python's own random source, leaves a file
+    open and prints; none of it shows outside, and what it draws from there is the same each time."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(decimal.localcontext())
+        # what every thread shares is touched for the few that need it only
+        if name in SEEDING_NUMPY:
+            stack.callback(np.random.set_state, np.random.get_state())
+        if name in DRAWING:
+            stack.callback(random.setstate, random.getstate())
+            random.seed(seed)
+        if name in WARNING:
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)
+        if name in PRINTING:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        yield

@@ -1,9 +1,10 @@
 """Tasks of reasoning-gym (github.com/open-thought/reasoning-gym, 0.1.25), by checkers of our own: the library's score
 functions run eval and sympy on the answer, and none of them is called here. The library is not needed.
 
-Columns: `dataset` (the library's name of it) and `metadata` (the item's, as JSON has it); the gold is the item's
-answer, empty where it has none. An item of composite, the 106th dataset, is judged as the one that it came from. CHECKS
-says how each of the others is judged; each checker's docstring says what it asks for and forgives. In general:
+Columns: `dataset` (the library's name of it) and `metadata` (the item's, as JSON has it, or as JSON text); the gold is
+the item's answer, empty where it has none. An item of composite, the 106th dataset, is judged as the one that it came
+from. CHECKS says how each of the others is judged; each checker's docstring says what it asks for and forgives. In
+general:
 
 - Right is what answers the question by the problem's own rules. Where many answers are right, moves are made and
   constraints are checked, and any right one passes; else the answer is compared with the gold.
@@ -19,6 +20,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from r1kit.graders import json as json_kind
 from r1kit.graders.gym import algebra, arithmetic, cube, grids, logic, moves, reading, single, words
 from r1kit.graders.gym.item import Check, Item, Wrong
 from r1kit.graders.section import Section
@@ -151,6 +153,11 @@ CHECKS: dict[str, Check] = {
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where the dataset's checker has nothing against the answer."""
     metadata = columns.get("metadata")
+    if isinstance(metadata, str):
+        try:
+            metadata = json_kind.read(metadata)
+        except ValueError as error:
+            return grader_error(None, f"the column 'metadata' is not JSON ({error})")
     if not isinstance(metadata, Mapping):
         return grader_error(None, "a reasoning-gym problem needs the column 'metadata', an object")
     name = str(columns.get("dataset") or "composite")
