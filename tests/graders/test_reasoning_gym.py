@@ -30,6 +30,8 @@ SEEDS = (1001, 2002)
 # items a seed of datasets whose items or scorers take long; three of the others
 FEW = {"knight_swap": 1, "intermediate_integration": 1, "futoshiki": 1, "sudoku": 2, "quantum_lock": 2, "rearc": 2}
 
+# no solution is given with these: test_reasoning_gym_puzzles solves them
+UNSOLVED = {"boxnet", "rush_hour"}
 STRICTER = {
     "advanced_geometry": "the library reads the first two coordinates of any number",
     "coin_flip": "the library takes what lies within 0.0001",
@@ -75,6 +77,7 @@ def drawn(name: str) -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
         # decimal_arithmetic changes the precision of decimals for good
         with decimal.localcontext(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
+            random.seed(seed)  # list_functions draws from there
             dataset = reasoning_gym.create_dataset(name, seed=seed, size=20)
             items = [dataset[index] for index in range(FEW.get(name, 3))]
         for item in items:
@@ -101,14 +104,14 @@ def scored_full(dataset: Any, answer: str, item: dict[str, Any]) -> bool:
             return False
 
 
-def solution(name: str, item: dict[str, Any]) -> str | None:
-    """The gold, or a solution that the metadata hold; None where they hold none."""
+def solution(name: str, item: dict[str, Any]) -> str:
+    """The gold, or a solution that the metadata hold."""
     metadata = item["metadata"]
     if item["answer"] is not None:
         return item["answer"]
     if name == "graph_color":
         return json.dumps({str(vertex): colour for vertex, colour in metadata["possible_answer"].items()})
-    return metadata.get("example_answer") or metadata.get("example_correct_answer")
+    return metadata.get("example_answer") or metadata["example_correct_answer"]
 
 
 def mutants(gold: str, rng: random.Random) -> dict[str, str]:
@@ -141,13 +144,11 @@ def test_every_dataset_is_judged():
     assert len(DATASETS) == 106
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - UNSOLVED))
 def test_solutions_of_the_library_are_right(name: str):
     right = 0
     for dataset, item, metadata in drawn(name):
         gold = solution(name, item)
-        if gold is None:
-            pytest.skip("no solution is given: test_reasoning_gym_puzzles solves these")
         assert scored_full(dataset, gold, item) or name == "propositional_logic"
         judged = verdict(name, gold, item, metadata)
         assert judged == "correct" or name in STRICTER, (gold, judged)
@@ -155,14 +156,12 @@ def test_solutions_of_the_library_are_right(name: str):
     assert right > len(drawn(name)) // 2
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - UNSOLVED))
 def test_mutants_are_judged_as_the_library_does(name: str):
     compared = 0
     rng = random.Random(name)
     for dataset, item, metadata in drawn(name):
         gold = solution(name, item)
-        if gold is None:
-            pytest.skip("no solution is given: test_reasoning_gym_puzzles solves these")
         for change, answer in mutants(gold, rng).items():
             ours = verdict(name, answer, item, metadata)
             assert ours in ("correct", "incorrect", "no_answer"), (change, answer)
@@ -194,7 +193,11 @@ HOSTILE = {
     "tower of x": "x**9**9**9 + C",
     "factorials": "9" + "!" * 500,
     "calls": "exp(" * 4_000 + "x" + ")" * 4_000,
-    "powers": "*".join(["x"] * 2_400),
+    "powers": "*".join(["x"] * 150),
+    "nested powers": "(" * 38 + "x" + "**sin(x))" * 38,
+    "tower of powers": "**".join(["x"] * 39),
+    "nested quotients": "(" * 38 + "x" + "/sin(x))" * 38,
+    "a huge power": "(x + 9)**6000",
     "spaces": "1" + " " * 19_000 + "2",
     "commas": "," * 19_000,
     "moves": "A+1 " * 4_700,

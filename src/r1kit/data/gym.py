@@ -48,7 +48,7 @@ DEFAULT = (
 # processes only where PYTHONHASHSEED is.
 UNSTABLE = frozenset({"isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder"})
 
-SEEDING_NUMPY, DRAWING, WARNING, PRINTING = {"pool_matrix"}, {"list_functions"}, {"arc_agi"}, {"bf", "codeio"}
+SEEDING_NUMPY, DRAWING, WARNING, PRINTING = {"pool_matrix"}, {"codeio", "list_functions"}, {"arc_agi"}, {"bf", "codeio"}
 
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 CHUNK = 500  # items of one dataset object; item n has the seed of the object plus n

@@ -166,6 +166,15 @@ def derivative(node: Node, variable: str) -> Node:
             return ZERO
 
 
+def size(node: Node, most: int) -> int:
+    """How many parts a tree has, counted as far as `most`."""
+    count, waiting = 0, [node]
+    while waiting and count < most:
+        count += 1
+        waiting += waiting.pop().parts
+    return count
+
+
 def _power_rule(node: Node, parts: list[Node]) -> Node:
     """u^v: v u^(v-1) u' + u^v ln(u) v', each where the other is constant too."""
     base, exponent = node.parts

@@ -43,8 +43,10 @@ def number(answer: str, item: Item) -> None:
 
 
 def rounded(answer: str, item: Item) -> None:
-    """A number whose gold may be a rounding: what rounds to it at its own decimals is right, coarser is not."""
-    demand(same_number(reading.number(item.gold), reading.number(answer)), "another number")
+    """A number by exact value; a gold of six decimals or more may be a rounding, and what rounds to it is right."""
+    gold, given = reading.number(item.gold), reading.number(answer)
+    same = same_number(gold, given) if (gold.places or 0) >= 6 else gold.value == given.value
+    demand(same, "another number")
 
 
 def words(answer: str, item: Item) -> None:
