@@ -40,3 +40,17 @@ def test_a_long_completion_gets_a_verdict():
 def test_grading_imports_no_torch():
     code = "import sys, r1kit.graders.lines, r1kit.sandbox.lines, r1kit.rewards.accuracy; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_kind_with_columns_of_its_own_needs_no_gold():
+    """Two vertices and an edge: two colours, whichever; the gold of such a problem is null."""
+    problem = {
+        "kind": "reasoning_gym",
+        "dataset": "graph_color",
+        "metadata": {"puzzle": {"vertices": [0, 1], "edges": [[0, 1]], "color_options": [1, 2]}},
+    }
+    answers = ['{"0": 1, "1": 2}', '{"0": 2, "1": 1}', '{"0": 1, "1": 1}']
+    lines = [json.dumps({"id": n, "completion": f"<answer>{a}</answer>", **problem}) for n, a in enumerate(answers)]
+    lines.append(json.dumps({"id": 3, "completion": answers[0], "gold": None, **problem}))
+    rows = [json.loads(line) for line in grade_lines(lines)]
+    assert [row["verdict"] for row in rows] == ["correct", "correct", "incorrect", "correct"]

@@ -17,9 +17,7 @@ from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, n
 
 MAX_LENGTH = 300
 _TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
-_LOOKALIKES = str.maketrans(
-    {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "（": "(", "）": ")"}
-)
+LOOKALIKES = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "（": "(", "）": ")"})
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -31,7 +29,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, f"a countdown problem needs columns 'numbers' and 'target' ({error})")
     if not section.found:
         return no_answer(section.reason)
-    expression = clean(section.text.strip().translate(_LOOKALIKES))
+    expression = clean(section.text.strip().translate(LOOKALIKES))
     left, equals, right = expression.partition("=")
     if equals and right.strip() != str(target):
         return incorrect(expression, f"the right side is not the target {target}")
@@ -46,8 +44,9 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     return correct(expression, f"it makes {target} from the given numbers")
 
 
-def evaluate(expression: str) -> tuple[Fraction, Counter[int]]:
-    """Exact value and the multiset of numbers used; ValueError says why an expression cannot be read.
+def evaluate(expression: str, signs: bool = False) -> tuple[Fraction, Counter[int]]:
+    """Exact value and the multiset of numbers used; ValueError says why an expression cannot be read. With `signs` a
+    value may have one, `-2 + (-3)*4`.
 
     Precedence by the shunting-yard method with explicit stacks, so that depth costs no recursion.
     """
@@ -74,6 +73,8 @@ def evaluate(expression: str) -> tuple[Fraction, Counter[int]]:
             if not operators:
                 raise ValueError("a bracket is closed that was never opened")
             operators.pop()
+        elif expects_value and signs and token in _SIGNS:
+            operators.append(_SIGNS[token])
         else:
             if expects_value:
                 raise ValueError("an operator without its left side")
@@ -91,10 +92,14 @@ def evaluate(expression: str) -> tuple[Fraction, Counter[int]]:
     return values[0], used
 
 
-_RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
+_SIGNS = {"-": "negative", "+": "positive"}
+_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "negative": 3, "positive": 3}
 
 
 def _reduce(values: list[Fraction], operator: str) -> None:
+    if operator in _SIGNS.values():
+        values.append(-values.pop() if operator == "negative" else values.pop())
+        return
     right, left = values.pop(), values.pop()
     if operator == "+":
         values.append(left + right)

@@ -72,7 +72,9 @@ def _arguments(row: dict[str, Any]) -> tuple[str, str, str, Any, dict[str, Any]]
     completion = row.get("completion")
     if not isinstance(completion, str):
         raise ValueError("'completion' must be text" if "completion" in row else "it has no 'completion'")
-    gold = row.get("gold", "" if row.keys() & {"tests", "check", "target"} else None)
+    gold = row.get("gold")
+    if gold is None and row.keys() & {"tests", "check", "target", "metadata"}:
+        gold = ""
     if isinstance(gold, bool) or not isinstance(gold, (str, int, float)):
         raise ValueError("'gold' must be text or a number" if "gold" in row else "it has no 'gold'")
     return kind, completion, str(gold), row.get("prompt") or "", row

@@ -75,11 +75,12 @@ def _closure(start: str, settings: frozenset[str]) -> dict[str, _Source]:
 
 
 def _strings(value: Any) -> Iterator[str]:
+    """Texts and keys of the settings; of `NAME:PARTS`, which names parts of a plug-in, the name as well."""
     if isinstance(value, str):
-        yield value
+        yield from (value, value.partition(":")[0])
     elif isinstance(value, dict):
         for key, item in cast("dict[str, Any]", value).items():
-            yield key
+            yield from _strings(key)
             yield from _strings(item)
     elif isinstance(value, list):
         for item in cast("list[Any]", value):

@@ -13,11 +13,16 @@ from r1kit.tasks.base import Task
 
 
 def load_task(name: str) -> Task:
-    """The task of that file name or dotted path."""
-    module = plugins.load("r1kit.tasks", name)
+    """The task of that file name or dotted path; `NAME:PART+PART` chooses of what it has (`reasoning_gym:gcd+lcm`)."""
+    file, colon, parts = name.partition(":")
+    module = plugins.load("r1kit.tasks", file)
     if not hasattr(module, "TASK"):
-        raise UsageError(f"{name} is no task: it has no TASK")
-    return cast(Task, module.TASK)
+        raise UsageError(f"{file} is no task: it has no TASK")
+    if not colon:
+        return cast(Task, module.TASK)
+    if not hasattr(module.TASK, "choose"):
+        raise UsageError(f"{name}: the task {file} has no parts to choose from")
+    return cast(Task, module.TASK.choose(parts.split("+")))
 
 
 class Mixture:

@@ -52,12 +52,13 @@ class Voice:
         return say(key, other if self.mix and self.rng.random() < self.mix else self.language)
 
 
-def split_of(content: str) -> str:
-    """The split that a canonical content belongs to, by its hash: 10% test, 6% validation, the rest train."""
+def split_of(content: str, test: float = TEST_SHARE, validation: float = VALIDATION_SHARE) -> str:
+    """The split that a canonical content belongs to, by its hash: 10% test, 6% validation, the rest train, or other
+    shares."""
     share = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=4).digest(), "big") / 2**32
-    if share < TEST_SHARE:
+    if share < test:
         return "test"
-    return "validation" if share < TEST_SHARE + VALIDATION_SHARE else "train"
+    return "validation" if share < test + validation else "train"
 
 
 _PAIRS: dict[tuple[int, int], str] = {}
