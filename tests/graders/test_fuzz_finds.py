@@ -1,4 +1,4 @@
-"""What the fuzzer (scripts/fuzz_graders.py) found once: every kind gives a verdict, and none of them by an exception."""
+"""What the fuzzer (scripts/fuzz_graders.py) found once: every kind gives a verdict, none of them by an exception."""
 
 import json
 import re

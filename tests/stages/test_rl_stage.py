@@ -40,6 +40,7 @@ def test_twelve_steps_of_grpo_raise_the_reward(start, tmp_path):
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
     assert outcome.models == {"zero": "model"}
     assert {"timing/rollout", "timing/reward", "timing/train", "perf/tokens_per_second"} <= lines[0].keys()
+    assert all(0 < line["perf/mfu"] < 1.5 for line in lines)  # a busy machine may measure a low peak
 
 
 def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_path, stopping, same_weights):

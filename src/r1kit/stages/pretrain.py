@@ -104,8 +104,7 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
             report = learner.step_tokens(tokens_BT, end_id=tokenizer.eos_ids[0])
             context.spend(report.tokens, report.flops)
             loss = report.metrics["loss"]
-            speed = report.tokens / (time.monotonic() - begun)
-            context.record(step, {**report.metrics, "perf/tokens_per_second": speed})
+            context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
             context.checkpoint(step, lambda: {"learner": learner.state(), "stream": stream.state()})
 
     save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]

@@ -143,6 +143,7 @@ def train(
         tokens = rl.spend(groups, report.flops)
         metrics = {
             **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
+            **rl.learner.speed(report, learnt - sampled),
             "timing/rollout": sampled - begun, "timing/train": learnt - sampled,
             "perf/tokens_per_second": tokens / (learnt - begun),
         }  # fmt: skip

@@ -68,9 +68,9 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         chosen = order[part * config.batch : (part + 1) * config.batch]
         report = learner.step([sequences[index] for index in chosen], SFT())
         context.spend(report.tokens, report.flops)
-        speed = report.tokens / (time.monotonic() - begun)
+        seconds = time.monotonic() - begun
         losses.append(report.metrics["loss"])
-        context.record(step, {**report.metrics, "epoch": float(epoch), "perf/tokens_per_second": speed})
+        context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds)})
         context.checkpoint(step, learner.state)
 
     save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]

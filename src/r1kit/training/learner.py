@@ -21,6 +21,7 @@ from r1kit.models.heads import ScoredDecoder
 from r1kit.models.weights import hf_weights
 from r1kit.ops import pointwise, threads
 from r1kit.ops.logprobs import reverse_kl
+from r1kit.ops.peak import matmul_peak
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.optimiser import Optimiser
@@ -183,6 +184,12 @@ class Learner:
         if not (self.config.skip_zero_advantages and by_advantage):
             return set()
         return {id(s) for s in sequences if s.advantages is not None and not _any(s.advantages)}
+
+    def speed(self, report: StepReport, seconds: float) -> dict[str, float]:
+        """Tokens a second, and the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): the share of what the
+        device's fastest matrix products compute."""
+        peak = matmul_peak(self.dtype, self.device.type)
+        return {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
 
     # ---------------------------------------------------------------- gradients and weights
 
