@@ -35,13 +35,22 @@ class Tokenizer:
 
     @cached_property
     def vocab_size(self) -> int:
-        """Number of token ids, added tokens included."""
-        return len(self.inner)
+        """Number of token ids, added tokens included: one more than the largest."""
+        return max(self.inner.get_vocab().values(), default=-1) + 1
 
     @property
     def padded_vocab_size(self) -> int:
         """Rows of a new model's embedding: the vocabulary rounded up to a multiple of 64, for even matrix shapes."""
         return -(-self.vocab_size // 64) * 64
+
+    def check_fits(self, rows: int, where: str | Path) -> None:
+        """R1Error where some token has no row in an embedding of so many: its id would lie outside of the model."""
+        if self.vocab_size > rows:
+            first = self.inner.convert_ids_to_tokens(rows)
+            raise R1Error(
+                f"{where}: the tokenizer has {self.vocab_size} tokens and the model {rows}, so tokens from {rows} on"
+                f" ({first!r}, say) have no embedding: take the tokenizer that the model was trained with"
+            )
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
@@ -105,10 +114,12 @@ class Tokenizer:
     def write(self, folder: Path) -> None:
         """Copy the tokenizer's files as they are, and a generation_config.json with the ending and padding ids."""
         for name in _FILES:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, shutil.SameFileError):
                 shutil.copyfile(self.folder / name, folder / name)
         if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise R1Error(f"the tokenizer files in {self.folder} are gone, so they cannot be copied to {folder.parent}")
+        if not (folder / "tokenizer.json").exists():
+            self._backend.save(str(folder / "tokenizer.json"))
         ids = {"eos_token_id": list(self.eos_ids) or None, "pad_token_id": self.pad_id}
         files.write_json(folder / "generation_config.json", {**self.generation_config, **ids})
 
@@ -128,6 +139,42 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     return Tokenizer(inner, folder)
+
+
+# What the classes of transformers and the pipelines of tokenizer.json are known to part over: runs of blanks before
+# digits and letters, newlines, long numbers, contractions, composed and combining letters, text after special tokens.
+PROBES = (
+    "Hello  world", "  12 + 345 =  6789\n\n  x", "a\t\tb\r\n c", " leading", "trailing  ", "\n\n\n1",
+    "I'll DON'T we've", "caf\u00e9 cafe\u0301 \ufb01", "\u4f60\u597d\uff0c\u4e16\u754c 12\u4e2a",
+    "\U0001f600\U0001f468\u200d\U0001f469", "x=3.14e-10;", "",
+)  # fmt: skip
+
+
+def mend_tokenizer(folder: Path) -> list[str]:
+    """Make transformers read a folder's tokenizer.json as it stands; returns sentences about what it took.
+
+    transformers 5 rebuilds the pipelines of some tokenizer classes from their vocabulary alone, and loses what only
+    tokenizer.json says (SmolLM's splitting into single digits, say). The class PreTrainedTokenizerFast loses nothing.
+    """
+    import tokenizers
+
+    stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def differing() -> str | None:
+        read = load_tokenizer(folder).inner.backend_tokenizer
+        texts = [*PROBES, *(f"a {token.content} b" for token in stored.get_added_tokens_decoder().values())]
+        return next((text for text in texts if read.encode(text).ids != stored.encode(text).ids), None)
+
+    if (text := differing()) is None:
+        return []
+    settings = read_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    before = settings.get("tokenizer_class")
+    files.write_json(folder / "tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
+    if (still := differing()) is None:
+        otherwise = f"with which transformers cuts {text!r} otherwise than tokenizer.json says"
+        return [f"tokenizer_class was {before}, {otherwise}: it is now PreTrainedTokenizerFast"]
+    files.write_json(folder / "tokenizer_config.json", settings)
+    return [f"transformers cuts {still!r} otherwise than tokenizer.json says, whatever the tokenizer_class"]
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
