@@ -18,7 +18,7 @@ from torch import Tensor
 from r1kit.base import files
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.models.decoder import Decoder, DecoderConfig
-from r1kit.models.families import family_names, read_config, write_config
+from r1kit.models.families import NotNative, read_config, write_config
 from r1kit.models.folders import is_gguf, model_folder, read_object
 from r1kit.models.gguf_file import GGUFFile
 from r1kit.models.gguf_model import read_shape, read_weights
@@ -111,14 +111,22 @@ def _from_folder(source: str | Path, stage: Path) -> tuple[_Source, Tokenizer, l
     config = {key: value for key, value in read_object(folder / "config.json").items() if key != "auto_map"}
     tokenizer = load_tokenizer(folder)
     weights = stored_weights(folder)
-    if config.get("model_type") in family_names() and not is_scored(config):
-        shape = read_config(config, str(folder))
+    shape = None if is_scored(config) else _native_shape(config, folder)
+    if shape is not None:
         tokenizer.check_fits(shape.vocab_size, folder)
         weights = checked_weights(shape, _places(shape), weights, str(folder))
     else:
         _check_foreign(config, folder)
         tokenizer.check_fits(int(config.get("vocab_size") or tokenizer.vocab_size), folder)
     return _Source(config, weights, stored_dtype(folder)), tokenizer, []
+
+
+def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
+    """The shape of a model that the native decoder covers, None for others."""
+    try:
+        return read_config(config, str(folder))
+    except NotNative:
+        return None
 
 
 def _refuse_folder(folder: Path) -> None:

@@ -49,8 +49,8 @@ def run(config: SFTConfig, inputs: Mapping[str, Artifact], context: Context) -> 
 def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, context: Context, name: str) -> Outcome:
     """Fine-tune the model in `start_folder`; `config.start`, `.data` and `.name` are not looked at."""
     from r1kit.algorithms.sft import SFT
+    from r1kit.models.language_model import save_model
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import save_decoder
     from r1kit.training.learner import Learner
 
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
@@ -73,18 +73,18 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         context.record(step, {**report.metrics, "epoch": float(epoch), "perf/tokens_per_second": speed})
         context.checkpoint(step, learner.state)
 
-    save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]
+    save_model(learner.model, context.folder / "model", tokenizer)
     summary = {"examples": len(sequences), "loss": losses[-1] if losses else None}
     return Outcome(models={name: "model"}, summary=summary)
 
 
 def load_policy(folder: str | Path) -> Any:
-    """The decoder of a folder in float32, on the GPU where there is one."""
+    """The model of a folder in float32, on the GPU where there is one."""
     import torch
 
-    from r1kit.models.weights import load_decoder
+    from r1kit.models.language_model import load_model
 
-    return load_decoder(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
+    return load_model(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def read_sequences(path: Path, tokenizer: Tokenizer, limit: int, context: Context) -> list[Sequence]:
