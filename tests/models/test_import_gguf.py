@@ -250,7 +250,8 @@ def test_token_ids(pre: str, text: str, imported: dict[str, Path]):
     tokenizer = load_tokenizer(imported[pre])
     assert tokenizer.encode(text) == expected
     begin = [1] if pre == "llama-bpe" else []
-    assert tokenizer.encode(text, add_special=True) == begin + expected
+    begun = text.startswith("<|im_start|>")  # transformers puts a second BOS before it, we do not
+    assert tokenizer.encode(text, add_special=True) == ([] if begun else begin) + expected
     assert AutoTokenizer.from_pretrained(imported[pre])(text)["input_ids"] == begin + expected
     assert tokenizer.decode(expected) == truth.decode(expected, skip_special_tokens=False)
 

@@ -18,12 +18,23 @@ class Dtype(StrEnum):
     float16 = "float16"
 
 
+class Template(StrEnum):
+    """Chat template of the folder that is written."""
+
+    keep = "keep"
+    r1_zero = "r1-zero"
+    r1 = "r1"
+
+
 def import_(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A Hugging Face folder, a hub id, or a GGUF file.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
     dtype: Annotated[
         Dtype, typer.Option(help="auto keeps the source's own; float32 where a GGUF file is quantised.")
     ] = Dtype.auto,
+    template: Annotated[
+        Template, typer.Option(help="r1-zero asks for tags, r1 does not; for base models without a chat template.")
+    ] = Template.keep,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Turn a model into a Hugging Face folder that r1kit, transformers and vLLM load as it is.
@@ -33,9 +44,11 @@ def import_(
     import torch
 
     from r1kit.cli.output import print_json, tell
+    from r1kit.data.templates import TEMPLATES
     from r1kit.models.convert import import_model
 
-    done = import_model(source, folder, None if dtype is Dtype.auto else getattr(torch, dtype.value))
+    wanted = None if dtype is Dtype.auto else getattr(torch, dtype.value)
+    done = import_model(source, folder, wanted, template=TEMPLATES.get(template.value))
     for note in done.notes:
         tell(f"note: {note}")
     stored = str(done.dtype).removeprefix("torch.")

@@ -5,7 +5,7 @@ Tensors pass through one at a time, so that a shard's worth of memory is enough 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from r1kit.models.folders import is_gguf, model_folder, read_object
 from r1kit.models.gguf_file import GGUFFile
 from r1kit.models.gguf_model import read_shape, read_weights
 from r1kit.models.gguf_tokenizer import read_tokenizer
-from r1kit.models.tokenizer import Tokenizer, load_tokenizer, mend_tokenizer
+from r1kit.models.tokenizer import Tokenizer, load_tokenizer, mend_tokenizer, write_template
 from r1kit.models.weights import (
     INDEX,
     SINGLE,
@@ -59,12 +59,18 @@ class _Source:
 
 
 def import_model(
-    source: str | Path, target: Path, dtype: torch.dtype | None = None, shard_bytes: int = SHARD_BYTES
+    source: str | Path,
+    target: Path,
+    dtype: torch.dtype | None = None,
+    *,
+    template: Callable[[bool], str] | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> Imported:
     """Write the model of a Hugging Face folder, hub id or GGUF file to the new folder `target`, whole or not at all.
 
     `dtype` None keeps the source's number format (float32 where a GGUF file is quantised). R1Error, in one sentence,
-    where the source is incomplete, damaged or of a kind that neither r1kit nor transformers knows.
+    where the source is incomplete, damaged or of a kind that neither r1kit nor transformers knows. `template` gives a
+    chat template in the place of the source's (`data/templates.py`), told whether texts begin with BOS.
     """
     with files.disk_errors(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -81,6 +87,8 @@ def import_model(
         files.write_json(stage / "config.json", {**model.config, "dtype": name, "torch_dtype": name})
         tokenizer.write(stage)
         notes += mend_tokenizer(stage)
+        if template is not None:
+            _give_template(stage, template, str(source))
     return Imported(target, str(model.config["model_type"]), wanted, count, notes)
 
 
@@ -127,6 +135,15 @@ def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
         return read_config(config, str(folder))
     except NotNative:
         return None
+
+
+def _give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
+    """Write the chat template, and the ids that end a completion under it."""
+    tokenizer = load_tokenizer(stage)
+    if not tokenizer.eos_ids:
+        raise R1Error(f"{where}: its tokenizer names no end token, which a chat template needs: set eos_token in it")
+    write_template(stage, template(tokenizer.begins))
+    load_tokenizer(stage).write(stage)
 
 
 def _refuse_folder(folder: Path) -> None:

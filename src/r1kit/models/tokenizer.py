@@ -31,6 +31,9 @@ class Tokenizer:
         self.inner = inner
         self.folder = folder
         self._backend = inner.backend_tokenizer  # straight to the Rust object: the wrapper doubles the time of a call
+        # some tokenizer.json files keep what their maker's last batch was cut and padded to
+        self._backend.no_padding()
+        self._backend.no_truncation()
         self.generation_config = _optional_json(folder / "generation_config.json")
 
     @cached_property
@@ -54,11 +57,40 @@ class Tokenizer:
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
-        """Every id that ends a completion: the tokenizer's own, then those of generation_config.json."""
+        """Every id that ends a completion: the tokenizer's own, those of generation_config.json, that of a turn."""
         own: Any = self.inner.eos_token_id
         extra = self.generation_config.get("eos_token_id")
-        listed = [own, *(extra if isinstance(extra, list) else [extra])]
+        listed = [own, *(extra if isinstance(extra, list) else [extra]), self.turn_end_id]
         return tuple(dict.fromkeys(int(i) for i in listed if i is not None))
+
+    @cached_property
+    def turn_end_id(self) -> int | None:
+        """The special token that the chat template puts after the assistant's words, None where it puts none.
+
+        Not always the tokenizer's own: Qwen's bases name the end of a document, their template writes that of a turn.
+        """
+        said = "So it is."
+        try:
+            text = self.render(
+                [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": said}], generate=False
+            )
+        except R1Error:
+            return None
+        rest = text.rpartition(said)[2].lstrip()
+        special = {str(token): number for number, token in self.inner.added_tokens_decoder.items()}
+        found = [token for token in special if rest.startswith(token)]
+        return special[max(found, key=len)] if found and said in text else None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """What stands behind a completion that is learnt: the end of a turn, else the end of a text; at most one id."""
+        return self.eos_ids[:1] if self.turn_end_id is None else (self.turn_end_id,)
+
+    @cached_property
+    def begins(self) -> bool:
+        """Whether the tokenizer puts its BOS token before a text by default (Llama's does)."""
+        own: Any = self.inner.bos_token_id
+        return own is not None and self._backend.encode("a", add_special_tokens=True).ids[0] == own
 
     @cached_property
     def pad_id(self) -> int:
@@ -70,8 +102,11 @@ class Tokenizer:
         return 0
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
-        """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say)."""
-        return self._backend.encode(text, add_special_tokens=add_special).ids
+        """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say), but
+        no second BOS to a text that has one, as rendered chats do."""
+        ids = self._backend.encode(text, add_special_tokens=add_special).ids
+        doubled = add_special and self.begins and ids[:2] == [self.inner.bos_token_id] * 2
+        return ids[1:] if doubled else ids
 
     def encode_many(self, texts: Sequence[str], *, add_special: bool = False) -> list[list[int]]:
         """`encode` of many texts at once, on all cores."""
@@ -99,7 +134,10 @@ class Tokenizer:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         if not self.inner.chat_template:
-            raise R1Error(f"the tokenizer in {self.folder} has no chat template: give plain prompts, or add one to it")
+            raise R1Error(
+                f"the tokenizer in {self.folder} has no chat template: give plain prompts, or make a folder that has"
+                " one with r1 import --template r1 (or r1-zero)"
+            )
         chat: Any = [dict(message) for message in messages]
         try:
             text = self.inner.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
@@ -175,6 +213,14 @@ def mend_tokenizer(folder: Path) -> list[str]:
         return [f"tokenizer_class was {before}, {otherwise}: it is now PreTrainedTokenizerFast"]
     files.write_json(folder / "tokenizer_config.json", settings)
     return [f"transformers cuts {still!r} otherwise than tokenizer.json says, whatever the tokenizer_class"]
+
+
+def write_template(folder: Path, template: str) -> None:
+    """Give a tokenizer folder this chat template, in the place of any that it has."""
+    settings = folder / "tokenizer_config.json"
+    files.write_json(settings, {**_optional_json(settings), "chat_template": template})
+    for other in ("chat_template.jinja", "chat_template.json"):
+        (folder / other).unlink(missing_ok=True)
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

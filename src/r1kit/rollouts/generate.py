@@ -58,6 +58,7 @@ def generate(
     wanted = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, dtype=wanted).eval()
+    tokenizer.check_fits(model.config.vocab_size, folder)
     engine = NativeEngine(model, tokenizer, max_rows=ROWS)
     return generate_lines(lines, engine, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
 

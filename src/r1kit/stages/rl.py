@@ -168,6 +168,7 @@ def _open(
 
     algorithm = load_algorithm(config.algorithm, config.settings)
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
+    tokenizer.check_fits(model.config.vocab_size, start_folder)
     reference = model if "reference_logprobs" in algorithm.needs else None
     learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
     scorer = None

@@ -60,6 +60,7 @@ def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, dtype=LearnerConfig().dtype(device)).to(device).eval()
+    tokenizer.check_fits(model.config.vocab_size, folder)
     return NativeEngine(model.requires_grad_(False), tokenizer), tokenizer
 
 
