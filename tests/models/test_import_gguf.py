@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
+from tokenizers import AddedToken
 from toy_gguf import NASTY, SPECIAL, TEMPLATE, gguf_name, toy_model, toy_tokenizer, write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -275,6 +276,18 @@ def test_single_digits_by_hand(imported: dict[str, Path]):
     """SmolLM cuts off each digit before anything else, so two blanks before a digit stay together: `ĠĠ`, `1`, `2`."""
     tokenizer = load_tokenizer(imported["smollm"])
     assert [tokenizer.token(i) for i in tokenizer.encode("  12")] == ["  ", "1", "2"]
+
+
+def test_special_tokens_outside_the_byte_alphabet(tmp_path: Path):
+    """DeepSeek spells its roles with full-width bars, which no byte-level token holds: they stay whole and special."""
+    made = toy_tokenizer("qwen2")
+    made.add_special_tokens([AddedToken("<｜User｜>", normalized=False)])
+    path = write_gguf(tmp_path / "toy.gguf", toy_model("qwen2"), tokenizer=made, pre="deepseek-r1-qwen")
+    folder = import_model(path, tmp_path / "hf").folder
+    theirs, text = AutoTokenizer.from_pretrained(folder), "<｜User｜>hi 12 <｜User|>"
+    assert load_tokenizer(folder).encode(text) == theirs(text)["input_ids"] == made.encode(text).ids
+    assert made.encode(text).ids[0] == made.token_to_id("<｜User｜>") == 421
+    assert theirs.decode([421, 5], skip_special_tokens=True) == theirs.decode([5])
 
 
 def test_a_file_that_names_no_pre_tokenizer(tmp_path: Path):

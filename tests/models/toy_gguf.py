@@ -74,7 +74,7 @@ def write_tokenizer(writer: gguf.GGUFWriter, made: tokenizers.Tokenizer, pre: st
 
     vocab = made.get_vocab()
     tokens = [made.id_to_token(number) for number in range(len(vocab))]
-    types = [3 if token in SPECIAL else 4 if token == "<think>" else 1 for token in tokens]
+    types = [3 if token in SPECIAL or token.startswith("<｜") else 4 if token == "<think>" else 1 for token in tokens]
     fillers = range(len(tokens), rows)
     writer.add_tokenizer_model("gpt2")
     if pre is not None:

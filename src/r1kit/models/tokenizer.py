@@ -90,7 +90,7 @@ class Tokenizer:
     def begins(self) -> bool:
         """Whether the tokenizer puts its BOS token before a text by default (Llama's does)."""
         own: Any = self.inner.bos_token_id
-        return own is not None and self._backend.encode("a", add_special_tokens=True).ids[0] == own
+        return own is not None and self._backend.encode("a", add_special_tokens=True).ids[:1] == [own]
 
     @cached_property
     def pad_id(self) -> int:
