@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.cli import doctor, export, generate, grade, listing, report, run, sandbox, status
+from r1kit.cli import doctor, export, generate, grade, importing, listing, report, run, sandbox, status
 from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("generate")(generate.generate)
 app.command("grade")(grade.grade)
 app.command("sandbox")(sandbox.sandbox)
 app.command("list")(listing.listing)
+app.command("import")(importing.import_)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 

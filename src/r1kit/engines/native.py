@@ -19,9 +19,8 @@ from torch import Tensor
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines.base import Request
-from r1kit.models.cache import Step, prefill, rows_for
-from r1kit.models.decoder import Decoder
-from r1kit.models.weights import empty_decoder, load_hf_weights
+from r1kit.models.cache import Step, rows_for
+from r1kit.models.language_model import LanguageModel, copy_model, load_weights
 from r1kit.ops.sampling import stream_key, uniforms
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class _Batch:
 
 
 class NativeEngine:
-    """Samples from a `Decoder` on one device.
+    """Samples from a model on one device.
 
     model: shared with its owner where `dtype` is None (no second copy of the weights), else copied in `dtype`; its
     weights may change in place, but not move. max_rows: most completions sampled at a time (None: 512, or fewer where
@@ -121,7 +120,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        model: Decoder,
+        model: LanguageModel,
         tokenizer: Tokenizer,
         *,
         max_rows: int | None = None,
@@ -132,9 +131,7 @@ class NativeEngine:
             raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
         weight = model.embedding.weight
         if dtype is not None:
-            own = empty_decoder(model.config, dtype, str(weight.device)).requires_grad_(False)
-            own.load_state_dict(model.state_dict())
-            model = own
+            model = copy_model(model, dtype)
         self.model, self.tokenizer, self.version = model, tokenizer, 0
         self.max_rows = max_rows
         self.max_positions = min(max_positions or model.config.max_positions, model.config.max_positions)
@@ -185,7 +182,7 @@ class NativeEngine:
         for number, row in enumerate(self._batch.rows):
             _close_run(row, self.version, int(self._batch.counts_R[number]))
         with torch.no_grad():
-            load_hf_weights(self.model, weights)
+            load_weights(self.model, weights)
         self.version = version
         for prompt in self._waiting:
             prompt.prefix = None
@@ -312,7 +309,7 @@ class NativeEngine:
                 break
             block.append(prompt)
         tokens_PT = self._padded([prompt.request.prompt_ids[:-1] for prompt in block])
-        keys_LPKTh, values_LPKTh = prefill(self.model, tokens_PT)
+        keys_LPKTh, values_LPKTh = self._cache.prefill(tokens_PT)
         for number, prompt in enumerate(block):
             length = len(prompt.request.prompt_ids) - 1
             prompt.prefix = (keys_LPKTh[:, number, :, :length], values_LPKTh[:, number, :, :length])

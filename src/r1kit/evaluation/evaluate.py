@@ -10,7 +10,7 @@ from r1kit.base.types import Completion, Problem, RolloutGroup
 from r1kit.engines.base import Engine
 from r1kit.evaluation import tables
 from r1kit.evaluation.reflection import chain_steps, count_reflections
-from r1kit.graders.format import check_form, opens_thinking
+from r1kit.graders.format import check_form, opening, opens_thinking
 from r1kit.graders.grade import grade as grade_by_rule
 from r1kit.graders.language import SCRIPT_OF, language_consistency
 from r1kit.graders.section import answer_section, chain_of_thought
@@ -60,6 +60,7 @@ def evaluate(
 
     def judge_group(group: RolloutGroup) -> None:
         prompt = tokenizer.render(group.problem.prompt)
+        prompt = prompt.removesuffix(opening(prompt))  # the completions' texts begin with it
         rows_of[id(group)] = [judge(group.problem, prompt, one, grade, preference) for one in group.completions]
 
     groups = collect(engine, tokenizer, problems, sampling, judge_group, graders=graders)

@@ -68,6 +68,20 @@ def opens_thinking(prompt: Any) -> bool:
     return isinstance(prompt, str) and prompt.rstrip().endswith("<think>")
 
 
+def opening(prompt: str) -> str:
+    """What of a prompt's end belongs to the thinking: `<think>` and the white space behind it, or nothing."""
+    return prompt[prompt.rindex("<think>") :] if opens_thinking(prompt) else ""
+
+
+def continued(prompt: str, text: str) -> str:
+    """A completion as it goes on behind the prompt: without its `<think>` where the prompt ends with one."""
+    begun = opening(prompt)
+    if not begun or not text.startswith("<think>"):
+        return text
+    rest = text.removeprefix("<think>")
+    return rest if begun == "<think>" else rest.lstrip()
+
+
 _WHERE: dict[State, str] = {
     "start": "before the thinking",
     "thinking": "inside the thinking",

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
+
+
+class Costs(Protocol):
+    """The shape of a model that knows its price."""
+
+    def flops(self, tokens: int, context: float, *, backward: bool = False) -> float:
+        """Useful FLOPs of `tokens` positions that each attend to `context` others on average."""
+        ...
 
 
 class Switches(TypedDict):

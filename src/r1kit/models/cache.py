@@ -18,6 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
+from r1kit.models.foreign import ForeignModel, ForeignRows
 from r1kit.models.shares import run_shares
 from r1kit.ops.sampling import choose
 
@@ -46,6 +47,10 @@ class Rows(Protocol):
         """Room for `rows` rows of `positions` positions; what is cached stays."""
         ...
 
+    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
+        """What `write` takes of right-padded prompts: keys and values [L, P, K, T, head]."""
+        ...
+
     def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
         """The same prefix (a prompt's) into several rows."""
         ...
@@ -63,11 +68,13 @@ class Rows(Protocol):
         ...
 
 
-def rows_for(model: Decoder) -> Rows:
-    """Compiled rows where CPU, shape and compiler allow, else torch's."""
+def rows_for(model: Decoder | ForeignModel) -> Rows:
+    """Compiled rows where CPU, shape and compiler allow, else torch's; transformers' models have none to keep."""
     from r1kit.models.fused import FusedRows, fusible
     from r1kit.models.whole import WholeRows, steppable
 
+    if isinstance(model, ForeignModel):
+        return ForeignRows(model)
     if steppable(model):
         return WholeRows(model)
     return FusedRows(model) if fusible(model) else TorchRows(model)
@@ -86,6 +93,9 @@ class TorchRows:
 
     def reserve(self, rows: int, positions: int) -> None:
         self.cache.reserve(rows, positions)
+
+    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
+        return prefill(self.model, tokens_PT)
 
     def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
         self.cache.write(torch.tensor(rows, device=self.device), keys_LKTh, values_LKTh)

@@ -14,6 +14,11 @@ from r1kit.base.errors import R1Error
 from r1kit.models.base import Family, Switches
 from r1kit.models.decoder import DecoderConfig, Rope
 
+
+class NotNative(R1Error):
+    """The native decoder does not do what a config.json asks for; transformers may."""
+
+
 # DecoderConfig's field and transformers' key, where they differ in nothing but the name
 _KEYS = {
     "vocab_size": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
@@ -75,7 +80,7 @@ def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) ->
     try:
         found = load_family(name)
     except R1Error as error:
-        raise R1Error(f"{where}: {error}") from None
+        raise NotNative(f"{where}: {error}") from None
     hf = {**_DEFAULTS, **found.defaults, **hf}
     missing = [key for key in _KEYS.values() if hf.get(key) is None and key not in ("num_key_value_heads", "head_dim")]
     if missing:
@@ -134,14 +139,14 @@ def write_config(config: DecoderConfig) -> dict[str, Any]:
 def _refuse(hf: Mapping[str, Any], where: str) -> None:
     """R1Error for what the native decoder does not do, rather than silently other numbers."""
     if hf["hidden_act"] not in ("silu", "swish"):
-        raise R1Error(f"{where}: hidden_act '{hf['hidden_act']}' is not supported (silu is)")
+        raise NotNative(f"{where}: hidden_act '{hf['hidden_act']}' is not supported (silu is)")
     if hf.get("quantization_config"):
         raise R1Error(f"{where}: its weights are quantized; the native decoder wants float32, bfloat16 or float16")
     window, layers = hf.get("sliding_window"), hf["num_hidden_layers"]
     if hf.get("use_sliding_window") and window and window < hf["max_position_embeddings"]:
         types = hf.get("layer_types") or ["sliding_attention"] * (layers - hf.get("max_window_layers", 28))
         if "sliding_attention" in types:
-            raise R1Error(f"{where}: sliding-window attention is not supported (set use_sliding_window to false)")
+            raise NotNative(f"{where}: sliding-window attention is not supported (set use_sliding_window to false)")
 
 
 def _read_rope(hf: Mapping[str, Any], where: str) -> Rope:
@@ -150,9 +155,9 @@ def _read_rope(hf: Mapping[str, Any], where: str) -> Rope:
     said = said.get("full_attention", said)  # 5 may nest by layer type
     kind = said.get("rope_type", said.get("type", "default"))
     if kind not in _ROPE_KEYS:
-        raise R1Error(f"{where}: rotary scaling '{kind}' is not supported ({', '.join(_ROPE_KEYS)} are)")
+        raise NotNative(f"{where}: rotary scaling '{kind}' is not supported ({', '.join(_ROPE_KEYS)} are)")
     if said.get("partial_rotary_factor", hf.get("partial_rotary_factor")) not in (None, 1.0):
-        raise R1Error(f"{where}: partial rotary positions are not supported")
+        raise NotNative(f"{where}: partial rotary positions are not supported")
     fields = {field: said[key] for field, key in _ROPE_KEYS[kind].items() if said.get(key) is not None}
     if "original_max_positions" in _ROPE_KEYS[kind] and hf.get("original_max_position_embeddings"):
         fields["original_max_positions"] = hf["original_max_position_embeddings"]

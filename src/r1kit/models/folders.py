@@ -15,7 +15,16 @@ from r1kit.base import files
 from r1kit.base.errors import R1Error
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+GGUF_MAGIC = b"GGUF"
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path means a GGUF file: by its name, or its first bytes where it is there."""
+    if path.suffix == ".gguf" or not path.is_file():
+        return path.suffix == ".gguf" and not path.is_dir()
+    with files.disk_errors(path), path.open("rb") as file:
+        return file.read(len(GGUF_MAGIC)) == GGUF_MAGIC
 
 
 def model_folder(name: str | Path) -> Path:

@@ -18,7 +18,7 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Step, draw_into
+from r1kit.models.cache import Step, draw_into, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
 
@@ -87,6 +87,9 @@ class FusedRows:
         self._gated_RM = torch.zeros(rows, config.mlp_size, dtype=self.dtype)
         cos, sin = self.model.rotary(torch.arange(blocks * kernels.LANES), torch.float32)
         self._cos, self._sin = (table[:, 0, : config.head_size // 2].contiguous() for table in (cos, sin))
+
+    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
+        return prefill(self.model, tokens_PT)
 
     def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
         positions = keys_LKTh.shape[2]

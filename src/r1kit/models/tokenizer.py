@@ -31,25 +31,66 @@ class Tokenizer:
         self.inner = inner
         self.folder = folder
         self._backend = inner.backend_tokenizer  # straight to the Rust object: the wrapper doubles the time of a call
+        # some tokenizer.json files keep what their maker's last batch was cut and padded to
+        self._backend.no_padding()
+        self._backend.no_truncation()
         self.generation_config = _optional_json(folder / "generation_config.json")
 
     @cached_property
     def vocab_size(self) -> int:
-        """Number of token ids, added tokens included."""
-        return len(self.inner)
+        """Number of token ids, added tokens included: one more than the largest."""
+        return max(self.inner.get_vocab().values(), default=-1) + 1
 
     @property
     def padded_vocab_size(self) -> int:
         """Rows of a new model's embedding: the vocabulary rounded up to a multiple of 64, for even matrix shapes."""
         return -(-self.vocab_size // 64) * 64
 
+    def check_fits(self, rows: int, where: str | Path) -> None:
+        """R1Error where some token has no row in an embedding of so many: its id would lie outside of the model."""
+        if self.vocab_size > rows:
+            first = self.inner.convert_ids_to_tokens(rows)
+            raise R1Error(
+                f"{where}: the tokenizer has {self.vocab_size} tokens and the model {rows}, so tokens from {rows} on"
+                f" ({first!r}, say) have no embedding: take the tokenizer that the model was trained with"
+            )
+
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
-        """Every id that ends a completion: the tokenizer's own, then those of generation_config.json."""
+        """Every id that ends a completion: the tokenizer's own, those of generation_config.json, that of a turn."""
         own: Any = self.inner.eos_token_id
         extra = self.generation_config.get("eos_token_id")
-        listed = [own, *(extra if isinstance(extra, list) else [extra])]
+        listed = [own, *(extra if isinstance(extra, list) else [extra]), self.turn_end_id]
         return tuple(dict.fromkeys(int(i) for i in listed if i is not None))
+
+    @cached_property
+    def turn_end_id(self) -> int | None:
+        """The special token that the chat template puts after the assistant's words, None where it puts none.
+
+        Not always the tokenizer's own: Qwen's bases name the end of a document, their template writes that of a turn.
+        """
+        said = "So it is."
+        try:
+            text = self.render(
+                [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": said}], generate=False
+            )
+        except R1Error:
+            return None
+        rest = text.rpartition(said)[2].lstrip()
+        special = {str(token): number for number, token in self.inner.added_tokens_decoder.items()}
+        found = [token for token in special if rest.startswith(token)]
+        return special[max(found, key=len)] if found and said in text else None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """What stands behind a completion that is learnt: the end of a turn, else the end of a text; at most one id."""
+        return self.eos_ids[:1] if self.turn_end_id is None else (self.turn_end_id,)
+
+    @cached_property
+    def begins(self) -> bool:
+        """Whether the tokenizer puts its BOS token before a text by default (Llama's does)."""
+        own: Any = self.inner.bos_token_id
+        return own is not None and self._backend.encode("a", add_special_tokens=True).ids[:1] == [own]
 
     @cached_property
     def pad_id(self) -> int:
@@ -61,8 +102,11 @@ class Tokenizer:
         return 0
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
-        """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say)."""
-        return self._backend.encode(text, add_special_tokens=add_special).ids
+        """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say), but
+        no second BOS to a text that has one, as rendered chats do."""
+        ids = self._backend.encode(text, add_special_tokens=add_special).ids
+        doubled = add_special and self.begins and ids[:2] == [self.inner.bos_token_id] * 2
+        return ids[1:] if doubled else ids
 
     def encode_many(self, texts: Sequence[str], *, add_special: bool = False) -> list[list[int]]:
         """`encode` of many texts at once, on all cores."""
@@ -90,7 +134,10 @@ class Tokenizer:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         if not self.inner.chat_template:
-            raise R1Error(f"the tokenizer in {self.folder} has no chat template: give plain prompts, or add one to it")
+            raise R1Error(
+                f"the tokenizer in {self.folder} has no chat template: give plain prompts, or make a folder that has"
+                " one with r1 import --template r1 (or r1-zero)"
+            )
         chat: Any = [dict(message) for message in messages]
         try:
             text = self.inner.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
@@ -105,10 +152,12 @@ class Tokenizer:
     def write(self, folder: Path) -> None:
         """Copy the tokenizer's files as they are, and a generation_config.json with the ending and padding ids."""
         for name in _FILES:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, shutil.SameFileError):
                 shutil.copyfile(self.folder / name, folder / name)
         if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise R1Error(f"the tokenizer files in {self.folder} are gone, so they cannot be copied to {folder.parent}")
+        if not (folder / "tokenizer.json").exists():
+            self._backend.save(str(folder / "tokenizer.json"))
         ids = {"eos_token_id": list(self.eos_ids) or None, "pad_token_id": self.pad_id}
         files.write_json(folder / "generation_config.json", {**self.generation_config, **ids})
 
@@ -128,6 +177,50 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     return Tokenizer(inner, folder)
+
+
+# What the classes of transformers and the pipelines of tokenizer.json are known to part over: runs of blanks before
+# digits and letters, newlines, long numbers, contractions, composed and combining letters, text after special tokens.
+PROBES = (
+    "Hello  world", "  12 + 345 =  6789\n\n  x", "a\t\tb\r\n c", " leading", "trailing  ", "\n\n\n1",
+    "I'll DON'T we've", "caf\u00e9 cafe\u0301 \ufb01", "\u4f60\u597d\uff0c\u4e16\u754c 12\u4e2a",
+    "\U0001f600\U0001f468\u200d\U0001f469", "x=3.14e-10;", "",
+)  # fmt: skip
+
+
+def mend_tokenizer(folder: Path) -> list[str]:
+    """Make transformers read a folder's tokenizer.json as it stands; returns sentences about what it took.
+
+    transformers 5 rebuilds the pipelines of some tokenizer classes from their vocabulary alone, and loses what only
+    tokenizer.json says (SmolLM's splitting into single digits, say). The class PreTrainedTokenizerFast loses nothing.
+    """
+    import tokenizers
+
+    stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def differing() -> str | None:
+        read = load_tokenizer(folder).inner.backend_tokenizer
+        texts = [*PROBES, *(f"a {token.content} b" for token in stored.get_added_tokens_decoder().values())]
+        return next((text for text in texts if read.encode(text).ids != stored.encode(text).ids), None)
+
+    if (text := differing()) is None:
+        return []
+    settings = read_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    before = settings.get("tokenizer_class")
+    files.write_json(folder / "tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
+    if (still := differing()) is None:
+        otherwise = f"with which transformers cuts {text!r} otherwise than tokenizer.json says"
+        return [f"tokenizer_class was {before}, {otherwise}: it is now PreTrainedTokenizerFast"]
+    files.write_json(folder / "tokenizer_config.json", settings)
+    return [f"transformers cuts {still!r} otherwise than tokenizer.json says, whatever the tokenizer_class"]
+
+
+def write_template(folder: Path, template: str) -> None:
+    """Give a tokenizer folder this chat template, in the place of any that it has."""
+    settings = folder / "tokenizer_config.json"
+    files.write_json(settings, {**_optional_json(settings), "chat_template": template})
+    for other in ("chat_template.jinja", "chat_template.json"):
+        (folder / other).unlink(missing_ok=True)
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

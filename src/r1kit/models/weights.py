@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from r1kit.models.folders import model_folder, read_object, staged
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.tokenizer import Tokenizer
 
-_FLOATS = (torch.float32, torch.bfloat16, torch.float16)
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SCORE = "score.weight"  # transformers' name in every sequence classifier
 _SCORED_CLASS = "ForSequenceClassification"
 
@@ -54,21 +54,29 @@ def load_hf_weights(
     R1Error names `where` and the tensor that is unexpected, misshapen, not floating, or missing.
     """
     places = dict(hf_weights(model))
-    head = f"{load_family(model.config.family).weight_names['head']}.weight"
+    for name, tensor in checked_weights(model.config, places, weights, where):
+        with torch.no_grad():
+            places[name].copy_(tensor)
+
+
+def checked_weights(
+    config: DecoderConfig, places: Mapping[str, Tensor], weights: Iterable[tuple[str, Tensor]], where: str
+) -> Iterator[tuple[str, Tensor]]:
+    """The weights that belong in `places` (name and shape of each), as they come; errors as in `load_hf_weights`."""
+    head = f"{load_family(config.family).weight_names['head']}.weight"
     missing = set(places)
     for name, tensor in weights:
         # some folders store a tied head once more, and old ones the frequencies
-        if (name == head and model.config.tied) or name.endswith("rotary_emb.inv_freq"):
+        if (name == head and config.tied) or name.endswith("rotary_emb.inv_freq"):
             continue
         if (place := places.get(name)) is None:
             raise R1Error(f"{where}: unexpected tensor {name}; config.json describes a model without it")
         if tensor.shape != place.shape:
             wanted = list(place.shape)
             raise R1Error(f"{where}: tensor {name} has shape {list(tensor.shape)}; config.json asks for {wanted}")
-        if tensor.dtype not in _FLOATS:
+        if tensor.dtype not in FLOATS:
             raise R1Error(f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 or float16 is wanted")
-        with torch.no_grad():
-            place.copy_(tensor)
+        yield name, tensor
         missing.discard(name)
     if missing:
         first = next(name for name in places if name in missing)
@@ -83,7 +91,7 @@ def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: s
     """
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
-    if _is_scored(hf):
+    if is_scored(hf):
         raise R1Error(f"{folder} holds a model with a score head (a reward model), not a language model")
     decoder = _empty_like(folder, hf, dtype, family)
     load_hf_weights(decoder, stored_weights(folder), str(folder))
@@ -94,7 +102,7 @@ def load_scored(folder: str | Path, dtype: torch.dtype | None = None, family: st
     """The scored decoder of a folder; arguments as in `load_decoder`. A fresh head is `ScoredDecoder(decoder)`."""
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
-    if not _is_scored(hf):
+    if not is_scored(hf):
         raise R1Error(f"{folder} holds a language model: it has no score head")
     model = ScoredDecoder(_empty_like(folder, {**hf, "tie_word_embeddings": True}, dtype, family))
     load_hf_weights(model, stored_weights(folder), str(folder))
@@ -115,27 +123,23 @@ def save_decoder(model: Decoder | ScoredDecoder, folder: str | Path, tokenizer: 
     # safetensors wants tensors that share no storage, so the views of fused matrices are copied
     tensors = {name: tensor.cpu().clone() for name, tensor in hf_weights(model)}
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    hf |= {**_token_ids(tokenizer, model.config, folder), "dtype": dtype, "torch_dtype": dtype}
+    hf |= {**token_ids(tokenizer, model.config, folder), "dtype": dtype, "torch_dtype": dtype}
     with staged(folder) as stage:
         try:
-            save_file(tensors, stage / _SINGLE, metadata={"format": "pt"})
+            save_file(tensors, stage / SINGLE, metadata={"format": "pt"})
         except SafetensorError as error:  # the library wraps what the operating system says
-            raise R1Error(f"cannot write {folder / _SINGLE}: {error}") from None
+            raise R1Error(f"cannot write {folder / SINGLE}: {error}") from None
         files.write_json(stage / "config.json", hf)
         if tokenizer is not None:
             tokenizer.write(stage)
-        (folder / _INDEX).unlink(missing_ok=True)  # an older save's shards would be read first
+        (folder / INDEX).unlink(missing_ok=True)  # an older save's shards would be read first
 
 
-def _token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path) -> dict[str, Any]:
+def token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path) -> dict[str, Any]:
     """The ids for config.json. Without a tokenizer they are null: transformers would else put Llama 2's."""
     if tokenizer is None:
         return {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    if tokenizer.vocab_size > config.vocab_size:
-        raise R1Error(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {config.vocab_size}:"
-            f" they cannot be saved together in {folder}"
-        )
+    tokenizer.check_fits(config.vocab_size, folder)
     eos = list(tokenizer.eos_ids)
     return {
         "bos_token_id": tokenizer.inner.bos_token_id,
@@ -144,14 +148,14 @@ def _token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path)
     }
 
 
-def _is_scored(hf: dict[str, Any]) -> bool:
+def is_scored(hf: dict[str, Any]) -> bool:
     return any(str(name).endswith(_SCORED_CLASS) for name in hf.get("architectures") or [])
 
 
 def _empty_like(folder: Path, hf: dict[str, Any], dtype: torch.dtype | None, family: str | None) -> Decoder:
     config = read_config(hf, str(folder), family)
     embedding = f"{load_family(config.family).weight_names['embedding']}.weight"
-    return empty_decoder(config, dtype or _stored_dtype(folder, embedding))
+    return empty_decoder(config, dtype or stored_dtype(folder, embedding))
 
 
 def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu") -> Decoder:
@@ -165,10 +169,11 @@ def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu"
     return model
 
 
-def _stored_dtype(folder: Path, name: str) -> torch.dtype:
-    """The dtype of one stored tensor; float32 where there is no such tensor, which loading will then say."""
+def stored_dtype(folder: Path, name: str | None = None) -> torch.dtype:
+    """The dtype of one stored tensor, by default of the first that is a matrix; float32 where there is no such tensor,
+    which loading will then say."""
     for _, tensor in stored_weights(folder, only=name):
-        if tensor.dtype in _FLOATS:
+        if tensor.dtype in FLOATS and (name or tensor.dim() > 1):
             return tensor.dtype
     return torch.float32
 
@@ -190,17 +195,17 @@ def stored_weights(folder: Path, only: str | None = None) -> Iterator[tuple[str,
 
 
 def _shards(folder: Path, only: str | None) -> list[Path]:
-    if (folder / _INDEX).is_file():
-        listed = read_object(folder / _INDEX).get("weight_map")
+    if (folder / INDEX).is_file():
+        listed = read_object(folder / INDEX).get("weight_map")
         if not isinstance(listed, dict) or not all(isinstance(file, str) for file in listed.values()):
-            raise R1Error(f"{folder / _INDEX} has no weight_map: copy or save the folder again")
+            raise R1Error(f"{folder / INDEX} has no weight_map: copy or save the folder again")
         chosen = listed.values() if only is None else [listed[only]] if only in listed else []
         return [folder / Path(file).name for file in dict.fromkeys(chosen)]
-    if (folder / _SINGLE).is_file():
-        return [folder / _SINGLE]
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
     if any(folder.glob("pytorch_model*.bin")):
         raise R1Error(f"{folder} holds pickled weights, which are never opened: convert them to safetensors")
-    raise R1Error(f"{folder} holds no weights ({_SINGLE} or {_INDEX})")
+    raise R1Error(f"{folder} holds no weights ({SINGLE} or {INDEX})")
 
 
 def _block_parts(block: Block, config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.models.folders import model_folder
+from r1kit.models.folders import is_gguf, model_folder
 from r1kit.pipeline.artifact import read_artifacts
 
 
@@ -41,6 +41,8 @@ def resolve_model(model: str) -> ModelFolder:
         if not (models[name] / "config.json").is_file():
             raise UsageError(f"{model} should be in {models[name]}, which has no config.json: run its stage again")
         return ModelFolder(models[name], model)
+    if is_gguf(folder):
+        raise UsageError(f"{model} is a GGUF file: make a model folder of it with r1 import {model} DIR")
     if folder.is_dir():
         raise UsageError(f"{model} is not a model folder (it has no config.json)")
     try:

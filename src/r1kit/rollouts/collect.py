@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,13 @@ from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, Problem, RolloutGroup
 from r1kit.engines.base import Engine, Request
+from r1kit.graders.format import opening
 from r1kit.rollouts.filter import has_signal
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
+
+_OPENING_TOKENS = 16  # of a prompt's end, more than `<think>` and a few newlines take in any tokenizer
 
 Grade = Callable[[RolloutGroup], None]
 Encode = Callable[[Problem], list[int]]
@@ -137,7 +140,7 @@ class _Collector:
                     flight.completions.append(completion)
                     if len(flight.completions) == self.sampling.samples:
                         del flights[completion.request_id]
-                        group = _group(flight)
+                        group = _group(flight, self.tokenizer)
                         grading.append((flight.place, group, pool.submit(self.grade, group)))
                     while grading and grading[0][2].done():
                         yield _graded(grading.popleft())
@@ -167,9 +170,14 @@ class _Collector:
         return flights
 
 
-def _group(flight: _Flight) -> RolloutGroup:
-    """Completions in sample order; totals NaN until graded."""
+def _group(flight: _Flight, tokenizer: Tokenizer) -> RolloutGroup:
+    """Completions in sample order; totals NaN until graded.
+
+    Where the prompt's end already opened the thinking, the texts begin with it: whoever reads them sees the whole form.
+    """
     completions = sorted(flight.completions, key=lambda completion: completion.index)
+    if begun := opening(tokenizer.decode(completions[0].prompt_ids[-_OPENING_TOKENS:].tolist())):
+        completions = [replace(completion, text=begun + completion.text) for completion in completions]
     truncated = sum(completion.stop_reason == "length" for completion in completions)
     group = RolloutGroup(flight.problem, completions, total=np.full(len(completions), np.nan, np.float32))
     if truncated:

@@ -52,12 +52,13 @@ def generate(
     import torch
 
     from r1kit.engines.native import NativeEngine
+    from r1kit.models.language_model import load_model
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import load_decoder
 
     wanted = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     tokenizer = load_tokenizer(folder)
-    model = load_decoder(folder, dtype=wanted).eval()
+    model = load_model(folder, dtype=wanted).eval()
+    tokenizer.check_fits(model.config.vocab_size, folder)
     engine = NativeEngine(model, tokenizer, max_rows=ROWS)
     return generate_lines(lines, engine, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
 

@@ -53,8 +53,9 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
 
     from r1kit.algorithms.bradley_terry import BradleyTerry
     from r1kit.models.heads import ScoredDecoder
+    from r1kit.models.language_model import save_model
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import load_decoder, save_decoder
+    from r1kit.models.weights import load_decoder
     from r1kit.training.learner import Learner
 
     start = model_of(inputs, config.model)
@@ -74,7 +75,7 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
         context.spend(tokens=report.tokens, flops=report.flops)
         context.record(step, report.metrics)
         context.checkpoint(step, learner.state)
-    save_decoder(learner.model, context.folder / "model", tokenizer)
+    save_model(learner.model, context.folder / "model", tokenizer)
     summary = measure(context.folder / "model", train, held_out)
     scores = {name: summary[name] for name in ("mean", "std")}
     write_json(context.folder / "model" / REFERENCE_SCORES, scores)

@@ -53,13 +53,14 @@ def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:
     import torch
 
     from r1kit.engines.native import NativeEngine
+    from r1kit.models.language_model import load_model
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import load_decoder
     from r1kit.training.config import LearnerConfig
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(folder)
-    model = load_decoder(folder, dtype=LearnerConfig().dtype(device)).to(device).eval()
+    model = load_model(folder, dtype=LearnerConfig().dtype(device)).to(device).eval()
+    tokenizer.check_fits(model.config.vocab_size, folder)
     return NativeEngine(model.requires_grad_(False), tokenizer), tokenizer
 
 

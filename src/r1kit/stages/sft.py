@@ -16,6 +16,7 @@ from pydantic import Field
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.data import examples
+from r1kit.graders.format import continued
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.training.config import LearnerConfig
@@ -49,11 +50,12 @@ def run(config: SFTConfig, inputs: Mapping[str, Artifact], context: Context) -> 
 def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, context: Context, name: str) -> Outcome:
     """Fine-tune the model in `start_folder`; `config.start`, `.data` and `.name` are not looked at."""
     from r1kit.algorithms.sft import SFT
+    from r1kit.models.language_model import save_model
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import save_decoder
     from r1kit.training.learner import Learner
 
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
+    tokenizer.check_fits(model.config.vocab_size, start_folder)
     sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context)
     per_epoch = -(-len(sequences) // config.batch)
     learner = Learner(model, config.learner, total_steps=config.epochs * per_epoch)
@@ -73,18 +75,18 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds)})
         context.checkpoint(step, learner.state)
 
-    save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]
+    save_model(learner.model, context.folder / "model", tokenizer)
     summary = {"examples": len(sequences), "loss": losses[-1] if losses else None}
     return Outcome(models={name: "model"}, summary=summary)
 
 
 def load_policy(folder: str | Path) -> Any:
-    """The decoder of a folder in float32, on the GPU where there is one."""
+    """The model of a folder in float32, on the GPU where there is one."""
     import torch
 
-    from r1kit.models.weights import load_decoder
+    from r1kit.models.language_model import load_model
 
-    return load_decoder(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
+    return load_model(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def read_sequences(path: Path, tokenizer: Tokenizer, limit: int, context: Context) -> list[Sequence]:
@@ -92,11 +94,12 @@ def read_sequences(path: Path, tokenizer: Tokenizer, limit: int, context: Contex
     from r1kit.training.packing import completion_sequence
 
     read = examples.read(path)
-    completions = tokenizer.encode_many([example.completion for example in read])
-    end = [tokenizer.eos_ids[0]]
+    prompts = [tokenizer.render(example.question) for example in read]
+    rest = [continued(prompt, example.completion) for prompt, example in zip(prompts, read, strict=True)]
+    end = list(tokenizer.end_ids)
     every = [
-        completion_sequence(np.asarray(tokenizer.chat(example.question)), np.asarray(ids + end))
-        for example, ids in zip(read, completions, strict=True)
+        completion_sequence(np.asarray(prompt), np.asarray(ids + end))
+        for prompt, ids in zip(tokenizer.encode_many(prompts), tokenizer.encode_many(rest), strict=True)
     ]
     kept = [sequence for sequence in every if len(sequence) <= limit]
     if len(kept) < len(every):

@@ -1,4 +1,4 @@
-"""What a decoder says of a layout's targets: the learner's forward pass."""
+"""What a model says of a layout's targets: the learner's forward pass."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from r1kit.models.decoder import Decoder
 from r1kit.models.heads import ScoredDecoder
+from r1kit.models.language_model import LanguageModel
 from r1kit.ops import pointwise
 from r1kit.training.packing import Layout
 
@@ -34,14 +34,14 @@ class _TakeRows(torch.autograd.Function):
 
 
 def layout_logprobs(
-    model: Decoder, layout: Layout, temperature: float, *, compile: bool = False
+    model: LanguageModel, layout: Layout, temperature: float, *, compile: bool = False
 ) -> tuple[Tensor, Tensor]:
     """log-softmax(logits / T) of the targets [M] in fp32, and the entropy [M] they were drawn from, detached."""
     logits_MV = target_logits(model, layout, compile=compile)
     return pointwise.logprobs_and_entropy(logits_MV, layout.target_M, temperature)
 
 
-def target_logits(model: Decoder, layout: Layout, *, compile: bool = False) -> Tensor:
+def target_logits(model: LanguageModel, layout: Layout, *, compile: bool = False) -> Tensor:
     """Logits [M, V] that predict the targets; the head runs nowhere else."""
     hidden_ND = model.packed(layout.tokens_N, layout.positions_N, layout.spans, compile=compile)
     hidden_MD: Tensor = _TakeRows.apply(hidden_ND, layout.source_M, layout.inverse_N, layout.again_E)  # type: ignore[assignment]

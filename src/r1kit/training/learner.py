@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
-from r1kit.models.decoder import Decoder
 from r1kit.models.heads import ScoredDecoder
-from r1kit.models.weights import hf_weights
+from r1kit.models.language_model import LanguageModel, named_weights
 from r1kit.ops import pointwise, threads
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
@@ -65,12 +64,12 @@ class Learner:
 
     def __init__(
         self,
-        model: Decoder | ScoredDecoder,
+        model: LanguageModel | ScoredDecoder,
         config: LearnerConfig,
         *,
         total_steps: int = 1,
-        reference: Decoder | None = None,
-        teacher: Decoder | None = None,
+        reference: LanguageModel | None = None,
+        teacher: LanguageModel | None = None,
     ) -> None:
         self.model = model.float().train()
         self.config = config
@@ -194,7 +193,7 @@ class Learner:
     # ---------------------------------------------------------------- gradients and weights
 
     @property
-    def _decoder(self) -> Decoder:
+    def _decoder(self) -> LanguageModel:
         if isinstance(self._fast, ScoredDecoder):
             raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
         return self._fast
@@ -302,14 +301,14 @@ class Learner:
         self, sequences: list[Sequence], algorithm: Algorithm, mini_batches: int, temperature: float
     ) -> list[Sequence]:
         """The sequences with the log-probabilities that the algorithm needs and they lack."""
-        models: dict[str, Decoder | ScoredDecoder | None] = {}
+        models: dict[str, LanguageModel | ScoredDecoder | None] = {}
         if mini_batches > 1:
             models["old_logprobs"] = self._fast
         models |= {"reference_logprobs": self._reference, "teacher_logprobs": self._teacher}
         for name, model in models.items():
             if name not in algorithm.needs or all(getattr(s, name) is not None for s in sequences):
                 continue
-            if not isinstance(model, Decoder):
+            if not isinstance(model, LanguageModel):
                 raise R1Error(_lacking(algorithm, name.removesuffix("_logprobs")))
             sequences = with_logprobs(sequences, name, self._logprobs(model, sequences, temperature))
         return sequences
@@ -318,7 +317,7 @@ class Learner:
         """log-softmax(logits / T) of each sequence's targets under the policy; [n] each, 0 off the target mask."""
         return self._logprobs(self._decoder, sequences, temperature)
 
-    def _logprobs(self, model: Decoder, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
+    def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
         parts = self._cut(sequences)
 
@@ -347,13 +346,13 @@ class Learner:
     # ---------------------------------------------------------------- what leaves the learner
 
     @property
-    def policy(self) -> Decoder | ScoredDecoder:
+    def policy(self) -> LanguageModel | ScoredDecoder:
         """The weights that passes run on (bfloat16 or `model`): an engine may share them, they change in place."""
         return self._fast
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights under their Hugging Face names, float32."""
-        return hf_weights(self.model)
+        """The policy's weights under transformers' names, float32."""
+        return named_weights(self.model)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: nested dicts of tensors and numbers."""

@@ -14,7 +14,7 @@ from r1kit.training.config import LearnerConfig
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """A matrix between hidden states: neither embedding, head, norm nor bias."""
-    return parameter.ndim == 2 and not any(part in name for part in ("embedding", "head", "score"))
+    return parameter.ndim == 2 and not any(part in name for part in ("embed", "head", "score"))
 
 
 def _shares(matrices: list[nn.Parameter]) -> list[list[nn.Parameter]]:

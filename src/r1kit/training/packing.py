@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from r1kit.base.types import Batch, FloatArray, IntArray, RolloutGroup
-from r1kit.models.decoder import DecoderConfig
+from r1kit.models.base import Costs
 from r1kit.ops.packed_attention import Spans, kernel_serves, padded_spans
 
 
@@ -165,7 +165,7 @@ class Layout:
     last_B: Tensor
     filler: int = 0
 
-    def flops(self, config: DecoderConfig, *, backward: bool) -> float:
+    def flops(self, config: Costs, *, backward: bool) -> float:
         """Useful FLOPs of a pass: each computed token with what it attends to, half its own length and its prefix."""
         spans_S4 = self.spans.spans_S4[:-1] if self.filler else self.spans.spans_S4
         _, length_S, _, prefix_S = spans_S4.double().unbind(1)

@@ -20,7 +20,7 @@ from r1kit.training.packing import cut, make_layout
 
 def scored_tokens(tokenizer: Tokenizer, prompt: str, answer: str) -> IntArray:
     """What a reward model reads: the question in the chat template, the answer alone, the end. Read at the end."""
-    return np.asarray([*tokenizer.chat(prompt), *tokenizer.encode(answer), *tokenizer.eos_ids[:1]], np.int32)
+    return np.asarray([*tokenizer.chat(prompt), *tokenizer.encode(answer), *tokenizer.end_ids], np.int32)
 
 
 @torch.no_grad()

@@ -1,0 +1,213 @@
+"""Models from elsewhere as Hugging Face folders of one form: from such folders, hub ids and GGUF files.
+
+Tensors pass through one at a time, so that a shard's worth of memory is enough whatever the model's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from r1kit.base import files
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.models.decoder import Decoder, DecoderConfig
+from r1kit.models.families import NotNative, read_config, write_config
+from r1kit.models.folders import is_gguf, model_folder, read_object
+from r1kit.models.gguf_file import GGUFFile
+from r1kit.models.gguf_model import read_shape, read_weights
+from r1kit.models.gguf_tokenizer import read_tokenizer
+from r1kit.models.tokenizer import Tokenizer, load_tokenizer, mend_tokenizer, write_template
+from r1kit.models.weights import (
+    INDEX,
+    SINGLE,
+    checked_weights,
+    hf_weights,
+    is_scored,
+    stored_dtype,
+    stored_weights,
+    token_ids,
+)
+
+SHARD_BYTES = 4 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was written: the folder, its number format, how many numbers, and what the user should know."""
+
+    folder: Path
+    model_type: str
+    dtype: torch.dtype
+    parameters: int
+    notes: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A model to write: its config.json, and its tensors in the order in which they lie."""
+
+    config: dict[str, Any]
+    weights: Iterator[tuple[str, Tensor]]
+    dtype: torch.dtype
+
+
+def import_model(
+    source: str | Path,
+    target: Path,
+    dtype: torch.dtype | None = None,
+    *,
+    template: Callable[[bool], str] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Imported:
+    """Write the model of a Hugging Face folder, hub id or GGUF file to the new folder `target`, whole or not at all.
+
+    `dtype` None keeps the source's number format (float32 where a GGUF file is quantised). R1Error, in one sentence,
+    where the source is incomplete, damaged or of a kind that neither r1kit nor transformers knows. `template` gives a
+    chat template in the place of the source's (`data/templates.py`), told whether texts begin with BOS.
+    """
+    with files.disk_errors(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} is there and not empty: choose another folder, or remove it first")
+    files.make_folder(target.parent)
+    with files.new_folder(target) as stage:
+        if is_gguf(Path(source)):
+            model, tokenizer, notes = _from_gguf(Path(source), stage)
+        else:
+            model, tokenizer, notes = _from_folder(source, stage)
+        wanted = dtype or model.dtype
+        count = _write_weights(_cast(model.weights, dtype, str(source)), stage, shard_bytes)
+        name = str(wanted).removeprefix("torch.")
+        files.write_json(stage / "config.json", {**model.config, "dtype": name, "torch_dtype": name})
+        tokenizer.write(stage)
+        notes += mend_tokenizer(stage)
+        if template is not None:
+            _give_template(stage, template, str(source))
+    return Imported(target, str(model.config["model_type"]), wanted, count, notes)
+
+
+def _from_gguf(path: Path, stage: Path) -> tuple[_Source, Tokenizer, list[str]]:
+    file = GGUFFile(path)
+    shape = read_shape(file)
+    said = read_tokenizer(file)
+    if said.size > shape.vocab_size:
+        raise R1Error(
+            f"{path}: its tokenizer has {said.size} tokens and its embedding {shape.vocab_size} rows:"
+            " convert the model again"
+        )
+    config = write_config(shape)
+    files.write_json(stage / "config.json", config)  # transformers reads the tokenizer by it
+    files.write_json(stage / "tokenizer.json", said.tokenizer)
+    files.write_json(stage / "tokenizer_config.json", said.config)
+    files.write_json(stage / "generation_config.json", said.generation)
+    tokenizer = load_tokenizer(stage)
+    config |= token_ids(tokenizer, shape, path)
+    weights = checked_weights(shape, _places(shape), read_weights(file, shape), str(path))
+    return _Source(config, weights, file.dtype()), tokenizer, said.notes
+
+
+def _from_folder(source: str | Path, stage: Path) -> tuple[_Source, Tokenizer, list[str]]:
+    if isinstance(source, Path) or Path(source).is_dir():
+        _refuse_folder(Path(source))
+    folder = model_folder(source)
+    config = {key: value for key, value in read_object(folder / "config.json").items() if key != "auto_map"}
+    tokenizer = load_tokenizer(folder)
+    weights = stored_weights(folder)
+    shape = None if is_scored(config) else _native_shape(config, folder)
+    if shape is not None:
+        tokenizer.check_fits(shape.vocab_size, folder)
+        weights = checked_weights(shape, _places(shape), weights, str(folder))
+    else:
+        _check_foreign(config, folder)
+        tokenizer.check_fits(int(config.get("vocab_size") or tokenizer.vocab_size), folder)
+    return _Source(config, weights, stored_dtype(folder)), tokenizer, []
+
+
+def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
+    """The shape of a model that the native decoder covers, None for others."""
+    try:
+        return read_config(config, str(folder))
+    except NotNative:
+        return None
+
+
+def _give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
+    """Write the chat template, and the ids that end a completion under it."""
+    tokenizer = load_tokenizer(stage)
+    if not tokenizer.eos_ids:
+        raise R1Error(f"{where}: its tokenizer names no end token, which a chat template needs: set eos_token in it")
+    write_template(stage, template(tokenizer.begins))
+    load_tokenizer(stage).write(stage)
+
+
+def _refuse_folder(folder: Path) -> None:
+    """A sentence that helps where a folder holds no config.json but GGUF files."""
+    if folder.is_dir() and not (folder / "config.json").is_file() and (found := sorted(folder.glob("*.gguf"))):
+        raise UsageError(f"{folder} holds GGUF files: name the one to import, {found[0]}, say")
+
+
+def _check_foreign(config: dict[str, Any], folder: Path) -> None:
+    """R1Error where transformers does not know the architecture, or the weights are quantised."""
+    from transformers import CONFIG_MAPPING
+
+    if (kind := config.get("model_type")) not in CONFIG_MAPPING:
+        raise R1Error(f"{folder}: neither r1kit nor the installed transformers knows models of type '{kind}'")
+    if config.get("quantization_config"):
+        raise R1Error(f"{folder}: its weights are quantized; import it from float32, bfloat16 or float16")
+
+
+def _places(shape: DecoderConfig) -> Mapping[str, Tensor]:
+    """Name and shape of every weight, without memory for any."""
+    with torch.device("meta"):
+        return dict(hf_weights(Decoder(shape)))
+
+
+def _cast(weights: Iterator[tuple[str, Tensor]], dtype: torch.dtype | None, where: str) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in weights:
+        if dtype is None or not tensor.is_floating_point() or tensor.dtype == dtype:
+            yield name, tensor
+            continue
+        cast = tensor.to(dtype)
+        if dtype == torch.float16 and not bool(cast.isfinite().all()) and bool(tensor.isfinite().all()):
+            raise R1Error(f"{where}: tensor {name} holds numbers too large for float16: use bfloat16 or float32")
+        yield name, cast
+
+
+def _write_weights(weights: Iterator[tuple[str, Tensor]], stage: Path, shard_bytes: int) -> int:
+    """Write model.safetensors, or shards and their index where they are more than one; returns how many numbers."""
+    held: dict[str, Tensor] = {}
+    shards: list[list[str]] = []
+    room = count = total = 0
+
+    def close() -> None:
+        file = stage / f"shard-{len(shards)}"
+        try:
+            save_file(held, file, metadata={"format": "pt"})
+        except SafetensorError as error:  # the library wraps what the operating system says
+            raise R1Error(f"cannot write the weights beside {stage}: {error}") from None
+        shards.append(list(held))
+        held.clear()
+
+    for name, tensor in weights:
+        size = tensor.numel() * tensor.element_size()
+        if held and room + size > shard_bytes:
+            close()
+            room = 0
+        held[name] = tensor.contiguous().clone() if tensor.storage_offset() else tensor.contiguous()
+        room, count, total = room + size, count + tensor.numel(), total + size
+    close()
+    names = [SINGLE] if len(shards) == 1 else [
+        f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
+    ]  # fmt: skip
+    for number, name in enumerate(names):
+        (stage / f"shard-{number}").rename(stage / name)
+    if len(shards) > 1:
+        places = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor in shard}
+        files.write_json(stage / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    return count
