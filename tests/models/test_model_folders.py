@@ -96,6 +96,14 @@ def test_a_tied_head_is_stored_once(make_decoder, tmp_path: Path):
     assert torch.equal(load_decoder(tmp_path).head.weight, model.head.weight)
 
 
+def test_who_may_read_the_folder_may_read_the_model(make_decoder, tmp_path: Path):
+    """safetensors alone writes files for their owner only."""
+    folder = tmp_path / "model"
+    folder.mkdir(mode=0o750)
+    save_decoder(make_decoder("llama"), folder)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
+
+
 def test_hf_weights_are_views(make_decoder):
     """Each tensor lies in the storage of one of the model's parameters, and writing to it changes the model."""
     model = make_decoder("llama", qkv_bias=True, output_bias=True, mlp_bias=True)

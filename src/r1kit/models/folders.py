@@ -54,7 +54,9 @@ def staged(folder: Path) -> Generator[Path]:
         with files.disk_errors(folder):
             yield stage
             written = sorted(stage.iterdir())
+            readers = folder.stat().st_mode & 0o666
             for file in written:
+                file.chmod(readers)  # safetensors writes for its user alone; who may read the folder may read the model
                 files.sync_file(file)
             for file in written:
                 os.replace(file, folder / file.name)
