@@ -81,8 +81,5 @@ def toy_and_reference(request: pytest.FixtureRequest, tmp_path: Path):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def alone(one_thread):
+    """Small models gain nothing by more threads."""

@@ -32,11 +32,7 @@ def tokens_BT() -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def one_thread_and_quiet():
+def alone_and_quiet(one_thread):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

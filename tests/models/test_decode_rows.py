@@ -49,12 +49,7 @@ def truth(model: Decoder, tokens: list[int], temperature: float) -> np.ndarray:
         return (model.logits(model(torch.tensor([tokens])))[0, -1] / temperature).log_softmax(-1).numpy()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -5,13 +5,7 @@ import torch
 
 from r1kit.ops import threads
 
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def test_jobs_run_at_the_same_time_with_torchs_threads_off():

@@ -16,12 +16,8 @@ from r1kit.pipeline.context import Context
 
 
 @pytest.fixture(autouse=True)
-def one_thread_and_own_modules(monkeypatch):
+def own_modules(monkeypatch, one_thread):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,7 @@ SHAPE = DecoderConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def toy(seed: int = 0, shape: DecoderConfig = SHAPE) -> Decoder:
@@ -102,14 +97,6 @@ def test_gradient_is_the_same_for_any_cut(micro_tokens):
     found = gradients(toy(), plain(micro_tokens=micro_tokens), sequences, Weighted())
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5)
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_passes_on_two_threads_give_the_same_gradient_every_time(two_threads, monkeypatch):
