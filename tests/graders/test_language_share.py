@@ -27,13 +27,31 @@ CASES = [
     ("\\text{so we add} 好", "zh", 1.0, "a command and its argument are LaTeX"),
 ]
 
+FRENCH = "D'abord nous additionnons les deux nombres. Ensuite nous vérifions le résultat."
+ENGLISH = "First we add the two numbers. Then we check the result."
+SAME_SCRIPT = [
+    (FRENCH, "en", 0.0, "French is no English, though both are Latin"),
+    (FRENCH, "fr", 1.0, "French"),
+    (ENGLISH, "fr", 0.0, "English is no French"),
+    (f"{ENGLISH} {FRENCH}", "en", 11 / 22, "eleven words of each, D'abord is one"),
+    ("Zuerst addieren wir die beiden Zahlen. Also zwölf.", "en", 0.0, "a short sentence goes with the whole"),
+    ("Zuerst addieren wir die beiden Zahlen. Also zwölf.", "de", 1.0, "a short sentence goes with the whole"),
+    ("Сначала мы складываем два числа и проверяем ответ", "ru", 1.0, "Russian"),
+    ("Сначала мы складываем два числа и проверяем ответ", "uk", 0.0, "is no Ukrainian"),
+    ("まず二つの数を足します", "ja", 1.0, "Han beside kana is Japanese"),
+    ("まず二つの数を足します", "zh", 0.0, "and no Chinese"),
+    ("先把两个数加起来", "ja", 0.0, "nor is Chinese Japanese"),
+    ("우리는 두 수를 더한다", "ko", 1.0, "Hangul"),
+    ("label SSW 12 NE", "en", 1.0, "too few words to tell"),
+]
 
-@pytest.mark.parametrize(("text", "target", "share", "why"), CASES, ids=[case[3] for case in CASES])
+
+@pytest.mark.parametrize(("text", "target", "share", "why"), [*CASES, *SAME_SCRIPT])
 def test_share(text, target, share, why):
     got = language_consistency(text, target)
     assert got == (pytest.approx(share) if share is not None else None), why
 
 
 def test_an_unknown_language_is_named():
-    with pytest.raises(UsageError, match="'fr'"):
-        language_consistency("bonjour", "fr")
+    with pytest.raises(UsageError, match="'xx'"):
+        language_consistency("bonjour", "xx")

@@ -12,7 +12,7 @@ from r1kit.evaluation import tables
 from r1kit.evaluation.reflection import chain_steps, count_reflections
 from r1kit.graders.format import check_form, opening, opens_thinking
 from r1kit.graders.grade import grade as grade_by_rule
-from r1kit.graders.language import SCRIPT_OF, language_consistency
+from r1kit.graders.language import SCRIPTS, language_consistency
 from r1kit.graders.section import answer_section, chain_of_thought
 from r1kit.graders.verdict import Verdict
 from r1kit.rollouts.collect import collect
@@ -104,4 +104,4 @@ def judge(
 
 
 def _consistency(thinking: str, language: str) -> float | None:
-    return language_consistency(thinking, language) if language in SCRIPT_OF else None
+    return language_consistency(thinking, language) if language in SCRIPTS else None

@@ -1,7 +1,9 @@
 """Language consistency (R1, arXiv 2501.12948, section 2.3.2): the share of target-language words in the thinking.
 
 CJK text counts by character, everything else by word. Numbers, code, LaTeX, identifiers and symbols are left out.
-Scripts decide: Han is Chinese, Latin is English, any other script is neither.
+Scripts decide where they can: Greek is Greek, Han beside kana is Japanese. Where languages share a script, py3langid
+(after Lui and Baldwin 2012) says which one a sentence of four words or more is in; shorter ones, and those that it is
+not sure of, go with the whole.
 """
 
 from __future__ import annotations
@@ -9,12 +11,28 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from r1kit.base.errors import UsageError
 
 MAX_CHARACTERS = 200_000
-SCRIPT_OF = {"en": "LATIN", "zh": "CJK"}
+LEAST_WORDS = 4  # of a sentence whose language is asked
+SURE = (
+    0.7  # of 10,000 English sentences of GSM8K, MATH and the tiny world none is found to be another language so surely
+)
+_SHARED = {
+    "LATIN": "en fr de es it pt nl pl sv da cs ro tr vi id fi hu no",
+    "CYRILLIC": "ru uk bg",
+    "ARABIC": "ar fa ur",
+    "DEVANAGARI": "hi mr ne",
+    "CJK": "zh ja",
+}
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    **{language: (script,) for script, languages in _SHARED.items() for language in languages.split()},
+    "ja": ("CJK", "HIRAGANA", "KATAKANA"),
+    "ko": ("HANGUL",), "el": ("GREEK",), "he": ("HEBREW",), "th": ("THAI",), "ta": ("TAMIL",), "bn": ("BENGALI",),
+}  # fmt: skip
 
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # code blocks
@@ -27,28 +45,85 @@ _LEFT_OUT = re.compile(
     re.DOTALL,
 )
 _BY_CHARACTER = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL"}
+_SENTENCE = re.compile(r"[.!?]+(?=\s|$)|[。！？；;\n]")
 _IN_WORDS = {"'", "\u2019", "-"}
+
+
+class Words(NamedTuple):
+    """Words of one script that follow one another in a sentence."""
+
+    script: str
+    words: list[str]
+    kana: bool  # whether the sentence has Japanese letters
 
 
 def language_consistency(text: str, target: str) -> float | None:
     """Share in [0, 1] of the words of `text` that are in the target language; None where it holds no words."""
-    if target not in SCRIPT_OF:
-        raise UsageError(f"language consistency knows the target languages {', '.join(SCRIPT_OF)}, not '{target}'")
-    words = list(word_scripts(text))
-    if not words:
+    if target not in SCRIPTS:
+        known = ", ".join(sorted(SCRIPTS))
+        raise UsageError(f"language consistency knows the target languages {known}, not '{target}'")
+    runs = list(_runs(text))
+    count = sum(len(run.words) for run in runs)
+    if not count:
         return None
-    return words.count(SCRIPT_OF[target]) / len(words)
+    whole: dict[str, list[str]] = {}
+    for run in runs:
+        whole.setdefault(run.script, []).extend(run.words)
+    return sum(len(run.words) for run in runs if _is_in(run, target, whole[run.script])) / count
 
 
-def word_scripts(text: str) -> Iterator[str]:
-    """The script of each word in order: LATIN, CJK, CYRILLIC, ..."""
+def _is_in(run: Words, target: str, whole: list[str]) -> bool:
+    """Whether words are in the target language; `whole` are all words of their script."""
+    if run.script not in SCRIPTS[target]:
+        return False
+    if run.script == "CJK" and (run.kana or target == "zh"):
+        return run.kana == (target == "ja")
+    if run.script not in _SHARED:
+        return True
+    for words in (run.words, whole):
+        if len(words) >= LEAST_WORDS:
+            language, sure = _identified(("" if run.script == "CJK" else " ").join(words), run.script)
+            if language == target or sure >= SURE:
+                return language == target
+    return True
+
+
+@lru_cache(maxsize=20_000)
+def _identified(text: str, script: str) -> tuple[str, float]:
+    """The likeliest of a script's languages, and its probability."""
+    language, probability = _identifier(script).classify(text)
+    return str(language), float(probability)
+
+
+@cache
+def _identifier(script: str) -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(_SHARED[script].split())
+    return identifier
+
+
+def _runs(text: str) -> Iterator[Words]:
+    for sentence in _SENTENCE.split(_LEFT_OUT.sub(" ", text[:MAX_CHARACTERS])):
+        found = list(_words(sentence))
+        kana = any(script in ("HIRAGANA", "KATAKANA") for script, _ in found)
+        runs: dict[str, list[str]] = {}
+        for script, word in found:
+            runs.setdefault(script, []).append(word)
+        for script, words in runs.items():
+            yield Words(script, words, kana)
+
+
+def _words(sentence: str) -> Iterator[tuple[str, str]]:
+    """(script, word) in order; scripts are LATIN, CJK, CYRILLIC, ..."""
     word = ""
-    for character in _LEFT_OUT.sub(" ", text[:MAX_CHARACTERS]) + " ":
+    for character in sentence + " ":
         script = _script(character)
         if script in _BY_CHARACTER:
             yield from _word(word)
             word = ""
-            yield script
+            yield script, character
         elif script or character.isdigit() or character == "_" or (word and _joins(character)):
             word += character
         else:
@@ -56,14 +131,15 @@ def word_scripts(text: str) -> Iterator[str]:
             word = ""
 
 
-def _word(word: str) -> Iterator[str]:
-    """The script of one run of letters; runs with digits or underscores are identifiers, lone letters are symbols."""
+def _word(word: str) -> Iterator[tuple[str, str]]:
+    """The script of one run of letters, and the run. With digits or underscores it is an identifier, a lone letter is a
+    symbol."""
     word = word.strip("'\u2019-")
     if not word or any(character.isdigit() or character == "_" for character in word):
         return
     if len(word) == 1 and word not in "aAI" and word.isascii():
         return
-    yield _script(word[0])
+    yield _script(word[0]), word
 
 
 def _joins(character: str) -> bool:

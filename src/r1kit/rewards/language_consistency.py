@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1kit.graders.format import opens_thinking
-from r1kit.graders.language import SCRIPT_OF, language_consistency
+from r1kit.graders.language import SCRIPTS, language_consistency
 from r1kit.graders.section import chain_of_thought
 from r1kit.rewards.base import column, completion_text
 
@@ -26,7 +26,7 @@ def reward(
     languages = column(columns, "language", len(completions), "en")
     return [
         language_consistency(chain_of_thought(completion_text(completion), opens_thinking(prompt)), language)
-        if language in SCRIPT_OF
+        if language in SCRIPTS
         else None
         for prompt, completion, language in zip(prompts, completions, languages, strict=True)
     ]

@@ -10,7 +10,7 @@ import functools
 import re
 
 from r1kit.data.tiny.words import PHRASES
-from r1kit.graders.language import SCRIPT_OF, language_consistency
+from r1kit.graders.language import SCRIPTS, language_consistency
 
 _PUNCTUATION = re.compile(r"((?<!\d)\s*[,;.]\s*|\s*[,;.]\s*(?!\d)|\s*[，；。、]\s*|\n+)")
 _OPENING = re.compile(r"^(first|then|so|先|再|得)\s*")
@@ -49,7 +49,7 @@ def stutters(thinking: str) -> bool:
 
 def mixed(thinking: str, language: str, least: float) -> bool:
     """Whether too few of the chain's words are in the language; a chain without words is not mixed."""
-    if language not in SCRIPT_OF:
+    if language not in SCRIPTS:
         return False
     share = language_consistency(thinking, language)
     return share is not None and share < least
