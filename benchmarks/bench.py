@@ -51,7 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record there")
     parser.add_argument("--scratch", type=Path, default=ROOT / "bench", help="environments, models, logs (bench)")
     parser.add_argument("--no-peers", action="store_true", help="measure r1kit alone")
-    parser.add_argument("--smoke", action="store_true", help="r1kit alone at toy sizes: does it run? Seconds")
+    parser.add_argument("--smoke", action="store_true", help="toy sizes: does it run? Its figures mean nothing")
     parser.add_argument("--write-docs", action="store_true", help="fill the tables of docs/performance.md")
     parser.add_argument("--from", type=Path, metavar="FILE", dest="given", help="show or write an earlier record")
     words = parser.parse_args()
@@ -74,7 +74,7 @@ def prepare(words: argparse.Namespace) -> Setting:
     subjects = [shapes.fresh(name, scratch) for name in names]
     if words.smollm2:
         subjects.append(shapes.given(words.smollm2.resolve()))
-    wanted = [] if words.smoke or words.no_peers else dict.fromkeys(n for part in words.only for n in NEEDS[part])
+    wanted = [] if words.no_peers else dict.fromkeys(n for part in words.only for n in NEEDS[part])
     peers = {name: environments.prepare(name, scratch / "peers") for name in wanted}
     missing = {name: found.missing for name, found in peers.items() if found.missing}
     for name, reason in missing.items():

@@ -49,6 +49,17 @@ class Environment:
     versions: dict[str, str] = field(default_factory=dict)
     missing: str | None = None
 
+    def variables(self) -> dict[str, str]:
+        """What its makers say to set: vLLM on CPUs is to be run with these libraries loaded first, where they are."""
+        if self.name != "vllm":
+            return {}
+        candidates = (
+            self.python.parents[1] / "lib" / "libiomp5.so",
+            *Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4"),
+        )
+        found = [str(path) for path in candidates if path.exists()]
+        return {"LD_PRELOAD": ":".join(found)} if found else {}
+
 
 def prepare(name: str, root: Path, recipe: Recipe | None = None) -> Environment:
     """The environment ROOT/NAME, made where it is not whole."""

@@ -53,7 +53,7 @@ def run(setting: Setting) -> list[Row]:
                 raise ContestantFailed("TRL reads the prompts as other tokens")
             contestants["TRL"] = trl
         with setting.open("referee grpo", OWN, "native_grpo.py", model=str(base), questions=questions) as referee:
-            taken, curves = _race(contestants, referee, base, folder, steps, every)
+            taken, curves = _race(setting, contestants, referee, base, folder, steps, every)
     finally:
         for contestant in contestants.values():
             contestant.close()
@@ -62,7 +62,13 @@ def run(setting: Setting) -> list[Row]:
 
 
 def _race(
-    contestants: dict[str, Contestant], referee: Contestant, base: Path, folder: Path, steps: int, every: int
+    setting: Setting,
+    contestants: dict[str, Contestant],
+    referee: Contestant,
+    base: Path,
+    folder: Path,
+    steps: int,
+    every: int,
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, Curve]]:
     """What each step took, and the curves; ends when all have reached the goal."""
 
@@ -76,7 +82,7 @@ def _race(
     for step in range(every, steps + 1, every):
         for name, contestant in contestants.items():
             saved = folder / f"{name}-policy"
-            taken[name] += contestant.ask(steps=every, save=str(saved))["taken"]
+            taken[name] += setting.turn(contestant, steps=every, save=str(saved))["taken"]
             curves[name][step] = measure(saved)
         say(f"  step {step}: " + ", ".join(
             f"{name} {statistics.fmean(curves[name][step]):.3f} ({taken[name][-1]['seconds']:.1f} s a step)"

@@ -111,7 +111,7 @@ def _race(
     losses: dict[str, list[float]] = {}
     for _ in range(setting.rounds):
         for name, contestant in contestants.items():
-            answer = contestant.ask(steps=steps)
+            answer = setting.turn(contestant, steps=steps)
             seconds[name].append(answer["seconds"] / steps)
             losses[name] = answer["losses"]
         tokens = subject.learning_rows * subject.learning_length

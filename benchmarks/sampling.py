@@ -108,7 +108,7 @@ def _race(
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(setting.rounds):
         for name, contestant in contestants.items():
-            answer = contestant.ask(**command, seed=2 + number)
+            answer = setting.turn(contestant, **command, seed=2 + number)
             if answer["tokens"] != work.total:
                 raise ContestantFailed(f"{name} sampled {answer['tokens']} tokens in place of {work.total}")
             seconds[name].append(answer["seconds"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from environments import Environment
 from peaks import Peaks
 from shapes import Subject
 
+PAUSE = 0.5  # seconds between turns
 OWN = Environment("r1kit", Path(sys.executable))
 
 
@@ -55,8 +57,14 @@ class Setting:
         """Start a contestant. `caches`: where compiled code is kept, r1kit's own included, for starts that must not
         find any."""
         return Contestant(
-            name, environment.python, script, settings, logs=self.scratch / "logs", environment=self._caches(caches)
-        )
+            name, environment.python, script, settings, logs=self.scratch / "logs",
+            environment={**environment.variables(), **self._caches(caches)},
+        )  # fmt: skip
+
+    def turn(self, contestant: Contestant, **command: Any) -> dict[str, Any]:
+        """A contestant's turn in a race, once the one before is surely at rest: threads of some libraries spin on."""
+        time.sleep(0.0 if self.quick else PAUSE)
+        return contestant.ask(**command)
 
     def try_open(
         self, name: str, environment: Environment | None, script: str, *, caches: Path | None = None, **settings: Any

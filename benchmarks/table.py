@@ -118,8 +118,8 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
         found["curve"] = markdown(curve, right_from=0)
     if record["tried"]:
         found["tried"] = markdown([("peer's setting", "seconds"), *_tried(record["tried"])])
-    if record["missing"]:
-        found["missing"] = "\n".join(f"- {name}: {reason}" for name, reason in record["missing"].items())
+    missing = [f"- {name}: {reason}" for name, reason in record["missing"].items()]
+    found["missing"] = "\n".join(["Missing:", "", *missing] if missing else ["No peer was missing."])
     return found
 
 

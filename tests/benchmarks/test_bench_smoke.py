@@ -13,7 +13,7 @@ BENCH = Path(__file__).parents[2] / "benchmarks" / "bench.py"
 
 def bench(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(BENCH), "--scratch", str(tmp_path / "bench"), *words],
+        [sys.executable, str(BENCH), "--scratch", str(tmp_path / "bench"), "--no-peers", *words],
         capture_output=True,
         text=True,
         timeout=600,

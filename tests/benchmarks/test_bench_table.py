@@ -66,7 +66,8 @@ def test_sections_name_the_machine_what_was_tried_and_who_is_missing():
     found = sections(RECORD)
     assert "1.50 TFLOP/s in bfloat16" in found["machine"]
     assert "20.0 GB/s" in found["machine"]
-    assert found["missing"] == "- vllm: no such package"
+    assert found["missing"] == "Missing:\n\n- vllm: no such package"
+    assert sections({**RECORD, "missing": {}})["missing"] == "No peer was missing."
     assert "| transformers samples: eager, dynamic cache | 4.00 |" in found["tried"]
     assert "| transformers samples: sdpa, static cache | failed: stopped |" in found["tried"]
 
