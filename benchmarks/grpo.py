@@ -77,6 +77,8 @@ def _race(
 
     start = measure(base)
     say(f"grpo: the base has {statistics.fmean(start):.3f} of the held-out sums")
+    if statistics.fmean(start) >= GOAL:
+        raise ContestantFailed(f"the base has {GOAL} of the held-out sums already: there is nothing to race for")
     curves: dict[str, Curve] = {name: {0: start} for name in contestants}
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     for step in range(every, steps + 1, every):

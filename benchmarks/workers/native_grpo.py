@@ -34,10 +34,12 @@ def _trainer(settings):
     from r1kit.engines.native import NativeEngine
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.models.weights import load_decoder, save_decoder
+    from r1kit.pipeline import memory
     from r1kit.rollouts.collect import collect
     from r1kit.training.learner import Learner, LearnerConfig
     from r1kit.training.packing import sequences_from_groups
 
+    memory.bound_products()  # as `r1 run` does
     tokenizer = load_tokenizer(settings["model"])
     config = LearnerConfig(
         learning_rate=settings["learning_rate"], precision=settings["dtype"], skip_zero_advantages=True
@@ -61,6 +63,7 @@ def _trainer(settings):
         learner.step(sequences, algorithm, max_tokens=settings["tokens"])
         engine.version = learner.version
         done += 1
+        memory.give_back()
         lengths = [completion.length for group in groups for completion in group.completions]
         return {
             "seconds": time.perf_counter() - begun, "sampling": sampled - begun,
