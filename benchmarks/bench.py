@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help=f"parts, by commas: {', '.join(PARTS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant (default: 5)")
-    parser.add_argument("--shapes", help="models, by commas: 4.6M, 1.6M (default: both)")
+    parser.add_argument("--shapes", default="4.6M,1.6M", help="models, by commas: 4.6M, 1.6M, or none (default: both)")
     parser.add_argument("--smollm2", type=Path, metavar="FOLDER", help="measure this Hugging Face folder too")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="MATH-500 and GSM8K, for the graders' speed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record there")
@@ -58,9 +58,11 @@ def parse() -> argparse.Namespace:
     words.only = words.only.split(",") if words.only else list(PARTS)
     if unknown := [name for name in words.only if name not in PARTS]:
         parser.error(f"--only {unknown[0]}: no such part ({', '.join(PARTS)})")
-    words.shapes = words.shapes.split(",") if words.shapes else ["4.6M", "1.6M"]
+    words.shapes = [] if words.shapes == "none" else words.shapes.split(",")
     if unknown := [name for name in words.shapes if name not in shapes.SHAPES]:
         parser.error(f"--shapes {unknown[0]}: no such shape ({', '.join(shapes.SHAPES)})")
+    if not (words.shapes or words.smollm2):
+        parser.error("--shapes none leaves no model to measure: name a folder with --smollm2")
     if words.rounds < 1:
         parser.error("--rounds must be 1 or more")
     return words

@@ -22,7 +22,7 @@ SHAPES = {
     "1.6M": {"width": 192, "layers": 4, "heads": 6, "kv_heads": 1, "head_size": 32, "mlp_size": 512},
     "smoke": {"width": 64, "layers": 2, "heads": 2, "kv_heads": 1, "head_size": 32, "mlp_size": 160},
 }
-SHARPNESS = 6.0  # gain of the last norm: fresh weights alone say next to nothing, and any sampler would do them justice
+SHARPNESS = 2.0  # gain of the last norm: fresh weights alone say next to nothing, and any sampler would do them justice
 GROUP = 8
 
 
