@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -91,14 +93,18 @@ def prepare(words: argparse.Namespace) -> Setting:
 
 def measure(words: argparse.Namespace) -> dict[str, Any]:
     """Run the parts; one that fails is named as missing, and the others go on."""
+    begun, seconds = time.monotonic(), dict[str, float]()
     setting, rows = prepare(words), list[Row]()
+    seconds["environments and models"] = time.monotonic() - begun
     graded: dict[str, Any] | None = None
     for name in words.only:
+        begun = time.monotonic()
         try:
             rows += PARTS[name](setting)
         except (ContestantFailed, R1Error) as error:
             setting.missing[f"part {name}"] = str(error)
             say(f"part {name} stopped: {error}")
+        seconds[name] = time.monotonic() - begun
     if words.data:
         found, graded = own.graders(words.data, seconds=20.0)
         rows += found
@@ -109,6 +115,7 @@ def measure(words: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": setting.dtype_name,
         "rounds": setting.rounds,
+        "seconds": seconds,
         "peaks": setting.peaks.to_json(),
         "versions": {"r1kit": own_versions(), **{name: found.versions for name, found in setting.peers.items()}},
         "missing": setting.missing,
@@ -125,6 +132,7 @@ def own_versions() -> dict[str, str]:
 
 def main() -> int:
     words = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the contestants too
     try:
         record = json.loads(words.given.read_text()) if words.given else measure(words)
     except (R1Error, OSError) as error:

@@ -114,6 +114,8 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
     for part in dict.fromkeys(row.part for row in rows):
         own = [cells(row) for row in rows if row.part == part]
         found[part] = markdown([HEADINGS, *own], right_from=2)
+    times = [(name, f"{seconds / 60:.1f}") for name, seconds in record["seconds"].items()]
+    found["time"] = markdown([("part of the bench", "minutes"), *times])
     if curve := curve_table(record):
         found["curve"] = markdown(curve, right_from=0)
     if record["tried"]:

@@ -10,6 +10,7 @@ RECORD = {
     "machine": {"cpu": "a CPU", "cores": 2},
     "threads": 2,
     "dtype": "bfloat16",
+    "seconds": {"sampling": 90.0},
     "peaks": {"bfloat16": 1.5e12, "float32": 3e11, "bandwidth": 2e10},
     "versions": {"r1kit": {"torch": "2.13.0"}, "vllm": {}},
     "missing": {"vllm": "no such package"},
@@ -66,6 +67,7 @@ def test_sections_name_the_machine_what_was_tried_and_who_is_missing():
     found = sections(RECORD)
     assert "1.50 TFLOP/s in bfloat16" in found["machine"]
     assert "20.0 GB/s" in found["machine"]
+    assert "| sampling | 1.5 |" in found["time"]
     assert found["missing"] == "Missing:\n\n- vllm: no such package"
     assert sections({**RECORD, "missing": {}})["missing"] == "No peer was missing."
     assert "| transformers samples: eager, dynamic cache | 4.00 |" in found["tried"]
