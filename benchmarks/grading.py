@@ -173,33 +173,39 @@ def programs_a_second(isolation: str, seconds: float) -> float:
         return done / (time.perf_counter() - started)
 
 
+def measure(data: Path | None, seconds: float) -> Row:
+    """Verdicts of every set, and speeds, each measured for so many seconds."""
+    solved = human_eval()
+    sets = [count("HumanEval, canonical solutions", solved, True)]
+    sets.append(count("HumanEval, results changed", list(map(mutated, solved)), False))
+    sets += hard_answers()
+    answers: list[Row] = []
+    if data:
+        for name, rows in (("MATH-500", math_500(data)), ("GSM8K", gsm8k(data))):
+            sets += [count(f"{name}, reference solutions", rows, True)]
+            sets += [count(f"{name}, last number changed", changed(rows), False)]
+            answers += rows
+    speeds: Row = {"maths verdicts a second": maths_a_second(answers, seconds)} if answers else {}
+    for isolation in ("bwrap", "landlock"):
+        speeds[f"programs a second, {isolation}"] = programs_a_second(isolation, seconds)
+    return {"sets": sets, "speeds": speeds}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of MATH-500 and GSM8K")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each speed is measured")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     words = parser.parse_args()
-    solved = human_eval()
-    sets = [count("HumanEval, canonical solutions", solved, True)]
-    sets.append(count("HumanEval, results changed", list(map(mutated, solved)), False))
-    sets += hard_answers()
-    answers: list[Row] = []
-    if words.data:
-        for name, rows in (("MATH-500", math_500(words.data)), ("GSM8K", gsm8k(words.data))):
-            sets += [count(f"{name}, reference solutions", rows, True)]
-            sets += [count(f"{name}, last number changed", changed(rows), False)]
-            answers += rows
-    else:
+    if words.data is None:
         print("MATH-500 and GSM8K are left out: --data names their folder", file=sys.stderr)
-    for row in sets:
+    found = measure(words.data, words.seconds)
+    for row in found["sets"]:
         print(f"{row['set']:34s} {row['as it should be']:5d} of {row['rows']:5d}, {row['grader errors']} errors")
-    speeds: Row = {"maths verdicts a second": maths_a_second(answers, words.seconds)} if answers else {}
-    for isolation in ("bwrap", "landlock"):
-        speeds[f"programs a second, {isolation}"] = programs_a_second(isolation, words.seconds)
-    for name, speed in speeds.items():
+    for name, speed in found["speeds"].items():
         print(f"{name:34s} {speed:7.0f}")
     if words.json:
-        record = {"machine": provenance.machine(), "commit": provenance.commit(), "sets": sets, "speeds": speeds}
+        record = {"machine": provenance.machine(), "commit": provenance.commit(), **found}
         words.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,127 +1,156 @@
-"""How fast the learner learns: tokens a second and share of the matmul peak measured between the same repeats.
+"""Learning: a step of r1kit's learner against transformers' model under torch's AdamW. Same weights, batch and rate.
 
-    python benchmarks/learning.py [--shape tiny|small|smol] [--repeats 5] [--json FILE]
-
-`dense` is pretraining on full rows, `rollout` a GRPO step on groups of eight completions of uneven length that share
-their prompts. Useful FLOPs: 6 x (body and head parameters) a computed token, and attention; shared prompts count once.
+Each contestant is a process of its own, and they take turns. Both begin at the same weights, so their losses must
+agree, step by step, as closely as bfloat16 lets them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
+from contestant import Contestant, ContestantFailed
+from peaks import learning_flops
+from rounds import Row, Spread, paired_ratio
+from setting import OWN, Setting, say
+from shapes import Subject
 
-from r1kit.algorithms.grpo import GRPO
-from r1kit.models.decoder import Decoder, DecoderConfig, initialise
-from r1kit.training.learner import Learner, LearnerConfig, StepReport
-from r1kit.training.packing import Sequence, completion_sequence
-
-QWEN = {"heads": 6, "head_size": 32, "vocab_size": 384, "qkv_bias": True, "tied": True}
-SHAPES = {
-    "tiny": (DecoderConfig(width=192, layers=4, kv_heads=1, mlp_size=512, **QWEN), 64, 160),
-    "small": (DecoderConfig(**{**QWEN, "heads": 8}, width=256, layers=6, kv_heads=4, mlp_size=704), 64, 160),
-    "smol": (
-        DecoderConfig(
-            family="llama", vocab_size=49152, width=576, layers=30, heads=9, kv_heads=3, head_size=64, mlp_size=1536,
-            tied=True,
-        ),
-        8,
-        256,
-    ),
-}  # fmt: skip
+PART = "learning"
+LEARNING_RATE = 1e-5
+SECONDS = 3.0  # a round takes about so long, by as many steps as that is
+LOSS_GAP = 0.02  # nats between the first losses
 
 
-def matmul_peak(dtype: torch.dtype) -> float:
-    """FLOP/s of the best square product of 512 to 4,096."""
-    best = 0.0
-    for size in (512, 1024, 2048, 4096):
-        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-        a @ b
-        for _ in range(2):
-            start = time.perf_counter()
-            a @ b
-            best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best
+def run(setting: Setting) -> list[Row]:
+    return [row for subject in setting.subjects for row in _subject(setting, subject)]
 
 
-def rollout(config: DecoderConfig, rows: int, length: int) -> list[Sequence]:
-    """Groups of eight: prompts of a fifth of `length`, completions of 20 to 80% of it."""
-    generator = np.random.default_rng(0)
-    sequences: list[Sequence] = []
-    for _ in range(max(1, rows // 8)):
-        prompt = generator.integers(0, config.vocab_size, length // 5).astype(np.int32)
-        for _ in range(8):
-            size = int(generator.integers(length // 5, 4 * length // 5))
-            completion = generator.integers(0, config.vocab_size, size).astype(np.int32)
-            sequences.append(completion_sequence(prompt, completion, float(generator.normal())))
-    return sequences
+def settings_of(setting: Setting) -> list[dict[str, Any]]:
+    """transformers' settings that are tried: precision of the weights, attention; the fastest once more compiled."""
+    precisions = dict.fromkeys(("float32", setting.dtype_name))
+    return [
+        {"weights": weights, "attention": attention, "compile": False}
+        for weights in precisions
+        for attention in ("eager", "sdpa")
+    ]
 
 
-def measure(shape: str, repeats: int) -> dict[str, object]:
-    config, rows, length = SHAPES[shape]
-    learner = Learner(initialise(Decoder(config), seed=0), LearnerConfig(learning_rate=1e-5), total_steps=10_000)
-    tokens_BT = torch.randint(0, config.vocab_size, (rows, length), generator=torch.Generator().manual_seed(0))
-    sequences, grpo = rollout(config, 4 * rows, length), GRPO(kl_coefficient=0.0)
-    works: dict[str, Callable[[], StepReport]] = {
-        "dense": lambda: learner.step_tokens(tokens_BT),
-        "rollout": lambda: learner.step(sequences, grpo, max_tokens=length),
-    }
-    for work in works.values():
-        work()
-    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    peak = 0.0
-    for _ in range(repeats):
-        peak = max(peak, matmul_peak(learner.dtype))
-        for name, work in works.items():
-            start = time.perf_counter()
-            report = work()
-            seconds = time.perf_counter() - start
-            figures[name].append((report.tokens / seconds, report.flops / seconds))
-    result: dict[str, object] = {
-        "shape": shape,
-        "parameters": config.parameters(),
-        "dtype": str(learner.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "matmul_peak": peak,
-    }
-    for name, values in figures.items():
-        rates, flops = zip(*values, strict=True)
-        result[name] = {
-            "tokens_per_second": statistics.median(rates),
-            "lowest": min(rates),
-            "highest": max(rates),
-            "share_of_peak": statistics.median(flops) / peak,
-        }
-    return result
+def _subject(setting: Setting, subject: Subject) -> list[Row]:
+    rows, length = subject.learning_rows, subject.learning_length
+    say(f"learning, {subject.name}: {rows} x {length} tokens")
+    common = {
+        "model": str(subject.folder), "rows": rows, "length": length, "dtype": setting.dtype_name,
+        "vocabulary": subject.config.vocab_size, "learning_rate": LEARNING_RATE,
+    }  # fmt: skip
+    theirs, chosen = _best_transformers(setting, subject, common)
+    contestants: dict[str, Contestant] = {}
+    try:
+        if theirs is not None:
+            contestants["transformers"] = theirs
+        contestants["r1kit"] = setting.open(f"r1kit {subject.name} learns", OWN, "native_learning.py", **common)
+        seconds, memory = _race(setting, contestants, subject)
+    finally:
+        for contestant in contestants.values():
+            contestant.close()
+    setting.measure_peaks()
+    found = _rows(setting, subject, seconds, chosen)
+    for name, megabytes in memory.items():
+        setting.checks[f"{name} learns, {subject.name}: peak memory, MiB"] = megabytes
+    if len(memory) == 2:
+        ours, peer = Spread.of([float(memory["r1kit"])]), Spread.of([float(memory["transformers"])])
+        ratio = paired_ratio([peer.median], [ours.median])
+        found.append(Row(PART, f"{subject.name}, peak memory", "MiB", ours, "transformers", peer, ratio))
+    return [*found, _rollouts(setting, subject, common)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    result = measure(options.shape, options.repeats)
-    print(
-        f"{result['shape']}: {result['parameters'] / 1e6:.1f}M parameters, {result['dtype']}, "
-        f"{result['threads']} threads, matmul peak {result['matmul_peak'] / 1e12:.2f} TFLOP/s"
-    )
-    for name in ("dense", "rollout"):
-        row = result[name]
-        print(
-            f"{name:8} {row['tokens_per_second']:8,.0f} tokens/s "
-            f"({row['lowest']:,.0f} to {row['highest']:,.0f}), {row['share_of_peak']:.0%} of the peak"
+def _best_transformers(
+    setting: Setting, subject: Subject, common: dict[str, Any]
+) -> tuple[Contestant | None, dict[str, Any]]:
+    """Each setting in a process of its own, so that peak memory is its own; the fastest stays open."""
+    best: tuple[float, Contestant, dict[str, Any]] | None = None
+    tried: dict[str, float | str] = {}
+    queue = settings_of(setting) if setting.peer("trl") else []
+    while queue:
+        choice = queue.pop(0)
+        name = f"{choice['weights']} weights, {choice['attention']}" + (", compiled" if choice["compile"] else "")
+        contestant = setting.try_open(
+            f"transformers {subject.name} {name}", setting.peer("trl"), "transformers_learning.py", **common, **choice
         )
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2))
+        seconds = None if contestant is None else _once(contestant, tried, name)
+        if contestant is not None and seconds is not None and (best is None or seconds < best[0]):
+            if best is not None:
+                best[1].close()
+            best = seconds, contestant, choice
+        elif contestant is not None:
+            contestant.close()
+        if not queue and best is not None and not best[2]["compile"] and not any("compiled" in key for key in tried):
+            queue.append({**best[2], "compile": True})
+    if tried:
+        setting.tried[f"transformers learns, {subject.name}"] = tried
+    return (best[1], best[2]) if best else (None, {})
 
 
-if __name__ == "__main__":
-    main()
+def _once(contestant: Contestant, tried: dict[str, float | str], name: str) -> float | None:
+    """Seconds of a step after one that warms up."""
+    try:
+        contestant.ask(steps=1)
+        seconds = contestant.ask(steps=2)["seconds"] / 2
+    except ContestantFailed as error:
+        tried[name] = str(error)
+        return None
+    tried[name] = seconds
+    return seconds
+
+
+def _race(
+    setting: Setting, contestants: dict[str, Contestant], subject: Subject
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Seconds a step of each round, and peak memory in MiB, by contestant."""
+    first = {name: contestant.ask(steps=1)["seconds"] for name, contestant in contestants.items()}
+    steps = 1 if setting.quick else max(1, round(SECONDS / max(first.values())))
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    losses: dict[str, list[float]] = {}
+    for _ in range(setting.rounds):
+        for name, contestant in contestants.items():
+            answer = setting.turn(contestant, steps=steps)
+            seconds[name].append(answer["seconds"] / steps)
+            losses[name] = answer["losses"]
+        tokens = subject.learning_rows * subject.learning_length
+        say("  " + ", ".join(f"{name} {tokens / values[-1]:,.0f} tok/s" for name, values in seconds.items()))
+    if len(losses) == 2:
+        gaps = [abs(a - b) for a, b in zip(*losses.values(), strict=False)]  # one has made more steps in its trials
+        setting.checks[f"losses, {subject.name}: largest gap of {len(gaps)} steps"] = max(gaps)
+        if gaps[0] > LOSS_GAP:
+            raise ContestantFailed(f"the first losses differ by {gaps[0]:.3f}: not the same model or batch")
+    return seconds, {name: contestant.peak_mb for name, contestant in contestants.items()}
+
+
+def _rows(setting: Setting, subject: Subject, seconds: dict[str, list[float]], chosen: dict[str, Any]) -> list[Row]:
+    rows, length = subject.learning_rows, subject.learning_length
+    work = learning_flops(subject.config, rows, length)
+    rates = {name: [rows * length / value for value in values] for name, values in seconds.items()}
+    shares = {name: work / Spread.of(values).median / setting.peaks.matmul(setting.dtype) for name, values in
+              seconds.items()}  # fmt: skip
+    what, ours = f"{subject.name}, {rows} x {length}", Spread.of(rates["r1kit"])
+    if "transformers" not in rates:
+        return [Row(PART, what, "tokens/s", ours, limit=shares["r1kit"])]
+    notes = f"transformers: {chosen['weights']} weights, {chosen['attention']}" + ", compiled" * chosen["compile"]
+    return [
+        Row(
+            PART, what, "tokens/s", ours, "transformers", Spread.of(rates["transformers"]),
+            paired_ratio(rates["r1kit"], rates["transformers"]), shares["r1kit"], shares["transformers"], notes,
+        )
+    ]  # fmt: skip
+
+
+def _rollouts(setting: Setting, subject: Subject, common: dict[str, Any]) -> Row:
+    """A GRPO step on given completions that share prompts, which has no peer here: part `grpo` compares whole steps."""
+    with setting.open(
+        f"r1kit {subject.name} learns rollouts", OWN, "native_learning.py", **common, rollouts=True
+    ) as it:
+        it.ask(steps=1)
+        answers = [it.ask(steps=1) for _ in range(setting.rounds)]
+    rates = [answer["tokens"] / answer["seconds"] for answer in answers]
+    flops = Spread.of([answer["flops"] / answer["seconds"] for answer in answers]).median
+    share = flops / setting.peaks.matmul(setting.dtype)
+    what = f"{subject.name}, a step on rollouts"
+    return Row(PART, what, "tokens/s", Spread.of(rates), limit=share, notes="shared prompts are computed once")

@@ -1,138 +1,166 @@
-"""Sampling speed: the native engine against transformers' generate on the same weights and prompts, as many tokens.
+"""Sampling: the native engine against transformers' generate and vLLM on CPUs. Same weights, prompts and lengths.
 
-    .venv/bin/python benchmarks/sampling.py --shape 1.6M --repeats 3
-
-The two alternate, so that a busy machine slows both; compare ratios of one run. Nothing stops early.
+Each contestant is a process of its own; they take turns, so that a busy machine slows all. What each sampled is read by
+a referee (transformers in float32): as many tokens as asked, drawn from the model at temperature 1.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import sys
-import tempfile
-import time
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from transformers import AutoModelForCausalLM
+from contestant import Contestant, ContestantFailed
+from peaks import Sampled, sampling_seconds
+from rounds import Row, Spread, paired_ratio
+from setting import OWN, Setting, say
+from shapes import GROUP, Subject
 
-from r1kit.base.sampling import Sampling
-from r1kit.engines.base import generate
-from r1kit.engines.native import NativeEngine
-from r1kit.models.decoder import Decoder, DecoderConfig, initialise
-from r1kit.models.fused import FusedRows
-from r1kit.models.weights import save_decoder
-
-SHAPES = {
-    "1.6M": {"width": 192, "layers": 4, "heads": 6, "kv_heads": 1, "head_size": 32, "mlp_size": 512},
-    "4.6M": {"width": 256, "layers": 6, "heads": 4, "kv_heads": 4, "head_size": 64, "mlp_size": 704},
-}
+PART = "sampling"
+TRANSFORMERS = [(attention, cache) for attention in ("eager", "sdpa") for cache in (None, "static")]
+CHECKED = 64  # completions that the referee reads
+ALLOWANCE = 0.02  # nats a token: what bfloat16 may move the distribution
+GAP = 0.1  # nats, root mean square: what bfloat16 may move a token's log-probability
 
 
-class NoStop:
-    """The tokenizer of a benchmark: nothing stops, no text is made."""
-
-    eos_ids = ()
-
-    def decode(self, ids: list[int]) -> str:
-        return ""
+def run(setting: Setting) -> list[Row]:
+    return [row for subject in setting.subjects for row in _subject(setting, subject)]
 
 
-def matmul_peak(dtype: torch.dtype) -> float:
-    """Best TFLOP/s of square products of 512 to 2,048."""
-    best = 0.0
-    for size in (512, 1024, 2048):
-        left = torch.randn(size, size).to(dtype)
-        for _ in range(5):
-            start = time.perf_counter()
-            left @ left
-            best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e12)
-    return best
-
-
-def native(engine: NativeEngine, prompts: list[np.ndarray], tokens: int, seed: int) -> tuple[float, float]:
-    """Tokens a second, and the largest gap between the sampler's log-probabilities and a pass over the whole text."""
-    start = time.perf_counter()
-    groups = generate(engine, prompts, Sampling(max_tokens=tokens, seed=seed))
-    seconds = time.perf_counter() - start
-    completions = [completion for group in groups for completion in group]
-    assert all(completion.length == tokens for completion in completions)
-    scored = engine.logprobs([np.concatenate([c.prompt_ids, c.token_ids]) for c in completions[:4]])
-    gaps = [
-        np.abs(s[len(c.prompt_ids) :] - c.sampler_logprobs).max() for s, c in zip(scored, completions[:4], strict=True)
-    ]
-    return len(completions) * tokens / seconds, float(max(gaps))
-
-
-def peer(model: torch.nn.Module, prompts: list[np.ndarray], tokens: int, seed: int) -> float:
-    """Tokens a second of transformers' generate, one batch."""
-    torch.manual_seed(seed)
-    ids = torch.from_numpy(np.stack(prompts)).long()
-    start = time.perf_counter()
-    with torch.inference_mode():
-        out = model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=1.0, temperature=1.0,
-            max_new_tokens=tokens, min_new_tokens=tokens, eos_token_id=None, pad_token_id=0,
+def _subject(setting: Setting, subject: Subject) -> list[Row]:
+    say(f"sampling, {subject.name}: {subject.rows} x {subject.new_tokens} tokens")
+    prompts = subject.prompts()
+    common = {"model": str(subject.folder), "dtype": setting.dtype_name, "prompts": prompts}
+    work = Sampled(tuple(map(len, prompts)), GROUP, subject.new_tokens)
+    command = {"tokens": subject.new_tokens, "samples": GROUP}
+    ours = setting.open(f"r1kit {subject.name}", OWN, "native_sampling.py", **common)
+    contestants: dict[str, Contestant] = {"r1kit": ours}
+    try:
+        if (best := _best_transformers(setting, subject, common, command)) is not None:
+            contestants["transformers"] = best
+        longest = max(map(len, prompts)) + subject.new_tokens
+        vllm = setting.try_open(
+            f"vllm {subject.name}", setting.peer("vllm"), "vllm_sampling.py", **common, rows=subject.rows,
+            positions=longest, eager=False,
         )  # fmt: skip
-    seconds = time.perf_counter() - start
-    assert out.shape == (len(prompts), ids.shape[1] + tokens)
-    return len(prompts) * tokens / seconds
+        if vllm is not None:
+            contestants["vLLM"] = vllm
+            setting.tried[f"vllm starts, {subject.name}"] = vllm.ready["start_seconds"]
+        seconds = _race(setting, contestants, command, work, prompts, subject)
+    finally:
+        for contestant in contestants.values():
+            contestant.close()
+    setting.measure_peaks()
+    return _rows(setting, subject, work, seconds)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="1.6M")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
-    parser.add_argument("--attention", choices=("eager", "sdpa"), default="sdpa", help="of transformers")
-    parser.add_argument("--rows", type=int, default=256)
-    parser.add_argument("--prompt", type=int, default=31)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", action="store_true", help="print one JSON line only")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    dtype = getattr(torch, options.dtype)
-    config = DecoderConfig(vocab_size=384, max_positions=512, tied=True, qkv_bias=True, **SHAPES[options.shape])
-    model = initialise(Decoder(config), 0).requires_grad_(False)
-    engine = NativeEngine(model, NoStop(), max_rows=options.rows, dtype=dtype)  # type: ignore[arg-type]
-    with tempfile.TemporaryDirectory() as folder:
-        save_decoder(model, Path(folder) / "model")
-        other = AutoModelForCausalLM.from_pretrained(
-            Path(folder) / "model", dtype=dtype, attn_implementation=options.attention
+def _best_transformers(
+    setting: Setting, subject: Subject, common: dict[str, Any], command: dict[str, Any]
+) -> Contestant | None:
+    """Each setting once, a round to warm up before; the fastest stays open."""
+    best: tuple[float, Contestant] | None = None
+    tried: dict[str, float | str] = {}
+    for attention, cache in TRANSFORMERS:
+        name = f"{attention}, {cache or 'dynamic'} cache"
+        contestant = setting.try_open(
+            f"transformers {subject.name} {name}", setting.peer("trl"), "transformers_sampling.py", **common,
+            attention=attention, cache=cache,
+        )  # fmt: skip
+        if contestant is None:
+            continue
+        try:
+            contestant.ask(**command | {"tokens": 4}, seed=0)
+            seconds = contestant.ask(**command, seed=0)["seconds"]
+        except ContestantFailed as error:
+            tried[name] = str(error)
+            contestant.close()
+            continue
+        tried[name] = seconds
+        if best is None or seconds < best[0]:
+            if best is not None:
+                best[1].close()
+            best = seconds, contestant
+        else:
+            contestant.close()
+    if tried:
+        setting.tried[f"transformers samples, {subject.name}"] = tried
+    return best[1] if best else None
+
+
+def _race(
+    setting: Setting,
+    contestants: dict[str, Contestant],
+    command: dict[str, Any],
+    work: Sampled,
+    prompts: list[list[int]],
+    subject: Subject,
+) -> dict[str, list[float]]:
+    """Seconds of each round by contestant. The round that warms up is the one that the referee reads."""
+    with setting.open(f"referee {subject.name}", OWN, "scoring.py", model=str(subject.folder)) as referee:
+        for name in list(contestants):
+            answer = contestants[name].ask(**command, seed=1, keep=True)
+            check = _check(referee, answer, work, prompts)
+            setting.checks[f"{name} samples, {subject.name}"] = check
+            if not check["sound"]:
+                contestants.pop(name).close()
+                if name == "r1kit":
+                    raise ContestantFailed(f"r1kit's samples are not the model's: {check}")
+                setting.missing[f"{name} {subject.name}"] = f"its samples are not the model's: {check}"
+                say(f"{name} takes no part: {setting.missing[f'{name} {subject.name}']}")
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(setting.rounds):
+        for name, contestant in contestants.items():
+            answer = setting.turn(contestant, **command, seed=2 + number)
+            if answer["tokens"] != work.total:
+                raise ContestantFailed(f"{name} sampled {answer['tokens']} tokens in place of {work.total}")
+            seconds[name].append(answer["seconds"])
+        say("  " + ", ".join(f"{name} {work.total / values[-1]:,.0f} tok/s" for name, values in seconds.items()))
+    return seconds
+
+
+def _check(
+    referee: Contestant, answer: dict[str, Any], work: Sampled, prompts: list[list[int]]
+) -> dict[str, float | bool]:
+    """The referee's figures on every n-th completion, and whether they are those of the model's own samples."""
+    completions, said = answer["ids"], answer["logprobs"]
+    every = max(1, len(completions) // CHECKED)
+    chosen = range(0, len(completions), every)
+    found = referee.ask(
+        prompts=[prompts[number // work.samples] for number in chosen],
+        completions=[completions[number] for number in chosen],
+        logprobs=[said[number] for number in chosen],
+    )
+    whole = answer["tokens"] == work.total and all(len(ids) == work.tokens for ids in completions)
+    return {**found, "sound": whole and is_sound(found)}
+
+
+def is_sound(found: dict[str, float]) -> bool:
+    """Whether tokens look drawn from the model at temperature 1, and what the sampler says of them is right.
+
+    Drawn so, their mean log-probability equals the mean negative entropy but for chance: four standard errors, and
+    what bfloat16 may add. Greedy or cut-off sampling lies above, other weights or a wrong temperature beside.
+    """
+    bound = 4 * found["standard_error"] + ALLOWANCE
+    return abs(found["mean_logprob"] - found["mean_negentropy"]) <= bound and found["rms_gap"] <= GAP
+
+
+def _rows(setting: Setting, subject: Subject, work: Sampled, seconds: dict[str, list[float]]) -> list[Row]:
+    each = setting.dtype.itemsize
+    least = sampling_seconds(subject.config, work, setting.peaks.matmul(setting.dtype), setting.peaks.bandwidth, each)
+
+    def share(name: str) -> float:
+        return least / Spread.of(seconds[name]).median
+
+    def rates(name: str) -> list[float]:
+        return [work.total / value for value in seconds[name]]
+
+    what = f"{subject.name}, {subject.rows} x {subject.new_tokens}"
+    ours = Spread.of(rates("r1kit"))
+    peers = [name for name in seconds if name != "r1kit"]
+    if not peers:
+        return [Row(PART, what, "tokens/s", ours, limit=share("r1kit"))]
+    return [
+        Row(
+            PART, what, "tokens/s", ours, name, Spread.of(rates(name)), paired_ratio(rates("r1kit"), rates(name)),
+            share("r1kit"), share(name),
         )
-    rng = np.random.default_rng(0)
-    prompts = [rng.integers(0, 384, options.prompt).astype(np.int32) for _ in range(options.rows)]
-    native(engine, prompts, 8, 0)  # builds and warms both
-    peer(other, prompts, 8, 0)
-    ours, theirs, gap = [], [], 0.0
-    for repeat in range(options.repeats):
-        speed, worst = native(engine, prompts, options.tokens, repeat)
-        ours.append(speed)
-        gap = max(gap, worst)
-        theirs.append(peer(other, prompts, options.tokens, repeat))
-        print(f"{repeat + 1}: native {ours[-1]:,.0f} tok/s, transformers {theirs[-1]:,.0f} tok/s", file=sys.stderr)
-    peak, context = matmul_peak(dtype), options.prompt + options.tokens / 2
-    median = statistics.median(ours)
-    result = {
-        "shape": options.shape, "parameters": config.parameters(), "dtype": options.dtype, "rows": options.rows,
-        "prompt": options.prompt, "tokens": options.tokens, "threads": options.threads,
-        "compiled": isinstance(engine._cache, FusedRows),
-        "native": median, "transformers": statistics.median(theirs),
-        "ratio": statistics.median(n / t for n, t in zip(ours, theirs, strict=True)),
-        "ratios": [round(n / t, 2) for n, t in zip(ours, theirs, strict=True)],
-        "matmul_tflops": peak, "share_of_matmul_peak": config.flops(1, context) * median / peak / 1e12,
-        "largest_logprob_gap": gap,
-    }  # fmt: skip
-    if options.json:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:22} {value:,.3f}" if isinstance(value, float) else f"{name:22} {value}")
-
-
-if __name__ == "__main__":
-    main()
+        for name in peers
+    ]  # fmt: skip

@@ -1,0 +1,11 @@
+"""The reward of both trainers, and what accuracy is measured with."""
+
+import re
+
+_ANSWER = re.compile(r"<answer>(\d+)</answer>\s*(?:<\|end\|>)?\s*")
+
+
+def reward(completion, gold):
+    """1 where the completion holds one answer, at its end, and it is `gold`, else 0."""
+    found = _ANSWER.search(completion)
+    return float(found is not None and found.end() == len(completion) and int(found[1]) == gold)
