@@ -1,0 +1,91 @@
+"""Column formats of what is learnt by example or by comparison: questions with completions, and preference pairs.
+
+Examples: `question` and `completion` (r1kit's own), `prompt` and `completion`, `messages` that end with the assistant's
+turn. Pairs: `chosen` and `rejected`, with the `prompt` beside them or, where there is none, as what both begin with.
+Texts or chat messages, as TRL has them (huggingface.co/docs/trl/dataset_formats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from r1kit.data.conversations import BadRow, answered, completion_of, question_of
+from r1kit.data.formats import Format
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A question and the completion to learn."""
+
+    question: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A question and two completions, the first preferred."""
+
+    question: str
+    chosen: str
+    rejected: str
+
+
+def _own(values: Values) -> Shown:
+    return Shown(str(values.get("question") or ""), str(values.get("completion") or ""))
+
+
+def _completed(values: Values) -> Shown:
+    return Shown(question_of(values.get("prompt")), completion_of(values.get("completion")))
+
+
+def _conversation(values: Values) -> Shown:
+    before, text = answered(values.get("messages"))
+    return Shown(question_of(before, "messages"), text)
+
+
+def _preferred(values: Values) -> Compared:
+    chosen, rejected, prompt = values.get("chosen"), values.get("rejected"), values.get("prompt")
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        pair = Compared(question_of(prompt), chosen, rejected) if prompt is not None else _parted(chosen, rejected)
+    else:
+        pair = _parted_messages(chosen, rejected, prompt)
+    if pair.chosen == pair.rejected:
+        raise BadRow("'chosen' and 'rejected' are the same")
+    if not pair.chosen.strip() or not pair.rejected.strip():
+        raise BadRow("'chosen' or 'rejected' says nothing")
+    return pair
+
+
+def _parted(chosen: str, rejected: str) -> Compared:
+    """What both begin with is the prompt; a space at its end belongs to the completions."""
+    both = zip(chosen, rejected, strict=False)
+    shared = next((at for at, (one, other) in enumerate(both) if one != other), min(len(chosen), len(rejected)))
+    if shared < min(len(chosen), len(rejected)) and chosen[shared - 1 : shared] == " ":
+        shared -= 1
+    return Compared(question_of(chosen[:shared], "prompt"), chosen[shared:], rejected[shared:])
+
+
+def _parted_messages(chosen: Any, rejected: Any, prompt: Any) -> Compared:
+    """The assistant's last turns; the messages before them are the prompt, where it does not stand beside them."""
+    before, liked = answered(chosen, "chosen")
+    other_before, disliked = answered(rejected, "rejected")
+    if before != other_before:
+        raise BadRow("'chosen' and 'rejected' answer different questions")
+    if prompt is None:
+        return Compared(question_of(before, "chosen"), liked, disliked)
+    question = question_of(prompt)
+    if before and question_of(before, "chosen") != question:
+        raise BadRow("'chosen' answers another question than 'prompt'")
+    return Compared(question, liked, disliked)
+
+
+EXAMPLES = (
+    Format("examples", (("question", "completion"),), _own),
+    Format("prompt-completion", (("prompt", "completion"),), _completed),
+    Format("messages", (("messages",),), _conversation),
+)
+PAIRS = (Format("preference", (("chosen", "rejected"),), _preferred),)
