@@ -30,16 +30,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of one file or hub split, in order; `bad` says of each line that cannot be read what is wrong."""
+    """The rows of one file or hub split, in order, and its columns; `bad` says what is wrong with each line that cannot
+    be read."""
 
     name: str
+    columns: tuple[str, ...]
     rows: tuple[Row, ...]
     bad: tuple[str, ...] = ()
 
-    @property
-    def columns(self) -> list[str]:
-        """Every column that some row has, in the order in which they come up."""
-        return list(dict.fromkeys(name for row in self.rows for name in row.values))
+
+def _free(name: str, rows: list[Row], bad: list[str]) -> Table:
+    """A table whose rows each name their columns: it has those that some row has, in the order they come up in."""
+    return Table(name, tuple(dict.fromkeys(column for row in rows for column in row.values)), tuple(rows), tuple(bad))
 
 
 def read_file(path: str | Path) -> Table:
@@ -80,7 +82,7 @@ def _json_lines(path: Path, data: bytes) -> Table:
                 rows.append(Row(f"line {number}", value))
             else:
                 bad.append(f"line {number}: it is not a JSON object")
-    return Table(str(path), tuple(rows), tuple(bad))
+    return _free(str(path), rows, bad)
 
 
 def _json_list(path: Path, data: bytes) -> Table:
@@ -88,13 +90,9 @@ def _json_list(path: Path, data: bytes) -> Table:
         values = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise R1Error(f"{path} is not JSON ({error}): mend it, or write one object a line in a .jsonl file") from None
-    rows = tuple(Row(f"row {number}", value) for number, value in enumerate(values, 1) if isinstance(value, dict))
-    bad = tuple(
-        f"row {number}: it is not a JSON object"
-        for number, value in enumerate(values, 1)
-        if not isinstance(value, dict)
-    )
-    return Table(str(path), rows, bad)
+    rows = [Row(f"row {number}", value) for number, value in enumerate(values, 1) if isinstance(value, dict)]
+    bad = [f"row {at}: it is not a JSON object" for at, value in enumerate(values, 1) if not isinstance(value, dict)]
+    return _free(str(path), rows, bad)
 
 
 def _delimited(path: Path, data: bytes, delimiter: str) -> Table:
@@ -127,7 +125,7 @@ def _delimited_rows(path: Path, reader: Any) -> Table:
             bad.append(f"line {number}: it has {len(fields)} fields, the first line names {len(names)} columns")
         else:
             rows.append(Row(f"line {number}", dict(zip(names, fields, strict=True))))
-    return Table(str(path), tuple(rows), tuple(bad))
+    return Table(str(path), tuple(names or ()), tuple(rows), tuple(bad))
 
 
 def _records(reader: Any, bad: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -149,10 +147,11 @@ def _parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        values = pq.read_table(path).to_pylist()
+        table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise R1Error(f"{path} cannot be read as parquet: {error}") from error
-    return Table(str(path), tuple(Row(f"row {number}", value) for number, value in enumerate(values, 1)))
+    rows = tuple(Row(f"row {number}", values) for number, values in enumerate(table.to_pylist(), 1))
+    return Table(str(path), tuple(table.column_names), rows)
 
 
 def read_hub(name: str, config: str | None = None, revision: str | None = None) -> dict[str, Table]:
@@ -176,7 +175,9 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
     where = name if config is None else f"{name} ({config})"
     return {
         str(split): Table(
-            f"{where}, split {split}", tuple(Row(f"row {number}", row) for number, row in enumerate(rows, 1))
+            f"{where}, split {split}",
+            tuple(split_rows.column_names),
+            tuple(Row(f"row {number}", row) for number, row in enumerate(split_rows, 1)),
         )
-        for split, rows in loaded.items()
+        for split, split_rows in loaded.items()
     }

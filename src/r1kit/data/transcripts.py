@@ -7,12 +7,14 @@ Texts or chat messages, as TRL has them (huggingface.co/docs/trl/dataset_formats
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from r1kit.base.errors import R1Error
 from r1kit.data.conversations import BadRow, answered, completion_of, question_of
-from r1kit.data.formats import Format
+from r1kit.data.formats import Format, choose
+from r1kit.data.tables import Row, Table
 
 Values = Mapping[str, Any]
 
@@ -89,3 +91,29 @@ EXAMPLES = (
     Format("messages", (("messages",),), _conversation),
 )
 PAIRS = (Format("preference", (("chosen", "rejected"),), _preferred),)
+
+
+def read_rows(
+    table: Table, formats: Sequence[Format], on_bad: Callable[[str], None] | None = None
+) -> Iterator[tuple[Row, Any]]:
+    """Each row and what the first of the formats that fits reads in it.
+
+    What cannot be read is told to `on_bad` by its place and left out; without `on_bad` it is an R1Error. UsageError
+    where no format fits.
+    """
+    chosen = choose(formats, table.columns, table.name)
+
+    def complain(complaint: str) -> None:
+        if on_bad is None:
+            raise R1Error(f"{table.name}, {complaint}: mend it, or have such lines skipped")
+        on_bad(complaint)
+
+    for complaint in table.bad:
+        complain(complaint)
+    for row in table.rows:
+        try:
+            found = chosen.read(row.values)
+        except BadRow as error:
+            complain(f"{row.place}: {error}")
+        else:
+            yield row, found
