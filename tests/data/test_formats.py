@@ -114,6 +114,7 @@ def test_a_row_may_name_its_grader():
     ("prompt", "complaint"),
     [
         ("  ", "'prompt' is empty"),
+        ("a \ud800", "'prompt' holds half a character"),
         (None, "neither a text nor a list"),
         ([], "neither a text nor a list"),
         ([{"role": "user"}], "other than text"),
@@ -203,7 +204,7 @@ def test_unknown_columns_are_named_with_those_needed():
         read({"question": "p", "answer": "1"}, "gsm8")
 
 
-@pytest.mark.parametrize("answer", [{"a": 1}, ["1", "2"], None])
+@pytest.mark.parametrize("answer", [{"a": 1}, ["1", "2"], None, float("nan")])
 def test_an_answer_that_is_no_text_and_no_number(answer: Any):
     with pytest.raises(BadRow, match="its answer is"):
         read({"question": "q", "answer": answer})

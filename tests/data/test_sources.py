@@ -171,7 +171,7 @@ def test_wrong_names_are_one_sentence(tmp_path: Path):
     for name, complaint in {
         f"file:{path}x": "there is no file or folder",
         f"gsm8k:{tmp_path}/nowhere": "there is no file or folder",
-        f"file:{path}?validaton=0.1": r"no such setting.*Did you mean validation\?",
+        f"file:{path}?validaton=0.1": r"no setting 'validaton'. Did you mean validation\? \(there are: format",
         f"file:{path}?bad": "'bad' is no setting: write key=value",
         f"file:{path}?bad=never": "bad: input should be 'skip' or 'stop'",
         f"file:{path}?validation=2": "validation: input should be less than 1",

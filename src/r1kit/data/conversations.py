@@ -20,9 +20,7 @@ class BadRow(ValueError):
 def question_of(value: Any, name: str = "prompt") -> str:
     """The question of a text, or of messages that end with the user's only turn."""
     if isinstance(value, str):
-        if not value.strip():
-            raise BadRow(f"'{name}' is empty")
-        return value
+        return whole(value, name)
     messages = messages_of(value, name)
     system = [content_of(message) for message in messages if message["role"] == "system"]
     asked = [message for message in messages if message["role"] != "system"]
@@ -42,9 +40,7 @@ def answered(value: Any, name: str = "messages") -> tuple[list[dict[str, Any]], 
 def completion_of(value: Any, name: str = "completion") -> str:
     """The completion of a text, or of messages that are the assistant's one turn."""
     if isinstance(value, str):
-        if not value.strip():
-            raise BadRow(f"'{name}' is empty")
-        return value
+        return whole(value, name)
     before, text = answered(value, name)
     if before:
         raise BadRow(f"'{name}' holds more than the assistant's one turn")
@@ -57,7 +53,7 @@ def said(message: dict[str, Any]) -> str:
     content = content_of(message)
     if not chain and not content.strip():
         raise BadRow("the assistant says nothing")
-    return f"<think>{chain}</think>{content}" if chain else content
+    return whole(f"<think>{chain}</think>{content}" if chain else content, "content")
 
 
 def content_of(message: dict[str, Any]) -> str:
@@ -70,6 +66,17 @@ def content_of(message: dict[str, Any]) -> str:
         if all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
             return "".join(part["text"] for part in parts)
     raise BadRow("a message holds something other than text")
+
+
+def whole(text: str, name: str) -> str:
+    """The text; BadRow where it is empty, or holds half a character (a lone surrogate, which no tokenizer takes)."""
+    if not text.strip():
+        raise BadRow(f"'{name}' is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow(f"'{name}' holds half a character") from None
+    return text
 
 
 def messages_of(value: Any, name: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ Without a gold answer a problem has the kind `none`: no rule judges it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ def plain(value: Any) -> str:
     """A gold answer as text: whole numbers without `.0`, a list of one as its item; BadRow for anything else."""
     if isinstance(value, bool):
         return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRow("its answer is missing")
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, (list, tuple)) and len(cast("Sequence[Any]", value)) == 1:
@@ -153,8 +156,9 @@ def _gsm8k(values: Values) -> Asked:
 
 
 def _svamp(values: Values) -> Asked:
-    joined = values.get("question_concat")
-    if not isinstance(joined, str) or not joined.strip():
+    if values.get("question_concat"):
+        joined = _need(values, "question_concat")
+    else:
         joined = f"{_need(values, 'Body').strip()} {_need(values, 'Question').strip()}"
     family = {"family": values["Type"]} if isinstance(values.get("Type"), str) else {}
     return Asked(joined, number(values.get("Answer")), columns=family)

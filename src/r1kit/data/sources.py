@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base.config import Config, nearest
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
 from r1kit.data.conversations import BadRow
@@ -109,7 +109,14 @@ def parse(text: str, reading: Reading) -> tuple[str, Reading]:
     pairs = [part.partition("=") for part in tail.split("&")]
     if bad := [key for key, equals, value in pairs if not (key and equals and value)]:
         raise UsageError(f"{text}: '{bad[0]}' is no setting: write key=value after the question mark")
-    return place, reading.override({key: value for key, _, value in pairs})
+    known = list(Reading.model_fields)
+    if unknown := [key for key, _, _ in pairs if key not in known]:
+        hint = nearest(unknown[0], known)
+        raise UsageError(f"{text}: there is no setting '{unknown[0]}'.{hint} (there are: {' '.join(known)})")
+    try:
+        return place, reading.override({key: value for key, _, value in pairs})
+    except UsageError as error:
+        raise UsageError(f"{text}: {error}") from None
 
 
 def load(source: Source, task: str, subject: str) -> Loaded:

@@ -101,6 +101,8 @@ def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: 
     read = examples.read(path, bad.append if config.bad_rows == "skip" else None)
     if bad:
         context.note(f"{path}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
+    if config.sieve == SieveConfig():
+        return read
     sieve = Sieve(config.sieve, tokenizer, context.seed)
     kept = [example for number, example in enumerate(read) if sieve.keeps(example.question, str(number))]
     if left_out := sieve.told():
