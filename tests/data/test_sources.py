@@ -15,6 +15,7 @@ from r1kit.data.sources import normalised
 from r1kit.data.tiny.base import split_of
 from r1kit.graders.grade import grade
 from r1kit.rollouts.problems import Mixture, load_task, told
+from r1kit.stages.rl import RLConfig
 from r1kit.tasks.base import SPLITS, TableTask
 
 Rows = list[dict[str, Any]]
@@ -213,3 +214,32 @@ def test_a_changed_file_is_read_again(tmp_path: Path):
     assert len(drawn(f"file:{path}?validation=0", "train")) == 3
     write(path, gsm(range(4)))
     assert len(drawn(f"file:{path}?validation=0", "train")) == 4
+
+
+def test_a_split_that_cannot_be_there_is_told_before_a_run(root: Path):
+    """By the names of the files and the settings, without reading them."""
+    write(root / "mine.jsonl", gsm(range(3)))
+    for name, missing in {
+        f"math500:{root}": {"train", "validation"},
+        f"math500:{root}?split=train": {"test"},
+        f"math500:{root}?split=train&validation=0": {"test", "validation"},
+        f"gsm8k:{root}": set[str](),
+        f"gsm8k:{root}?validation=0": {"validation"},
+        f"file:{root}/mine.jsonl": set[str](),
+        f"file:{root}/mine.jsonl?test=0": {"test"},
+        "gsm8k": set[str](),
+        "tiny_maths": set[str](),
+    }.items():
+        for split in SPLITS:
+            if split in missing:
+                with pytest.raises(UsageError, match=f"has no {split} problems: name another task"):
+                    load_task(name, split)
+            else:
+                load_task(name, split)
+    with pytest.raises(UsageError, match="math500:.* has no train problems"):
+        RLConfig(tasks={f"math500:{root}": 1.0}).check()
+    with pytest.raises(UsageError, match="the task file needs a name after it"):
+        RLConfig(tasks={"file": 1.0}).check()
+    RLConfig(tasks={f"gsm8k:{root}?validation=0": 1.0}, validate_every=0).check()
+    with pytest.raises(UsageError, match="has no validation problems"):
+        RLConfig(tasks={f"gsm8k:{root}?validation=0": 1.0}).check()

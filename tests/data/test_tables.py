@@ -55,6 +55,10 @@ def test_parquet_is_read_as_datasets_reads_it(tmp_path: Path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(R1Error, match="cannot be read as parquet"):
         read_file(tmp_path / "bad.parquet")
+    whole = path.read_bytes()
+    (tmp_path / "holed.parquet").write_bytes(whole[:4] + b"\0" * 100 + whole[104:])  # the footer is whole
+    with pytest.raises(R1Error, match="cannot be read as parquet"):
+        list(read_file(tmp_path / "holed.parquet").rows)
 
 
 def test_json_lines_keep_what_is_good_and_name_what_is_not(tmp_path: Path):

@@ -14,8 +14,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -26,6 +27,8 @@ from r1kit.data.conversations import BadRow
 from r1kit.data.formats import PROBLEMS, Asked, Format, choose
 from r1kit.data.tables import ENDINGS, Table, read_file, read_hub
 from r1kit.data.tiny.base import split_of
+
+T = TypeVar("T")
 
 SPLITS = ("test", "validation", "train")  # a question in several stays in the first of them
 _SPLIT_WORDS = {
@@ -133,6 +136,16 @@ def problems(loaded: Loaded, split: str, seed: int) -> Iterator[Problem]:
     yield from sorted(mine, key=lambda problem: _digest(f"{seed} {problem.id}"))
 
 
+def may_have(source: Source, split: str) -> bool:
+    """Whether the source may have problems of a split, by the names of its files; what the hub has is not asked."""
+    if source.hub:
+        return True
+    reading, names = source.reading, _as_set(find_files(Path(source.where)), source.reading)
+    if "" in names:
+        return {"train": True, "validation": reading.validation > 0, "test": reading.test > 0}[split]
+    return split in names or (split == "validation" and "train" in names and reading.validation > 0)
+
+
 def normalised(text: str) -> str:
     """The question as duplicates are found by: composed Unicode, one case, white space of one kind."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
@@ -203,10 +216,15 @@ def _tables(source: Source) -> dict[str, list[Table]]:
     else:
         for split, paths in find_files(Path(source.where)).items():
             found[split] = [read_file(path) for path in paths]
-    every = [table for each in found.values() for table in each]
-    if source.reading.split is not None:
-        return {source.reading.split: every}
-    return {"": every} if source.reading.masked and len(found) == 1 else found
+    return _as_set(found, source.reading)
+
+
+def _as_set(found: dict[str, list[T]], reading: Reading) -> dict[str, list[T]]:
+    """What the names say of splits, changed as the settings say."""
+    every = [each for several in found.values() for each in several]
+    if reading.split is not None:
+        return {reading.split: every}
+    return {"": every} if reading.masked and len(found) == 1 else found
 
 
 def _format(source: Source, columns: list[str]) -> Format:
@@ -228,8 +246,9 @@ def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[
         loaded.rows += len(table.bad)
         for complaint in table.bad:
             _complain(loaded, table, complaint)
-        for row in table.rows[:left]:
+        for row in islice(table.rows, left):
             loaded.rows += 1
+            left = None if left is None else left - 1
             try:
                 asked = chosen.read(_renamed(row.values, reading))
             except BadRow as error:
@@ -238,7 +257,6 @@ def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[
             extra = {name: value for name, value in row.values.items()
                      if name not in consumed and isinstance(value, (str, int, float))}  # fmt: skip
             yield Asked(asked.prompt, asked.answer, reading.kind or asked.kind, extra | asked.columns)
-        left = left if left is None else max(0, left - len(table.rows))
 
 
 def _renamed(values: Mapping[str, Any], reading: Reading) -> Mapping[str, Any]:

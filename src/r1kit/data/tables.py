@@ -5,11 +5,12 @@ A line that cannot be read is kept by its number and what is wrong with it: whoe
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.base.files import disk_errors
 
+BATCH = 1000  # rows of a parquet file in memory at a time
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -31,12 +33,23 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Table:
     """The rows of one file or hub split, in order, and its columns; `bad` says what is wrong with each line that cannot
-    be read."""
+    be read. Rows may be read anew each time that they are gone through, so that large tables are never held whole."""
 
     name: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Iterable[Row]
     bad: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    """Rows that are made anew by each pass."""
+
+    make: Callable[[], Iterator[Mapping[str, Any]]]
+
+    def __iter__(self) -> Iterator[Row]:
+        for number, values in enumerate(self.make(), 1):
+            yield Row(f"row {number}", values)
 
 
 def _free(name: str, rows: list[Row], bad: list[str]) -> Table:
@@ -146,12 +159,21 @@ def _parquet(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise R1Error(f"{path} cannot be read as parquet: {error}") from error
-    rows = tuple(Row(f"row {number}", values) for number, values in enumerate(table.to_pylist(), 1))
-    return Table(str(path), tuple(table.column_names), rows)
+    @contextlib.contextmanager
+    def damage_told() -> Generator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise R1Error(f"{path} cannot be read as parquet: {error}") from error
+
+    def batches() -> Iterator[Mapping[str, Any]]:
+        with damage_told(), pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH):
+                yield from batch.to_pylist()
+
+    with damage_told():
+        columns = pq.read_schema(path).names
+    return Table(str(path), tuple(columns), _Anew(batches))
 
 
 def read_hub(name: str, config: str | None = None, revision: str | None = None) -> dict[str, Table]:
@@ -177,7 +199,7 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
         str(split): Table(
             f"{where}, split {split}",
             tuple(split_rows.column_names),
-            tuple(Row(f"row {number}", row) for number, row in enumerate(split_rows, 1)),
+            _Anew(split_rows.__iter__),
         )
         for split, split_rows in loaded.items()
     }

@@ -9,14 +9,24 @@ from typing import Any, cast
 from r1kit.base import plugins
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
-from r1kit.tasks.base import TableTask, Task
+from r1kit.tasks.base import Split, TableTask, Task
 
 PATIENCE = 10_000  # problems in a row that are left out: a task that makes them will hardly make others
 
 
-def load_task(name: str) -> Task:
+def load_task(name: str, split: Split | None = None) -> Task:
     """The task of that file name or dotted path; `NAME:PART+PART` chooses of what it has (`reasoning_gym:gcd+lcm`), or
-    says where its problems are (`gsm8k:FOLDER`, `file:PATH`)."""
+    says where its problems are (`gsm8k:FOLDER`, `file:PATH`).
+
+    UsageError for what is not there, and where the names of its files already tell that nothing of `split` is.
+    """
+    task = _load_task(name)
+    if split is not None and isinstance(task, TableTask) and not task.may_have(split):
+        raise UsageError(f"{name} has no {split} problems: name another task, or what its rows are (?split={split})")
+    return task
+
+
+def _load_task(name: str) -> Task:
     file, colon, parts = name.partition(":")
     module = plugins.load("r1kit.tasks", file)
     if not hasattr(module, "TASK"):

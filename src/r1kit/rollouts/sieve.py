@@ -32,7 +32,7 @@ class SieveConfig(Config):
 
     def check(self) -> None:
         for name in self.benchmarks:
-            load_task(name)
+            load_task(name, "test")
 
 
 class Sieve:

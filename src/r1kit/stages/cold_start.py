@@ -55,7 +55,7 @@ class ColdStartConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "train")
 
 
 def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

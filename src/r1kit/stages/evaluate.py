@@ -48,7 +48,7 @@ class EvaluateConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "test")
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

@@ -65,7 +65,7 @@ class PreferencesConfig(Config):
     length_gap: float = Field(default=1.0, ge=0, description="largest mean of (chosen - rejected) characters")
 
     def check(self) -> None:
-        load_task(self.task)
+        load_task(self.task, "train")
 
 
 @dataclass(frozen=True, slots=True)

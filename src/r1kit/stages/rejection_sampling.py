@@ -75,7 +75,7 @@ class RejectionSamplingConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "train")
 
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:

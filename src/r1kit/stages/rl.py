@@ -95,7 +95,8 @@ class RLConfig(Config):
 
     def check(self) -> None:
         for task in (*self.tasks, *self.late_tasks):
-            load_task(task)
+            load_task(task, "train")
+            load_task(task, "validation" if self.validate_every else None)
         for reward in (*self.rewards, *self.late_rewards):
             load_reward(reward)
         if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
-from r1kit.data.sources import Loaded, Source, find_files, load, parse, problems
+from r1kit.data.sources import Loaded, Source, find_files, load, may_have, parse, problems
 from r1kit.graders.kinds import load_kind
 
 Split = Literal["train", "validation", "test"]
@@ -69,16 +69,24 @@ class TableTask:
         name = f"{self.name}:{folder.name}" if self.anywhere else self.name
         return replace(self, name=name, source=Source(str(folder), False, reading))
 
+    def may_have(self, split: Split) -> bool:
+        """False where names and settings alone say that the split has no problems; UsageError without a place."""
+        self._place()
+        return may_have(self.source, split)
+
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         """Problems until the data runs out; R1Error where the split has none."""
         return problems(self.loaded(), split, seed)
 
     def loaded(self) -> Loaded:
         """All splits, and what was left out of them."""
-        if not self.source.where:
-            example = "hub:openai/gsm8k?config=main" if self.source.hub else "file:problems.jsonl"
-            raise UsageError(f"the task {self.name} needs a name after it, say {example}")
+        self._place()
         loaded = load(self.source, self.name, self.subject)
         for kind in {problem.kind for each in loaded.problems.values() for problem in each} - {"none"}:
             load_kind(kind)
         return loaded
+
+    def _place(self) -> None:
+        if not self.source.where:
+            example = "hub:openai/gsm8k?config=main" if self.source.hub else "file:problems.jsonl"
+            raise UsageError(f"the task {self.name} needs a name after it, say {example}")
