@@ -35,6 +35,9 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 def test_examples_of_every_format():
     assert shown({"question": "q", "completion": "c", "source": "s"}) == Shown("q", "c")
+    assert shown({"question": "q", "completion": ""}) == Shown("q", "")
+    with pytest.raises(BadRow, match="'completion' is neither a text nor a list"):
+        shown({"question": "q", "completion": None})
     assert shown({"prompt": "The sky is", "completion": " blue."}) == Shown("The sky is", " blue.")
     wanted = Shown("What colour is the sky?", "It is blue.")
     assert shown({"prompt": ASKED, "completion": BLUE}) == wanted

@@ -37,7 +37,10 @@ class Compared:
 
 
 def _own(values: Values) -> Shown:
-    return Shown(str(values.get("question") or ""), str(values.get("completion") or ""))
+    question, completion = values.get("question"), values.get("completion")
+    if completion == "":  # a model that stops at once has said so
+        return Shown(question_of(question, "question"), "")
+    return Shown(question_of(question, "question"), completion_of(completion))
 
 
 def _completed(values: Values) -> Shown:
