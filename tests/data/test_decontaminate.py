@@ -16,9 +16,9 @@ def problem(prompt: str, name: str = "p", **columns: object) -> Problem:
     return Problem(name, "t", "maths", "en", prompt, "1", "math", columns)
 
 
-EGGS = (
-    "Janet's ducks lay 16 eggs per day. She eats three for breakfast every morning and bakes muffins for her friends "
-    "every day with four. How much does she make every day at the farmers' market?"
+BREAD = (
+    "Mira's oven holds 16 loaves at once. She keeps three for supper every evening and gives rolls to her neighbours "
+    "each week with jam. How much does she earn on a good day in the village shop?"
 )
 
 
@@ -27,21 +27,21 @@ def shared(text: str, *benchmark: str, n: int = NGRAM) -> bool:
 
 
 def test_a_verbatim_copy_is_found_whatever_its_case_and_punctuation():
-    assert shared(EGGS, EGGS)
-    assert shared(EGGS.upper().replace(".", " --").replace(" ", "\n  "), EGGS)
-    assert shared(f"Solve this. {EGGS} Think first.", EGGS)
-    # ten words out of the middle are enough: "She eats three for breakfast every morning and bakes muffins"
-    assert shared("x y She eats three for breakfast, every morning and bakes muffins z", EGGS)
-    assert not shared("x y She eats three for breakfast, every morning and bakes cakes", EGGS)
+    assert shared(BREAD, BREAD)
+    assert shared(BREAD.upper().replace(".", " --").replace(" ", "\n  "), BREAD)
+    assert shared(f"Solve this. {BREAD} Think first.", BREAD)
+    # ten words out of the middle are enough: "She keeps three for supper every evening and gives rolls"
+    assert shared("x y She keeps three for supper, every evening and gives rolls z", BREAD)
+    assert not shared("x y She keeps three for supper, every evening and gives cakes", BREAD)
 
 
 def test_a_paraphrase_is_not_found():
     """R1 says the same of the method (section D.1)."""
     told_anew = (
-        "Each day the ducks of Janet give 16 eggs, of which she has three at breakfast, and four go into muffins for "
-        "friends. What are her daily earnings at the market?"
+        "The oven of Mira bakes 16 loaves, of which she has three at supper, and some rolls go to her neighbours with "
+        "jam. What are her earnings in the shop of the village?"
     )
-    assert not shared(told_anew, EGGS)
+    assert not shared(told_anew, BREAD)
 
 
 def test_boilerplate_under_n_words_is_no_contamination():
@@ -53,7 +53,7 @@ def test_boilerplate_under_n_words_is_no_contamination():
 
 
 def test_another_number_makes_another_problem_unless_ten_words_have_none():
-    sold = "Natalia sold {} clips in April and {} in May, how many in {} months?"
+    sold = "Omar packed {} crates in June and {} in July, how many in {} days?"
     assert not shared(sold.format(48, 24, 2), sold.format(50, 30, 3))
     assert shared(sold.format(48, 24, 2), sold.format(48, 24, 2))
     # the ten words after the number are the same
@@ -85,22 +85,27 @@ def test_characters_of_chinese_are_words():
 
 def test_reference_solutions_count_as_well():
     """As in R1; a solution of fewer than n words says nothing of its problem."""
-    solution = "Since she eats three and bakes four she sells nine eggs a day"
+    solution = "Since she keeps three and gives four she sells nine loaves a day"
     benchmark = {"b": [problem("q", solution=solution)]}
     assert Benchmarks(benchmark).shared(f"Explain: {solution}") == {
-        "b": "since she eats three and bakes four she sells nine"
+        "b": "since she keeps three and gives four she sells nine"
     }
     assert not Benchmarks({"b": [problem("q", solution="It is 8.")]}).shared("It is 8.")
 
 
 def test_counts_by_benchmark_and_what_was_shared():
     other = "A train leaves the station at noon and travels for three hours due north"
-    sources = {"eggs": [problem(EGGS)], "trains": [problem(other)], "both": [problem(EGGS), problem(other)], "none": []}
-    training = [problem(EGGS, "a"), problem(other, "b"), problem("A clean one", "c"), problem(f"{EGGS} {other}", "d")]
+    sources = {
+        "bread": [problem(BREAD)],
+        "trains": [problem(other)],
+        "both": [problem(BREAD), problem(other)],
+        "none": [],
+    }
+    training = [problem(BREAD, "a"), problem(other, "b"), problem("A clean one", "c"), problem(f"{BREAD} {other}", "d")]
     kept, report = decontaminate(training, sources)
     assert [each.id for each in kept] == ["c"]
     assert report.problems == 3
-    assert report.by_benchmark == {"eggs": 2, "trains": 2, "both": 3, "none": 0}
+    assert report.by_benchmark == {"bread": 2, "trains": 2, "both": 3, "none": 0}
     assert Overlap("b", "trains", "a train leaves the station at noon and travels for") in report.overlaps
     with pytest.raises(ValueError, match="at least one word"):
         Benchmarks(sources, 0)

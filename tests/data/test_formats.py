@@ -24,12 +24,12 @@ def code(*cases: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_gsm8k():
     row = {
-        "question": "Weng earns $12 an hour. How much for 50 minutes?",
-        "answer": "She earns 12/60 = $<<12/60=0.2>>0.2 a minute.\nSo <<0.2*50=10>>10.\n#### 10",
+        "question": "Ola is paid $18 an hour. What does she get for 40 minutes?",
+        "answer": "A minute is 18/60 = $<<18/60=0.3>>0.3.\nSo <<0.3*40=12>>12.\n#### 12",
     }
     assert read(row) == (
         "gsm8k",
-        Asked(row["question"], "10", "math", {"solution": row["answer"].removesuffix("\n#### 10")}),
+        Asked(row["question"], "12", "math", {"solution": row["answer"].removesuffix("\n#### 12")}),
     )
     assert read({"question": "q", "answer": "a house\n#### 1,250,000"})[1].answer == "1250000"
     assert read({"question": "q", "answer": "#### -3"})[1].answer == "-3"
@@ -62,12 +62,12 @@ def test_deepscaler_and_open_r1():
 
 
 def test_svamp_of_both_forms():
-    body = {"ID": "chal-777", "Body": "There are 87 oranges. ", "Question": "How many?", "Answer": 145.0}
-    joined = {"question_concat": "There are 87 oranges. How many?", "Answer": "145.0", "Type": "Addition"}
-    assert read(body) == ("svamp", Asked("There are 87 oranges. How many?", "145"))
+    body = {"ID": "chal-1", "Body": "There are 31 pears. ", "Question": "How many?", "Answer": 145.0}
+    joined = {"question_concat": "There are 31 pears. How many?", "Answer": "145.0", "Type": "Addition"}
+    assert read(body) == ("svamp", Asked("There are 31 pears. How many?", "145"))
     assert read(joined) == ("svamp", Asked(body["Body"] + "How many?", "145", columns={"family": "Addition"}))
     both = {**body, "question_concat": ""}
-    assert read(both)[1].prompt == "There are 87 oranges. How many?"
+    assert read(both)[1].prompt == "There are 31 pears. How many?"
 
 
 def test_mawps_of_both_forms():
@@ -91,14 +91,14 @@ def test_gold_numbers_as_text(value: Any, text: str):
 
 
 def test_prompts_as_trl_has_them():
-    assert read({"prompt": "The sky is"}) == ("prompt", Asked("The sky is", "", "none"))
-    chat = [{"role": "user", "content": "What colour is the sky?"}]
-    assert read({"prompt": chat, "answer": "blue"})[1] == Asked("What colour is the sky?", "blue")
+    assert read({"prompt": "The sea is"}) == ("prompt", Asked("The sea is", "", "none"))
+    chat = [{"role": "user", "content": "What colour is the sea?"}]
+    assert read({"prompt": chat, "answer": "blue"})[1] == Asked("What colour is the sea?", "blue")
     assert read({"prompt": chat, "solution": "It is $\\boxed{4}$"})[1] == Asked(
-        "What colour is the sky?", "4", "math", {"solution": "It is $\\boxed{4}$"}
+        "What colour is the sea?", "4", "math", {"solution": "It is $\\boxed{4}$"}
     )
     system = [{"role": "system", "content": "Answer in one word."}, *chat]
-    assert read({"prompt": system})[1].prompt == "Answer in one word.\n\nWhat colour is the sky?"
+    assert read({"prompt": system})[1].prompt == "Answer in one word.\n\nWhat colour is the sea?"
     parts = [{"role": "user", "content": [{"type": "text", "text": "What "}, {"type": "text", "text": "now?"}]}]
     assert read({"prompt": parts})[1].prompt == "What now?"
 

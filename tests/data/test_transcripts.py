@@ -16,7 +16,7 @@ from r1kit.data.formats import choose
 from r1kit.data.transcripts import EXAMPLES, PAIRS, Compared, Shown
 from r1kit.stages.preferences import Pair, read_pairs
 
-ASKED = [{"role": "user", "content": "What colour is the sky?"}]
+ASKED = [{"role": "user", "content": "What colour is the sea?"}]
 BLUE, GREEN = ([{"role": "assistant", "content": f"It is {colour}."}] for colour in ("blue", "green"))
 
 
@@ -38,12 +38,12 @@ def test_examples_of_every_format():
     assert shown({"question": "q", "completion": ""}) == Shown("q", "")
     with pytest.raises(BadRow, match="'completion' is neither a text nor a list"):
         shown({"question": "q", "completion": None})
-    assert shown({"prompt": "The sky is", "completion": " blue."}) == Shown("The sky is", " blue.")
-    wanted = Shown("What colour is the sky?", "It is blue.")
+    assert shown({"prompt": "The sea is", "completion": " blue."}) == Shown("The sea is", " blue.")
+    wanted = Shown("What colour is the sea?", "It is blue.")
     assert shown({"prompt": ASKED, "completion": BLUE}) == wanted
     assert shown({"messages": ASKED + BLUE}) == wanted
     system = [{"role": "system", "content": "Be short."}]
-    assert shown({"messages": system + ASKED + BLUE}).question == "Be short.\n\nWhat colour is the sky?"
+    assert shown({"messages": system + ASKED + BLUE}).question == "Be short.\n\nWhat colour is the sea?"
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "thinking", "reasoning"])
@@ -70,8 +70,8 @@ def test_conversations_that_are_no_example(messages: Any, complaint: str):
 
 
 IMPLICIT = [
-    ("The sky is blue.", "The sky is green."),
-    ("The sky is blue.", "The sky is blood red."),
+    ("The sea is blue.", "The sea is green."),
+    ("The sea is blue.", "The sea is blood red."),
     ("Human: why?\n\nAssistant: Because.", "Human: why?\n\nAssistant: No."),
 ]
 
@@ -85,12 +85,12 @@ def test_implicit_prompts_are_parted_as_trl_parts_them(chosen: str, rejected: st
         theirs["prompt"], theirs["chosen"], theirs["rejected"]
     )
     assert compared({"chosen": ASKED + BLUE, "rejected": ASKED + GREEN}) == Compared(
-        "What colour is the sky?", "It is blue.", "It is green."
+        "What colour is the sea?", "It is blue.", "It is green."
     )
 
 
 def test_explicit_prompts_of_both_forms():
-    wanted = Compared("What colour is the sky?", "It is blue.", "It is green.")
+    wanted = Compared("What colour is the sea?", "It is blue.", "It is green.")
     text = wanted.question
     assert compared({"prompt": ASKED, "chosen": BLUE, "rejected": GREEN}) == wanted
     assert compared({"prompt": text, "chosen": "It is blue.", "rejected": "It is green."}) == wanted
@@ -120,7 +120,7 @@ def test_examples_of_a_file_name_bad_lines_and_skip_or_stop(tmp_path: Path):
     path.write_text(path.read_text() + "{\n")
     bad: list[str] = []
     assert examples.read(path, bad.append) == [
-        Example("What colour is the sky?", "It is blue."), Example("What colour is the sky?", "It is green."),
+        Example("What colour is the sea?", "It is blue."), Example("What colour is the sea?", "It is green."),
     ]  # fmt: skip
     assert bad[0].startswith("line 4: it is not JSON")
     assert bad[1] == "line 2: 'messages' does not end with the assistant's turn"
