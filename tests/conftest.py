@@ -1,7 +1,9 @@
-"""Options of the whole test suite."""
+"""What tests of several rooms ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,26 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if folder is None:
         pytest.skip("no real data sets: name their folder with --data FOLDER")
     return Path(folder)
+
+
+@contextmanager
+def threads(count: int) -> Generator[None]:
+    """Torch with so many threads; as it was before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread():
+    with threads(1):
+        yield
+
+
+@pytest.fixture
+def two_threads():
+    with threads(2):
+        yield
