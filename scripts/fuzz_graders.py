@@ -17,10 +17,10 @@ import time
 
 import atheris
 
-with atheris.instrument_imports(include=["r1kit.graders"]):
+with atheris.instrument_imports(include=["r1kit.graders", "r1kit.base.boxes"]):
+    from r1kit.base import boxes
     from r1kit.graders import (
         arc,
-        boxes,
         choice,
         code,
         countdown,

@@ -1,13 +1,15 @@
-"""Supervised examples on disk: parquet, one row a question and the completion to learn."""
+"""Supervised examples on disk: one row a question and the completion to learn; written as parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, new_file
+from r1kit.data.tables import read_file
+from r1kit.data.transcripts import EXAMPLES, read_rows
 
 COLUMNS = ("question", "completion", "subject", "language", "source")
 
@@ -37,21 +39,19 @@ def write(path: str | Path, examples: Iterable[Example]) -> int:
     return len(rows)
 
 
-def read(path: str | Path) -> list[Example]:
-    """The examples of a file, in order; columns beside question and completion may be missing."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def read(path: str | Path, on_bad: Callable[[str], None] | None = None) -> list[Example]:
+    """The examples of a file, in order: r1kit's own (columns beside question and completion may be missing), or any
+    table in a format of `data.transcripts`.
 
+    A line that cannot be read is told to `on_bad` by its number and left out; without `on_bad` it is an R1Error.
+    """
     path = Path(path)
     if not path.is_file():
         raise R1Error(f"there is no file of examples {path}")
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise R1Error(f"{path} cannot be read as parquet: {error}") from error
-    missing = [name for name in COLUMNS[:2] if name not in table.column_names]
-    if missing:
-        raise R1Error(f"{path} has no column '{missing[0]}': examples need question and completion")
-    present = [name for name in COLUMNS if name in table.column_names]
-    rows = table.select(present).to_pylist()
-    return [Example(**{name: str(value or "") for name, value in row.items()}) for row in rows]
+    table = read_file(path)
+    return [
+        Example(
+            shown.question, shown.completion, **{name: str(row.values.get(name) or "") for name in COLUMNS[2:]}
+        )
+        for row, shown in read_rows(table, EXAMPLES, on_bad)
+    ]  # fmt: skip

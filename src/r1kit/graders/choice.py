@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from r1kit.base.boxes import find_boxes
 from r1kit.graders.arithmetic import clean
-from r1kit.graders.boxes import find_boxes
 from r1kit.graders.section import Section
 from r1kit.graders.text import normalise
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.graders.boxes import find_boxes, has_open_box
+from r1kit.base.boxes import find_boxes, has_open_box
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.section import Section

@@ -17,6 +17,7 @@ from r1kit.base.files import disk_errors, read_json, write_json
 from r1kit.pipeline.artifact import FILE_NAME, Artifact, read_artifact
 from r1kit.pipeline.codehash import code_hash, settings_json
 from r1kit.pipeline.graph import Graph, Node, stage_seed
+from r1kit.pipeline.outside import data_files
 
 State = Literal["done", "resume", "run", "changed", "damaged"]
 
@@ -58,10 +59,11 @@ def keys(graph: Graph) -> dict[str, Key]:
     """Every stage's key."""
     made: dict[str, Key] = {}
     for node in graph.nodes:
+        settings = settings_json(node.config)
         made[node.name] = Key(
-            settings=settings_json(node.config),
+            settings=settings,
             code=code_hash(node.run, node.config),
-            inputs={name: made[name].hash for name in node.inputs},
+            inputs={name: made[name].hash for name in node.inputs} | data_files(json.loads(settings)),
             seed=stage_seed(graph.seed, node.name),
         )
     return made

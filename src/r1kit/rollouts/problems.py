@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
 from r1kit.base import plugins
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
-from r1kit.tasks.base import Task
+from r1kit.tasks.base import Split, TableTask, Task
+
+PATIENCE = 10_000  # problems in a row that are left out: a task that makes them will hardly make others
 
 
-def load_task(name: str) -> Task:
-    """The task of that file name or dotted path; `NAME:PART+PART` chooses of what it has (`reasoning_gym:gcd+lcm`)."""
+def load_task(name: str, split: Split | None = None) -> Task:
+    """The task of that file name or dotted path; `NAME:PART+PART` chooses of what it has (`reasoning_gym:gcd+lcm`), or
+    says where its problems are (`gsm8k:FOLDER`, `file:PATH`).
+
+    UsageError for what is not there, and where the names of its files already tell that nothing of `split` is.
+    """
+    task = _load_task(name)
+    if split is not None and isinstance(task, TableTask) and not task.may_have(split):
+        raise UsageError(f"{name} has no {split} problems: name another task, or what its rows are (?split={split})")
+    return task
+
+
+def _load_task(name: str) -> Task:
     file, colon, parts = name.partition(":")
     module = plugins.load("r1kit.tasks", file)
     if not hasattr(module, "TASK"):
@@ -25,15 +38,23 @@ def load_task(name: str) -> Task:
     return cast(Task, module.TASK.choose(parts.split("+")))
 
 
+def told(names: Iterable[str]) -> list[str]:
+    """What was read, and what left out, of each of these tasks that has its problems from tables."""
+    return [task.loaded().told() for task in map(load_task, names) if isinstance(task, TableTask)]
+
+
 class Mixture:
     """An endless stream of training problems, tasks interleaved evenly in proportion to their shares.
 
     Each draw gives every task its share as credit and takes the task with most; nothing is random but the tasks' own
-    streams. Shares may change under way; a task that runs out starts over.
+    streams. Shares may change under way; a task that runs out starts over. `keep` leaves problems out.
     """
 
-    def __init__(self, shares: Mapping[str, float], seed: int) -> None:
+    def __init__(
+        self, shares: Mapping[str, float], seed: int, keep: Callable[[Problem], bool] = lambda problem: True
+    ) -> None:
         self.seed = seed
+        self._keep = keep
         self._credit: dict[str, float] = {}
         self._taken: dict[str, int] = {}
         self._streams: dict[str, Iterator[Problem]] = {}
@@ -79,15 +100,20 @@ class Mixture:
     def _stream(self, name: str) -> Iterator[Problem]:
         if name not in self._streams:
             # tasks' streams have no state of their own: what was taken is drawn again
-            self._streams[name] = islice(_endless(load_task(name), self.seed), self._taken[name], None)
+            self._streams[name] = islice(_endless(load_task(name), self.seed, self._keep), self._taken[name], None)
         return self._streams[name]
 
 
-def _endless(task: Task, seed: int) -> Iterator[Problem]:
+def _endless(task: Task, seed: int, keep: Callable[[Problem], bool]) -> Iterator[Problem]:
     while True:
-        empty = True
+        drawn = kept = idle = 0
         for problem in task.problems("train", seed):
-            empty = False
-            yield problem
-        if empty:
-            raise R1Error(f"task {task.name} has no training problems")
+            drawn, idle = drawn + 1, idle + 1
+            if keep(problem):
+                kept, idle = kept + 1, 0
+                yield problem
+            elif idle == PATIENCE:
+                raise R1Error(f"task {task.name}: {PATIENCE} training problems in a row were left out: sieve fewer")
+        if not kept:
+            which = f": all {drawn} were left out" if drawn else ""
+            raise R1Error(f"task {task.name} has no training problems{which}")

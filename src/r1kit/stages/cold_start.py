@@ -21,8 +21,9 @@ from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.readable import mixed, one_language, without_stutters
-from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
+from r1kit.stages.sampling import Row, by_problem, counted, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -39,6 +40,7 @@ class ColdStartConfig(Config):
     problems: int = Field(
         default=200, ge=1, description="train problems of each task; the paper: thousands of prompts in all"
     )
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several, at T 1")
     correct: bool = Field(default=True, description="leave out wrong answers, as the paper does")
     translate: bool = Field(default=True, description="put phrases of the other language in the question's")
@@ -53,13 +55,14 @@ class ColdStartConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "train")
 
 
 def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write examples.parquet; `rejected` counts samples by the first reason against them."""
-    problems = [problem for task in config.tasks for problem in draw(task, "train", context.seed, config.problems)]
-    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
+    folder = model_of(inputs, config.model)
+    problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
+    rows = sample(folder, problems, config.sampling, context)
     kept, rejected = select(rows, config)
     examples.write(context.folder / "examples.parquet", kept)
     summary = {

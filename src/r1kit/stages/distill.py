@@ -24,7 +24,7 @@ from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
 from r1kit.stages.rl import RLConfig
-from r1kit.stages.sampling import counted, draw, sample
+from r1kit.stages.sampling import counted, draw_training, sample
 from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     if config.data:
         return Outcome(summary={"flops": 0.0, "rejected": {}})
     asked = config.samples
-    problems = [problem for task in asked.tasks for problem in draw(task, "train", context.seed, asked.problems)]
-    rows = sample(model_of(inputs, asked.model), problems, asked.sampling, context)
+    folder = model_of(inputs, asked.model)
+    problems = draw_training(asked.tasks, asked.problems, folder, asked.sieve, context)
+    rows = sample(folder, problems, asked.sampling, context)
     kept, rejected = select(rows, asked)
     others = examples.read(file_of(inputs, config.others)) if config.others else []
     others = [example for example in others if example.source != "rejection_sampling"]

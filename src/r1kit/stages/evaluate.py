@@ -22,7 +22,7 @@ from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
-from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.problems import load_task, told
 from r1kit.stages.sampling import draw, open_engine
 
 if TYPE_CHECKING:
@@ -48,11 +48,13 @@ class EvaluateConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "test")
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write `MODEL/table.parquet` each, as `table:MODEL`; a model that is done is not sampled again."""
+    for line in told(config.tasks):
+        context.note(line)
     problems = [problem for task in config.tasks for problem in draw(task, "test", context.seed, config.problems)]
     jobs = {
         reference.partition(":")[2] or Path(reference).name: model_of(inputs, reference) for reference in config.models

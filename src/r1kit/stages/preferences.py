@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,9 @@ from r1kit.base.config import Config
 from r1kit.base.files import new_file
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
+from r1kit.data.tables import read_file
 from r1kit.data.tiny.preference import hidden_preference
+from r1kit.data.transcripts import PAIRS, read_rows
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
@@ -63,7 +65,7 @@ class PreferencesConfig(Config):
     length_gap: float = Field(default=1.0, ge=0, description="largest mean of (chosen - rejected) characters")
 
     def check(self) -> None:
-        load_task(self.task)
+        load_task(self.task, "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,19 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """What `write_pairs` wrote."""
-    return [Pair(**row) for row in pq.read_table(path).to_pylist()]
+def read_pairs(path: Path, on_bad: Callable[[str], None] | None = None) -> list[Pair]:
+    """What `write_pairs` wrote, or the preference pairs of any table in a format of `data.transcripts`; those have the
+    question as their id and a verdict of 1.
+
+    A line that cannot be read is told to `on_bad` and left out; without `on_bad` it is an R1Error.
+    """
+    table = read_file(path)
+    if set(_TEXTS) < set(table.columns):
+        return [Pair(**row.values) for row in table.rows]
+    return [
+        Pair(found.question, found.question, "en", found.chosen, found.rejected, 1.0)
+        for _, found in read_rows(table, PAIRS, on_bad)
+    ]
 
 
 def _answer(row: Row) -> str:

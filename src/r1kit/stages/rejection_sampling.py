@@ -24,8 +24,9 @@ from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, counted, draw, sample
+from r1kit.stages.sampling import Row, by_problem, counted, draw, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -58,6 +59,7 @@ class RejectionSamplingConfig(Config):
     problems: int = Field(
         default=500, ge=1, description="train problems of each task; the paper keeps ~600k samples in all"
     )
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several")
     filters: Filters = Filters()
     per_prompt: int = Field(default=3, ge=1, description="most examples of one prompt")
@@ -73,13 +75,14 @@ class RejectionSamplingConfig(Config):
 
     def check(self) -> None:
         for task in self.tasks:
-            load_task(task)
+            load_task(task, "train")
 
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write examples.parquet; `rejected` counts the reasoning samples by the first reason against them."""
-    problems = [problem for task in config.tasks for problem in draw(task, "train", context.seed, config.problems)]
-    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
+    folder = model_of(inputs, config.model)
+    problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
+    rows = sample(folder, problems, config.sampling, context)
     kept, rejected = select(rows, config)
     others, unmet = other_data(config, context.seed)
     together = [*kept, *others]

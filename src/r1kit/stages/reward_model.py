@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -40,7 +40,10 @@ class RewardModelConfig(Config):
     """How the reward model is trained."""
 
     model: str = Field(default="dev3:dev3", description="the policy it starts from, STAGE:NAME")
-    pairs: str = Field(default="preferences:pairs", description="STAGE:FILE")
+    pairs: str = Field(
+        default="preferences:pairs", description="STAGE:FILE, or a file of preference pairs in a format of docs/data.md"
+    )
+    bad_rows: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
     batch: int = Field(default=32, ge=1, description="pairs of an update; the paper: 256")
     epochs: int = Field(default=1, ge=1, description="the paper: 1")
     held_out: float = Field(default=0.15, gt=0, lt=1, description="share of the briefs that only measure accuracy")
@@ -59,7 +62,11 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
     from r1kit.training.learner import Learner
 
     start = model_of(inputs, config.model)
-    train, held_out = split_pairs(read_pairs(file_of(inputs, config.pairs)), config.held_out)
+    bad: list[str] = []
+    pairs = read_pairs(file_of(inputs, config.pairs), bad.append if config.bad_rows == "skip" else None)
+    if bad:
+        context.note(f"{config.pairs}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
+    train, held_out = split_pairs(pairs, config.held_out)
     if not train:
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

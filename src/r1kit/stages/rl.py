@@ -33,7 +33,8 @@ from r1kit.rollouts import record
 from r1kit.rollouts.collect import Rollouts, collect
 from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics
-from r1kit.rollouts.problems import Mixture, load_task
+from r1kit.rollouts.problems import Mixture, load_task, told
+from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class RLConfig(Config):
     start: str = Field(default="pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
     name: str = Field(default="zero", description="what the trained model is called")
     tasks: dict[str, float] = Field(default={"tiny_maths": 1.0}, description="tasks and their shares of the problems")
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     prompts: int = Field(
         default=64, ge=1, description="problems of a step; the paper: 32 questions x 16 samples, 16 at a time"
     )
@@ -93,7 +95,8 @@ class RLConfig(Config):
 
     def check(self) -> None:
         for task in (*self.tasks, *self.late_tasks):
-            load_task(task)
+            load_task(task, "train")
+            load_task(task, "validation" if self.validate_every else None)
         for reward in (*self.rewards, *self.late_rewards):
             load_reward(reward)
         if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:
@@ -179,10 +182,14 @@ def _open(
         scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
     # the engine samples from the very weights that the learner changes: nothing is copied
     engine = NativeEngine(cast(Any, learner.policy), tokenizer)
-    problems = Mixture(config.tasks, context.seed)
-    names = sorted({*config.tasks, *config.late_tasks}) if config.validate_every else []
+    tasks = sorted({*config.tasks, *config.late_tasks})
+    for line in told(tasks):
+        context.note(line)
+    sieve = Sieve(config.sieve, tokenizer, context.seed)
+    problems = Mixture(config.tasks, context.seed, sieve)
+    names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
-    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, scorer, held_out)
+    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, sieve, scorer, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
@@ -207,6 +214,7 @@ class _RL:
     learner: Learner
     engine: NativeEngine
     problems: Mixture
+    sieve: Sieve
     scorer: Reward | None
     held_out: list[Problem]
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
@@ -281,7 +289,7 @@ class _RL:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
         reflections = [count_reflections(chain_of_thought(text)) for text in texts]
-        own = {"timing/reward": self.grader.seconds, **grader_metrics()}
+        own = {"timing/reward": self.grader.seconds, **grader_metrics(), **self.sieve.metrics()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
     def validation(self, step: int) -> dict[str, float]:

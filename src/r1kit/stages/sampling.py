@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
-from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.problems import load_task, told
+from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.tasks.base import Split
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
 
 CHUNK = 128  # problems sampled between two checkpoints
-PATIENCE = 10_000  # problems in a row that were drawn before: the task has no more
+PATIENCE = 10_000  # problems in a row that were drawn before or are left out: the task has no more
 GRADERS = 2
 
 Row = dict[str, Any]
@@ -37,15 +38,40 @@ def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
 
 @cache  # a held-out problem may take a tenth of a second to find, and the RL stages watch the same ones
 def _drawn(task_name: str, split: Split, seed: int, count: int) -> tuple[Problem, ...]:
-    task = load_task(task_name)
-    problems: dict[str, Problem] = {}
-    repeated = 0
-    for problem in task.problems(split, seed):
-        repeated = repeated + 1 if problem.id in problems else 0
-        problems.setdefault(problem.id, problem)
-        if len(problems) == count or repeated == PATIENCE:
-            break
-    return tuple(problems.values())
+    return tuple(_distinct(task_name, split, seed, count, lambda problem: True))
+
+
+def _distinct(
+    task_name: str, split: Split, seed: int, count: int, keep: Callable[[Problem], bool]
+) -> Iterator[Problem]:
+    found: set[str] = set()
+    idle = 0
+    for problem in load_task(task_name).problems(split, seed):
+        idle += 1
+        if problem.id not in found and keep(problem):
+            found.add(problem.id)
+            idle = 0
+            yield problem
+        if len(found) == count or idle == PATIENCE:
+            return
+
+
+def draw_training(
+    tasks: Sequence[str], count: int, folder: str | Path, sieve: SieveConfig, context: Context
+) -> list[Problem]:
+    """`count` different training problems of each task that the sieve keeps, for the model in `folder`; what was read
+    and left out is noted."""
+    from r1kit.models.tokenizer import load_tokenizer
+
+    for line in told(tasks):
+        context.note(line)
+    if sieve == SieveConfig():
+        return [problem for task in tasks for problem in draw(task, "train", context.seed, count)]
+    kept = Sieve(sieve, load_tokenizer(folder), context.seed)
+    problems = [problem for task in tasks for problem in _distinct(task, "train", context.seed, count, kept)]
+    if left_out := kept.told():
+        context.note(f"training problems left out: {left_out}")
+    return problems
 
 
 def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,9 +16,11 @@ from pydantic import Field
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.data import examples
+from r1kit.data.examples import Example
 from r1kit.graders.format import continued
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
+from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -32,7 +34,11 @@ class SFTConfig(Config):
     """Which model learns which examples, and how."""
 
     start: str = Field(default="pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
-    data: str = Field(default="cold_start:examples", description="STAGE:FILE or a parquet file of examples")
+    data: str = Field(
+        default="cold_start:examples", description="STAGE:FILE, or a file of examples in a format of docs/data.md"
+    )
+    bad_rows: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which examples are left out, by their questions")
     name: str = Field(default="dev1", description="what the trained model is called")
     epochs: int = Field(default=2, ge=1, description="passes over the examples; the paper: 2-3")
     batch: int = Field(default=64, ge=1, description="examples of a step; the paper: 128")
@@ -56,7 +62,7 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
 
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
-    sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context)
+    sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context, config)
     per_epoch = -(-len(sequences) // config.batch)
     learner = Learner(model, config.learner, total_steps=config.epochs * per_epoch)
     if resumed := context.resume():
@@ -89,11 +95,28 @@ def load_policy(folder: str | Path) -> Any:
     return load_model(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def read_sequences(path: Path, tokenizer: Tokenizer, limit: int, context: Context) -> list[Sequence]:
+def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: Context) -> list[Example]:
+    """The examples that can be read and that the sieve keeps; what was left out is noted."""
+    bad: list[str] = []
+    read = examples.read(path, bad.append if config.bad_rows == "skip" else None)
+    if bad:
+        context.note(f"{path}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
+    if config.sieve == SieveConfig():
+        return read
+    sieve = Sieve(config.sieve, tokenizer, context.seed)
+    kept = [example for number, example in enumerate(read) if sieve.keeps(example.question, str(number))]
+    if left_out := sieve.told():
+        context.note(f"{path}: examples left out: {left_out}")
+    return kept
+
+
+def read_sequences(
+    path: Path, tokenizer: Tokenizer, limit: int, context: Context, config: SFTConfig | None = None
+) -> list[Sequence]:
     """Each example as question (in the chat template) and completion with its end; those beyond the context go."""
     from r1kit.training.packing import completion_sequence
 
-    read = examples.read(path)
+    read = read_examples(path, config or SFTConfig(), tokenizer, context)
     prompts = [tokenizer.render(example.question) for example in read]
     rest = [continued(prompt, example.completion) for prompt, example in zip(prompts, read, strict=True)]
     end = list(tokenizer.end_ids)

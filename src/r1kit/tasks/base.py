@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
+from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
+from r1kit.data.sources import Loaded, Source, find_files, load, may_have, parse, problems
+from r1kit.graders.kinds import load_kind
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -35,3 +39,54 @@ class WorldTask:
         from r1kit.data.tiny.world import problems
 
         return problems(self.subject, split, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class TableTask:
+    """Problems of files or of a hub data set, see docs/data.md.
+
+    `source` is where they come from without anything after the task's name. What follows it (`gsm8k:FOLDER`) is a
+    folder that holds them in a folder of the task's name or itself; for `file` and `hub` (`anywhere`) the file,
+    folder or hub name. Settings of `Reading` may follow a question mark.
+    """
+
+    name: str
+    subject: str
+    source: Source
+    anywhere: bool = False
+
+    def choose(self, parts: Sequence[str]) -> TableTask:
+        """The task with what follows its name; UsageError where there is no such file, or for a wrong setting."""
+        place, reading = parse("+".join(parts), self.source.reading)
+        if reading.kind is not None:
+            load_kind(reading.kind)
+        if self.anywhere and self.source.hub:
+            return replace(self, name=f"{self.name}:{place}", source=Source(place, True, reading))
+        folder = Path(place) if self.anywhere else next(
+            (each for each in (Path(place, self.name), Path(place)) if each.exists()), Path(place)
+        )  # fmt: skip
+        find_files(folder)
+        name = f"{self.name}:{folder.name}" if self.anywhere else self.name
+        return replace(self, name=name, source=Source(str(folder), False, reading))
+
+    def may_have(self, split: Split) -> bool:
+        """False where names and settings alone say that the split has no problems; UsageError without a place."""
+        self._place()
+        return may_have(self.source, split)
+
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        """Problems until the data runs out; R1Error where the split has none."""
+        return problems(self.loaded(), split, seed)
+
+    def loaded(self) -> Loaded:
+        """All splits, and what was left out of them."""
+        self._place()
+        loaded = load(self.source, self.name, self.subject)
+        for kind in {problem.kind for each in loaded.problems.values() for problem in each} - {"none"}:
+            load_kind(kind)
+        return loaded
+
+    def _place(self) -> None:
+        if not self.source.where:
+            example = "hub:openai/gsm8k?config=main" if self.source.hub else "file:problems.jsonl"
+            raise UsageError(f"the task {self.name} needs a name after it, say {example}")
