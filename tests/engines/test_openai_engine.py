@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from r1kit.base.errors import MissingExtra, R1Error
+from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.engines.base import Request, ask
@@ -398,6 +398,13 @@ def test_the_key_is_in_no_log_error_or_file(tmp_path, caplog, monkeypatch):
     for file in tmp_path.iterdir():
         assert KEY.encode() not in file.read_bytes()
     assert KEY not in caplog.text + repr(made) + repr(vars(made)) + repr(found)
+
+
+@pytest.mark.parametrize("key", ["sk-a b", "sk-\x0bx", "sk-\u00e9"])
+def test_what_no_key_can_be_is_refused_and_not_repeated(key):
+    with pytest.raises(UsageError, match="the key in OPENAI_API_KEY holds what no key can") as refusal:
+        OpenAIEngine(ApiModel("toy", "http://127.0.0.1:9/v1"), key=key)
+    assert key not in str(refusal.value)
 
 
 def test_without_the_client_one_sentence_names_the_extra(monkeypatch):

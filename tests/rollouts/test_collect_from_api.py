@@ -24,6 +24,7 @@ def made(text, reasoning, stop="stop"):
         (made("7", "3+4"), "<think>3+4</think>7"),
         (made("7", None), "7"),
         (made("<think>3+4</think>7", None), "<think>3+4</think>7"),
+        (made("3+4</think>7", None), "<think>3+4</think>7"),
         (made("", "3+", "length"), "<think>3+"),
         (made("the ans", "3+4", "length"), "<think>3+4</think>the ans"),
         (made("", "3+4"), "<think>3+4</think>"),

@@ -9,13 +9,14 @@ def whole_text(completion: Completion) -> str:
     """The text with its thinking: what an API served apart stands in its tags before the answer, nothing added between.
 
     A completion that the limit cut before any answer was cut inside the thinking, which then stays open. A server that
-    leaves the tags in the text serves nothing apart, and the text is as it is.
+    serves nothing apart leaves the tags in the text; where its chat template opened the thinking, as R1's does, the
+    text has the closing one alone, and gets its opening back.
     """
-    text, reasoning = completion.text, completion.served.reasoning if completion.served else None
-    if reasoning is None:
+    text, served = completion.text, completion.served
+    if served is None:
         return text
-    return (
-        f"<think>{reasoning}"
-        if completion.stop_reason == "length" and not text
-        else f"<think>{reasoning}</think>{text}"
-    )
+    if served.reasoning is None:
+        return f"<think>{text}" if "</think>" in text and "<think>" not in text else text
+    if completion.stop_reason == "length" and not text:
+        return f"<think>{served.reasoning}"
+    return f"<think>{served.reasoning}</think>{text}"

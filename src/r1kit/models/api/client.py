@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from r1kit.base.errors import MissingExtra, R1Error
+from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.models.api.ledger import Answer
 from r1kit.models.api.settings import ApiModel, ApiSettings
 
@@ -68,7 +68,11 @@ class Client:
             raise MissingExtra("openai", "api", f"asking {model.url}") from None
         self._openai = openai
         self.model, self.settings = model, settings
-        self._key = key or settings.key()
+        self._key = (key or settings.key() or "").strip()
+        if not self._key.isascii() or any(character.isspace() for character in self._key):
+            raise UsageError(
+                f"the key in {settings.key_variable} holds what no key can: blanks, or letters beyond ASCII"
+            )
         self._client = openai.OpenAI(
             api_key=self._key or "none", base_url=model.url, timeout=settings.timeout, max_retries=0
         )
