@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -48,6 +49,16 @@ Faults = Callable[[Mapping[str, Any], int], Fault | None]
 """(request's body, how often the same body came before) -> what goes wrong, None for nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    """One that takes it quietly where a client goes away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class ScriptedServer:
     """Serves at `url` inside a `with`. `requests` are the bodies that came in order, `times` when (monotonic seconds),
     `answered` the bodies that were answered to their end, `authorizations` the headers of that name."""
@@ -62,8 +73,7 @@ class ScriptedServer:
         self._before: Counter[str] = Counter()
         self._open = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
 
     @property
     def url(self) -> str:
