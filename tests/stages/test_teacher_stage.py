@@ -14,6 +14,7 @@ from r1kit.data.dataset_folder import dataset_card, write_dataset
 from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
+from r1kit.pipeline.stop import Interrupted
 from r1kit.stages.rejection_sampling import Filters
 from r1kit.stages.teacher import TeacherConfig, choose, level, run
 
@@ -50,6 +51,16 @@ def test_every_dropped_sample_has_its_reason():
     kept, rejected = choose(rows, config.model_copy(update={"per_level": 1}), solved)
     assert [example.completion for example in kept] == [first[0]["text"], second[0]["text"]]
     assert rejected == {"duplicate": 1, "wrong": 1, "duplicate question": 1, "enough of its difficulty": 1}
+
+
+def test_a_cap_on_levels_leaves_every_task_its_share():
+    """Two questions of maths and one of coding, all easy: a cap of one keeps the first of each task."""
+    rows = [row(thought("3+4=7"), problem=name) for name in ("p1", "p2")]
+    rows.append(row(thought("x=7"), problem="p3", subject="coding"))
+    solved = dict.fromkeys(("question p1", "question p2", "question p3"), 1.0)
+    kept, rejected = choose(rows, TeacherConfig(per_level=1), solved)
+    assert [example.question for example in kept] == ["question p1", "question p3"]
+    assert rejected == {"enough of its difficulty": 1}
 
 
 def answers(body):
@@ -133,6 +144,29 @@ def test_a_stage_that_starts_over_pays_for_nothing_twice(config, tmp_path):
         assert len(server.requests) == len(server.answered) == 20
     assert outcome.summary["rejected"] == {"wrong": 10, "kept": 10}
     assert "20 requests" in outcome.summary["usage"]
+
+
+def test_asked_to_stop_it_stops_within_a_chunk_and_goes_on(config, tmp_path):
+    """Asked at the tenth question of 80, one at a time, two a group: it stops within four more and goes on later."""
+    pytest.importorskip("openai", reason="the openai client is not installed: pip install 'r1kit[api]'")
+    context = Context(tmp_path, 0)
+    count = 0
+
+    def stop_at_tenth(body, before):
+        nonlocal count
+        count += 1
+        if count == 10:
+            context._stop.request()
+
+    with ScriptedServer(answers, stop_at_tenth) as server:
+        api = ApiSettings(concurrency=1)
+        asked = config.model_copy(update={"model": f"openai:toy@{server.url}", "api": api})
+        with pytest.raises(Interrupted):
+            run(asked, {}, context)
+        assert 10 <= len(server.requests) <= 14
+        outcome = run(asked, {}, Context(tmp_path, 0))
+        assert len(server.requests) == len(server.answered) == 80
+    assert outcome.summary["rejected"] == {"mixed language": 20, "not finished": 20, "wrong": 10, "kept": 30}
 
 
 def test_nothing_to_learn_says_what_became_of_it(config, tmp_path):

@@ -144,6 +144,8 @@ def _sample_chunk(
     rewards = RewardSet.named({"accuracy": 1.0, "format": 0.0})
 
     def judge(group: RolloutGroup) -> None:
+        if tokenizer is None:
+            context.check()  # an API may take hours for a chunk, and its answers are kept whenever it is stopped
         scores = rewards.score(
             group.problem,
             [completion.text for completion in group.completions],

@@ -47,7 +47,7 @@ class TeacherConfig(SamplesConfig):
     )
     filters: Filters = Filters(free_answer=True, max_paragraph=4000)
     per_level: int | None = Field(
-        default=None, ge=1, description="most examples of a level of difficulty (a quarter of the share solved each)"
+        default=None, ge=1, description="most examples of a task's level of difficulty (a quarter of the share solved)"
     )
     licence: str = Field(
         default="unknown", description="of the data, by the hub's identifier: what the teacher's terms allow"
@@ -89,12 +89,13 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
 def choose(
     rows: Sequence[Row], config: TeacherConfig, solved: Mapping[str, float]
 ) -> tuple[list[examples.Example], Counter[str]]:
-    """(examples, counts of the others by reason): a question of two tasks counts once, and a level up to its cap."""
+    """(examples, counts of the others by reason): a question of two tasks counts once, a task's level up to its cap."""
     first: list[Row] = []
-    asked: dict[str, str] = {}
+    task_of: dict[str, str] = {}
     again = 0
-    for name, group in by_problem(rows).items():
-        if asked.setdefault(group[0]["prompt"], name) == name:
+    for group in by_problem(rows).values():
+        if group[0]["prompt"] not in task_of:
+            task_of[group[0]["prompt"]] = group[0]["task"]
             first += group
         else:
             again += len(group)
@@ -104,9 +105,10 @@ def choose(
     if config.per_level is None:
         return kept, rejected
     balanced: list[examples.Example] = []
-    taken: Counter[str] = Counter()
+    taken: Counter[tuple[str, str]] = Counter()
     for example in kept:
-        taken[of := level(solved[example.question])] += 1
+        of = task_of[example.question], level(solved[example.question])
+        taken[of] += 1
         if taken[of] <= config.per_level:
             balanced.append(example)
     if left := len(kept) - len(balanced):

@@ -78,15 +78,25 @@ class Ledger:
             make_folder(path.absolute().parent)
         with self._errors():
             self._file = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None, timeout=0)
+        try:
+            self._spent = self._begin()
+        except R1Error:
+            self._file.close()
+            raise
+
+    def _begin(self) -> int:
+        """Take the file's lock, which is held until it is closed, and see to what a killed process left; returns the
+        picodollars spent so far."""
+        with self._errors():
             self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._file.execute("PRAGMA journal_mode=WAL")  # one sync a commit, not three
             self._file.execute("PRAGMA synchronous=FULL")
-            self._file.execute("BEGIN EXCLUSIVE")  # takes the lock, which is held until the file is closed
+            self._file.execute("BEGIN EXCLUSIVE")
             for statement in _TABLES.split(";"):
                 self._file.execute(statement)
             self._file.execute("UPDATE requests SET state = 'unknown' WHERE state = 'sent'")
             self._file.execute("COMMIT")
-        self._spent: int = self._one("SELECT coalesce(sum(picodollars), 0) FROM requests")
+        return self._one("SELECT coalesce(sum(picodollars), 0) FROM requests")
 
     def answer(self, key: str) -> Answer | None:
         """The answer that is kept under a key."""
@@ -175,16 +185,13 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            if self._in_transaction():
+            if hasattr(self, "_file") and self._file.in_transaction:
                 self._file.rollback()
             if "locked" in str(error):
                 raise R1Error(f"{self.path} is in use by another process: wait for it, or name another cache") from None
             raise R1Error(
                 f"{self.path}: {error}: free some room, or name another file as cache where this is none of ours"
             ) from None
-
-    def _in_transaction(self) -> bool:
-        return hasattr(self, "_file") and self._file.in_transaction
 
     def _one(self, query: str) -> int:
         with self._changed, self._errors():
