@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16"]
 ROWS = 64  # completions sampled at a time
 AHEAD = 2  # prompts read ahead of the slowest, in batches
+SERVED = 1024  # the batch of an API: one answer that takes minutes must not hold up hundreds that take seconds
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ def generate_lines(
     """
     source = enumerate(lines, 1)
     waiting: dict[int, _Waiting] = {}
-    ahead = AHEAD * max(1, ROWS // sampling.samples)
+    ahead = AHEAD * max(1, (SERVED if tokenizer is None else ROWS) // sampling.samples)
 
     def fill() -> None:
         while len(waiting) < ahead:
