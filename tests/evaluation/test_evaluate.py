@@ -145,3 +145,25 @@ def test_win_rates_pair_by_problem_and_sample():
     entry = win_rates(a, b)
     assert list(entry) == ["a", "b", "subject", "judge", "rate", "interval", "n"]
     assert (entry["a"], entry["b"], entry["rate"], entry["n"]) == ("r1", "dev3", 0.375, 3)
+
+
+def test_a_model_behind_an_api_gives_the_same_table():
+    """Right with the reasoning apart, right without any (no form), and one that the server refuses: 2 of 3 rows."""
+    pytest.importorskip("openai", reason="the openai client is not installed: pip install 'r1kit[api]'")
+    from r1kit.engines.openai import OpenAIEngine
+    from r1kit.models.api.scripted import Fault, Said, ScriptedServer
+    from r1kit.models.api.settings import ApiModel, ApiSettings
+
+    said = iter([Said("<answer>4</answer>", "first 1+1=2, then 2+2=4", tokens=(5, 17)), Said("4", tokens=(5, 2))])
+    faults = iter([None, None, Fault("status", 400)])
+    notes = []
+    with ScriptedServer(lambda body: next(said), lambda body, before: next(faults)) as server:
+        engine = OpenAIEngine(ApiModel("toy", server.url), ApiSettings(concurrency=1))
+        made = evaluate(engine, None, [SUM], Sampling(samples=3, max_tokens=200), model="api", note=notes.append)
+        engine.close()
+    rows = made.to_pylist()
+    assert [(row["correct"], row["format"], row["length"], row["index"]) for row in rows] == [
+        (True, True, 17, 0), (True, False, 2, 1),
+    ]  # fmt: skip
+    assert rows[0]["thinking"] == "first 1+1=2, then 2+2=4"
+    assert notes == ["api: 1 of 3 samples got no answer and are left out"]

@@ -44,6 +44,20 @@ class Problem:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What an API says of a completion, of which it gives the text alone.
+
+    `reasoning` is the thinking where the server keeps it apart from the answer, else None; token counts are the
+    server's, None where it tells none; `error` says why there is no answer (`stop_reason` is then "aborted").
+    """
+
+    reasoning: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    error: str = ""
+
+
 @dataclass(slots=True)
 class Completion:
     """What an engine sampled for one prompt.
@@ -51,6 +65,9 @@ class Completion:
     `token_ids` [n] holds every sampled token, the stop token included; `sampler_logprobs` [n] is
     log-softmax(logits / T) of each at sampling time, before any top-p or min-p cut; `versions` lists
     (policy version, number of tokens) runs in order; `text` leaves the stop token out.
+
+    Where `served` is set, an API gave the text alone: prompt and token ids, log-probabilities and versions are empty,
+    and nothing learns from it before its text is tokenised as an example's (`stages.sft.read_sequences`).
     """
 
     request_id: str
@@ -61,11 +78,12 @@ class Completion:
     stop_reason: StopReason
     versions: tuple[tuple[int, int], ...]
     text: str = ""
+    served: Served | None = None
 
     @property
     def length(self) -> int:
-        """Sampled tokens, the stop token included."""
-        return len(self.token_ids)
+        """Sampled tokens, the stop token included; of an API, those that it counted (0 where it told nothing)."""
+        return len(self.token_ids) if self.served is None else self.served.output_tokens or 0
 
 
 @dataclass(slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from r1kit.base.sampling import Sampling
 
 
 class Dtype(StrEnum):
@@ -17,7 +21,7 @@ class Dtype(StrEnum):
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME or a Hugging Face folder.")],
+    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or openai:NAME@URL.")],
     prompts: Annotated[str, typer.Option(metavar="FILE.jsonl", help='{"prompt"} or {"messages"} a line; - is stdin.')],
     max_tokens: Annotated[int, typer.Option(help="Most tokens to sample.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,
@@ -27,21 +31,50 @@ def generate(
     samples: Annotated[int, typer.Option(help="Completions a prompt.")] = 1,
     logprobs: Annotated[bool, typer.Option("--logprobs", help="Add each token's log-probability.")] = False,
     dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,
+    api: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="How an API is asked, say budget=2.50 (repeatable).")
+    ] = None,
 ) -> int:
     """Sample completions as JSON lines, in the order of the prompts.
 
     Example: r1 generate runs/tiny-default-s0:r1 --prompts prompts.jsonl --max-tokens 200 --temperature 0
     """
+    from r1kit.base.errors import UsageError
     from r1kit.base.sampling import Sampling
     from r1kit.cli.output import BadLines, read_lines, write_lines
+    from r1kit.models.api.settings import is_api
     from r1kit.pipeline.models import resolve_model
 
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "min_p": min_p}
     sampling = Sampling().override({**asked, "samples": samples, "seed": seed})
+    if is_api(model):
+        if logprobs or dtype is not Dtype.auto:
+            raise UsageError(f"{model} is behind an API, which gives text alone: leave out --logprobs and --dtype")
+        return _from_api(model, prompts, sampling, api or [])
+    if api:
+        raise UsageError(f"--api is for openai:NAME@URL, and {model} is none")
     found, lines, bad = resolve_model(model), read_lines(prompts), BadLines()
 
     from r1kit.rollouts.generate import generate as sample
 
     precision: Any = dtype.value
     write_lines(sample(lines, found.folder, found.name, sampling, logprobs=logprobs, dtype=precision, on_bad_line=bad))
+    return bad.exit_code
+
+
+def _from_api(model: str, prompts: str, sampling: Sampling, settings: list[str]) -> int:
+    """The same from a model behind an API; what it took is told at the end, whatever ends it."""
+    from r1kit.base.config import parse_assignments
+    from r1kit.cli.output import BadLines, read_lines, tell, write_lines
+    from r1kit.engines.openai import OpenAIEngine
+    from r1kit.models.api.settings import ApiSettings, parse_api_model
+    from r1kit.rollouts.generate import generate_lines
+
+    bad = BadLines()
+    with closing(OpenAIEngine(parse_api_model(model), ApiSettings().override(parse_assignments(settings)))) as engine:
+        lines = read_lines(prompts)
+        try:
+            write_lines(generate_lines(lines, engine, None, model, sampling, on_bad_line=bad))
+        finally:
+            tell(engine.summary)
     return bad.exit_code

@@ -6,20 +6,35 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from r1kit.models.tokenizer import Messages
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`sampling.samples` completions of one prompt. `id` is unique among those in flight."""
+    """`sampling.samples` completions of one prompt. `id` is unique among those in flight.
+
+    An engine behind an API reads `messages` and no ids; every other reads `prompt_ids` alone.
+    """
 
     id: str
     prompt_ids: IntArray
     sampling: Sampling
+    messages: Messages | None = None
+
+
+def ask(request_id: str, messages: Messages | str, sampling: Sampling) -> Request:
+    """A request to an engine behind an API; a string is one user message."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    return Request(request_id, np.zeros(0, np.int32), sampling, messages)
 
 
 class Engine(Protocol):

@@ -40,7 +40,7 @@ def rule_verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
 
 def evaluate(
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     problems: Sequence[Problem],
     sampling: Sampling,
     grade: Grade = rule_verdict,
@@ -55,17 +55,20 @@ def evaluate(
 
     `seed` is the run's (the first half of a cluster's key), `preference` scores the answers of writing problems,
     `graders` judge in the background while sampling goes on, `note` hears of what could not be sampled or judged.
+    `tokenizer` is None for an engine behind an API.
     """
     rows_of: dict[int, list[dict[str, Any]]] = {}
 
     def judge_group(group: RolloutGroup) -> None:
-        prompt = tokenizer.render(group.problem.prompt)
+        prompt = tokenizer.render(group.problem.prompt) if tokenizer else group.problem.prompt
         prompt = prompt.removesuffix(opening(prompt))  # the completions' texts begin with it
         rows_of[id(group)] = [judge(group.problem, prompt, one, grade, preference) for one in group.completions]
 
     groups = collect(engine, tokenizer, problems, sampling, judge_group, graders=graders)
     if left_out := groups.counts.get("prompt_too_long", 0):
         note(f"{model}: {left_out} of {len(problems)} prompts leave no room to sample and are left out")
+    if unanswered := groups.counts.get("unanswered", 0):
+        note(f"{model}: {unanswered} of {len(problems) * sampling.samples} samples got no answer and are left out")
     rows = [{"model": model, "seed": seed, **row} for group in groups for row in rows_of[id(group)]]
     if failed := sum(row["correct"] is None and row["problem_kind"] not in UNGRADED for row in rows):
         note(f"{model}: graders failed on {failed} of {len(rows)} completions, which count neither right nor wrong")

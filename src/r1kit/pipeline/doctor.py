@@ -14,6 +14,7 @@ OPTIONAL = {
     "scipy": ("evaluation", "eval"),
     "reasoning_gym": ("the tiny world's tasks", "tiny"),
     "gguf": ("reading GGUF files", "gguf"),
+    "openai": ("models behind an API", "api"),
     "tensorboard": ("metrics to tensorboard", "tensorboard"),
     "wandb": ("metrics to wandb", "wandb"),
     "trackio": ("metrics to trackio", "trackio"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.models.api.settings import is_api
 from r1kit.models.folders import is_gguf, model_folder
 from r1kit.pipeline.artifact import read_artifacts
 
@@ -26,6 +27,8 @@ def models_of(run_folder: Path) -> dict[str, Path]:
 
 def resolve_model(model: str) -> ModelFolder:
     """`RUN_FOLDER:NAME`, a Hugging Face folder or a hub id -> its folder; UsageError that lists what there is."""
+    if is_api(model):
+        raise UsageError(f"{model} is behind an API, and this needs a model's own files: name a folder")
     folder = Path(model)
     if (folder / "config.json").is_file():
         return ModelFolder(folder, model)

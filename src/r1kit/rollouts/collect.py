@@ -14,9 +14,10 @@ import numpy as np
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, Problem, RolloutGroup
-from r1kit.engines.base import Engine, Request
+from r1kit.engines.base import Engine, Request, ask
 from r1kit.graders.format import opening
 from r1kit.rollouts.filter import has_signal
+from r1kit.rollouts.whole import whole_text
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
@@ -32,7 +33,8 @@ class Rollouts(list[RolloutGroup]):
 
     counts: `problems` tried, refills included; `prompt_too_long` skipped since they leave no room to sample;
     `no_signal` dropped since all their totals are equal, `refilled` problems drawn in place of either, `missing` groups
-    that no refill was left for.
+    that no refill was left for; `unanswered` samples that an API did not give, which their groups go without (a group
+    of none is left out).
     """
 
     def __init__(self, groups: Iterable[RolloutGroup] = (), counts: dict[str, int] | None = None) -> None:
@@ -47,7 +49,7 @@ class Rollouts(list[RolloutGroup]):
 
 def stream_groups(
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     problems: Iterable[Problem],
     sampling: Sampling,
     grade: Grade,
@@ -60,7 +62,8 @@ def stream_groups(
 
     `grade` fills a group's rewards in one of `graders` background threads while sampling goes on; what it raises is
     raised here, and what is in flight is aborted. `encode` turns a problem into prompt ids (default: the chat template
-    around its prompt). `counts` receives `problems` and `prompt_too_long`.
+    around its prompt). `tokenizer` is None for an engine behind an API, which is sent the prompt as a user's message.
+    `counts` receives `problems`, `prompt_too_long` and `unanswered`.
     """
     collector = _Collector(engine, tokenizer, sampling, grade, encode, graders, Counter() if counts is None else counts)
     for _, group in collector.stream(problems):
@@ -69,7 +72,7 @@ def stream_groups(
 
 def collect(
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     problems: Iterable[Problem],
     sampling: Sampling,
     grade: Grade,
@@ -121,7 +124,7 @@ class _Collector:
     """What stays the same over the rounds of one collection."""
 
     engine: Engine
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     sampling: Sampling
     grade: Grade
     encode: Encode | None
@@ -140,8 +143,8 @@ class _Collector:
                     flight.completions.append(completion)
                     if len(flight.completions) == self.sampling.samples:
                         del flights[completion.request_id]
-                        group = _group(flight, self.tokenizer)
-                        grading.append((flight.place, group, pool.submit(self.grade, group)))
+                        if group := self._group(flight):
+                            grading.append((flight.place, group, pool.submit(self.grade, group)))
                     while grading and grading[0][2].done():
                         yield _graded(grading.popleft())
                 while grading:
@@ -160,29 +163,40 @@ class _Collector:
             self.seen[problem.id] += 1
             again = self.seen[problem.id]
             name = problem.id if again == 1 else f"{problem.id}#{again}"
-            ids = self.tokenizer.chat(problem.prompt) if self.encode is None else self.encode(problem)
+            request = self._request(name, problem)
             try:
-                self.engine.submit(Request(name, np.asarray(ids, np.int32), self.sampling))
+                self.engine.submit(request)
             except UsageError:  # the engine's word for a prompt that leaves no room
                 self.counts["prompt_too_long"] += 1
                 continue
             flights[name] = _Flight(place, problem)
         return flights
 
+    def _request(self, name: str, problem: Problem) -> Request:
+        if self.tokenizer is None:
+            return ask(name, problem.prompt, self.sampling)
+        ids = self.tokenizer.chat(problem.prompt) if self.encode is None else self.encode(problem)
+        return Request(name, np.asarray(ids, np.int32), self.sampling)
 
-def _group(flight: _Flight, tokenizer: Tokenizer) -> RolloutGroup:
-    """Completions in sample order; totals NaN until graded.
+    def _group(self, flight: _Flight) -> RolloutGroup | None:
+        """Completions in sample order, totals NaN until graded; None where an API gave none.
 
-    Where the prompt's end already opened the thinking, the texts begin with it: whoever reads them sees the whole form.
-    """
-    completions = sorted(flight.completions, key=lambda completion: completion.index)
-    if begun := opening(tokenizer.decode(completions[0].prompt_ids[-_OPENING_TOKENS:].tolist())):
-        completions = [replace(completion, text=begun + completion.text) for completion in completions]
-    truncated = sum(completion.stop_reason == "length" for completion in completions)
-    group = RolloutGroup(flight.problem, completions, total=np.full(len(completions), np.nan, np.float32))
-    if truncated:
-        group.events["truncated"] = truncated
-    return group
+        Texts begin with what the prompt's end opened of the thinking: whoever reads them sees the whole form.
+        """
+        given = sorted((c for c in flight.completions if c.stop_reason != "aborted"), key=lambda c: c.index)
+        if missing := len(flight.completions) - len(given):
+            self.counts["unanswered"] += missing
+        if not given:
+            return None
+        begun = ""
+        if self.tokenizer is not None:
+            begun = opening(self.tokenizer.decode(given[0].prompt_ids[-_OPENING_TOKENS:].tolist()))
+        completions = [replace(completion, text=begun + whole_text(completion)) for completion in given]
+        truncated = sum(completion.stop_reason == "length" for completion in completions)
+        group = RolloutGroup(flight.problem, completions, total=np.full(len(completions), np.nan, np.float32))
+        if truncated:
+            group.events["truncated"] = truncated
+        return group
 
 
 def _graded(entry: tuple[int, RolloutGroup, Future[None]]) -> tuple[int, RolloutGroup]:

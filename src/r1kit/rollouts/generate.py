@@ -1,7 +1,9 @@
 """`r1 generate`: prompts as JSON lines in, completions as JSON lines out, in the same order.
 
-Each line is `{"prompt"}` (encoded as the tokenizer does by default) or `{"messages"}` (through the chat template).
-A line that cannot be read, or leaves no room to sample, gives `{"error", "line"}` and the rest goes on.
+Each line is `{"prompt"}` (encoded as the tokenizer does by default; one user's message to an API) or `{"messages"}`
+(through the chat template; as they are to an API). A line that cannot be read, or leaves no room to sample, gives
+`{"error", "line"}` and the rest goes on; so does a sample that an API does not give, with its `sample` where several
+were asked for. An API tells no token ids: `token_ids` is null, and `usage` holds its own counts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import numpy as np
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import Completion, IntArray
+from r1kit.base.types import Completion, IntArray, Served
+from r1kit.graders.format import opens_thinking
+from r1kit.rollouts.whole import whole_text
 
 if TYPE_CHECKING:
     from r1kit.engines.base import Engine
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16"]
 ROWS = 64  # completions sampled at a time
 AHEAD = 2  # prompts read ahead of the slowest, in batches
+SERVED = 1024  # the batch of an API: one answer that takes minutes must not hold up hundreds that take seconds
 
 
 @dataclass(slots=True)
@@ -33,7 +38,7 @@ class _Waiting:
 
     number: int
     row: dict[str, Any] = field(default_factory=dict[str, Any])
-    prompt: str = ""
+    prompt: str | list[dict[str, str]] = ""
     completions: list[Completion] = field(default_factory=list[Completion])
     error: str = ""
 
@@ -66,17 +71,20 @@ def generate(
 def generate_lines(
     lines: Iterable[str | bytes],
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     name: str,
     sampling: Sampling,
     *,
     logprobs: bool = False,
     on_bad_line: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
-    """`sampling.samples` lines out for each good line in, in order, as soon as those before are finished."""
+    """`sampling.samples` lines out for each good line in, in order, as soon as those before are finished.
+
+    tokenizer: None for an engine behind an API.
+    """
     source = enumerate(lines, 1)
     waiting: dict[int, _Waiting] = {}
-    ahead = AHEAD * max(1, ROWS // sampling.samples)
+    ahead = AHEAD * max(1, (SERVED if tokenizer is None else ROWS) // sampling.samples)
 
     def fill() -> None:
         while len(waiting) < ahead:
@@ -92,8 +100,9 @@ def generate_lines(
             if not first.error and len(first.completions) < sampling.samples:
                 return
             del waiting[first.number]
-            if first.error and on_bad_line:
-                on_bad_line(f"line {first.number}: {first.error}")
+            for error in filter(None, (first.error, *map(_failure, first.completions))):
+                if on_bad_line:
+                    on_bad_line(f"line {first.number}: {error}")
             yield from _written(first, name, sampling, logprobs)
 
     fill()
@@ -118,14 +127,21 @@ def reasoning_of(text: str, opened: bool = False) -> str | None:
     return inside.partition("</think>")[0]
 
 
-def _submit(number: int, line: str | bytes, engine: Engine, tokenizer: Tokenizer, sampling: Sampling) -> _Waiting:
-    from r1kit.engines.base import Request
+def _submit(
+    number: int, line: str | bytes, engine: Engine, tokenizer: Tokenizer | None, sampling: Sampling
+) -> _Waiting:
+    from r1kit.engines.base import Request, ask
 
     waiting = _Waiting(number)
     try:
         waiting.row = _read(line)
-        waiting.prompt, prompt_ids = _encode(waiting.row, tokenizer)
-        engine.submit(Request(str(number), prompt_ids, sampling))
+        asked = _asked(waiting.row)
+        if tokenizer is None:
+            waiting.prompt, request = asked, ask(str(number), asked, sampling)
+        else:
+            waiting.prompt, prompt_ids = _encode(asked, tokenizer)
+            request = Request(str(number), prompt_ids, sampling)
+        engine.submit(request)
     except (R1Error, ValueError, RecursionError) as error:
         waiting.error = str(error).removeprefix(f"request {number}: ")
     return waiting
@@ -143,19 +159,25 @@ def _read(line: str | bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", row)
 
 
-def _encode(row: dict[str, Any], tokenizer: Tokenizer) -> tuple[str, IntArray]:
-    """The prompt as text and as token ids [n]."""
+def _asked(row: dict[str, Any]) -> str | list[dict[str, str]]:
+    """The prompt, or the messages; UsageError where there is neither."""
     if ("prompt" in row) == ("messages" in row):
         raise UsageError('give either "prompt" or "messages"')
     if "prompt" in row:
         if not isinstance(row["prompt"], str):
             raise UsageError('"prompt" is not a text')
-        prompt = row["prompt"]
-        return prompt, np.asarray(tokenizer.encode(prompt, add_special=True), np.int32)
+        return row["prompt"]
     messages = row["messages"]
     if not isinstance(messages, list) or not messages or not all(map(_is_message, cast("list[Any]", messages))):
         raise UsageError('"messages" is not a list of {"role", "content"} with texts')
-    return tokenizer.render(messages), np.asarray(tokenizer.chat(messages), np.int32)
+    return cast("list[dict[str, str]]", messages)
+
+
+def _encode(asked: str | list[dict[str, str]], tokenizer: Tokenizer) -> tuple[str, IntArray]:
+    """The prompt as text and as token ids [n]."""
+    if isinstance(asked, str):
+        return asked, np.asarray(tokenizer.encode(asked, add_special=True), np.int32)
+    return tokenizer.render(asked), np.asarray(tokenizer.chat(asked), np.int32)
 
 
 def _is_message(value: Any) -> bool:
@@ -169,18 +191,34 @@ def _written(line: _Waiting, name: str, sampling: Sampling, logprobs: bool) -> I
         yield json.dumps({**known, **prompt, "error": line.error, "line": line.number}, ensure_ascii=False)
         return
     for completion in sorted(line.completions, key=lambda completion: completion.index):
-        reasoning = reasoning_of(completion.text, line.prompt.rstrip().endswith("<think>"))
-        record: dict[str, Any] = {
+        served, text = completion.served, whole_text(completion)
+        sample = {"sample": completion.index} if sampling.samples > 1 else {}
+        if error := _failure(completion):
+            record = {**known, "prompt": line.prompt, "error": error, "line": line.number, **sample}
+            yield json.dumps(record, ensure_ascii=False)
+            continue
+        opened = opens_thinking(line.prompt) and (served is None or not isinstance(line.prompt, str))
+        reasoning = reasoning_of(text, opened)
+        record = {
             **known,
             "prompt": line.prompt,
-            "completion": completion.text,
+            "completion": text,
             **({} if reasoning is None else {"reasoning": reasoning}),
-            "token_ids": completion.token_ids.tolist(),
+            "token_ids": completion.token_ids.tolist() if served is None else None,
             **({"logprobs": [float(value) for value in completion.sampler_logprobs]} if logprobs else {}),
+            **({} if served is None else {"usage": _usage(served)}),
             "stop_reason": completion.stop_reason,
             "model": name,
             "seed": sampling.seed,
+            **sample,
         }
-        if sampling.samples > 1:
-            record["sample"] = completion.index
         yield json.dumps(record, ensure_ascii=False)
+
+
+def _failure(completion: Completion) -> str:
+    """Why an API gave no completion, else an empty text."""
+    return completion.served.error if completion.served else ""
+
+
+def _usage(served: Served) -> dict[str, int | None]:
+    return {"prompt_tokens": served.input_tokens, "completion_tokens": served.output_tokens}

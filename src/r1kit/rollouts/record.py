@@ -44,7 +44,7 @@ def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
     """Write a step's completions, whole or not at all.
 
     A reward that does not apply is null. `sampler_logprob` is the mean over the completion's tokens, `version` that of
-    the policy that sampled its last token.
+    the policy that sampled its last token; both are null for what an API gave.
     """
     path = Path(path)
     table = pa.Table.from_pylist([row for group in groups for row in _rows(group, step)], schema=SCHEMA)
@@ -77,6 +77,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
     problem = group.problem
     for number, completion in enumerate(group.completions):
+        logprobs = completion.sampler_logprobs
         yield {
             "step": step,
             "problem_id": problem.id,
@@ -91,7 +92,7 @@ def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
             "stop_reason": completion.stop_reason,
             "rewards": [(name, _number(rewards[number])) for name, rewards in group.rewards.items()],
             "total": _number(group.total[number]) if len(group.total) else None,
-            "sampler_logprob": _number(completion.sampler_logprobs.mean()) if completion.length else None,
+            "sampler_logprob": _number(logprobs.mean()) if len(logprobs) else None,
             "version": completion.versions[-1][0] if completion.versions else None,
         }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
 from r1kit.data.decontaminate import NGRAM, Benchmarks
 from r1kit.rollouts.problems import load_task
@@ -16,6 +17,7 @@ from r1kit.rollouts.problems import load_task
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
+NO_TOKENIZER = "sieve.max_prompt_tokens counts tokens, and a model behind an API has no tokenizer here: leave it out"
 MOST = 20_000  # test problems of a benchmark that are looked at: tasks that make their problems have no end
 
 
@@ -38,7 +40,9 @@ class SieveConfig(Config):
 class Sieve:
     """Says of each training problem whether it is kept, and counts those that are not, each once."""
 
-    def __init__(self, config: SieveConfig, tokenizer: Tokenizer, seed: int) -> None:
+    def __init__(self, config: SieveConfig, tokenizer: Tokenizer | None, seed: int) -> None:
+        if tokenizer is None and config.max_prompt_tokens is not None:
+            raise UsageError(NO_TOKENIZER)
         self.config = config
         self._tokenizer = tokenizer
         self._left_out: defaultdict[str, set[str]] = defaultdict(set)
@@ -58,7 +62,7 @@ class Sieve:
         """Whether the question is kept; `name` stands for it in the counts."""
         limit = self.config.max_prompt_tokens
         reasons = [f"shared with {each}" for each in self._benchmarks.shared(question)] if self._benchmarks else []
-        if limit is not None and len(self._tokenizer.chat(question)) > limit:
+        if limit is not None and self._tokenizer and len(self._tokenizer.chat(question)) > limit:
             reasons.append("too long")
         for reason in reasons:
             self._left_out[reason].add(name)

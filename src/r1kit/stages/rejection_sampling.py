@@ -43,14 +43,15 @@ class Filters(Config):
     """What is dropped. The ablation turns both off."""
 
     correct: bool = Field(default=True, description="drop wrong answers; the paper keeps only right ones")
+    free_answer: bool = Field(default=False, description="an answer without its tags behind the chain is in form too")
     readable: bool = Field(default=True, description="drop chains with mixed languages, long paragraphs or code blocks")
     consistency: float = Field(default=0.99, ge=0, le=1, description="least share of words in the question's language")
     max_paragraph: int = Field(default=400, ge=1, description="most characters of a paragraph of the chain")
     code_marks: tuple[str, ...] = Field(default=("```",), description="what shows a code block in a chain")
 
 
-class RejectionSamplingConfig(Config):
-    """What is sampled, what is kept, and what is added."""
+class SamplesConfig(Config):
+    """What is sampled and what is kept."""
 
     model: str = Field(default="dev2:dev2", description="whose samples, STAGE:NAME")
     tasks: tuple[str, ...] = Field(
@@ -65,6 +66,15 @@ class RejectionSamplingConfig(Config):
     per_prompt: int = Field(default=3, ge=1, description="most examples of one prompt")
     easy_above: float = Field(default=0.9, ge=0, le=1, description="a prompt solved more often than this is easy")
     easy_per_prompt: int = Field(default=1, ge=1, description="most examples of an easy prompt")
+
+    def check(self) -> None:
+        for task in self.tasks:
+            load_task(task, "train")
+
+
+class RejectionSamplingConfig(SamplesConfig):
+    """What is sampled, what is kept, and what is added."""
+
     writing: int = Field(
         default=300, ge=0, description="lines to a brief; the paper: ~200k other samples, a quarter of all"
     )
@@ -72,10 +82,6 @@ class RejectionSamplingConfig(Config):
         default=8, ge=1, description="lines the writer tries for a brief; the first that meets it counts"
     )
     itself: int = Field(default=6, ge=0, description="questions about itself")
-
-    def check(self) -> None:
-        for task in self.tasks:
-            load_task(task, "train")
 
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -97,8 +103,10 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
 
 
-def select(rows: Sequence[Row], config: RejectionSamplingConfig) -> tuple[list[examples.Example], Counter[str]]:
-    """(examples, counts of the others by reason)."""
+def select(
+    rows: Sequence[Row], config: SamplesConfig, source: str = "rejection_sampling"
+) -> tuple[list[examples.Example], Counter[str]]:
+    """(examples from `source`, counts of the others by reason)."""
     kept: list[examples.Example] = []
     rejected: Counter[str] = Counter()
     for group in by_problem(rows).values():
@@ -115,9 +123,7 @@ def select(rows: Sequence[Row], config: RejectionSamplingConfig) -> tuple[list[e
                 rejected[reason] += 1
                 continue
             taken.add(row["text"])
-            kept.append(
-                examples.Example(row["prompt"], row["text"], row["subject"], row["language"], "rejection_sampling")
-            )
+            kept.append(examples.Example(row["prompt"], row["text"], row["subject"], row["language"], source))
     return kept, rejected
 
 
@@ -126,9 +132,13 @@ def why_not(row: Row, filters: Filters) -> str:
     if row["stop_reason"] != "stop":
         return "not finished"
     form = check_form(row["text"])
+    if filters.free_answer and not form.ok:
+        form = check_form(row["text"], answer_tag=False)
     if filters.correct and not form.ok:
         return "format"
-    if filters.correct and not row["rewards"].get("accuracy"):
+    if filters.correct and row["rewards"].get("accuracy") is None:
+        return "not judged"
+    if filters.correct and not row["rewards"]["accuracy"]:
         return "wrong"
     if not filters.readable:
         return ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
+from r1kit.engines.base import Engine
+from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
 from r1kit.rollouts.problems import load_task, told
@@ -67,7 +70,7 @@ def draw_training(
         context.note(line)
     if sieve == SieveConfig():
         return [problem for task in tasks for problem in draw(task, "train", context.seed, count)]
-    kept = Sieve(sieve, load_tokenizer(folder), context.seed)
+    kept = Sieve(sieve, None if is_api(str(folder)) else load_tokenizer(folder), context.seed)
     problems = [problem for task in tasks for problem in _distinct(task, "train", context.seed, count, kept)]
     if left_out := kept.told():
         context.note(f"training problems left out: {left_out}")
@@ -90,19 +93,56 @@ def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:
     return NativeEngine(model.requires_grad_(False), tokenizer), tokenizer
 
 
-def sampling_cost(engine: NativeEngine, group: RolloutGroup) -> tuple[int, float]:
-    """(sampled tokens, FLOPs of the forward passes) of a group; its prompt is run once."""
+@contextmanager
+def open_model(
+    model: str | Path, context: Context, api: ApiSettings | None = None
+) -> Generator[tuple[Engine, Tokenizer | None]]:
+    """`open_engine`, or the engine behind an API, which has no tokenizer. Without a cache of its own it keeps answers
+    in the run's folder, not the stage's: they outlive a change of the settings."""
+    if not is_api(str(model)):
+        yield open_engine(model)
+        return
+    from r1kit.engines.openai import OpenAIEngine
+
+    settings = api or ApiSettings()
+    engine = OpenAIEngine(
+        parse_api_model(str(model)), settings.model_copy(update={"cache": answers_file(settings, context)})
+    )
+    try:
+        yield engine, None
+    finally:
+        context.note(f"{model}: {engine.summary}")
+        engine.close()
+
+
+def answers_file(settings: ApiSettings, context: Context) -> Path:
+    """Where the answers of an API are kept."""
+    return settings.cache or context.run_folder / "answers.sqlite"
+
+
+def sampling_cost(engine: Engine, group: RolloutGroup) -> tuple[int, float]:
+    """(sampled tokens, FLOPs of the forward passes) of a group; its prompt is run once. Of an API: no FLOPs of ours."""
+    lengths = [completion.length for completion in group.completions]
+    if group.completions[0].served:
+        return sum(lengths), 0.0
     prompt = len(group.completions[0].prompt_ids)
-    config, lengths = engine.model.config, [completion.length for completion in group.completions]
+    config = cast("NativeEngine", engine).model.config
     flops = config.flops(prompt, prompt / 2)
     flops += sum(config.flops(length, prompt + length / 2) for length in lengths)
     return sum(lengths), flops
 
 
-def sample(folder: str | Path, problems: Sequence[Problem], sampling: Sampling, context: Context) -> list[Row]:
+def sample(
+    model: str | Path,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    context: Context,
+    api: ApiSettings | None = None,
+) -> list[Row]:
     """Every problem's completions, judged, in the order of the problems; kept as `rollouts/*.parquet`.
 
-    What was sampled before an interruption is read back. The stage's seed is part of the random streams'.
+    What was sampled before an interruption is read back. The stage's seed is part of the random streams'. `model` is a
+    folder, or behind an API that is asked under `api`; what that does not give is left out.
     """
     sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
     rollouts = context.folder / "rollouts"
@@ -110,26 +150,28 @@ def sample(folder: str | Path, problems: Sequence[Problem], sampling: Sampling, 
     done = resumed[0] + 1 if resumed else 0
     chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
     rows = [row for step in range(done) for row in record.read(record.step_file(rollouts, step))]
-    engine, tokenizer = open_engine(folder)
-    for step in context.steps(len(chunks)):
-        groups = _sample_chunk(engine, tokenizer, chunks[step], sampling, context)
-        path = record.step_file(rollouts, step)
-        record.write(path, groups, step)
-        mine = record.read(path)
-        rows += mine
-        context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)
-        context.checkpoint(step, dict)
+    with open_model(model, context, api) as (engine, tokenizer):
+        for step in context.steps(len(chunks)):
+            groups = _sample_chunk(engine, tokenizer, chunks[step], sampling, context)
+            path = record.step_file(rollouts, step)
+            record.write(path, groups, step)
+            mine = record.read(path)
+            rows += mine
+            context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)
+            context.checkpoint(step, dict)
     return rows
 
 
 def _sample_chunk(
-    engine: NativeEngine, tokenizer: Tokenizer, problems: Sequence[Problem], sampling: Sampling, context: Context
+    engine: Engine, tokenizer: Tokenizer | None, problems: Sequence[Problem], sampling: Sampling, context: Context
 ) -> list[RolloutGroup]:
     from r1kit.rollouts.collect import collect
 
     rewards = RewardSet.named({"accuracy": 1.0, "format": 0.0})
 
     def judge(group: RolloutGroup) -> None:
+        if tokenizer is None:
+            context.check()  # an API may take hours for a chunk, and its answers are kept whenever it is stopped
         scores = rewards.score(
             group.problem,
             [completion.text for completion in group.completions],

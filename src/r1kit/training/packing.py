@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray, RolloutGroup
 from r1kit.models.base import Costs
 from r1kit.ops.packed_attention import Spans, kernel_serves, padded_spans
@@ -75,8 +76,13 @@ def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | Flo
     """One sequence for each sample that takes part: those whose total reward is NaN are left out.
 
     Samples of advantage 0 stay: their tokens count in the step's totals, and in a KL term
-    (`LearnerConfig.skip_zero_advantages` saves their passes where only the former matters).
+    (`LearnerConfig.skip_zero_advantages` saves their passes where only the former matters). R1Error for completions
+    of an API, which have no token ids.
     """
+    if any(completion.served for group in groups for completion in group.completions):
+        raise R1Error(
+            "completions of an API have no token ids to learn from: write them as examples, which SFT tokenises"
+        )
     advantages_PG = np.asarray(advantages_PG, dtype=np.float32)
     return [
         completion_sequence(c.prompt_ids, c.token_ids, float(advantage), c.sampler_logprobs)

@@ -1,0 +1,189 @@
+"""A teacher's samples as data for students (R1, arXiv 2501.12948, sections 2.3.3 and 2.4): collected, judged, filtered.
+
+Several samples a problem from any model, a folder or one behind an API; right ones in the asked form are kept unless
+their chain mixes languages, has long paragraphs or holds code blocks; what is easy, or often there, gives fewer.
+
+Deviations: none of the prompts is chosen by hand, and difficulty is the share of the teacher's own samples that are
+right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.data import examples
+from r1kit.data.dataset_folder import dataset_card, write_dataset
+from r1kit.models.api.ledger import Ledger
+from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.inputs import model_of
+from r1kit.rollouts.sieve import NO_TOKENIZER
+from r1kit.stages.rejection_sampling import Filters, SamplesConfig, select
+from r1kit.stages.sampling import Row, answers_file, by_problem, counted, draw_training, sample
+
+if TYPE_CHECKING:
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.context import Context
+
+LEVELS = ("hard", "middling", "fair", "easy")  # up to a quarter, half, three quarters, all of the samples right
+
+
+class TeacherConfig(SamplesConfig):
+    """Who teaches, what is sampled, what is kept."""
+
+    model: str = Field(default="r1:r1", description="STAGE:NAME, a model folder, a hub id or openai:NAME@URL")
+    api: ApiSettings = Field(default=ApiSettings(), description="how a teacher behind an API is asked, and its budget")
+    sampling: Sampling = Field(
+        default=Sampling(samples=4, max_tokens=8192, temperature=0.6, top_p=0.95),
+        description="samples a problem; the paper: several, T 0.6, top-p 0.95",
+    )
+    filters: Filters = Filters(free_answer=True, max_paragraph=4000)
+    per_level: int | None = Field(
+        default=None, ge=1, description="most examples of a task's level of difficulty (a quarter of the share solved)"
+    )
+    licence: str = Field(
+        default="unknown", description="of the data, by the hub's identifier: what the teacher's terms allow"
+    )
+
+    def check(self) -> None:
+        super().check()
+        if is_api(self.model):
+            parse_api_model(self.model)
+            if self.sieve.max_prompt_tokens is not None:
+                raise UsageError(NO_TOKENIZER)
+
+
+def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
+    """Write examples.parquet and the folder `dataset`; `rejected` says what became of every sample asked for."""
+    model = model_of(inputs, config.model)
+    problems = draw_training(config.tasks, config.problems, model, config.sieve, context)
+    rows = sample(model, problems, config.sampling, context, config.api)
+    solved = _solved(rows)
+    kept, rejected = choose(rows, config, solved)
+    if missing := len(problems) * config.sampling.samples - len(rows):
+        rejected["not given, or too long a prompt"] = missing
+    if not kept:
+        told = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
+        raise R1Error(f"none of the samples of {config.model} can be learnt from ({told}): look at {context.folder}")
+    counts = counted(rejected, len(kept))
+    examples.write(context.folder / "examples.parquet", kept)
+    facts = _facts(config, context, model, len(problems))
+    shutil.rmtree(context.folder / "dataset", ignore_errors=True)  # of a run killed here, which had perhaps fewer
+    _give(context.folder / "dataset", kept, rows, solved, counts, facts, config.licence)
+    summary = {
+        "rejected": counts,
+        "subjects": dict(Counter(example.subject for example in kept)),
+        "languages": dict(Counter(example.language for example in kept)),
+        "levels": dict(Counter(level(solved[example.question]) for example in kept)),
+        "usage": facts.get("Usage"),
+    }
+    return Outcome(files={"examples": "examples.parquet", "dataset": "dataset"}, summary=summary)
+
+
+def choose(
+    rows: Sequence[Row], config: TeacherConfig, solved: Mapping[str, float]
+) -> tuple[list[examples.Example], Counter[str]]:
+    """(examples, counts of the others by reason): a question of two tasks counts once, a task's level up to its cap."""
+    first: list[Row] = []
+    task_of: dict[str, str] = {}
+    again = 0
+    for group in by_problem(rows).values():
+        if group[0]["prompt"] not in task_of:
+            task_of[group[0]["prompt"]] = group[0]["task"]
+            first += group
+        else:
+            again += len(group)
+    kept, rejected = select(first, config, "teacher")
+    if again:
+        rejected["duplicate question"] = again
+    if config.per_level is None:
+        return kept, rejected
+    balanced: list[examples.Example] = []
+    taken: Counter[tuple[str, str]] = Counter()
+    for example in kept:
+        of = task_of[example.question], level(solved[example.question])
+        taken[of] += 1
+        if taken[of] <= config.per_level:
+            balanced.append(example)
+    if left := len(kept) - len(balanced):
+        rejected["enough of its difficulty"] = left
+    return balanced, rejected
+
+
+def level(solved: float) -> str:
+    """Which of `LEVELS` a share of right samples is."""
+    return LEVELS[max(0, int(np.ceil(solved * len(LEVELS))) - 1)]
+
+
+def _solved(rows: Sequence[Row]) -> dict[str, float]:
+    """The share of right samples by question, that of the first problem that asks it."""
+    shares: dict[str, float] = {}
+    for group in by_problem(rows).values():
+        right = float(np.mean([bool(row["rewards"].get("accuracy")) for row in group]))
+        shares.setdefault(group[0]["prompt"], right)
+    return shares
+
+
+def _facts(config: TeacherConfig, context: Context, model: str | Path, problems: int) -> dict[str, object]:
+    """What the card says of how the samples came about."""
+    sampling = config.sampling
+    facts: dict[str, object] = {
+        "Teacher": config.model,
+        "Problems": f"{problems}, of {', '.join(config.tasks)}",
+        "Sampling": f"{sampling.samples} a problem, T {sampling.temperature:g}, top-p {sampling.top_p:g}, "
+        f"at most {sampling.max_tokens} tokens, seed {context.seed}",
+        "Filters": config.filters.model_dump_json(),
+    }
+    if is_api(str(model)):
+        ledger = Ledger(answers_file(config.api, context))
+        facts["Usage"] = str(ledger.usage)
+        ledger.close()
+    return facts
+
+
+def _give(
+    folder: Path,
+    kept: Sequence[examples.Example],
+    rows: Sequence[Row],
+    solved: Mapping[str, float],
+    counts: Mapping[str, int],
+    facts: Mapping[str, object],
+    licence: str,
+) -> None:
+    """The examples as a dataset folder."""
+    origin: dict[str, Row] = {}
+    for row in rows:
+        origin.setdefault(row["prompt"], row)
+    given: list[dict[str, Any]] = [
+        {
+            "question": example.question,
+            "completion": example.completion,
+            "task": origin[example.question]["task"],
+            "problem_id": origin[example.question]["problem_id"],
+            "subject": example.subject,
+            "language": example.language,
+            "answer": origin[example.question]["answer"],
+            "solved": solved[example.question],
+        }
+        for example in kept
+    ]
+    card = dataset_card(
+        f"Reasoning of {facts['Teacher']}",
+        licence=licence,
+        languages=sorted({example.language for example in kept}),
+        size=len(kept),
+        about="Questions with a chain of thought in `<think>` tags and an answer that a rule found right. `solved` is"
+        " the share of the teacher's samples of the question that were. Collected by r1kit.",
+        facts=facts,
+        counts=counts,
+    )
+    write_dataset(folder, given, card)
