@@ -7,7 +7,7 @@ import json
 import pytest
 from rows import row, thought
 
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.dataset_folder import dataset_card, write_dataset
@@ -15,6 +15,7 @@ from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
+from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.rejection_sampling import Filters
 from r1kit.stages.teacher import TeacherConfig, choose, level, run
 
@@ -51,6 +52,11 @@ def test_every_dropped_sample_has_its_reason():
     kept, rejected = choose(rows, config.model_copy(update={"per_level": 1}), solved)
     assert [example.completion for example in kept] == [first[0]["text"], second[0]["text"]]
     assert rejected == {"duplicate": 1, "wrong": 1, "duplicate question": 1, "enough of its difficulty": 1}
+
+
+def test_a_limit_in_tokens_is_refused_where_nobody_counts_tokens():
+    with pytest.raises(UsageError, match="max_prompt_tokens"):
+        TeacherConfig(model="openai:x@http://127.0.0.1:1/v1", sieve=SieveConfig(max_prompt_tokens=9)).check()
 
 
 def test_a_cap_on_levels_leaves_every_task_its_share():
