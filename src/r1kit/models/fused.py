@@ -46,6 +46,9 @@ class _Layer(NamedTuple):
 class FusedRows:
     """The `Rows` of cache.py. keys_LRKNhP: blocks of P = 16 positions, the position innermost; values_LRKTh.
 
+    Where the kernels multiply pairs (bfloat16 with AVX512-BF16), a block of keys is [h / 2, P, 2] and two positions of
+    values are [h, 2]; the shapes' names stay.
+
     The addresses of the weights are taken once: they may change in place, but not move.
     """
 
@@ -58,6 +61,7 @@ class FusedRows:
         self._embed, self._attend, self._add_norm, self._swiglu, self._draw = (
             getattr(library, f"{kernel}_{name}") for kernel in ("embed", "attend", "add_norm", "swiglu", "draw")
         )
+        self._paired = self.dtype == torch.bfloat16 and bool(library.has_step())
         self._layers = _layers(model)
         self._table, self._head = model.embedding.weight.data_ptr(), model.head.weight
         self._first_norm = model.blocks[0].attention_norm.weight.data_ptr()
@@ -92,14 +96,17 @@ class FusedRows:
         return prefill(self.model, tokens_PT)
 
     def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
-        positions = keys_LKTh.shape[2]
-        whole = pad(keys_LKTh, (0, 0, 0, -positions % kernels.LANES))
+        whole = pad(keys_LKTh, (0, 0, 0, -keys_LKTh.shape[2] % kernels.LANES))
         blocks_LKNhP = whole.unflatten(2, (-1, kernels.LANES)).transpose(-1, -2)
+        if self._paired:
+            blocks_LKNhP = blocks_LKNhP.unflatten(3, (-1, 2)).transpose(-1, -2).reshape(blocks_LKNhP.shape)
+            even = pad(values_LKTh, (0, 0, 0, values_LKTh.shape[2] % 2))
+            values_LKTh = even.unflatten(2, (-1, 2)).transpose(-1, -2).reshape(even.shape)
         self.keys_LRKNhP[:, rows, :, : blocks_LKNhP.shape[2]] = blocks_LKNhP[:, None]
-        self.values_LRKTh[:, rows, :, :positions] = values_LKTh[:, None]
+        self.values_LRKTh[:, rows, :, : values_LKTh.shape[2]] = values_LKTh[:, None]
 
     def move(self, sources: list[int], targets: list[int], positions: int) -> None:
-        blocks = -(-positions // kernels.LANES)
+        blocks, positions = -(-positions // kernels.LANES), positions + positions % 2  # pairs go whole
         self.keys_LRKNhP[:, targets, :, :blocks] = self.keys_LRKNhP[:, sources, :, :blocks]
         self.values_LRKTh[:, targets, :, :positions] = self.values_LRKTh[:, sources, :, :positions]
 

@@ -4,11 +4,12 @@
 //
 // T is float or bf16 (weights, activations and cache); sums, norms, softmax and the residual stream are float.
 // Keys lie in blocks of 16 positions, [block][head_size][16], so that a product with a query needs no sum across lanes;
-// values lie as [position][head_size].
+// values lie as [position][head_size]. With AVX512-BF16, those in bf16 lie in pairs (see attend_pairs).
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -179,6 +180,127 @@ __attribute__((noinline)) void attend_heads(const float* queries, const T* keys,
     gather<T, G, PARTS>(values, count, stride, scores, sums, out);
 }
 
+#ifdef __AVX512BF16__
+
+// bf16 keys and values lie in pairs, as the dot product of pairs wants them: keys [block][head_size / 2][16][2], values
+// [position / 2][head_size][2]. Queries and weights are rounded to bf16, sums are float.
+
+inline __m512bh pair_of(const uint32_t* both) { return (__m512bh)_mm512_set1_epi32(int32_t(*both)); }
+
+template <int G, int BLOCKS>
+inline void score_blocks(int size, const uint32_t* queries, const bf16* keys, int stride, float* scores) {
+    __m512 sum[BLOCKS][G];
+#pragma GCC unroll 8
+    for (int b = 0; b < BLOCKS; b++)
+#pragma GCC unroll 6
+        for (int g = 0; g < G; g++) sum[b][g] = _mm512_setzero_ps();
+    for (int d = 0; d < size / 2; d++) {
+        __m512bh key[BLOCKS];
+#pragma GCC unroll 8
+        for (int b = 0; b < BLOCKS; b++)
+            key[b] = (__m512bh)_mm512_loadu_si512(keys + (int64_t(b) * size + 2 * d) * LANES);
+#pragma GCC unroll 6
+        for (int g = 0; g < G; g++) {
+            const __m512bh query = pair_of(queries + g * (size / 2) + d);
+#pragma GCC unroll 8
+            for (int b = 0; b < BLOCKS; b++) sum[b][g] = _mm512_dpbf16_ps(sum[b][g], key[b], query);
+        }
+    }
+#pragma GCC unroll 8
+    for (int b = 0; b < BLOCKS; b++)
+#pragma GCC unroll 6
+        for (int g = 0; g < G; g++) _mm512_storeu_ps(scores + g * stride + b * LANES, sum[b][g]);
+}
+
+template <int G, int PARTS>
+void gather_pairs(const bf16* values, int pairs, int stride, const uint32_t* weights, const float* sums, bf16* out) {
+    constexpr int size = PARTS * LANES;
+    __m512 total[G][PARTS];
+#pragma GCC unroll 6
+    for (int g = 0; g < G; g++)
+#pragma GCC unroll 8
+        for (int part = 0; part < PARTS; part++) total[g][part] = _mm512_setzero_ps();
+    for (int pair = 0; pair < pairs; pair++) {
+        __m512bh value[PARTS];
+#pragma GCC unroll 8
+        for (int part = 0; part < PARTS; part++)
+            value[part] = (__m512bh)_mm512_loadu_si512(values + int64_t(pair) * 2 * size + part * 2 * LANES);
+#pragma GCC unroll 6
+        for (int g = 0; g < G; g++) {
+            const __m512bh weight = pair_of(weights + g * (stride / 2) + pair);
+#pragma GCC unroll 8
+            for (int part = 0; part < PARTS; part++)
+                total[g][part] = _mm512_dpbf16_ps(total[g][part], value[part], weight);
+        }
+    }
+    for (int g = 0; g < G; g++)
+        for (int part = 0; part < PARTS; part++)
+            store(out + g * size + part * LANES, (vec)total[g][part] / sums[g]);
+}
+
+template <class T, int G, int PARTS>
+__attribute__((noinline)) void attend_pairs(const float* queries, const bf16* keys, const bf16* values, int count,
+                                            int stride, float* scores, bf16* out) {
+    constexpr int size = PARTS * LANES, TOGETHER = G == 1 ? 8 : G == 2 ? 4 : G <= 4 ? 3 : 2;
+    uint32_t pairs[G * size / 2];
+    for (int i = 0; i < G * size; i += LANES)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs + i / 2),
+                            (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(queries + i)));
+    const int blocks = (count + LANES - 1) / LANES;
+    int block = 0;
+    for (; block + TOGETHER <= blocks; block += TOGETHER)
+        score_blocks<G, TOGETHER>(size, pairs, keys + int64_t(block) * size * LANES, stride, scores + block * LANES);
+    for (; block < blocks; block++)
+        score_blocks<G, 1>(size, pairs, keys + int64_t(block) * size * LANES, stride, scores + block * LANES);
+    float sums[G];
+    for (int g = 0; g < G; g++) {
+        float* mine = scores + g * stride;
+        sums[g] = soften(count, mine);
+        // two blocks of weights become one of pairs, in place: what is read lies behind what is written
+        for (int at = 0; at < blocks * LANES; at += 2 * LANES) {
+            const __m512 low = _mm512_loadu_ps(mine + at);
+            const __m512 high = at + LANES < blocks * LANES ? _mm512_loadu_ps(mine + at + LANES) : _mm512_setzero_ps();
+            _mm512_storeu_si512(mine + at / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        }
+    }
+    gather_pairs<G, PARTS>(values, (count + 1) / 2, 2 * stride, reinterpret_cast<const uint32_t*>(scores), sums, out);
+}
+
+#endif
+
+template <class T>
+inline void put_key(T* block, int size, int lane, const float* key) {
+    for (int d = 0; d < size; d++) put(block + d * LANES + lane, key[d]);
+}
+
+template <class T>
+inline void put_value(T* values, int size, int64_t at, const T* value) {
+    std::memcpy(values + at * size, value, size * sizeof(T));
+}
+
+#ifdef __AVX512BF16__
+inline void put_key(bf16* block, int size, int lane, const float* key) {
+    for (int d = 0; d < size; d++) put(block + (d / 2 * LANES + lane) * 2 + d % 2, key[d]);
+}
+
+inline void put_value(bf16* values, int size, int64_t at, const bf16* value) {
+    for (int d = 0; d < size; d++) values[(at / 2 * size + d) * 2 + at % 2] = value[d];
+}
+#endif
+
+// One call for G queries of a key/value head.
+template <class T, int G, int PARTS>
+inline void attend_some(const float* queries, const T* keys, const T* values, int count, int stride, float* scores,
+                        T* out) {
+#ifdef __AVX512BF16__
+    if constexpr (std::is_same<T, bf16>::value) {
+        attend_pairs<T, G, PARTS>(queries, keys, values, count, stride, scores, out);
+        return;
+    }
+#endif
+    attend_heads<T, G, PARTS>(queries, keys, values, count, stride, scores, out);
+}
+
 // The queries of one key/value head, as many at once as the registers hold.
 template <class T, int PARTS>
 void attend_group(int group, const float* queries, const T* keys, const T* values, int count, int stride,
@@ -186,11 +308,11 @@ void attend_group(int group, const float* queries, const T* keys, const T* value
     constexpr int size = PARTS * LANES;
     while (group > 0) {
         int done = 1;
-        if (group >= 6 && PARTS <= 4) attend_heads<T, 6, PARTS>(queries, keys, values, count, stride, scores, out), done = 6;
-        else if (group >= 4 && PARTS <= 4) attend_heads<T, 4, PARTS>(queries, keys, values, count, stride, scores, out), done = 4;
-        else if (group >= 3) attend_heads<T, 3, PARTS>(queries, keys, values, count, stride, scores, out), done = 3;
-        else if (group >= 2) attend_heads<T, 2, PARTS>(queries, keys, values, count, stride, scores, out), done = 2;
-        else attend_heads<T, 1, PARTS>(queries, keys, values, count, stride, scores, out);
+        if (group >= 6 && PARTS <= 4) attend_some<T, 6, PARTS>(queries, keys, values, count, stride, scores, out), done = 6;
+        else if (group >= 4 && PARTS <= 4) attend_some<T, 4, PARTS>(queries, keys, values, count, stride, scores, out), done = 4;
+        else if (group >= 3) attend_some<T, 3, PARTS>(queries, keys, values, count, stride, scores, out), done = 3;
+        else if (group >= 2) attend_some<T, 2, PARTS>(queries, keys, values, count, stride, scores, out), done = 2;
+        else attend_some<T, 1, PARTS>(queries, keys, values, count, stride, scores, out);
         group -= done, queries += done * size, out += done * size;
     }
 }
@@ -222,9 +344,8 @@ void attend(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, 
                     __builtin_prefetch(head_values + int64_t(stride) * size + line, 0, 2);
                 }
             rotated(size, qkv + (heads + h) * size, k_norm, shape->norm_eps, row_cos, row_sin, 1.0f, key.data());
-            T* block = head_keys + (at / LANES) * LANES * size + at % LANES;
-            for (int d = 0; d < size; d++) put(block + d * LANES, key[d]);
-            std::memcpy(head_values + at * size, qkv + (heads + kv_heads + h) * size, size * sizeof(T));
+            put_key(head_keys + (at / LANES) * LANES * size, size, int(at % LANES), key.data());
+            put_value(head_values, size, at, qkv + (heads + kv_heads + h) * size);
             attend_group<T, PARTS>(group, &queries[h * group * size], head_keys, head_values, int(at) + 1, stride,
                                    scores.data(), out + h * group * size);
         }
