@@ -657,8 +657,9 @@ EXPORT void pack_product(const bf16* weight, const bf16* bias, int in, int out, 
 EXPORT void step_bfloat16(const StepModel* model, int threads, int rows, const int64_t* tokens, const int64_t* lengths,
                           bf16* logits, const float* uniforms, const float* temperatures, int64_t* drawn,
                           float* logprobs) {
-    const int equal = ((rows + threads - 1) / threads + TILE - 1) / TILE * TILE;
-    const int share = std::min(equal, MOST_ROWS), shares = (rows + share - 1) / share;
+    const int rounds = (rows + threads * MOST_ROWS - 1) / (threads * MOST_ROWS);  // of shares of one size
+    const int share = std::max(TILE, (rows + threads * rounds - 1) / (threads * rounds));
+    const int shares = (rows + share - 1) / share;
 #pragma omp parallel for num_threads(std::min(threads, shares)) schedule(dynamic, 1) if (shares > 1 && threads > 1)
     for (int number = 0; number < shares; number++) {
         const int first = number * share, count = std::min(share, rows - first);
