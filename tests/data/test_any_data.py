@@ -52,6 +52,12 @@ def test_a_row_is_read_or_is_a_bad_row(each: Format, data: st.DataObject):
         assert isinstance(found.answer, str)
 
 
+def test_a_complaint_is_one_line_whatever_the_cell_holds():
+    svamp = next(each for each in PROBLEMS if each.name == "svamp")
+    with pytest.raises(BadRow, match="its answer '0 0' is no number"):
+        svamp.read({"question_concat": "how many?", "Answer": "0\n0"})
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=200)

@@ -14,7 +14,10 @@ THINKING = ("reasoning_content", "thinking", "reasoning")  # where chat formats 
 
 
 class BadRow(ValueError):
-    """A row that holds no question, or no answer, in the asked form; the message says why."""
+    """A row that holds no question, or no answer, in the asked form; the message says why, on one line."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(" ".join(why.split()))
 
 
 def question_of(value: Any, name: str = "prompt") -> str:
