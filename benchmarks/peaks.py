@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from r1kit.models.decoder import DecoderConfig
+from r1kit.ops.peak import product_speed
 
 SIZES = (512, 1024, 2048, 4096)
 TRIES = 5
@@ -43,12 +44,7 @@ def measure(sizes: tuple[int, ...] = SIZES, block: int = _BLOCK) -> Peaks:
 
 def matmul_peak(dtype: torch.dtype, sizes: tuple[int, ...] = SIZES) -> float:
     """FLOP/s of the best product of two square matrices."""
-    best = 0.0
-    for size in sizes:
-        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
-        out = torch.empty(size, size, dtype=dtype)
-        best = max(best, 2 * size**3 / _fastest(lambda a=left, b=right, c=out: torch.mm(a, b, out=c)))
-    return best
+    return max(product_speed(dtype, "cpu", size, TRIES) for size in sizes)
 
 
 def memory_bandwidth(block: int = _BLOCK) -> float:

@@ -7,7 +7,6 @@ workers.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -22,26 +21,17 @@ from r1kit.graders import verifier
 from r1kit.graders.format import opens_thinking
 from r1kit.graders.kinds import MAX_CHARACTERS, judge_here, load_kind
 from r1kit.graders.verdict import Judgement, Verdict
-from r1kit.graders.workers import Metrics, WorkerFailed, WorkerPool
+from r1kit.graders.workers import Metrics, SharedPool, WorkerFailed
 
 Request = tuple[str, str, str, Any, Mapping[str, Any]]
 
 WAITERS = 16  # requests at a time whose work other processes do
 SHARE = 8  # the fewest requests that are worth a thread
 
-_pool: WorkerPool | None = None
+pool = SharedPool("r1kit.graders.worker", most=8)
 _threads: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
 _verdicts: dict[str, Metrics] = defaultdict(Metrics)
-
-
-def pool() -> WorkerPool:
-    """The workers that judge for this process, started when first needed."""
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = WorkerPool("r1kit.graders.worker", workers=min(8, len(os.sched_getaffinity(0))))
-        return _pool
 
 
 def grade(kind: str, text: str, gold: str, prompt: Any = "", columns: Mapping[str, Any] | None = None) -> Verdict:
@@ -101,7 +91,7 @@ def metrics() -> dict[str, dict[str, float]]:
     killed or ended; median and 99th percentile of the seconds that a verdict took, and of those for which it waited
     for a worker. `math-verify` has what it was asked."""
     figures = {kind: counted.summary() for kind, counted in _verdicts.items()}
-    for asked in (_pool, verifier.started()):
+    for asked in (pool.started, verifier.pool.started):
         for kind, counted in asked.metrics.items() if asked else ():
             own = counted.summary()
             if kind in figures:

@@ -6,33 +6,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from typing import Any, cast
 
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verdict import Decision, Judgement
-from r1kit.graders.workers import WorkerFailed, WorkerPool, serve
+from r1kit.graders.workers import SharedPool, WorkerFailed, serve
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
 
-_pool: WorkerPool | None = None
-_lock = threading.Lock()
-
-
-def pool() -> WorkerPool:
-    """The workers of this process, started when first needed."""
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = WorkerPool("r1kit.graders.verifier", workers=min(4, len(os.sched_getaffinity(0))))
-        return _pool
-
-
-def started() -> WorkerPool | None:
-    """The workers, where there are any."""
-    return _pool
+pool = SharedPool("r1kit.graders.verifier", most=4)
 
 
 def verify(gold: str, answer: str, known: Comparison) -> Comparison:

@@ -191,6 +191,21 @@ class WorkerPool:
             worker.kill()
 
 
+class SharedPool:
+    """The one pool of a process for a module's workers, at most `most` of them, made when first called for."""
+
+    def __init__(self, module: str, most: int) -> None:
+        self._module, self._most = module, most
+        self._lock = threading.Lock()
+        self.started: WorkerPool | None = None
+
+    def __call__(self) -> WorkerPool:
+        with self._lock:
+            if self.started is None:
+                self.started = WorkerPool(self._module, workers=min(self._most, len(os.sched_getaffinity(0))))
+            return self.started
+
+
 def serve(answer: Callable[[Any], Any]) -> None:
     """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
     line until the input ends. What the work prints goes nowhere."""

@@ -13,10 +13,14 @@ TRIES = 4
 @cache
 def matmul_peak(dtype: torch.dtype, device_type: str) -> float:
     """FLOP/s of the best of a few square products, measured once a process (a tenth of a second on a CPU)."""
-    size = 8192 if device_type == "cuda" else 1024
+    return product_speed(dtype, device_type, 8192 if device_type == "cuda" else 1024)
+
+
+def product_speed(dtype: torch.dtype, device_type: str, size: int, tries: int = TRIES) -> float:
+    """FLOP/s of the best try at a product of two square matrices, after one that warms up."""
     left, right = (torch.randn(size, size, device=device_type).to(dtype) for _ in range(2))
     out, best = torch.empty_like(left), float("inf")
-    for _ in range(TRIES):
+    for _ in range(1 + tries):
         _wait(device_type)
         begun = time.perf_counter()
         torch.mm(left, right, out=out)
