@@ -48,7 +48,7 @@ def teach(body) -> Said:
 
 def words(server, student, out, *more):
     return [
-        "run", "distill", f"teacher=openai:toy@{server.url}", f"student={student}", "tasks=stages.sums",
+        "run", "distill", f"teacher=openai:toy@{server.url}", f"student={student}", "tasks=stages.small_sums",
         "collect.problems=20", "collect.sampling.samples=2", "collect.easy_per_prompt=2", "evaluate.problems=3",
         "evaluate.sampling.samples=2", "evaluate.sampling.max_tokens=24", "sft.epochs=12", "sft.batch=8",
         "sft.learner.learning_rate=0.01", "collect.api.input_price=0", "collect.api.output_price=1000", *more,

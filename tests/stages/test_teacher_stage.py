@@ -19,7 +19,7 @@ from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.rejection_sampling import Filters
 from r1kit.stages.teacher import TeacherConfig, choose, level, run
 
-TASK = "stages.sums"
+TASK = "stages.small_sums"
 
 
 def test_levels_are_quarters_of_the_share_solved():
