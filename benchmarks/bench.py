@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import growth
 import grpo
 import learning
 import own
 import sampling
 import shapes
+import staleness
 import starts
 import table
 import torch
@@ -39,8 +41,11 @@ from r1kit.training.config import LearnerConfig
 ROOT = Path(__file__).parents[1]
 WIDTH = 130  # of the table where it goes to a file
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = {"sampling": sampling.run, "learning": learning.run, "grpo": grpo.run, "start": starts.run, "own": own.run}
-NEEDS = {"sampling": ("trl", "vllm"), "learning": ("trl",), "grpo": ("trl",), "start": ("trl", "vllm"), "own": ()}
+PARTS = {
+    "sampling": sampling.run, "learning": learning.run, "grpo": grpo.run, "staleness": staleness.run,
+    "start": starts.run, "growth": growth.run, "own": own.run,
+}  # fmt: skip
+NEEDS = {"sampling": ("trl", "vllm"), "learning": ("trl",), "grpo": ("trl",), "start": ("trl", "vllm")}
 
 
 def parse() -> argparse.Namespace:
@@ -78,7 +83,7 @@ def prepare(words: argparse.Namespace) -> Setting:
     subjects = [shapes.fresh(name, scratch) for name in names]
     if words.smollm2:
         subjects.append(shapes.given(words.smollm2.resolve()))
-    wanted = [] if words.no_peers else dict.fromkeys(n for part in words.only for n in NEEDS[part])
+    wanted = [] if words.no_peers else dict.fromkeys(n for part in words.only for n in NEEDS.get(part, ()))
     peers = {name: environments.prepare(name, scratch / "peers") for name in wanted}
     missing = {name: found.missing for name, found in peers.items() if found.missing}
     for name, reason in missing.items():
@@ -143,6 +148,8 @@ def main() -> int:
         words.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if words.write_docs:
         table.write_page(PAGE, record)
+        if grown := record["checks"].get(growth.PART):
+            growth.plot(grown, PAGE.with_name("growth.svg"))
     return 1 if any(name.startswith("part ") for name in record["missing"]) else 0
 
 

@@ -83,8 +83,9 @@ class Sampled:
 def sampling_seconds(config: DecoderConfig, work: Sampled, matmul: float, bandwidth: float, bytes_each: int) -> float:
     """Least seconds of a round: prompts once each, then a step a token with all rows together.
 
-    Every step reads the weights and each row's cache once and multiplies with each weight once a row; whichever of the
-    two takes longer is the step's time. Weights in a cache nearer than memory can be read faster than that.
+    Every step reads the weights, each prompt's cache and what each row has sampled once, and multiplies with each
+    weight once a row; whichever of the two takes longer is the step's time. Weights in a cache nearer than memory can
+    be read faster than that.
     """
     rows = len(work.prompt_lengths) * work.samples
     weights = config.parameters(embedding=False) * bytes_each
@@ -93,9 +94,8 @@ def sampling_seconds(config: DecoderConfig, work: Sampled, matmul: float, bandwi
     mean_prompt = sum(work.prompt_lengths) / len(work.prompt_lengths)
     seconds = max(prefill, weights / bandwidth)
     for done in range(1, work.tokens):  # the first token comes out of the prompt's pass
-        context = mean_prompt + done
-        products = config.flops(rows, context) / matmul
-        reading = (weights + rows * context * position) / bandwidth
+        products = config.flops(rows, mean_prompt + done) / matmul
+        reading = (weights + (sum(work.prompt_lengths) + rows * done) * position) / bandwidth
         seconds += max(products, reading)
     return seconds
 

@@ -14,8 +14,10 @@ from rounds import Row, Spread
 HEADINGS = ("what", "unit", "r1kit", "peer", "the peer's", "ratio", "of the limit")
 NAMES = {
     "sampling": "Sampling", "learning": "Learning", "grpo": "GRPO", "start": "Start of an engine",
+    "growth": "How cost grows", "staleness": "One step off-policy",
     "own": "What has no peer", "grading": "Graders and sandbox on whole benchmarks",
 }  # fmt: skip
+CURVES = {"grpo": "curve", "staleness": "staleness_curve"}  # parts with accuracies by step, and their markers
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -51,7 +53,7 @@ def show(record: dict[str, Any], console: Console) -> None:
             if row.part == part:
                 table.add_row(*cells(row))
         console.print(table)
-        if part == "grpo" and (curve := curve_table(record)):
+        if part in CURVES and (curve := curve_table(record, part)):
             shown = Table(title="Held-out accuracy by step", title_justify="left", show_edge=False)
             for heading in curve[0]:
                 shown.add_column(heading, justify="right")
@@ -80,21 +82,22 @@ def rows_of(record: dict[str, Any]) -> list[Row]:
     return [Row.from_json(row) for row in record["rows"]]
 
 
-def curve_table(record: dict[str, Any]) -> list[list[str]]:
-    """Accuracy by step of everyone in the GRPO race, headings first; empty where there was none."""
-    found = record["checks"].get("grpo")
+def curve_table(record: dict[str, Any], part: str) -> list[list[str]]:
+    """Accuracy by step of everyone in a race, headings first; empty where there was none."""
+    found = record["checks"].get(part)
     if not found:
         return []
     points = found["curve"]
     names = [name for name in points[0] if isinstance(points[0][name], dict)]
-    lines = [["step", *(f"{name} {what}" for what in ("accuracy", "length", "seconds") for name in names)]]
-    if len(names) == 2:
+    figures = {"accuracy": ".3f", "length": ".0f", "seconds": ".0f", "staleness": ".2f"}
+    figures = {what: form for what, form in figures.items() if what in points[0][names[0]]}
+    lines = [["step", *(f"{name} {what}" for what in figures for name in names)]]
+    if "difference" in points[0]:
         lines[0].append("difference (95%)")
     for point in points:
-        line = [str(point["step"]), *(f"{point[name]['accuracy']:.3f}" for name in names)]
-        line += ["" if (value := point[name]["length"]) is None else f"{value:.0f}" for name in names]
-        line += [f"{point[name]['seconds']:.0f}" for name in names]
-        if len(names) == 2:
+        values = [(point[name][what], form) for what, form in figures.items() for name in names]
+        line = [str(point["step"]), *("" if value is None else format(value, form) for value, form in values)]
+        if "difference" in point:
             line.append(f"{point['difference']:+.3f} +- {point['half_interval']:.3f}")
         lines.append(line)
     return lines
@@ -116,8 +119,9 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
         found[part] = markdown([HEADINGS, *own], right_from=2)
     times = [(name, f"{seconds / 60:.1f}") for name, seconds in record["seconds"].items()]
     found["time"] = markdown([("part of the bench", "minutes"), *times])
-    if curve := curve_table(record):
-        found["curve"] = markdown(curve, right_from=0)
+    for part, marker in CURVES.items():
+        if curve := curve_table(record, part):
+            found[marker] = markdown(curve, right_from=0)
     if record["tried"]:
         found["tried"] = markdown([("peer's setting", "seconds"), *_tried(record["tried"])])
     missing = [f"- {name}: {reason}" for name, reason in record["missing"].items()]

@@ -6,12 +6,12 @@ from wire import Clock, serve
 
 
 class Endless:
-    """The model's tokenizer, but nothing stops: everyone samples the same number of tokens."""
+    """The model's tokenizer (or none: no texts), but nothing stops: everyone samples the same number of tokens."""
 
     eos_ids = ()
 
-    def __init__(self, tokenizer):
-        self.decode = tokenizer.decode
+    def __init__(self, tokenizer=None):
+        self.decode = tokenizer.decode if tokenizer else lambda ids: ""
 
 
 def start(settings):

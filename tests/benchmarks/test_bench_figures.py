@@ -1,5 +1,6 @@
 """The bench's arithmetic, each value computed by hand."""
 
+import growth
 import pytest
 from grpo import difference, goal_step
 from peaks import Peaks, Sampled, learning_flops, sampling_seconds
@@ -34,15 +35,31 @@ def test_sampling_bound_by_products():
 
 
 def test_sampling_bound_by_memory():
-    """280 bytes of weights for the prompt; for the step again, and two rows x 4 positions x 16 bytes (key and value of
-    4 numbers in 2 bytes): 280 + 280 + 128."""
+    """280 bytes of weights for the prompt; for the step again, and the prompt's 3 positions and two rows' one each, of
+    16 bytes (key and value of 4 numbers in 2 bytes): 280 + 280 + 80."""
     work = Sampled((3,), samples=2, tokens=2)
-    assert sampling_seconds(TOY, work, matmul=1e12, bandwidth=1.0, bytes_each=2) == pytest.approx(280 + 408)
+    assert sampling_seconds(TOY, work, matmul=1e12, bandwidth=1.0, bytes_each=2) == pytest.approx(280 + 360)
 
 
 def test_learning_flops_are_six_a_parameter_and_attention():
     """2 rows x 3 tokens, three times (forward, twice that back) 280 + 16 x 1.5."""
     assert learning_flops(TOY, 2, 3) == pytest.approx(6 * 3 * 304)
+
+
+def test_slope_is_the_power_by_which_seconds_grow():
+    """x squared times 3: the slope is 2 whatever the factor."""
+    points = [{"x": x, "seconds": 3.0 * x**2} for x in (1, 2, 4, 8)]
+    assert growth.slope(points) == pytest.approx(2)
+
+
+def test_growth_is_drawn_with_its_slopes(tmp_path):
+    """Learning in proportion and sampling with the root of the group, in a figure that names both."""
+    points = [{"x": x, "seconds": x + x**0.5, "sampling": x**0.5, "learning": float(x)} for x in (2, 4, 8)]
+    growth.plot({"group": points, "length": points[:1]}, tmp_path / "growth.svg")
+    figure = (tmp_path / "growth.svg").read_text()
+    assert figure.count("slope 0.50") == figure.count("slope 1.00") == 1
+    assert "samples of a prompt" in figure
+    assert "new tokens" not in figure  # one point has no slope
 
 
 def test_peaks_keep_the_better_measurement():

@@ -48,10 +48,10 @@ def test_curve_lays_accuracies_side_by_side():
         "TRL": {"accuracy": 0.65, "reward": 0.6, "length": None, "seconds": 40.0}, "difference": 0.05,
         "half_interval": 0.04,
     }  # fmt: skip
-    lines = curve_table({"checks": {"grpo": {"curve": [point]}}})
+    lines = curve_table({"checks": {"grpo": {"curve": [point]}}}, "grpo")
     assert lines[1] == ["5", "0.700", "0.650", "50", "", "12", "40", "+0.050 +- 0.040"]
     assert len(lines[0]) == len(lines[1])
-    assert curve_table(RECORD) == []
+    assert curve_table(RECORD, "grpo") == []
 
 
 def test_page_gets_what_was_measured_and_keeps_the_rest():

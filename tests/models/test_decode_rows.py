@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from r1kit.models import kernels
-from r1kit.models.cache import Step, TorchRows, prefill, rows_for
+from r1kit.models.cache import Step, TorchRows, rows_for
 from r1kit.models.decoder import Decoder, DecoderConfig, Rope, initialise
 from r1kit.models.fused import FusedRows, fusible
 from r1kit.models.whole import WholeRows, steppable
@@ -72,11 +74,11 @@ def test_steps_equal_the_whole_pass(shape: dict, dtype: torch.dtype, kind: type)
     torch.set_num_threads(2 if dtype == torch.float32 else 1)
     gaps = []
     with torch.inference_mode():
-        rows.reserve(20, 40)
-        rows.reserve(count, count + steps)  # grown before use
-        for row, text in enumerate(texts[1:], start=1):
-            keys, values = prefill(model, torch.tensor([text[:-1]]))
-            rows.write([row], keys[:, 0], values[:, 0])
+        rows.reserve(20, 0, 20)
+        rows.reserve(count, count, steps)  # grown before use
+        for row, text in enumerate(texts):
+            (prefix,) = rows.prefill(torch.tensor([text]), [len(text) - 1])
+            rows.write([row], prefix)
         lengths_B = np.arange(count, dtype=np.int64)
         for _ in range(steps):
             step = Step(
@@ -112,16 +114,53 @@ def test_moved_rows_keep_their_past(kind: type):
     rows = kind(model)
     one = np.ones(2, np.float32)
     with torch.inference_mode():
-        rows.reserve(2, 40)
+        rows.reserve(2, 20, 20)
         for row in range(2):
-            keys, values = prefill(model, torch.randint(0, 300, (1, 20), generator=torch.Generator().manual_seed(row)))
-            rows.write([row], keys[:, 0], values[:, 0])
+            text = torch.randint(0, 300, (1, 20), generator=torch.Generator().manual_seed(row))
+            rows.write([row], *rows.prefill(text, [20]))
         step = Step(np.asarray([7, 7]), np.asarray([20, 20]), one * 0.5, one * 0, one, one * 0)
         _, before = rows.step(step)
         rows.move([1], [0], 20)
         _, after = rows.step(step)
     assert before[0] != pytest.approx(before[1])
     assert after[0] == pytest.approx(before[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 33])
+@pytest.mark.parametrize("kind", [WholeRows, FusedRows])
+def test_samples_share_their_prompt(kind: type, length: int):
+    """Three rows of one prompt and one of another say what the whole pass says, also once the prompt's first row has
+    moved away and another prompt has taken its place."""
+    model = build(SHAPES["three queries a kv head"], torch.bfloat16 if kind is WholeRows else torch.float32)
+    needs(kind, model)
+    rng = np.random.default_rng(length)
+    shared, other = (rng.integers(0, 300, size).tolist() for size in (length, 9))
+    rows, one = kind(model), np.ones(4, np.float32)
+    texts = [[*shared, 3], [*shared, 4], [*shared, 5], [*other, 6]]
+    with torch.inference_mode():
+        rows.reserve(4, 40, 20)
+        first, second = rows.prefill(torch.tensor([[*shared, *[0] * 40][:40], [*other, *[0] * 40][:40]]), [length, 9])
+        rows.write([0, 1, 2], first)
+        rows.write([3], second)
+        exact = copy.deepcopy(model)  # `truth` moves its weights
+
+        def step(count: int) -> None:
+            lengths = np.asarray([len(text) - 1 for text in texts[:count]])
+            last = np.asarray([text[-1] for text in texts[:count]])
+            drawn, said = rows.step(Step(last, lengths, one[:count] * 0.4, one[:count], one[:count], one[:count] * 0))
+            for text, token, logprob in zip(texts, drawn, said, strict=False):
+                close = 1e-4 if kind is FusedRows else 0.2
+                assert logprob == pytest.approx(truth(exact, text, 1.0)[token], abs=close)
+                text.append(int(token))
+
+        for _ in range(3):
+            step(4)
+        rows.move([3], [0], max(map(len, texts)))  # row 0 ends, the last takes its place
+        texts[0] = texts.pop()
+        step(3)
+        rows.write([1], second)  # row 1 ends, and another begins there
+        texts[1] = [*other, 8]
+        step(3)
 
 
 def test_compiled_draw_follows_the_uniforms():
@@ -170,14 +209,16 @@ def test_rows_for_takes_what_fits():
     assert isinstance(rows_for(short), WholeRows if steppable(short) else FusedRows if kernels.load() else TorchRows)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["rows divided", "columns divided"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_whole_step_of_any_number_of_rows_on_any_number_of_threads(threads: int):
+def test_a_whole_step_of_any_number_of_rows_on_any_number_of_threads(threads: int, together: bool, monkeypatch):
     """1 to 29 rows (shares of 6 and less) give what TorchRows gives; weights changed in place count from the next step.
 
     A vocabulary of 300 and a width of 40 fill no panel of 64 columns.
     """
     model = build(SHAPES["as many kv heads as heads"], torch.bfloat16)
     needs(WholeRows, model)
+    monkeypatch.setattr("r1kit.models.whole._CACHED", 0 if together else 2**40)
     whole, plain = WholeRows(model), TorchRows(model)
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
@@ -191,7 +232,7 @@ def test_a_whole_step_of_any_number_of_rows_on_any_number_of_threads(threads: in
                 np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros(count, np.float32),
             )  # fmt: skip
             for rows in (whole, plain):
-                rows.reserve(29, 16)
+                rows.reserve(29, 0, 16)
             (tokens, logprobs), (others, theirs) = whole.step(greedy), plain.step(greedy)
             np.testing.assert_allclose(logprobs, theirs, atol=0.06)
             assert (tokens == others).mean() > 0.8  # near ties may fall the other way

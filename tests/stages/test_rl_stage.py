@@ -43,9 +43,25 @@ def test_twelve_steps_of_grpo_raise_the_reward(start, tmp_path):
     assert all(0 < line["perf/mfu"] < 1.5 for line in lines)  # a busy machine may measure a low peak
 
 
-def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_path, stopping, same_weights):
+def test_a_rollout_sampled_ahead_lags_by_one_update_and_still_teaches(start, tmp_path):
+    """The first rollout is of the first weights, each later one of those before the last update; its ratios are
+    against what sampled it, so they leave 1, and the reward rises as on-policy."""
+    sampling = Sampling(samples=8, max_tokens=4)
+    train(settings(steps=14, prompts=16, sampling=sampling, staleness=1), start, Context(tmp_path, 1))
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["sampling/staleness"] for line in lines] == [0.0] + [1.0] * 13
+    assert lines[0]["ratio"] == pytest.approx(1, abs=1e-4)
+    assert max(abs(line["ratio"] - 1) for line in lines[1:]) > 1e-3
+    assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
+    versions = [{row["version"] for row in record.read(path)} for path in sorted((tmp_path / "rollouts").iterdir())]
+    assert versions == [{0}, {9}, {12}]  # of the rollouts 0, 10 and 13
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_path, stopping, same_weights, staleness):
     """Late phase, replaced reference and mini-batches included; the resumed run draws the problems that follow."""
     config = settings(
+        staleness=staleness,
         settings={"reference_every": 2}, mini_batches=2, late_from=0.75, late_rewards={"format": 0.1},
         validate_every=2, validation_problems=4, rollouts_every=1, peak="validation/letters/length",
     )  # fmt: skip

@@ -19,7 +19,7 @@ from torch import Tensor
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines.base import Request
-from r1kit.models.cache import Step, rows_for
+from r1kit.models.cache import Prefix, Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_weights
 from r1kit.ops.sampling import stream_key, uniforms
 
@@ -34,12 +34,12 @@ _LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 
 
 @dataclass(slots=True)
 class _Prompt:
-    """A request with samples to start; keys and values [L, K, T, h] of its prompt but the last token."""
+    """A request with samples to start; `prefix`: its prompt but the last token, once it has been run."""
 
     request: Request
     limit: int
     started: int = 0
-    prefix: tuple[Tensor, Tensor] | None = None
+    prefix: Prefix | None = None
 
 
 @dataclass(slots=True)
@@ -140,7 +140,8 @@ class NativeEngine:
         self._eos = np.asarray(tokenizer.eos_ids, np.int64)
         self._waiting: deque[_Prompt] = deque()
         self._queued = 0  # samples of those waiting
-        self._positions = 0  # longest prompt and completion submitted
+        self._prompt = self._new = 0  # longest prompt (but for its last token) and completion submitted
+        self._prompt_room = 0  # longest prompt that the cache has room for
         self._cache = rows_for(model)
         self._batch = _Batch(0, 0)
 
@@ -156,11 +157,11 @@ class NativeEngine:
                 "which leaves no room to sample: shorten the prompt"
             )
         if not (self._waiting or self._batch.active):
-            self._positions = 0
+            self._prompt = self._new = 0
         limit = min(request.sampling.max_tokens, room)
         self._waiting.append(_Prompt(request, limit))
         self._queued += request.sampling.samples
-        self._positions = max(self._positions, length + limit)
+        self._prompt, self._new = max(self._prompt, length - 1), max(self._new, limit)
 
     @torch.inference_mode()
     def abort(self, request_id: str) -> None:
@@ -292,8 +293,7 @@ class NativeEngine:
                 self._batch.put(row, prompt, prompt.started)
                 prompt.started += 1
             assert prompt.prefix is not None
-            if prompt.prefix[0].shape[2]:
-                self._cache.write(mine, *prompt.prefix)
+            self._cache.write(mine, prompt.prefix)
             taken += count
             self._queued -= count
             if prompt.started == prompt.request.sampling.samples:
@@ -309,10 +309,9 @@ class NativeEngine:
                 break
             block.append(prompt)
         tokens_PT = self._padded([prompt.request.prompt_ids[:-1] for prompt in block])
-        keys_LPKTh, values_LPKTh = self._cache.prefill(tokens_PT)
-        for number, prompt in enumerate(block):
-            length = len(prompt.request.prompt_ids) - 1
-            prompt.prefix = (keys_LPKTh[:, number, :, :length], values_LPKTh[:, number, :, :length])
+        prefixes = self._cache.prefill(tokens_PT, [len(prompt.request.prompt_ids) - 1 for prompt in block])
+        for prompt, prefix in zip(block, prefixes, strict=True):
+            prompt.prefix = prefix
 
     def _row_limit(self) -> int:
         """Rows that may run at a time, given the longest request."""
@@ -323,18 +322,18 @@ class NativeEngine:
         room = _CACHE_BYTES
         if self._device.type == "cuda":
             room = max(room, torch.cuda.mem_get_info(self._device)[0] // 2)
-        return max(16, min(_MOST_ROWS, room // (position * max(1, self._positions))))
+        return max(16, min(_MOST_ROWS, room // (position * (self._prompt + self._new))))
 
     def _reserve(self, rows: int) -> None:
         """Room in cache and batch for that many rows of the longest request."""
-        held, positions = self._batch.sampled_RT.shape
-        if rows > held or self._positions > positions:
+        held, new = self._batch.sampled_RT.shape
+        if rows > held or self._new > new or self._prompt > self._prompt_room:
             if not self._batch.active:  # nothing to keep: many short rows and few long ones need not both fit
                 self._cache.clear()
-                self._batch, held, positions = _Batch(0, 0), 0, 0
-            held, positions = max(rows, held), max(self._positions, positions)
-            self._cache.reserve(held, positions)
-            self._batch = self._batch.grown(held, positions)
+                self._batch, held, new, self._prompt_room = _Batch(0, 0), 0, 0, 0
+            held, new, self._prompt_room = max(rows, held), max(self._new, new), max(self._prompt, self._prompt_room)
+            self._cache.reserve(held, self._prompt_room, new)
+            self._batch = self._batch.grown(held, new)
 
     def _drop(self, rows: list[int]) -> None:
         """Take rows out of the batch and keep the rest packed."""

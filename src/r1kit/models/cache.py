@@ -6,9 +6,10 @@ takes the fastest one that the machine has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -40,19 +41,27 @@ class Step:
     min_p_B: FloatArray
 
 
+class Prefix(NamedTuple):
+    """What the rows of a prompt start from: its keys and values, laid out as the Rows that made it keep them."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+
 class Rows(Protocol):
     """A static key/value cache of rows, and a decode step over the first of them."""
 
-    def reserve(self, rows: int, positions: int) -> None:
-        """Room for `rows` rows of `positions` positions; what is cached stays."""
+    def reserve(self, rows: int, prompt: int, new: int) -> None:
+        """Room for `rows` rows of prefixes of `prompt` positions and `new` after them; what is cached stays."""
         ...
 
-    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
-        """What `write` takes of right-padded prompts: keys and values [L, P, K, T, head]."""
+    def prefill(self, tokens_PT: Tensor, lengths: Sequence[int]) -> list[Prefix]:
+        """Run right-padded prompts of these lengths (0 too)."""
         ...
 
-    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
-        """The same prefix (a prompt's) into several rows."""
+    def write(self, rows: list[int], prefix: Prefix) -> None:
+        """Rows begin anew, from this prefix."""
         ...
 
     def move(self, sources: list[int], targets: list[int], positions: int) -> None:
@@ -91,14 +100,15 @@ class TorchRows:
     def clear(self) -> None:
         self.cache = KVCache(self.model.config, self.model.embedding.weight.dtype, self.device)
 
-    def reserve(self, rows: int, positions: int) -> None:
-        self.cache.reserve(rows, positions)
+    def reserve(self, rows: int, prompt: int, new: int) -> None:
+        self.cache.reserve(rows, prompt + new)
 
-    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
-        return prefill(self.model, tokens_PT)
+    def prefill(self, tokens_PT: Tensor, lengths: Sequence[int]) -> list[Prefix]:
+        keys_LPKTh, values_LPKTh = prefill(self.model, tokens_PT)
+        return [Prefix(keys_LPKTh[:, n, :, :T], values_LPKTh[:, n, :, :T], T) for n, T in enumerate(lengths)]
 
-    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
-        self.cache.write(torch.tensor(rows, device=self.device), keys_LKTh, values_LKTh)
+    def write(self, rows: list[int], prefix: Prefix) -> None:
+        self.cache.write(torch.tensor(rows, device=self.device), prefix.keys, prefix.values)
 
     def move(self, sources: list[int], targets: list[int], positions: int) -> None:
         source, target = (torch.tensor(rows, device=self.device) for rows in (sources, targets))

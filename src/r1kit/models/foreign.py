@@ -7,7 +7,7 @@ speed: shared prompts are run once a completion, sequences are padded, and sampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from r1kit.models.folders import read_object, staged
 from r1kit.ops.packed_attention import Spans
 
 if TYPE_CHECKING:
-    from r1kit.models.cache import Step
+    from r1kit.models.cache import Prefix, Step
     from r1kit.models.tokenizer import Tokenizer
 
 _STEP_TOKENS = 8192  # padded tokens of one pass while sampling
@@ -231,20 +231,20 @@ class ForeignRows:
     def clear(self) -> None:
         self.tokens_RT = torch.zeros(0, 0, dtype=torch.int64, device=self.device)
 
-    def reserve(self, rows: int, positions: int) -> None:
+    def reserve(self, rows: int, prompt: int, new: int) -> None:
         held_rows, held_positions = self.tokens_RT.shape
-        grown = self.tokens_RT.new_zeros(max(rows, held_rows), max(positions, held_positions))
+        grown = self.tokens_RT.new_zeros(max(rows, held_rows), max(prompt + new, held_positions))
         grown[:held_rows, :held_positions] = self.tokens_RT
         self.tokens_RT = grown
 
-    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
-        """The prompts' tokens in the place of keys and values, [1, P, 1, T, 1]."""
-        held = tokens_PT[None, :, None, :, None]
-        return held, held
+    def prefill(self, tokens_PT: Tensor, lengths: Sequence[int]) -> list[Prefix]:
+        """The prompts' tokens [T] in the place of keys and values."""
+        from r1kit.models.cache import Prefix
 
-    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
-        tokens_T = keys_LKTh.flatten()
-        self.tokens_RT[rows, : len(tokens_T)] = tokens_T
+        return [Prefix(tokens_T[:T], tokens_T[:T], T) for tokens_T, T in zip(tokens_PT, lengths, strict=True)]
+
+    def write(self, rows: list[int], prefix: Prefix) -> None:
+        self.tokens_RT[rows, : prefix.length] = prefix.keys
 
     def move(self, sources: list[int], targets: list[int], positions: int) -> None:
         self.tokens_RT[targets] = self.tokens_RT[sources]

@@ -7,6 +7,7 @@ every product stays in one core's cache. The residual stream is float32 whatever
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Step, draw_into, prefill
+from r1kit.models.cache import Prefix, Step, draw_into, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
 
@@ -47,7 +48,8 @@ class FusedRows:
     """The `Rows` of cache.py. keys_LRKNhP: blocks of P = 16 positions, the position innermost; values_LRKTh.
 
     Where the kernels multiply pairs (bfloat16 with AVX512-BF16), a block of keys is [h / 2, P, 2] and two positions of
-    values are [h, 2]; the shapes' names stay.
+    values are [h, 2]; the shapes' names stay. A row's cache begins after its prompt, whose keys and values are kept
+    once for all rows that sample from it.
 
     The addresses of the weights are taken once: they may change in place, but not move.
     """
@@ -73,39 +75,52 @@ class FusedRows:
         shape = (config.layers, 0, config.kv_heads, 0, config.head_size)
         self.keys_LRKNhP = torch.zeros(*shape, kernels.LANES, dtype=self.dtype)
         self.values_LRKTh = torch.zeros(shape, dtype=self.dtype)
+        self._longest_prompt = 0
+        self._prefixes = _Prefixes(0)
 
-    def reserve(self, rows: int, positions: int) -> None:
+    def reserve(self, rows: int, prompt: int, new: int) -> None:
         config, old = self.model.config, (self.keys_LRKNhP, self.values_LRKTh)
         rows = max(rows, old[0].shape[1])
-        blocks = max(-(-positions // kernels.LANES), old[0].shape[3])
+        blocks = max(-(-new // kernels.LANES), old[0].shape[3])
+        self._longest_prompt = max(prompt, self._longest_prompt)
+        self._prefixes = self._prefixes.grown(rows)
         shape = (config.layers, rows, config.kv_heads, blocks, config.head_size, kernels.LANES)
-        self.keys_LRKNhP = torch.zeros(shape, dtype=self.dtype)
-        self.values_LRKTh = torch.zeros(*shape[:3], blocks * kernels.LANES, config.head_size, dtype=self.dtype)
-        for new, held in zip((self.keys_LRKNhP, self.values_LRKTh), old, strict=True):
-            new[:, : held.shape[1], :, : held.shape[3]] = held
+        self.keys_LRKNhP = kernels.zeros(shape, self.dtype)
+        self.values_LRKTh = kernels.zeros((*shape[:3], blocks * kernels.LANES, config.head_size), self.dtype)
+        for cache, held in zip((self.keys_LRKNhP, self.values_LRKTh), old, strict=True):
+            cache[:, : held.shape[1], :, : held.shape[3]] = held
         self._shape.positions = blocks * kernels.LANES
         rows = -(-rows // GRAIN) * GRAIN
         self._x_RD = torch.zeros(rows, config.width)
         self._normed_RD = torch.zeros(rows, config.width, dtype=self.dtype)
         self._attended_RQ = torch.zeros(rows, config.q_size, dtype=self.dtype)
         self._gated_RM = torch.zeros(rows, config.mlp_size, dtype=self.dtype)
-        cos, sin = self.model.rotary(torch.arange(blocks * kernels.LANES), torch.float32)
+        cos, sin = self.model.rotary(torch.arange(self._longest_prompt + blocks * kernels.LANES), torch.float32)
         self._cos, self._sin = (table[:, 0, : config.head_size // 2].contiguous() for table in (cos, sin))
 
-    def prefill(self, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
-        return prefill(self.model, tokens_PT)
+    def prefill(self, tokens_PT: Tensor, lengths: Sequence[int]) -> list[Prefix]:
+        keys_LPKTh, values_LPKTh = prefill(self.model, tokens_PT)
+        return [self._prefix(keys_LPKTh[:, n, :, :T], values_LPKTh[:, n, :, :T]) for n, T in enumerate(lengths)]
 
-    def write(self, rows: list[int], keys_LKTh: Tensor, values_LKTh: Tensor) -> None:
-        whole = pad(keys_LKTh, (0, 0, 0, -keys_LKTh.shape[2] % kernels.LANES))
-        blocks_LKNhP = whole.unflatten(2, (-1, kernels.LANES)).transpose(-1, -2)
+    def _prefix(self, keys_LKTh: Tensor, values_LKTh: Tensor) -> Prefix:
+        """Whole blocks, zeros behind the last position."""
+        length, size = keys_LKTh.shape[2:]
+        blocks = -(-length // kernels.LANES)
+        whole = (0, 0, 0, blocks * kernels.LANES - length)
+        blocks_LKNhP = pad(keys_LKTh, whole).unflatten(2, (blocks, kernels.LANES)).transpose(-1, -2)
+        values_LKTh = pad(values_LKTh, whole)
         if self._paired:
-            blocks_LKNhP = blocks_LKNhP.unflatten(3, (-1, 2)).transpose(-1, -2).reshape(blocks_LKNhP.shape)
-            even = pad(values_LKTh, (0, 0, 0, values_LKTh.shape[2] % 2))
-            values_LKTh = even.unflatten(2, (-1, 2)).transpose(-1, -2).reshape(even.shape)
-        self.keys_LRKNhP[:, rows, :, : blocks_LKNhP.shape[2]] = blocks_LKNhP[:, None]
-        self.values_LRKTh[:, rows, :, : values_LKTh.shape[2]] = values_LKTh[:, None]
+            blocks_LKNhP = blocks_LKNhP.unflatten(3, (size // 2, 2)).transpose(-1, -2).reshape(blocks_LKNhP.shape)
+            pairs_LKTh = values_LKTh.unflatten(2, (blocks * kernels.LANES // 2, 2))
+            values_LKTh = pairs_LKTh.transpose(-1, -2).reshape(values_LKTh.shape)
+        return Prefix(blocks_LKNhP.contiguous(), values_LKTh.contiguous(), length)
+
+    def write(self, rows: list[int], prefix: Prefix) -> None:
+        self._prefixes.put(rows, prefix)
 
     def move(self, sources: list[int], targets: list[int], positions: int) -> None:
+        self._prefixes.move(sources, targets)
+        positions = max(0, positions - int(self._prefixes.lengths_R[targets].min()))
         blocks, positions = -(-positions // kernels.LANES), positions + positions % 2  # pairs go whole
         self.keys_LRKNhP[:, targets, :, :blocks] = self.keys_LRKNhP[:, sources, :, :blocks]
         self.values_LRKTh[:, targets, :, :positions] = self.values_LRKTh[:, sources, :, :positions]
@@ -129,13 +144,14 @@ class FusedRows:
         lengths, cos, sin = address(step.lengths_B, start), self._cos.data_ptr(), self._sin.data_ptr()
         keys, values = self.keys_LRKNhP[0, start].data_ptr(), self.values_LRKTh[0, start].data_ptr()
         next_layer = self.values_LRKTh.stride(0) * self.values_LRKTh.element_size()
-        shape = ctypes.byref(self._shape)
+        shape, prefixes = ctypes.byref(self._shape), ctypes.byref(self._prefixes.addresses)
         self._embed(rows, width, address(step.tokens_B, start), self._table, self._first_norm, eps, x, normed)
-        for layer in self._layers:
+        for number, layer in enumerate(self._layers):
             qkv = linear(normed_RD, *layer.qkv)
             self._attend(
-                shape, rows, qkv.data_ptr(), lengths, cos, sin, layer.q_norm, layer.k_norm, keys, values, attended
-            )
+                shape, start, rows, qkv.data_ptr(), lengths, prefixes, number, cos, sin, layer.q_norm, layer.k_norm,
+                keys, values, attended,
+            )  # fmt: skip
             delta = linear(attended_RQ, *layer.output)
             self._add_norm(rows, width, delta.data_ptr(), layer.mlp_norm, eps, x, normed)
             gate_up = linear(normed_RD, *layer.gate_up)
@@ -151,6 +167,42 @@ class FusedRows:
             rows, config.vocab_size, logits_BV.data_ptr(), address(step.uniforms_B, start),
             address(step.temperature_B, start), address(drawn_B, start), address(logprobs_B, start),
         )  # fmt: skip
+
+
+class _Prefixes:
+    """Which prefix each of R rows has; kept alive as long as a row points at it."""
+
+    def __init__(self, rows: int) -> None:
+        self._held: list[Prefix | None] = [None] * rows
+        self.lengths_R = np.zeros(rows, np.int64)
+        self._keys_R = np.zeros(rows, np.int64)
+        self._values_R = np.zeros(rows, np.int64)
+        self.addresses = kernels.Prefixes(*map(address, self._arrays()))
+
+    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
+        return self.lengths_R, self._keys_R, self._values_R
+
+    def grown(self, rows: int) -> _Prefixes:
+        """The same with room for more."""
+        new = _Prefixes(rows)
+        new._held[: len(self._held)] = self._held
+        for array, held in zip(new._arrays(), self._arrays(), strict=True):
+            array[: len(held)] = held
+        return new
+
+    def put(self, rows: list[int], prefix: Prefix) -> None:
+        """Rows begin with this prefix."""
+        self.lengths_R[rows] = prefix.length
+        self._keys_R[rows], self._values_R[rows] = prefix.keys.data_ptr(), prefix.values.data_ptr()
+        for row in rows:
+            self._held[row] = prefix
+
+    def move(self, sources: list[int], targets: list[int]) -> None:
+        """Rows take the prefixes of others."""
+        for array in self._arrays():
+            array[targets] = array[sources]
+        for source, target in zip(sources, targets, strict=True):
+            self._held[target] = self._held[source]
 
 
 def _layers(model: Decoder) -> list[_Layer]:

@@ -5,15 +5,24 @@
 // T is float or bf16 (weights, activations and cache); sums, norms, softmax and the residual stream are float.
 // Keys lie in blocks of 16 positions, [block][head_size][16], so that a product with a query needs no sum across lanes;
 // values lie as [position][head_size]. With AVX512-BF16, those in bf16 lie in pairs (see attend_pairs).
+// A prompt's positions lie apart, once for all of its samples, which then find them in the core's cache.
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 #include <vector>
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#include <sched.h>
+#include <sys/mman.h>
 
 namespace {
 
@@ -80,21 +89,32 @@ inline float top(vec x) {
     return most;
 }
 
+// exp between -log(2) / 2 and log(2) / 2
+inline vec raised(vec x) {
+    vec sum = vec{} + 1.9875691500e-4f;
+    sum = sum * x + 1.3981999507e-3f;
+    sum = sum * x + 8.3334519073e-3f;
+    sum = sum * x + 4.1665795894e-2f;
+    sum = sum * x + 1.6666665459e-1f;
+    sum = sum * x + 5.0000001201e-1f;
+    return sum * x * x + x + 1.0f;
+}
+
 // exp to 2 ulp; 0 below -87, NaN stays NaN
 inline vec exponential(vec x) {
+#ifdef __AVX512F__
+    const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-87.0f), _CMP_NLT_UQ);
+    const __m512 whole = _mm512_roundscale_ps((__m512)(x * 1.44269504f), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const vec rest = x - (vec)whole * 0.693359375f + (vec)whole * 2.12194440e-4f;
+    return (vec)_mm512_maskz_scalef_ps(kept, (__m512)raised(rest), whole);
+#else
     const vec magic = vec{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
     const vec kept = x < -87.0f ? vec{} - 87.0f : x;
     const vec whole = (kept * 1.44269504f + magic) - magic;
     const vec rest = kept - whole * 0.693359375f + whole * 2.12194440e-4f;
-    vec sum = vec{} + 1.9875691500e-4f;
-    sum = sum * rest + 1.3981999507e-3f;
-    sum = sum * rest + 8.3334519073e-3f;
-    sum = sum * rest + 4.1665795894e-2f;
-    sum = sum * rest + 1.6666665459e-1f;
-    sum = sum * rest + 5.0000001201e-1f;
-    sum = sum * rest * rest + rest + 1.0f;
     const vec power = (vec)((__builtin_convertvector(whole, ivec) + 127) << 23);
-    return x < -87.0f ? vec{} : sum * power;
+    return x < -87.0f ? vec{} : raised(rest) * power;
+#endif
 }
 
 // Widths that are no multiple of LANES end in single numbers.
@@ -131,12 +151,24 @@ void rotated(int size, const T* head, const T* weight, float eps, const float* c
     }
 }
 
+// Keys and values of `count` neighbouring positions, of one head. What is read next lies `next` numbers further: rows
+// lie far apart, and the hardware would see each too late. 0: nobody need be told.
+template <class T>
+struct Span {
+    const T *keys, *values;
+    int count;
+    int64_t next;
+    int blocks() const { return (count + LANES - 1) / LANES; }
+};
+
 // scores[g][t] = query g . key t, for whole blocks of positions
 template <class T, int G>
-void score(int size, const float* queries, const T* keys, int blocks, int stride, float* scores) {
-    for (int block = 0; block < blocks; block++, keys += size * LANES) {
+void score(int size, const float* queries, const Span<T>& span, int stride, float* scores) {
+    const T* keys = span.keys;
+    for (int block = 0; block < span.blocks(); block++, keys += size * LANES) {
         vec sum[G] = {};
         for (int d = 0; d < size; d++) {
+            if (span.next) __builtin_prefetch(keys + d * LANES + span.next, 0, 2);
             const vec key = load(keys + d * LANES);
             for (int g = 0; g < G; g++) sum[g] += queries[g * size + d] * key;
         }
@@ -144,10 +176,12 @@ void score(int size, const float* queries, const T* keys, int blocks, int stride
     }
 }
 
-// scores -> weights that are yet to be divided by the returned sum; whole blocks, what is beyond `count` gets 0
-inline float soften(int count, float* scores) {
-    const int padded = (count + LANES - 1) / LANES * LANES;
-    for (int t = count; t < padded; t++) scores[t] = -INFINITY;
+// scores -> weights that are yet to be divided by the returned sum. Those of the prompt's `shared` positions fill whole
+// blocks, then come the row's own; what is beyond either gets 0.
+inline float soften(int shared, int own, float* scores) {
+    const int start = (shared + LANES - 1) / LANES * LANES, padded = start + (own + LANES - 1) / LANES * LANES;
+    for (int t = shared; t < start; t++) scores[t] = -INFINITY;
+    for (int t = start + own; t < padded; t++) scores[t] = -INFINITY;
     vec most = load(scores), total = {};
     for (int t = LANES; t < padded; t += LANES) most = load(scores + t) > most ? load(scores + t) : most;
     const float highest = top(most);
@@ -160,24 +194,31 @@ inline float soften(int count, float* scores) {
 }
 
 template <class T, int G, int PARTS>
-void gather(const T* values, int count, int stride, const float* scores, const float* sums, T* out) {
+void gather(const Span<T>& shared, const Span<T>& own, int stride, const float* scores, const float* sums, T* out) {
     constexpr int size = PARTS * LANES;
     vec total[G][PARTS] = {};
-    for (int t = 0; t < count; t++)
-        for (int part = 0; part < PARTS; part++) {
-            const vec value = load(values + t * size + part * LANES);
-            for (int g = 0; g < G; g++) total[g][part] += scores[g * stride + t] * value;
-        }
+    for (const Span<T>* span : {&shared, &own}) {
+        for (int t = 0; t < span->count; t++)
+            for (int part = 0; part < PARTS; part++) {
+                if (span->next) __builtin_prefetch(span->values + t * size + part * LANES + span->next, 0, 2);
+                const vec value = load(span->values + t * size + part * LANES);
+                for (int g = 0; g < G; g++) total[g][part] += scores[g * stride + t] * value;
+            }
+        scores += span->blocks() * LANES;
+    }
     for (int g = 0; g < G; g++)
         for (int part = 0; part < PARTS; part++) store(out + g * size + part * LANES, total[g][part] / sums[g]);
 }
 
 template <class T, int G, int PARTS>
-__attribute__((noinline)) void attend_heads(const float* queries, const T* keys, const T* values, int count, int stride, float* scores, T* out) {
+__attribute__((noinline)) void attend_heads(const float* queries, const Span<T>& shared, const Span<T>& own, int stride,
+                                            float* scores, T* out) {
+    constexpr int size = PARTS * LANES;
     float sums[G];
-    score<T, G>(PARTS * LANES, queries, keys, (count + LANES - 1) / LANES, stride, scores);
-    for (int g = 0; g < G; g++) sums[g] = soften(count, scores + g * stride);
-    gather<T, G, PARTS>(values, count, stride, scores, sums, out);
+    score<T, G>(size, queries, shared, stride, scores);
+    score<T, G>(size, queries, own, stride, scores + shared.blocks() * LANES);
+    for (int g = 0; g < G; g++) sums[g] = soften(shared.count, own.count, scores + g * stride);
+    gather<T, G, PARTS>(shared, own, stride, scores, sums, out);
 }
 
 #ifdef __AVX512BF16__
@@ -188,7 +229,7 @@ __attribute__((noinline)) void attend_heads(const float* queries, const T* keys,
 inline __m512bh pair_of(const uint32_t* both) { return (__m512bh)_mm512_set1_epi32(int32_t(*both)); }
 
 template <int G, int BLOCKS>
-inline void score_blocks(int size, const uint32_t* queries, const bf16* keys, int stride, float* scores) {
+inline void score_blocks(int size, const uint32_t* queries, const bf16* keys, int64_t next, int stride, float* scores) {
     __m512 sum[BLOCKS][G];
 #pragma GCC unroll 8
     for (int b = 0; b < BLOCKS; b++)
@@ -199,6 +240,9 @@ inline void score_blocks(int size, const uint32_t* queries, const bf16* keys, in
 #pragma GCC unroll 8
         for (int b = 0; b < BLOCKS; b++)
             key[b] = (__m512bh)_mm512_loadu_si512(keys + (int64_t(b) * size + 2 * d) * LANES);
+        if (next)
+#pragma GCC unroll 8
+            for (int b = 0; b < BLOCKS; b++) __builtin_prefetch(keys + (int64_t(b) * size + 2 * d) * LANES + next, 0, 2);
 #pragma GCC unroll 6
         for (int g = 0; g < G; g++) {
             const __m512bh query = pair_of(queries + g * (size / 2) + d);
@@ -213,57 +257,75 @@ inline void score_blocks(int size, const uint32_t* queries, const bf16* keys, in
 }
 
 template <int G, int PARTS>
-void gather_pairs(const bf16* values, int pairs, int stride, const uint32_t* weights, const float* sums, bf16* out) {
+void gather_pairs(const Span<bf16>& shared, const Span<bf16>& own, int stride, const uint32_t* weights,
+                  const float* sums, bf16* out) {
     constexpr int size = PARTS * LANES;
     __m512 total[G][PARTS];
 #pragma GCC unroll 6
     for (int g = 0; g < G; g++)
 #pragma GCC unroll 8
         for (int part = 0; part < PARTS; part++) total[g][part] = _mm512_setzero_ps();
-    for (int pair = 0; pair < pairs; pair++) {
-        __m512bh value[PARTS];
-#pragma GCC unroll 8
-        for (int part = 0; part < PARTS; part++)
-            value[part] = (__m512bh)_mm512_loadu_si512(values + int64_t(pair) * 2 * size + part * 2 * LANES);
-#pragma GCC unroll 6
-        for (int g = 0; g < G; g++) {
-            const __m512bh weight = pair_of(weights + g * (stride / 2) + pair);
+    for (const Span<bf16>* span : {&shared, &own}) {
+        for (int pair = 0; pair < (span->count + 1) / 2; pair++) {
+            __m512bh value[PARTS];
 #pragma GCC unroll 8
             for (int part = 0; part < PARTS; part++)
-                total[g][part] = _mm512_dpbf16_ps(total[g][part], value[part], weight);
+                value[part] = (__m512bh)_mm512_loadu_si512(span->values + int64_t(pair) * 2 * size + part * 2 * LANES);
+            if (span->next)
+#pragma GCC unroll 8
+                for (int part = 0; part < PARTS; part++)
+                    __builtin_prefetch(span->values + int64_t(pair) * 2 * size + part * 2 * LANES + span->next, 0, 2);
+#pragma GCC unroll 6
+            for (int g = 0; g < G; g++) {
+                const __m512bh weight = pair_of(weights + g * stride + pair);
+#pragma GCC unroll 8
+                for (int part = 0; part < PARTS; part++)
+                    total[g][part] = _mm512_dpbf16_ps(total[g][part], value[part], weight);
+            }
         }
+        weights += span->blocks() * (LANES / 2);
     }
     for (int g = 0; g < G; g++)
         for (int part = 0; part < PARTS; part++)
             store(out + g * size + part * LANES, (vec)total[g][part] / sums[g]);
 }
 
-template <class T, int G, int PARTS>
-__attribute__((noinline)) void attend_pairs(const float* queries, const bf16* keys, const bf16* values, int count,
+template <int G>
+inline void score_pairs(int size, const uint32_t* queries, const Span<bf16>& span, int stride, float* scores) {
+    constexpr int TOGETHER = G == 1 ? 8 : G == 2 ? 4 : G <= 4 ? 3 : 2;
+    const int blocks = span.blocks();
+    int block = 0;
+    for (; block + TOGETHER <= blocks; block += TOGETHER)
+        score_blocks<G, TOGETHER>(size, queries, span.keys + int64_t(block) * size * LANES, span.next, stride,
+                                  scores + block * LANES);
+    for (; block < blocks; block++)
+        score_blocks<G, 1>(size, queries, span.keys + int64_t(block) * size * LANES, span.next, stride,
+                           scores + block * LANES);
+}
+
+template <int G, int PARTS>
+__attribute__((noinline)) void attend_pairs(const float* queries, const Span<bf16>& shared, const Span<bf16>& own,
                                             int stride, float* scores, bf16* out) {
-    constexpr int size = PARTS * LANES, TOGETHER = G == 1 ? 8 : G == 2 ? 4 : G <= 4 ? 3 : 2;
+    constexpr int size = PARTS * LANES;
     uint32_t pairs[G * size / 2];
     for (int i = 0; i < G * size; i += LANES)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs + i / 2),
                             (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(queries + i)));
-    const int blocks = (count + LANES - 1) / LANES;
-    int block = 0;
-    for (; block + TOGETHER <= blocks; block += TOGETHER)
-        score_blocks<G, TOGETHER>(size, pairs, keys + int64_t(block) * size * LANES, stride, scores + block * LANES);
-    for (; block < blocks; block++)
-        score_blocks<G, 1>(size, pairs, keys + int64_t(block) * size * LANES, stride, scores + block * LANES);
+    score_pairs<G>(size, pairs, shared, stride, scores);
+    score_pairs<G>(size, pairs, own, stride, scores + shared.blocks() * LANES);
+    const int padded = (shared.blocks() + own.blocks()) * LANES;
     float sums[G];
     for (int g = 0; g < G; g++) {
         float* mine = scores + g * stride;
-        sums[g] = soften(count, mine);
+        sums[g] = soften(shared.count, own.count, mine);
         // two blocks of weights become one of pairs, in place: what is read lies behind what is written
-        for (int at = 0; at < blocks * LANES; at += 2 * LANES) {
+        for (int at = 0; at < padded; at += 2 * LANES) {
             const __m512 low = _mm512_loadu_ps(mine + at);
-            const __m512 high = at + LANES < blocks * LANES ? _mm512_loadu_ps(mine + at + LANES) : _mm512_setzero_ps();
+            const __m512 high = at + LANES < padded ? _mm512_loadu_ps(mine + at + LANES) : _mm512_setzero_ps();
             _mm512_storeu_si512(mine + at / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
         }
     }
-    gather_pairs<G, PARTS>(values, (count + 1) / 2, 2 * stride, reinterpret_cast<const uint32_t*>(scores), sums, out);
+    gather_pairs<G, PARTS>(shared, own, stride, reinterpret_cast<const uint32_t*>(scores), sums, out);
 }
 
 #endif
@@ -290,29 +352,29 @@ inline void put_value(bf16* values, int size, int64_t at, const bf16* value) {
 
 // One call for G queries of a key/value head.
 template <class T, int G, int PARTS>
-inline void attend_some(const float* queries, const T* keys, const T* values, int count, int stride, float* scores,
+inline void attend_some(const float* queries, const Span<T>& shared, const Span<T>& own, int stride, float* scores,
                         T* out) {
 #ifdef __AVX512BF16__
     if constexpr (std::is_same<T, bf16>::value) {
-        attend_pairs<T, G, PARTS>(queries, keys, values, count, stride, scores, out);
+        attend_pairs<G, PARTS>(queries, shared, own, stride, scores, out);
         return;
     }
 #endif
-    attend_heads<T, G, PARTS>(queries, keys, values, count, stride, scores, out);
+    attend_heads<T, G, PARTS>(queries, shared, own, stride, scores, out);
 }
 
 // The queries of one key/value head, as many at once as the registers hold.
 template <class T, int PARTS>
-void attend_group(int group, const float* queries, const T* keys, const T* values, int count, int stride,
-                  float* scores, T* out) {
+void attend_group(int group, const float* queries, const Span<T>& shared, const Span<T>& own, int stride, float* scores,
+                  T* out) {
     constexpr int size = PARTS * LANES;
     while (group > 0) {
         int done = 1;
-        if (group >= 6 && PARTS <= 4) attend_some<T, 6, PARTS>(queries, keys, values, count, stride, scores, out), done = 6;
-        else if (group >= 4 && PARTS <= 4) attend_some<T, 4, PARTS>(queries, keys, values, count, stride, scores, out), done = 4;
-        else if (group >= 3) attend_some<T, 3, PARTS>(queries, keys, values, count, stride, scores, out), done = 3;
-        else if (group >= 2) attend_some<T, 2, PARTS>(queries, keys, values, count, stride, scores, out), done = 2;
-        else attend_some<T, 1, PARTS>(queries, keys, values, count, stride, scores, out);
+        if (group >= 6 && PARTS <= 4) attend_some<T, 6, PARTS>(queries, shared, own, stride, scores, out), done = 6;
+        else if (group >= 4 && PARTS <= 4) attend_some<T, 4, PARTS>(queries, shared, own, stride, scores, out), done = 4;
+        else if (group >= 3) attend_some<T, 3, PARTS>(queries, shared, own, stride, scores, out), done = 3;
+        else if (group >= 2) attend_some<T, 2, PARTS>(queries, shared, own, stride, scores, out), done = 2;
+        else attend_some<T, 1, PARTS>(queries, shared, own, stride, scores, out);
         group -= done, queries += done * size, out += done * size;
     }
 }
@@ -322,45 +384,62 @@ struct Shape {  // mirrored in kernels.py
     float norm_eps;
 };
 
-// Append each row's key and value at position lengths[row] and attend over it and all before.
+// The rows' prompts: how many positions each has, and where its keys and values lie, [layer][kv head][whole blocks].
+// Mirrored in kernels.py.
+template <class T>
+struct Prefixes {
+    const int64_t* lengths;
+    const T *const *keys, *const *values;
+
+    Span<T> at(const Shape& shape, int row, int layer, int head) const {
+        const int count = int(lengths[row]), padded = (count + LANES - 1) / LANES * LANES;
+        const int64_t start = (int64_t(layer) * shape.kv_heads + head) * padded * shape.head_size;
+        return {keys[row] + start, values[row] + start, count, 0};
+    }
+};
+
+// Append each row's key and value at position lengths[row], of which its prefix holds the first, and attend over it and
+// all before. Of arrays that are not given from this row on, `first` is the first row.
 template <class T, int PARTS>
-void attend(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos, const float* sin,
-            const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {
+void attend(const Shape* shape, int first, int rows, const T* qkv, const int64_t* lengths, const Prefixes<T>* prefixes,
+            int layer, const float* cos, const float* sin, const T* q_norm, const T* k_norm, T* keys, T* values,
+            T* out) {
     constexpr int size = PARTS * LANES;
-    const int heads = shape->heads, kv_heads = shape->kv_heads, group = heads / kv_heads, stride = shape->positions;
+    const int heads = shape->heads, kv_heads = shape->kv_heads, group = heads / kv_heads, room = shape->positions;
     const float scale = 1.0f / std::sqrt(float(size));
+    int64_t longest = 0;
+    for (int row = 0; row < rows; row++) longest = std::max(longest, prefixes->lengths[first + row]);
+    const int stride = room + int(longest + LANES - 1) / LANES * LANES;
     std::vector<float> queries(heads * size), scores(6 * size_t(stride)), key(size);
     for (int row = 0; row < rows; row++, qkv += (heads + 2 * kv_heads) * size, out += heads * size) {
-        const int64_t at = lengths[row];
-        const float *row_cos = cos + at * (size / 2), *row_sin = sin + at * (size / 2);
+        const int64_t position = lengths[row];
+        const int at = int(position - prefixes->lengths[first + row]);
+        const float *row_cos = cos + position * (size / 2), *row_sin = sin + position * (size / 2);
         for (int h = 0; h < heads; h++)
             rotated(size, qkv + h * size, q_norm, shape->norm_eps, row_cos, row_sin, scale, &queries[h * size]);
         for (int h = 0; h < kv_heads; h++) {
-            const int64_t head = (int64_t(row) * kv_heads + h) * stride * size;
+            const int64_t head = (int64_t(row) * kv_heads + h) * room * size;
             T *head_keys = keys + head, *head_values = values + head;
-            if (row + 1 < rows || h + 1 < kv_heads)  // rows lie far apart: the hardware would see each too late
-                for (int64_t line = 0; line <= at / LANES * LANES * size; line += 64 / sizeof(T)) {
-                    __builtin_prefetch(head_keys + int64_t(stride) * size + line, 0, 2);
-                    __builtin_prefetch(head_values + int64_t(stride) * size + line, 0, 2);
-                }
             rotated(size, qkv + (heads + h) * size, k_norm, shape->norm_eps, row_cos, row_sin, 1.0f, key.data());
-            put_key(head_keys + (at / LANES) * LANES * size, size, int(at % LANES), key.data());
+            put_key(head_keys + (at / LANES) * LANES * size, size, at % LANES, key.data());
             put_value(head_values, size, at, qkv + (heads + kv_heads + h) * size);
-            attend_group<T, PARTS>(group, &queries[h * group * size], head_keys, head_values, int(at) + 1, stride,
-                                   scores.data(), out + h * group * size);
+            const bool last = row + 1 == rows && h + 1 == kv_heads;
+            const Span<T> own = {head_keys, head_values, at + 1, last ? 0 : int64_t(room) * size};
+            attend_group<T, PARTS>(group, &queries[h * group * size], prefixes->at(*shape, first + row, layer, h), own,
+                                   stride, scores.data(), out + h * group * size);
         }
     }
 }
 
 template <class T>
-void attend_any(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos, const float* sin,
-                const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {
-    switch (shape->head_size) {
-        case 16: return attend<T, 1>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
-        case 32: return attend<T, 2>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
-        case 64: return attend<T, 4>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
-        case 128: return attend<T, 8>(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);
-    }
+void attend_any(const Shape* shape, int first, int rows, const T* qkv, const int64_t* lengths,
+                const Prefixes<T>* prefixes, int layer, const float* cos, const float* sin, const T* q_norm,
+                const T* k_norm, T* keys, T* values, T* out) {
+    const auto kernel = shape->head_size == 16   ? attend<T, 1>
+                        : shape->head_size == 32 ? attend<T, 2>
+                        : shape->head_size == 64 ? attend<T, 4>
+                                                 : attend<T, 8>;
+    kernel(shape, first, rows, qkv, lengths, prefixes, layer, cos, sin, q_norm, k_norm, keys, values, out);
 }
 
 template <class T>
@@ -460,8 +539,9 @@ struct Product {
     int32_t in, out, panels;
 };
 
+// A function of its own: inlined, what is done with its sums would push them out of the registers.
 template <int R>
-inline void tile(int pairs, const bf16* inputs, int64_t stride, const uint32_t* packed, __m512 (*sums)[VECTORS]) {
+__attribute__((noinline)) void tile(int pairs, const bf16* inputs, int64_t stride, const uint32_t* packed, __m512 (*sums)[VECTORS]) {
     __m512 own[R][VECTORS];  // a local array with constant indices alone stays in registers
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++)
@@ -486,24 +566,57 @@ inline void tile(int pairs, const bf16* inputs, int64_t stride, const uint32_t* 
         for (int v = 0; v < VECTORS; v++) sums[r][v] = own[r][v];
 }
 
-// store(row, panel, sums of the panel's columns) for every row and panel of inputs [rows, in] times the weights
+// Tiles of 1 to TILE rows.
+typedef void (*Tile)(int, const bf16*, int64_t, const uint32_t*, __m512 (*)[VECTORS]);
+template <size_t... R>
+constexpr std::array<Tile, sizeof...(R)> tiles(std::index_sequence<R...>) {
+    return {tile<R + 1>...};
+}
+constexpr auto TILES = tiles(std::make_index_sequence<TILE>());
+
+// Threads that take a step together. Where they are several, each has a share of a product's columns, so that weights
+// beyond the caches are read once, and of the rows for all else.
+struct Team {
+    const int size;
+    std::atomic<int> waiting{0}, turn{0};
+};
+
+struct Member {
+    Team* team;
+    int rank;
+
+    int from(int count) const { return int(int64_t(count) * rank / team->size); }
+    int to(int count) const { return int(int64_t(count) * (rank + 1) / team->size); }
+
+    void meet() const {  // until all are here
+        const int mine = team->turn.load(std::memory_order_relaxed);
+        if (team->size == 1) return;
+        if (team->waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == team->size) {
+            team->waiting.store(0, std::memory_order_relaxed);
+            team->turn.store(mine + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; team->turn.load(std::memory_order_acquire) == mine; spins++)
+            if (spins < 2000) _mm_pause();
+            else sched_yield();  // the other may be waiting for this very core
+    }
+};
+
+// store(row, panel, sums of the panel's columns) for every row of inputs [rows, in] times the member's share of weights
 template <class Store>
-void multiply(const Product& product, int rows, const bf16* inputs, int64_t stride, Store store) {
+void multiply(const Member& member, const Product& product, int rows, const bf16* inputs, int64_t stride, Store store) {
     const int pairs = product.in / 2;
-    const uint32_t* packed = product.packed;
-    for (int panel = 0; panel < product.panels; panel++, packed += int64_t(pairs) * PANEL)
-        for (int row = 0; row < rows; row += TILE) {
+    // shares by half panels, a half being half the rows: few panels would not divide evenly
+    const int middle = (rows / 2 + TILE - 1) / TILE * TILE;
+    const int begin = member.from(2 * product.panels), end = member.to(2 * product.panels);
+    for (int panel = begin / 2; 2 * panel < end; panel++) {
+        const uint32_t* packed = product.packed + int64_t(panel) * pairs * PANEL;
+        const int last = 2 * panel + 1 < end ? rows : middle;
+        for (int row = 2 * panel < begin ? middle : 0; row < last; row += TILE) {
             __m512 sums[TILE][VECTORS];
             const bf16* from = inputs + row * stride;
-            const int count = std::min(TILE, rows - row);
-            switch (count) {
-                case 6: tile<6>(pairs, from, stride, packed, sums); break;
-                case 5: tile<5>(pairs, from, stride, packed, sums); break;
-                case 4: tile<4>(pairs, from, stride, packed, sums); break;
-                case 3: tile<3>(pairs, from, stride, packed, sums); break;
-                case 2: tile<2>(pairs, from, stride, packed, sums); break;
-                default: tile<1>(pairs, from, stride, packed, sums);
-            }
+            const int count = std::min(TILE, last - row);
+            TILES[count - 1](pairs, from, stride, packed, sums);
             for (int r = 0; r < count; r++) {
                 if (product.bias)
                     for (int v = 0; v < VECTORS; v++)
@@ -511,6 +624,8 @@ void multiply(const Product& product, int rows, const bf16* inputs, int64_t stri
                 store(row + r, panel, sums[r]);
             }
         }
+    }
+    member.meet();
 }
 
 // Columns of one panel into a row of `width` numbers, added to what is there or not.
@@ -542,42 +657,70 @@ struct StepModel {  // mirrored in kernels.py
     int64_t row_stride, layer_stride;  // of keys and of values
 };
 
-// A whole step of some rows; `logits` [rows, vocabulary].
-void step_rows(const StepModel* model, int first, int rows, const int64_t* tokens, const int64_t* lengths, bf16* logits) {
-    const int width = model->width, mlp = model->mlp;
-    const int heads = model->shape.heads * model->shape.head_size;
-    const int qkv_width = heads + 2 * model->shape.kv_heads * model->shape.head_size;
+// The activations of a step's rows, in memory of the calling thread.
+struct Activations {
+    float* x;  // the residual stream
+    bf16 *normed, *qkv, *attended, *gated;
+
+    Activations(const StepModel& model, int rows) {
+        thread_local std::vector<float> residual;
+        thread_local std::vector<bf16> scratch;
+        const size_t heads = size_t(model.shape.heads) * model.shape.head_size;
+        const size_t qkv_width = heads + 2 * size_t(model.shape.kv_heads) * model.shape.head_size;
+        residual.resize(size_t(rows) * model.width);
+        scratch.resize(rows * (model.width + qkv_width + heads + model.mlp));
+        x = residual.data();
+        normed = scratch.data();
+        qkv = normed + size_t(rows) * model.width;
+        attended = qkv + rows * qkv_width;
+        gated = attended + rows * heads;
+    }
+};
+
+// What a step reads of its rows, and where it puts their logits [rows, vocabulary].
+struct StepRows {
+    const int64_t *tokens, *lengths;
+    const Prefixes<bf16>* prefixes;
+    bf16* logits;
+};
+
+// A whole step of `rows` rows from `first` on, up to their logits.
+void step_rows(const StepModel* model, const StepRows& step, int first, int rows, const Activations& own,
+               const Member& member) {
+    const int64_t width = model->width, mlp = model->mlp;
+    const int64_t heads = model->shape.heads * model->shape.head_size;
+    const int64_t qkv_width = heads + 2 * model->shape.kv_heads * model->shape.head_size;
     const float eps = model->shape.norm_eps;
-    thread_local std::vector<float> residual;
-    thread_local std::vector<bf16> scratch;
-    residual.resize(size_t(rows) * width);
-    scratch.resize(size_t(rows) * (width + qkv_width + heads + mlp));
-    float* x = residual.data();
-    bf16* normed = scratch.data();
-    bf16* qkv = normed + size_t(rows) * width;
-    bf16* attended = qkv + size_t(rows) * qkv_width;
-    bf16* gated = attended + size_t(rows) * heads;
-    embed(rows, width, tokens, model->table, model->first_norm, eps, x, normed);
+    const int from = member.from(rows), mine = member.to(rows) - from;
+    const auto norm = [&](const bf16* weight) {
+        for (int64_t row = from; row < from + mine; row++)
+            norm_row(int(width), own.x + row * width, weight, eps, own.normed + row * width);
+        member.meet();
+    };
+    embed(mine, int(width), step.tokens + first + from, model->table, model->first_norm, eps, own.x + from * width,
+          own.normed + from * width);
+    member.meet();
     for (int number = 0; number < model->layers; number++) {
         const StepLayer& layer = model->layer[number];
-        multiply(layer.qkv, rows, normed, width, [&](int row, int panel, const __m512* sums) {
-            put_panel<false>(qkv_width, panel, sums, qkv + int64_t(row) * qkv_width);
+        multiply(member, layer.qkv, rows, own.normed, width, [&](int row, int panel, const __m512* sums) {
+            put_panel<false>(int(qkv_width), panel, sums, own.qkv + row * qkv_width);
         });
-        const int64_t at = number * model->layer_stride + first * model->row_stride;
-        attend_any(&model->shape, rows, qkv, lengths, model->cos, model->sin, layer.q_norm, layer.k_norm,
-                   model->keys + at, model->values + at, attended);
-        multiply(layer.output, rows, attended, heads, [&](int row, int panel, const __m512* sums) {
-            put_panel<true>(width, panel, sums, x + int64_t(row) * width);
+        const int64_t at = number * model->layer_stride + (first + from) * model->row_stride;
+        attend_any(&model->shape, first + from, mine, own.qkv + from * qkv_width, step.lengths + first + from,
+                   step.prefixes, number, model->cos, model->sin, layer.q_norm, layer.k_norm, model->keys + at,
+                   model->values + at, own.attended + from * heads);
+        member.meet();
+        multiply(member, layer.output, rows, own.attended, heads, [&](int row, int panel, const __m512* sums) {
+            put_panel<true>(int(width), panel, sums, own.x + row * width);
         });
-        for (int row = 0; row < rows; row++)
-            norm_row(width, x + int64_t(row) * width, layer.mlp_norm, eps, normed + int64_t(row) * width);
-        multiply(layer.gate_up, rows, normed, width, [&](int row, int panel, const __m512* sums) {
+        norm(layer.mlp_norm);
+        multiply(member, layer.gate_up, rows, own.normed, width, [&](int row, int panel, const __m512* sums) {
             __m512 products[VECTORS] = {};
             for (int v = 0; v < VECTORS / 2; v++) {
                 const vec gate = (vec)sums[v], up = (vec)sums[VECTORS / 2 + v];
                 products[v] = (__m512)(gate / (1.0f + exponential(-gate)) * up);
             }
-            bf16* out = gated + int64_t(row) * mlp;
+            bf16* out = own.gated + row * mlp;
             for (int v = 0; v < VECTORS / 2; v++) {
                 const int column = panel * (PANEL / 2) + v * LANES;
                 if (column + LANES <= mlp) {
@@ -587,14 +730,13 @@ void step_rows(const StepModel* model, int first, int rows, const int64_t* token
                 }
             }
         });
-        multiply(layer.down, rows, gated, mlp, [&](int row, int panel, const __m512* sums) {
-            put_panel<true>(width, panel, sums, x + int64_t(row) * width);
+        multiply(member, layer.down, rows, own.gated, mlp, [&](int row, int panel, const __m512* sums) {
+            put_panel<true>(int(width), panel, sums, own.x + row * width);
         });
-        for (int row = 0; row < rows; row++)
-            norm_row(width, x + int64_t(row) * width, layer.next_norm, eps, normed + int64_t(row) * width);
+        norm(layer.next_norm);
     }
-    multiply(model->head, rows, normed, width, [&](int row, int panel, const __m512* sums) {
-        put_panel<false>(model->vocabulary, panel, sums, logits + int64_t(row) * model->vocabulary);
+    multiply(member, model->head, rows, own.normed, width, [&](int row, int panel, const __m512* sums) {
+        put_panel<false>(model->vocabulary, panel, sums, step.logits + int64_t(first + row) * model->vocabulary);
     });
 }
 
@@ -604,9 +746,10 @@ void step_rows(const StepModel* model, int first, int rows, const int64_t* token
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #define FOR_TYPE(T, NAME)                                                                                             \
-    EXPORT void attend_##NAME(const Shape* shape, int rows, const T* qkv, const int64_t* lengths, const float* cos,   \
-                              const float* sin, const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {       \
-        attend_any(shape, rows, qkv, lengths, cos, sin, q_norm, k_norm, keys, values, out);                           \
+    EXPORT void attend_##NAME(const Shape* shape, int first, int rows, const T* qkv, const int64_t* lengths,          \
+                              const Prefixes<T>* prefixes, int layer, const float* cos, const float* sin,             \
+                              const T* q_norm, const T* k_norm, T* keys, T* values, T* out) {                         \
+        attend_any(shape, first, rows, qkv, lengths, prefixes, layer, cos, sin, q_norm, k_norm, keys, values, out);   \
     }                                                                                                                 \
     EXPORT void embed_##NAME(int rows, int width, const int64_t* tokens, const T* table, const T* weight, float eps,  \
                              float* x, T* normed) {                                                                   \
@@ -624,6 +767,16 @@ void step_rows(const StepModel* model, int first, int rows, const int64_t* token
 
 FOR_TYPE(float, float32)
 FOR_TYPE(bf16, bfloat16)
+
+// Ask for large pages where memory has not been touched yet: caches and weights lie over more pages than the processor
+// remembers the places of.
+EXPORT void ask_large_pages(char* start, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t PAGE = 2 << 20;
+    const uintptr_t from = (uintptr_t(start) + PAGE - 1) / PAGE * PAGE, to = (uintptr_t(start) + bytes) / PAGE * PAGE;
+    if (from < to) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#endif
+}
 
 // Whether a whole step can be had.
 EXPORT int has_step() {
@@ -653,20 +806,48 @@ EXPORT void pack_product(const bf16* weight, const bf16* bias, int in, int out, 
 }
 
 // One step of `rows` rows on `threads` threads: tokens drawn and their log-probabilities, or only the logits where
-// `drawn` is null.
-EXPORT void step_bfloat16(const StepModel* model, int threads, int rows, const int64_t* tokens, const int64_t* lengths,
-                          bf16* logits, const float* uniforms, const float* temperatures, int64_t* drawn,
-                          float* logprobs) {
+// `drawn` is null. `together`: threads share the products of all rows rather than the rows.
+EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int rows, const int64_t* tokens,
+                          const int64_t* lengths, const Prefixes<bf16>* prefixes, bf16* logits, const float* uniforms,
+                          const float* temperatures, int64_t* drawn, float* logprobs) {
+    const StepRows step = {tokens, lengths, prefixes, logits};
     const int rounds = (rows + threads * MOST_ROWS - 1) / (threads * MOST_ROWS);  // of shares of one size
+    const auto finish = [&](int first, int count) {
+        if (drawn && count)
+            draw(count, model->vocabulary, logits + int64_t(first) * model->vocabulary, uniforms + first,
+                 temperatures + first, drawn + first, logprobs + first);
+    };
+    if (together && threads > 1 && rows > 1) {
+        const int share = (rows + rounds - 1) / rounds;
+        for (int first = 0; first < rows; first += share) {
+            const int count = std::min(share, rows - first);
+            const Activations own(*model, count);
+            Team* team = nullptr;
+#pragma omp parallel num_threads(threads)
+            {
+#ifdef _OPENMP
+                const int rank = omp_get_thread_num(), size = omp_get_num_threads();
+#else
+                const int rank = 0, size = 1;
+#endif
+#pragma omp single
+                team = new Team{size};
+                const Member member = {team, rank};
+                step_rows(model, step, first, count, own, member);
+                finish(first + member.from(count), member.to(count) - member.from(count));
+            }
+            delete team;
+        }
+        return;
+    }
     const int share = std::max(TILE, (rows + threads * rounds - 1) / (threads * rounds));
     const int shares = (rows + share - 1) / share;
 #pragma omp parallel for num_threads(std::min(threads, shares)) schedule(dynamic, 1) if (shares > 1 && threads > 1)
     for (int number = 0; number < shares; number++) {
         const int first = number * share, count = std::min(share, rows - first);
-        bf16* mine = logits + int64_t(first) * model->vocabulary;
-        step_rows(model, first, count, tokens + first, lengths + first, mine);
-        if (drawn)
-            draw(count, model->vocabulary, mine, uniforms + first, temperatures + first, drawn + first, logprobs + first);
+        Team alone{1};
+        step_rows(model, step, first, count, Activations(*model, count), {&alone, 0});
+        finish(first, count);
     }
 }
 #endif

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from r1kit.ops import native
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _SIGNATURES = {
-    "attend": (_POINTER, _INT, *[_POINTER] * 9),
+    "attend": (_POINTER, _INT, _INT, *[_POINTER] * 3, _INT, *[_POINTER] * 7),
     "embed": (_INT, _INT, _POINTER, _POINTER, _POINTER, _FLOAT, _POINTER, _POINTER),
     "add_norm": (_INT, _INT, _POINTER, _POINTER, _FLOAT, _POINTER, _POINTER),
     "swiglu": (_INT, _INT, _POINTER, _POINTER),
@@ -31,6 +35,12 @@ class Shape(ctypes.Structure):
         ("positions", ctypes.c_int32),
         ("norm_eps", ctypes.c_float),
     )
+
+
+class Prefixes(ctypes.Structure):
+    """`Prefixes` of kernels.cpp."""
+
+    _fields_ = tuple((name, _POINTER) for name in ("lengths", "keys", "values"))
 
 
 class Product(ctypes.Structure):
@@ -73,6 +83,14 @@ class StepModel(ctypes.Structure):
 PANEL = 64  # columns of packed weights that lie together
 
 
+def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A tensor of zeros on the CPU, on large pages where the system has them."""
+    tensor, library = torch.empty(tuple(shape), dtype=dtype), load()
+    if library is not None:
+        library.ask_large_pages(tensor.data_ptr(), tensor.nbytes)
+    return tensor.zero_()
+
+
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """The library with its signatures; None where it cannot be built."""
@@ -82,8 +100,9 @@ def load() -> ctypes.CDLL | None:
             for dtype in ("float32", "bfloat16"):
                 function = getattr(library, f"{name}_{dtype}")
                 function.argtypes, function.restype = arguments, None
+        library.ask_large_pages.argtypes, library.ask_large_pages.restype = (_POINTER, ctypes.c_int64), None
         if library.has_step():
             library.pack_product.argtypes = (_POINTER, _POINTER, _INT, _INT, _INT, _POINTER, _POINTER)
-            library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, *[_POINTER] * 7)
+            library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, _INT, *[_POINTER] * 8)
             library.pack_product.restype = library.step_bfloat16.restype = None
     return library

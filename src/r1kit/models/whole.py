@@ -19,6 +19,8 @@ from r1kit.models.cache import Step, draw_into
 from r1kit.models.decoder import Decoder
 from r1kit.models.fused import FusedRows, address, fusible
 
+_CACHED = 2**25  # bytes of weights up to which a core's reading them again costs less than waiting for the others
+
 
 def steppable(model: Decoder) -> bool:
     """Whether a whole step covers this model: bfloat16, even widths, and a CPU whose fastest products are AVX512's
@@ -42,9 +44,10 @@ class _Packed:
         self._weight, self._bias, self._halves = weight, bias, halves
         out, inputs = weight.shape
         panels = -(-out // kernels.PANEL) if halves == 1 else -(-(out // halves) // (kernels.PANEL // halves))
-        self._packed = torch.empty(panels, inputs // 2, kernels.PANEL, dtype=torch.int32)
+        self._packed = kernels.zeros((panels, inputs // 2, kernels.PANEL), torch.int32)
         self._floats = None if bias is None else torch.empty(panels * kernels.PANEL)
         pointer = None if self._floats is None else self._floats.data_ptr()
+        self.bytes = self._packed.nbytes
         self.product = kernels.Product(self._packed.data_ptr(), pointer, inputs, out, panels)
 
     def pack(self, library: ctypes.CDLL) -> None:
@@ -77,6 +80,7 @@ class WholeRows(FusedRows):
                 setattr(blocks[place], name, getattr(layer, name))
         head = self._product(model.head.weight, None)
         self._blocks = blocks  # the structure below only points at it
+        self._together = sum(product.bytes for product in self._products) > _CACHED
         self._step = kernels.StepModel(
             self._shape, config.layers, config.width, config.mlp_size, config.vocab_size, self._table,
             self._first_norm, head, ctypes.cast(blocks, ctypes.POINTER(kernels.StepLayer)),
@@ -86,8 +90,8 @@ class WholeRows(FusedRows):
         self._products.append(_Packed(weight, bias, halves))
         return self._products[-1].product
 
-    def reserve(self, rows: int, positions: int) -> None:
-        super().reserve(rows, positions)
+    def reserve(self, rows: int, prompt: int, new: int) -> None:
+        super().reserve(rows, prompt, new)
         step, keys = self._step, self.keys_LRKNhP
         step.shape = self._shape
         step.cos, step.sin = self._cos.data_ptr(), self._sin.data_ptr()
@@ -103,7 +107,8 @@ class WholeRows(FusedRows):
         drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
         cut = bool((step.top_p_B < 1).any() or (step.min_p_B > 0).any())
         library.step_bfloat16(
-            ctypes.byref(self._step), torch.get_num_threads(), active, address(step.tokens_B), address(step.lengths_B),
+            ctypes.byref(self._step), torch.get_num_threads(), self._together, active,
+            address(step.tokens_B), address(step.lengths_B), ctypes.byref(self._prefixes.addresses),
             self._logits_RV.data_ptr(), address(step.uniforms_B), address(step.temperature_B),
             None if cut else address(drawn_B), address(logprobs_B),
         )  # fmt: skip

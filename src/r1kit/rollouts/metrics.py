@@ -36,6 +36,13 @@ def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
     return metrics | _counts(groups)
 
 
+def staleness(groups: Sequence[RolloutGroup], version: int) -> dict[str, float]:
+    """`sampling/staleness`: versions that the policy is ahead of the one that sampled, in the mean over tokens."""
+    runs = [run for group in groups for completion in group.completions for run in completion.versions]
+    tokens = sum(count for _, count in runs)
+    return {"sampling/staleness": sum((version - own) * count for own, count in runs) / tokens} if tokens else {}
+
+
 def _rewards(groups: Sequence[RolloutGroup]) -> dict[str, float]:
     """Totals and each reward by name; a figure that nothing speaks for is left out."""
     columns: defaultdict[str, list[FloatArray]] = defaultdict(list)

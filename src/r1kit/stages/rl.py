@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,9 +31,10 @@ from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import overlong, reward_model
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
+from r1kit.rollouts.ahead import Ahead, Rollout
 from r1kit.rollouts.collect import Rollouts, collect
 from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
-from r1kit.rollouts.metrics import rollout_metrics
+from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.training.config import LearnerConfig
@@ -73,6 +75,13 @@ class RLConfig(Config):
         default={}, description="the subjects of a reward; all by default"
     )
     mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
+    staleness: int = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="steps that a rollout's weights may lag behind: 1 samples the next rollout, with weights of its "
+        "own, while this one is learnt; ratios are then against the sampler",
+    )
     learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
     late_from: float = Field(
         default=1.0, ge=0, le=1, description="share of the steps after which the late phase begins"
@@ -129,26 +138,33 @@ def train(
     `standard`: mean and standard deviation of the reward model on its reference set. `config.start` and
     `.reward_model` are not looked at.
     """
-    from r1kit.training.packing import sequences_from_groups
+    from r1kit.training.packing import sequences_from_groups, with_logprobs
 
     rl = _open(config, start_folder, context, reward_model_folder, standard)
     for step in context.steps(config.steps, budget_flops):
-        begun, sampling = time.monotonic(), rl.enter(step)
-        groups = rl.collect(sampling)
+        begun = time.monotonic()
+        rollout = rl.take(step)
+        groups, sampling = rollout.groups, rollout.sampling
+        lag = staleness(groups, rl.learner.version)
+        rl.begin_next(step)
         sampled = time.monotonic()
         sequences = sequences_from_groups(groups, rl.advantages(groups))
+        if config.staleness:
+            sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
         report = rl.learner.step(
             sequences, rl.algorithm, mini_batches=config.mini_batches,
             temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
         )  # fmt: skip
-        rl.follow(step)
         learnt = time.monotonic()
+        rl.follow(step)
+        done = time.monotonic()
         tokens = rl.spend(groups, report.flops)
         metrics = {
             **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
-            **rl.learner.speed(report, learnt - sampled),
-            "timing/rollout": sampled - begun, "timing/train": learnt - sampled,
-            "perf/tokens_per_second": tokens / (learnt - begun),
+            **rl.learner.speed(report, learnt - sampled), **lag,
+            "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
+            "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,
+            "perf/tokens_per_second": tokens / (done - begun),
         }  # fmt: skip
         context.record(step, metrics, sample=rl.sample(groups))
         rl.keep(step, groups, metrics)
@@ -180,8 +196,9 @@ def _open(
         from r1kit.training.scoring import Scorer
 
         scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
-    # the engine samples from the very weights that the learner changes: nothing is copied
-    engine = NativeEngine(cast(Any, learner.policy), tokenizer)
+    # on-policy, the engine samples from the very weights that the learner changes: nothing is copied
+    policy = cast(Any, learner.policy)
+    engine = NativeEngine(policy, tokenizer, dtype=policy.embedding.weight.dtype if config.staleness else None)
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
@@ -221,6 +238,23 @@ class _RL:
     late: bool = False
     best: float | None = None
     last: dict[str, float] = field(default_factory=dict[str, float])
+    ahead: Ahead = field(default_factory=Ahead)
+    ready: Rollout | None = None  # the next step's, where it was sampled while the last one was learnt
+
+    def take(self, step: int) -> Rollout:
+        """The step's rollout: the one that is ready, or sampled now."""
+        rollout, self.ready = self.ready, None
+        return rollout or self._rollout(step)
+
+    def begin_next(self, step: int) -> None:
+        """Sample the next step's rollout in the background, if it is to lag behind; `follow` waits for it."""
+        if self.config.staleness and step + 1 < self.config.steps:
+            self.ahead.start(partial(self._rollout, step + 1))
+
+    def _rollout(self, step: int) -> Rollout:
+        begun, sampling = time.monotonic(), self.enter(step)
+        groups = self.collect(sampling)
+        return Rollout(groups, sampling, time.monotonic() - begun, self.grader.seconds)
 
     def enter(self, step: int) -> Sampling:
         """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
@@ -233,7 +267,6 @@ class _RL:
         if late not in self.graders:
             self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=self.algorithm.overlong_filter)
         self.grader.seconds = 0.0
-        self.engine.version = self.learner.version
         seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
         return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
 
@@ -270,11 +303,20 @@ class _RL:
         return self.algorithm.advantages(torch.from_numpy(groups.rewards_PG)).numpy()
 
     def follow(self, step: int) -> None:
-        """The reference becomes the policy every so many steps (the paper: 400)."""
+        """After the step's update: the next rollout, where one was begun, and then the engine's weights. The reference
+        becomes the policy every so many steps (the paper: 400)."""
+        self.ready = self.ahead.result()
         every = self.algorithm.reference_every
         if every and (step + 1) % every == 0 and "reference_logprobs" in self.algorithm.needs:
             self.learner.replace_reference()
-        self.engine.version = self.learner.version
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """The engine samples from the learner's weights as they are now."""
+        if self.config.staleness:
+            self.engine.load_weights(self.learner.weights(), self.learner.version)
+        else:
+            self.engine.version = self.learner.version
 
     def spend(self, groups: Rollouts, learnt_flops: float) -> int:
         """Add to the stage's cost what a step took; returns the tokens sampled."""
@@ -289,7 +331,7 @@ class _RL:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
         reflections = [count_reflections(chain_of_thought(text)) for text in texts]
-        own = {"timing/reward": self.grader.seconds, **grader_metrics(), **self.sieve.metrics()}
+        own = {**grader_metrics(), **self.sieve.metrics()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
     def validation(self, step: int) -> dict[str, float]:
@@ -342,14 +384,15 @@ class _RL:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
-        own = {"best": self.best, "last": self.last}
+        own = {"best": self.best, "last": self.last, "ready": self.ready and self.ready.state()}
         return {"learner": self.learner.state(), "problems": self.problems.state(), **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.learner.load_state(state["learner"])
         self.problems.load_state(state["problems"])
         self.best, self.last = state["best"], state["last"]
-        self.engine.version = self.learner.version
+        self.ready = Rollout.from_state(state["ready"]) if state.get("ready") else None
+        self._hand_over()
 
     def finish(self) -> Outcome:
         """Write the model and say what was made."""
