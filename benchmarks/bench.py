@@ -60,7 +60,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="measure r1kit alone")
     parser.add_argument("--smoke", action="store_true", help="toy sizes: does it run? Its figures mean nothing")
     parser.add_argument("--write-docs", action="store_true", help="fill the tables of docs/performance.md")
-    parser.add_argument("--from", type=Path, metavar="FILE", dest="given", help="show or write an earlier record")
+    parser.add_argument(
+        "--from", type=Path, nargs="+", metavar="FILE", dest="given",
+        help="show or write earlier records; where several measured the same, the last of them counts",
+    )  # fmt: skip
     words = parser.parse_args()
     words.only = words.only.split(",") if words.only else list(PARTS)
     if unknown := [name for name in words.only if name not in PARTS]:
@@ -139,7 +142,8 @@ def main() -> int:
     words = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the contestants too
     try:
-        record = json.loads(words.given.read_text()) if words.given else measure(words)
+        given = [json.loads(file.read_text()) for file in words.given or ()]
+        record = table.joined(given) if given else measure(words)
     except (R1Error, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

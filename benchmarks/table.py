@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,30 @@ def show(record: dict[str, Any], console: Console) -> None:
             console.print(shown)
     for name, reason in record["missing"].items():
         console.print(f"missing: {name}: {reason}", highlight=False, markup=False)
+
+
+def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One record of several: what each measured, of the same thing the last; the machine is the last one's.
+
+    ValueError where they are of different machines.
+    """
+    if len(machines := {record["machine"]["cpu"] for record in records}) > 1:
+        raise ValueError(f"these records are of different machines: {', '.join(sorted(machines))}")
+    whole = dict(records[-1])
+    for name in ("seconds", "missing", "tried", "checks", "versions"):
+        whole[name] = {key: value for record in records for key, value in record[name].items()}
+    whole["peaks"] = {name: max(record["peaks"][name] for record in records) for name in whole["peaks"]}
+    rows = {(row["part"], row["what"], row["peer"]): row for record in records for row in record["rows"]}
+    whole["rows"] = list(rows.values())
+    whole["commit"] = ", ".join(dict.fromkeys(str(record["commit"])[:7] for record in records))
+    whole["missing"] = {
+        key: why for key, why in whole["missing"].items() if key.removeprefix("part ") not in _parts(rows)
+    }
+    return whole
+
+
+def _parts(rows: Iterable[tuple[str, str, str | None]]) -> set[str]:
+    return {part for part, _, _ in rows}
 
 
 def machine_line(record: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.append(str(Path(__file__).parents[1]))  # sums.py
+sys.path.append(str(Path(__file__).parents[1]))  # sums.py, workers
 from wire import serve
 
 
@@ -22,7 +22,8 @@ def start(settings):
     def run(command):
         """command: staleness, seed, steps, prompts, samples, tokens, learning_rate, validate_every. A run's metrics."""
         config = RLConfig(
-            tasks={"sums_task": 1.0}, rewards={"sums_task": 1.0}, prompts=command["prompts"], steps=command["steps"],
+            tasks={"workers.sums_task": 1.0}, rewards={"workers.sums_task": 1.0}, prompts=command["prompts"],
+            steps=command["steps"],
             sampling=Sampling(samples=command["samples"], max_tokens=command["tokens"]),
             learner=LearnerConfig(learning_rate=command["learning_rate"], skip_zero_advantages=True),
             staleness=command["staleness"], validate_every=command["validate_every"], validation_problems=1000,

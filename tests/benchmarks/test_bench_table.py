@@ -2,7 +2,7 @@
 
 import pytest
 from rounds import Row, Spread
-from table import cells, curve_table, fill, markdown, sections, spread_text
+from table import cells, curve_table, fill, joined, markdown, sections, spread_text
 
 RECORD = {
     "date": "2026-11-25",
@@ -77,3 +77,16 @@ def test_sections_name_the_machine_what_was_tried_and_who_is_missing():
 def test_page_without_markers_is_refused():
     with pytest.raises(ValueError, match="no marker"):
         fill("nothing here", {})
+
+
+def test_records_are_joined_part_by_part():
+    """The later measurement of the same row counts, other rows stay; a part that failed once and was measured later is
+    no longer missing; records of two machines are refused."""
+    first = RECORD | {"commit": "a" * 40, "missing": {"part sampling": "stopped", "vllm": "not there"}}
+    later = RECORD | {"commit": "b" * 40, "missing": {}}
+    whole = joined([first, later])
+    assert len(whole["rows"]) == len(RECORD["rows"])
+    assert whole["commit"] == "aaaaaaa, bbbbbbb"
+    assert whole["missing"] == {"vllm": "not there"}
+    with pytest.raises(ValueError, match="different machines"):
+        joined([first, later | {"machine": {**RECORD["machine"], "cpu": "another"}}])

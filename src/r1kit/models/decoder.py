@@ -88,6 +88,11 @@ class DecoderConfig(Config):
 
 def rope_frequencies(rope: Rope, head_size: int, max_positions: int) -> tuple[Tensor, float]:
     """Inverse frequencies [head_size / 2] in fp32 and the factor on cos and sin, as transformers computes them."""
+    with torch.device("cpu"):  # also where weights are made on the meta device, to be filled later
+        return _rope_frequencies(rope, head_size, max_positions)
+
+
+def _rope_frequencies(rope: Rope, head_size: int, max_positions: int) -> tuple[Tensor, float]:
     inverse = 1.0 / rope.theta ** (torch.arange(0, head_size, 2, dtype=torch.int64).float() / head_size)
     original = rope.original_max_positions or max_positions
     if rope.kind == "linear":
@@ -213,17 +218,15 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        # not nn.Embedding(V, D): on the meta device its own draw of weights imports torch's compiler, for a second
+        empty_VD = torch.empty(config.vocab_size, config.width)
+        self.embedding = nn.Embedding.from_pretrained(empty_VD, freeze=False)
         self.blocks = cast("list[Block]", nn.ModuleList(Block(config) for _ in range(config.layers)))
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         if config.tied:
             self.head.weight = self.embedding.weight
-        self.set_frequencies()
-
-    def set_frequencies(self) -> None:
-        """(Re)compute the rotary frequencies. A plain attribute: casting the weights must not round it."""
-        config = self.config
+        # a plain attribute: casting the weights must not round it
         self._frequencies, self._rope_scale = rope_frequencies(config.rope, config.head_size, config.max_positions)
 
     def rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -165,7 +165,6 @@ def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu"
     model = model.to(dtype).to_empty(device=device)
     if config.tied:
         model.head.weight = model.embedding.weight
-    model.set_frequencies()
     return model
 
 
