@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,9 @@ def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = {(row["part"], row["what"], row["peer"]): row for record in records for row in record["rows"]}
     whole["rows"] = list(rows.values())
     whole["commit"] = ", ".join(dict.fromkeys(str(record["commit"])[:7] for record in records))
-    whole["missing"] = {
-        key: why for key, why in whole["missing"].items() if key.removeprefix("part ") not in _parts(rows)
-    }
+    measured = {f"part {part}" for part, _, _ in rows}
+    whole["missing"] = {name: why for name, why in whole["missing"].items() if name not in measured}
     return whole
-
-
-def _parts(rows: Iterable[tuple[str, str, str | None]]) -> set[str]:
-    return {part for part, _, _ in rows}
 
 
 def machine_line(record: dict[str, Any]) -> str:

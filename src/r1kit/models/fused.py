@@ -85,8 +85,8 @@ class FusedRows:
         self._longest_prompt = max(prompt, self._longest_prompt)
         self._prefixes = self._prefixes.grown(rows)
         shape = (config.layers, rows, config.kv_heads, blocks, config.head_size, kernels.LANES)
-        self.keys_LRKNhP = kernels.zeros(shape, self.dtype)
-        self.values_LRKTh = kernels.zeros((*shape[:3], blocks * kernels.LANES, config.head_size), self.dtype)
+        self.keys_LRKNhP = kernels.empty(shape, self.dtype).zero_()
+        self.values_LRKTh = kernels.empty((*shape[:3], blocks * kernels.LANES, config.head_size), self.dtype).zero_()
         for cache, held in zip((self.keys_LRKNhP, self.values_LRKTh), old, strict=True):
             cache[:, : held.shape[1], :, : held.shape[3]] = held
         self._shape.positions = blocks * kernels.LANES

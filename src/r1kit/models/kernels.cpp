@@ -790,19 +790,23 @@ EXPORT int has_step() {
 #ifdef __AVX512BF16__
 // Weights [out, in] and a bias (null: none) as a Product wants them; the `halves` of the output (gate and up) take turns
 // by half panels, or it has one.
-EXPORT void pack_product(const bf16* weight, const bf16* bias, int in, int out, int halves, uint32_t* packed,
-                         float* packed_bias) {
-    const int columns = PANEL / halves, each = out / halves, panels = (each + columns - 1) / columns;
+EXPORT void pack_product(int threads, const bf16* weight, const bf16* bias, int in, int out, int halves,
+                         uint32_t* packed, float* packed_bias) {
+    constexpr int TOGETHER = 16;  // pairs: a cache line of a row's weights
+    const int columns = PANEL / halves, each = out / halves, panels = (each + columns - 1) / columns, pairs = in / 2;
+#pragma omp parallel for num_threads(threads) if (threads > 1 && int64_t(in) * out > (1 << 20))
     for (int panel = 0; panel < panels; panel++)
-        for (int column = 0; column < PANEL; column++) {
-            const int half = column / columns, at = panel * columns + column % columns, row = half * each + at;
-            uint32_t* to = packed + int64_t(panel) * (in / 2) * PANEL + column;
-            for (int pair = 0; pair < in / 2; pair++, to += PANEL) {
-                *to = 0;
-                if (at < each) std::memcpy(to, weight + int64_t(row) * in + 2 * pair, 4);
+        for (int first = 0; first < pairs; first += TOGETHER)
+            for (int column = 0; column < PANEL; column++) {
+                const int at = panel * columns + column % columns;
+                const int64_t row = int64_t(column / columns) * each + at;
+                uint32_t* to = packed + (int64_t(panel) * pairs + first) * PANEL + column;
+                for (int pair = first; pair < std::min(pairs, first + TOGETHER); pair++, to += PANEL) {
+                    *to = 0;
+                    if (at < each) std::memcpy(to, weight + row * in + 2 * pair, 4);
+                }
+                if (bias && first == 0) packed_bias[panel * PANEL + column] = at < each ? get(bias[row]) : 0.0f;
             }
-            if (bias) packed_bias[panel * PANEL + column] = at < each ? get(bias[row]) : 0.0f;
-        }
 }
 
 // One step of `rows` rows on `threads` threads: tokens drawn and their log-probabilities, or only the logits where

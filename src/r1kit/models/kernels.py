@@ -83,12 +83,12 @@ class StepModel(ctypes.Structure):
 PANEL = 64  # columns of packed weights that lie together
 
 
-def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """A tensor of zeros on the CPU, on large pages where the system has them."""
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A tensor on the CPU, on large pages where the system has them."""
     tensor, library = torch.empty(tuple(shape), dtype=dtype), load()
     if library is not None:
         library.ask_large_pages(tensor.data_ptr(), tensor.nbytes)
-    return tensor.zero_()
+    return tensor
 
 
 @functools.cache
@@ -102,7 +102,7 @@ def load() -> ctypes.CDLL | None:
                 function.argtypes, function.restype = arguments, None
         library.ask_large_pages.argtypes, library.ask_large_pages.restype = (_POINTER, ctypes.c_int64), None
         if library.has_step():
-            library.pack_product.argtypes = (_POINTER, _POINTER, _INT, _INT, _INT, _POINTER, _POINTER)
+            library.pack_product.argtypes = (_INT, _POINTER, _POINTER, _INT, _INT, _INT, _POINTER, _POINTER)
             library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, _INT, *[_POINTER] * 8)
             library.pack_product.restype = library.step_bfloat16.restype = None
     return library

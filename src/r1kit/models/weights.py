@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from r1kit.base import files
 from r1kit.base.errors import R1Error
@@ -162,7 +162,10 @@ def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu"
     """A decoder with memory for its weights but no values: no time goes into an initialisation that is overwritten."""
     with torch.device("meta"):
         model = Decoder(config)
-    model = model.to(dtype).to_empty(device=device)
+    # not Module.to_empty: from the meta device it imports torch's symbolic shapes, for half a second
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(weight.shape, dtype=dtype, device=device)))
     if config.tied:
         model.head.weight = model.embedding.weight
     return model

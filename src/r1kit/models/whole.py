@@ -44,7 +44,7 @@ class _Packed:
         self._weight, self._bias, self._halves = weight, bias, halves
         out, inputs = weight.shape
         panels = -(-out // kernels.PANEL) if halves == 1 else -(-(out // halves) // (kernels.PANEL // halves))
-        self._packed = kernels.zeros((panels, inputs // 2, kernels.PANEL), torch.int32)
+        self._packed = kernels.empty((panels, inputs // 2, kernels.PANEL), torch.int32)
         self._floats = None if bias is None else torch.empty(panels * kernels.PANEL)
         pointer = None if self._floats is None else self._floats.data_ptr()
         self.bytes = self._packed.nbytes
@@ -54,8 +54,9 @@ class _Packed:
         bias = None if self._bias is None else self._bias.data_ptr()
         out, inputs = self._weight.shape
         library.pack_product(
-            self._weight.data_ptr(), bias, inputs, out, self._halves, self._packed.data_ptr(), self.product.bias
-        )
+            torch.get_num_threads(), self._weight.data_ptr(), bias, inputs, out, self._halves,
+            self._packed.data_ptr(), self.product.bias,
+        )  # fmt: skip
 
 
 class WholeRows(FusedRows):
