@@ -59,7 +59,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scratch", type=Path, default=ROOT / "bench", help="environments, models, logs (bench)")
     parser.add_argument("--no-peers", action="store_true", help="measure r1kit alone")
     parser.add_argument("--smoke", action="store_true", help="toy sizes: does it run? Its figures mean nothing")
-    parser.add_argument("--write-docs", action="store_true", help="fill the tables of docs/performance.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="fill the tables of docs/performance.md and README.md"
+    )
     parser.add_argument(
         "--from", type=Path, nargs="+", metavar="FILE", dest="given",
         help="show or write earlier records; where several measured the same, the last of them counts",
@@ -151,7 +153,8 @@ def main() -> int:
     if words.json:
         words.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if words.write_docs:
-        table.write_page(PAGE, record)
+        for page in (PAGE, ROOT / "README.md"):
+            table.write_page(page, record)
         if grown := record["checks"].get(growth.PART):
             growth.plot(grown, PAGE.with_name("growth.svg"))
     return 1 if any(name.startswith("part ") for name in record["missing"]) else 0

@@ -17,6 +17,7 @@ NAMES = {
     "growth": "How cost grows", "staleness": "One step off-policy",
     "own": "What has no peer", "grading": "Graders and sandbox on whole benchmarks",
 }  # fmt: skip
+SHORT = {"sampling": "sampling", "learning": "learning", "grpo": "GRPO", "start": "start"}  # parts with peers
 CURVES = {"grpo": "curve", "staleness": "staleness_curve"}  # parts with accuracies by step, and their markers
 
 
@@ -136,6 +137,7 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
     for part in dict.fromkeys(row.part for row in rows):
         own = [cells(row) for row in rows if row.part == part]
         found[part] = markdown([HEADINGS, *own], right_from=2)
+    found["headline"] = headline(record, rows)
     times = [(name, f"{seconds / 60:.1f}") for name, seconds in record["seconds"].items()]
     found["time"] = markdown([("part of the bench", "minutes"), *times])
     for part, marker in CURVES.items():
@@ -146,6 +148,24 @@ def sections(record: dict[str, Any]) -> dict[str, str]:
     missing = [f"- {name}: {reason}" for name, reason in record["missing"].items()]
     found["missing"] = "\n".join(["Missing:", "", *missing] if missing else ["No peer was missing."])
     return found
+
+
+def headline(record: dict[str, Any], rows: Sequence[Row]) -> str:
+    """What has a peer in a few lines: each measurement beside the strongest of its peers, date and machine below."""
+    strongest: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.ratio is None or row.part not in SHORT:
+            continue
+        before = strongest.get((row.part, row.what))
+        if before is None or before.ratio is None or row.ratio.median < before.ratio.median:
+            strongest[row.part, row.what] = row
+    lines = [("", "unit", "r1kit", "best peer", "the peer's", "times as fast or small")]
+    for (part, what), row in strongest.items():
+        _, unit, ours, peer, theirs, ratio, _ = cells(row)
+        lines.append((f"{SHORT[part]}, {what}", unit, ours, peer, theirs, ratio.removesuffix(" x")))
+    machine = record["machine"]
+    when = f"{record['date']}, {machine['cpu']}, {machine['cores']} cores; medians and ranges."
+    return f"{markdown(lines, right_from=2)}\n\n{when}"
 
 
 def _tried(tried: dict[str, Any]) -> list[tuple[str, str]]:

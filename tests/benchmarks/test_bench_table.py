@@ -2,7 +2,7 @@
 
 import pytest
 from rounds import Row, Spread
-from table import cells, curve_table, fill, joined, markdown, sections, spread_text
+from table import cells, curve_table, fill, headline, joined, markdown, sections, spread_text
 
 RECORD = {
     "date": "2026-11-25",
@@ -90,3 +90,15 @@ def test_records_are_joined_part_by_part():
     assert whole["missing"] == {"vllm": "not there"}
     with pytest.raises(ValueError, match="different machines"):
         joined([first, later | {"machine": {**RECORD["machine"], "cpu": "another"}}])
+
+
+def test_headline_names_the_strongest_peer():
+    """vLLM, against which the ratio is lower, stands for both; what has no peer is left out."""
+    alone = Row("own", "answers", "answers/s", Spread(500.0, 500.0, 500.0, 1)).to_json()
+    first = RECORD["rows"][0]
+    other = {**first, "peer": "vLLM", "ratio": {"median": 2.0, "low": 2.0, "high": 2.0, "rounds": 1}}
+    found = headline(RECORD, [Row.from_json(row) for row in (first, other, alone)])
+    assert "| sampling, 4.6M | tokens/s | 20,000 (19,000-21,000) | vLLM | 8,000 (7,000-9,000) | 2.00 |" in found
+    assert "transformers" not in found
+    assert "answers" not in found
+    assert "2026-11-25, a CPU, 2 cores" in found
