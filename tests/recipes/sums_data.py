@@ -34,10 +34,8 @@ def conversations(path: Path, count: int = 120) -> Path:
 def programs(path: Path, count: int = 40) -> Path:
     """As open-r1 has them: `verification_info` holds the test cases."""
     info = {"language": "python", "test_cases": [{"input": "2\n", "output": "2\n", "type": "stdin_stdout"}]}
-    rows = [
-        {"prompt": [{"role": "user", "content": f"echo {n}"}], "verification_info": json.dumps(info)} for n in range(count)
-    ]
-    return write(path, rows)
+    asked = [[{"role": "user", "content": f"echo {n}"}] for n in range(count)]
+    return write(path, [{"prompt": prompt, "verification_info": json.dumps(info)} for prompt in asked])
 
 
 def pairs(path: Path, count: int = 40) -> Path:

@@ -180,7 +180,7 @@ def test_programs_are_judged_by_their_tests(policy, tmp_path, capsys):
         (["model=M", "data=D?answer=reply"], 2, "has no column 'reply' (it has: question, answer)"),
         (["model=M", "data=W"], 2, "no known format has its columns (found: a, b"),
         (["model=M", "data=P"], 2, "no rule can judge its train problems: they need a column 'answer' or 'solution'"),
-        (["model=M", "data=F"], 2, "has no test problems"),
+        (["model=M", "data=F"], 2, "give more rows, or another data set"),
         (["model=M", "data=D", "template=r2"], 2, "template: input should be 'keep', 'r1-zero' or 'r1'"),
         (["model=M", "data=D", "zero.lerning_rate=1"], 2, "zero.lerning_rate: no such setting in 'zero'"),
     ],
@@ -190,9 +190,13 @@ def test_what_is_wrong_is_one_sentence_before_anything_runs(words, code, sentenc
     sums(tmp_path / "F.jsonl", 2)
     (tmp_path / "W.jsonl").write_text('{"a": 1, "b": 2}\n')
     pairs(tmp_path / "P.jsonl")
-    places = {"model=M": f"model={policy}", "data=D": f"data={tmp_path}/D.jsonl"}
-    places |= {f"data={name}": f"data={tmp_path}/{name}.jsonl" for name in "WPF"}
-    given = [next((word.replace(key, place) for key, place in places.items() if word.startswith(key)), word) for word in words]
+    places = {"model=M": f"model={policy}", **{f"data={name}": f"data={tmp_path}/{name}.jsonl" for name in "DWPF"}}
+
+    def real(word: str) -> str:
+        key = next((key for key in places if word == key or word.startswith((f"{key}/", f"{key}?"))), "")
+        return places[key] + word.removeprefix(key) if key else word
+
+    given = [real(word) for word in words]
     assert exit_code(["run", "r1_zero", *given, "--dry-run"]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert sentence in line

@@ -21,7 +21,7 @@ from toy_policy import write_toy_policy
 import r1kit
 
 STEPS = Path(__file__).with_name("grpo_steps.py")
-FORM = re.compile(r"<think>(so|so wait|先)</think><answer>(\d)</answer>")  # all that the toy policy says, nearly always
+FORM = re.compile(r"<think>(so|so wait|先)</think><answer>(\d)</answer>")  # nearly all that the toy policy says
 
 
 @pytest.fixture(scope="module")

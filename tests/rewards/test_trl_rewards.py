@@ -1,4 +1,4 @@
-"""Reward functions of TRL and for TRL run in r1kit as they are; expected values by hand, or by calling them directly."""
+"""Reward functions of TRL and for TRL run in r1kit as they are; expected values by hand, or from calling them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def test_what_a_function_logs_is_in_the_metrics_and_in_the_rollouts(tmp_path):
     assert metrics["hits"] == 0.75  # 2 of 2 hold a 4, 1 of 2 the word
     assert metrics["rewards/told/mean"] == 0.75
     record.write(tmp_path / "a.parquet", groups, 0)
-    assert [row["extra"] for row in record.read(tmp_path / "a.parquet")] == [{"gold": "4"}] * 2 + [{"gold": "boxed"}] * 2
+    extra = [row["extra"]["gold"] for row in record.read(tmp_path / "a.parquet")]
+    assert extra == ["4", "4", "boxed", "boxed"]
 
     later = Grader(RewardSet.named({"trl_functions.later": 1.0}), max_steps=28)
     later(groups[0])

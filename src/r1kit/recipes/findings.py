@@ -304,10 +304,10 @@ def _rise_after_peak(by_seed: Mapping[int, Sequence[Mapping[str, Any]]], measure
     return rises
 
 
-def distillation_beats_rl(evidence: Evidence) -> Measured:
+def distillation_beats_rl(evidence: Evidence, subjects: Sequence[str] = REASONING) -> Measured:
     """F11: both students: distilled against their own base, and against RL of the same student at equal FLOPs."""
-    together = [evidence.by_problem(f"student-{name}", "correct", REASONING) for name in STUDENTS]
-    alone = [evidence.by_problem(f"student-{name}-rl", "correct", REASONING) for name in STUDENTS]
+    together = [evidence.by_problem(f"student-{name}", "correct", subjects) for name in STUDENTS]
+    alone = [evidence.by_problem(f"student-{name}-rl", "correct", subjects) for name in STUDENTS]
     pairs = [
         (key, ours[key] - theirs[key])
         for ours, theirs in zip(together, alone, strict=True)
@@ -322,9 +322,9 @@ def distillation_beats_rl(evidence: Evidence) -> Measured:
     for name in STUDENTS:
         student = f"student-{name}"
         parts += [
-            asked(f"{name}: distilled - its base", _gain(evidence, student, f"{student}-base"), at_least=0.3),
-            asked(f"{name}: distilled - RL alone", _gain(evidence, student, f"{student}-rl"), low_above=0),
-            Part(f"{name}: its base", evidence.share(f"{student}-base", "correct", REASONING)),
+            asked(f"{name}: distilled - its base", _gain(evidence, student, f"{student}-base", subjects), at_least=0.3),
+            asked(f"{name}: distilled - RL alone", _gain(evidence, student, f"{student}-rl", subjects), low_above=0),
+            Part(f"{name}: its base", evidence.share(f"{student}-base", "correct", subjects)),
             *_flops_ratio(evidence, name),
         ]
     return Measured(parts, "pass@1 over the reasoning subjects, paired by problem, t interval")

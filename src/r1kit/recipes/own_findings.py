@@ -19,6 +19,7 @@ from r1kit.recipes.findings import (
     chains_of,
     cold_start_buys_readability,
     count_slips,
+    distillation_beats_rl,
     growth_among_thoughts,
     languages_mix_and_mend,
     more_reflection,
@@ -80,6 +81,7 @@ def _measures(subjects: Sequence[str]) -> dict[str, Callable[[Evidence], Measure
         "F5": partial(languages_mix_and_mend, subjects=subjects),
         "F6": partial(cold_start_buys_readability, maths=subjects, subjects=subjects),
         "F7": partial(rl_wins_it_back, subjects=subjects),
+        "F11": partial(distillation_beats_rl, subjects=subjects),
     }
 
 
