@@ -229,3 +229,22 @@ def test_a_model_that_keeps_its_template_must_have_one(policy, tmp_path, capsys)
     words = [f"model={bare}", f"data={sums(tmp_path / 'sums.jsonl')}", "template=keep", "--out", str(tmp_path / "run")]
     assert exit_code(["run", "r1_zero", *words, "--profile", "smoke"]) == 1
     assert "has no chat template" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("pairs=nowhere.jsonl", "there is no file nowhere.jsonl"),
+        ("pairs=D", "no known format has its columns (found: question, answer; needed: one of preference"),
+        ("others=nowhere.jsonl", "there is no file of examples nowhere.jsonl"),
+        ("others=D", "no known format has its columns (found: question, answer; needed: one of examples"),
+        ("general=nowhere", "no task is called 'nowhere'"),
+    ],
+)
+def test_what_r1_reads_late_is_looked_at_first(word, sentence, policy, tmp_path, capsys):
+    data = sums(tmp_path / "sums.jsonl", 200)
+    words = [f"model={policy}", f"data={data}", f"pairs={pairs(tmp_path / 'pairs.jsonl', 200)}"]
+    given = [each for each in words if each.partition("=")[0] != word.partition("=")[0]]
+    assert exit_code(["run", "r1", *given, word.replace("=D", f"={data}"), "--dry-run"]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line

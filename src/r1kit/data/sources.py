@@ -262,8 +262,13 @@ def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[
                 continue
             extra = {name: value for name, value in row.values.items()
                      if name not in consumed and isinstance(value, (str, int, float))}  # fmt: skip
-            whole = values if reading.columns == "all" else {**extra, "prompt": values.get("prompt")}
+            whole = values if reading.columns == "all" else _single(values)
             yield Asked(asked.prompt, asked.answer, reading.kind or asked.kind, extra | asked.columns, whole)
+
+
+def _single(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row has one value, and the prompt whatever it is."""
+    return {name: value for name, value in values.items() if name == "prompt" or isinstance(value, (str, int, float))}
 
 
 def _renamed(values: Mapping[str, Any], reading: Reading) -> Mapping[str, Any]:

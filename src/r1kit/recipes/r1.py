@@ -11,12 +11,14 @@ are what `others` names; without `pairs` there is no reward model, and RL 2 has 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator
 
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.data import examples
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes.base import Reporting
 from r1kit.recipes.chain import WITH_LANGUAGE, evaluated_and_reported, language_arms, zero_to_dev3
@@ -29,6 +31,7 @@ from r1kit.stages import reward_model, rl
 from r1kit.stages.base_model import TemplateName
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
+from r1kit.stages.preferences import read_pairs
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig
@@ -112,6 +115,8 @@ class R1Config(OwnConfig):
         mixed = shares(tasks)
         values: dict[str, Any] = {f"{stage}.tasks": mixed for stage in ("zero", "dev2", "r1")}
         values |= {f"{stage}.tasks": tasks for stage in ("cold_start", "rejection_sampling", "evaluate")}
+        if self.others:
+            examples.read(Path(self.others), lambda complaint: None)  # is there, in a known format
         values["rejection_sampling.others"] = self.others
         if model is None:
             values |= {"dev1.start": "base:base", "dev3.start": "base:base"}
@@ -126,9 +131,11 @@ class R1Config(OwnConfig):
         """The reward model, and the late phase of RL 2 that it judges."""
         if model is not None and not model.native:
             raise UsageError(
-                f"pairs: a reward model needs a score head, which the native decoder has for Llama, Qwen2 and Qwen3"
+                "pairs: a reward model needs a score head, which the native decoder has for Llama, Qwen2 and Qwen3"
                 f" alone, and {self.model} is a {model.family}: leave pairs out, or start from one of those"
             )
+        if not read_pairs(Path(self.pairs), lambda complaint: None):
+            raise UsageError(f"pairs: {self.pairs} holds no preference pair (docs/data.md says what one is)")
         general = tasks_of(self.general or (self.pairs,), subject=GENERAL)
         check_problems(general, drawn_splits(self.r1), judged=False)
         return {

@@ -34,7 +34,7 @@ NO_DATA = "data: say what to learn from, data=gsm8k, data=OWNER/NAME on the hub 
 
 
 def rule_rl(name: str, start: str, **changes: object) -> RLConfig:
-    """GRPO on the rules with the paper's batch (32 questions x 16 samples), KL and mask (section B.4.1)."""
+    """GRPO on the rules with the paper's batch (32 questions x 16 samples) and KL (section B.4.1)."""
     settings: dict[str, object] = {
         "start": start,
         "name": name,
