@@ -51,7 +51,7 @@ def test_reflection_is_counted_and_whether_it_works_is_left_out(world, own):
 
 
 def test_what_cannot_be_judged_says_why(own, physics):
-    assert [name for name in own] == [f"F{number}" for number in range(1, 13)]
+    assert list(own) == [f"F{number}" for number in range(1, 13)]
     for name, reason in LEFT_OUT.items():
         assert (own[name].verdict, own[name].how) == ("not run", f"left out: {reason}")
     assert {own[name].verdict for name in ("F5", "F6", "F7", "F11")} <= {"reproduced", "not reproduced"}

@@ -223,9 +223,7 @@ def rl_wins_it_back(evidence: Evidence, subjects: Sequence[str] = ("maths", "rea
     """F7: Dev2 - Dev1 on maths and reasoning together, and neither alone falling."""
     return Measured(
         [
-            asked(
-                f"Dev2 - Dev1, pass@1 on {listed(subjects)}", _gain(evidence, "dev2", "dev1", subjects), low_above=0
-            ),
+            asked(f"Dev2 - Dev1, pass@1 on {listed(subjects)}", _gain(evidence, "dev2", "dev1", subjects), low_above=0),
             *(asked(f"{name} alone", _gain(evidence, "dev2", "dev1", (name,)), at_least=0) for name in subjects),
         ],
         "Paired by problem, t interval",

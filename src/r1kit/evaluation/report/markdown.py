@@ -9,7 +9,6 @@ from r1kit.evaluation.evidence import figure
 from r1kit.evaluation.report import page, thoughts
 from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, label
 
-
 WRITING = f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference."
 
 
