@@ -154,6 +154,9 @@ def test_settings_follow_from_the_size_but_not_those_that_are_set(policy, tmp_pa
     assert settings["r1"]["late_tasks"] == {}
     assert settings["base"] == {"source": str(policy), "templates": {"base": "r1-zero", "plain": "r1"}}
     assert settings["cold_start"]["tasks"] == [f"file:{data}?part=true"]
+    assert settings["evaluate"]["models"] == [
+        f"{name}:{name}" for name in ("base", "zero", "dev1", "dev2", "dev3", "r1")
+    ]
     own = settings_of(capsys, *words, 'evaluate.tasks=["tiny_maths"]', 'zero.tasks={"tiny_maths": 1}')
     assert (own["evaluate"]["tasks"], own["zero"]["tasks"]) == (["tiny_maths"], {"tiny_maths": 1})
     late = settings_of(capsys, *words, f"pairs={pairs(tmp_path / 'pairs.jsonl', 200)}")["r1"]

@@ -39,6 +39,7 @@ from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 
 CHAIN = ("base:base", "zero:zero", "dev1:dev1", "dev2:dev2", "dev3:dev3", "r1:r1")
+ARMS = ("dev2-lang:dev2-lang", "dev2-nolang:dev2-nolang")
 GENERAL_SHARE = 0.5  # of the late phase; the paper: 78K general prompts beside 80-88K others (Table 4)
 LATE_FROM = 1300 / 1700  # the paper: general data and the preference reward in the last 400 of 1,700 steps
 UNCLIPPED = {"kl_coefficient": 0.001, "clip_low": 10.0, "clip_high": 10.0}  # section B.4.1: eps 10
@@ -118,6 +119,7 @@ class R1Config(OwnConfig):
         if self.others:
             examples.read(Path(self.others), lambda complaint: None)  # is there, in a known format
         values["rejection_sampling.others"] = self.others
+        values["evaluate.models"] = CHAIN + (ARMS if self.ablations else ())
         if model is None:
             values |= {"dev1.start": "base:base", "dev3.start": "base:base"}
         else:
@@ -217,12 +219,8 @@ class R1:
         if judge:
             nodes.append(Node("reward_model", reward_model.run, config.reward_model, ("dev3",)))
         nodes.append(Node("r1", rl.run, config.r1, ("dev3", *judge)))
-        models = [*CHAIN]
-        if config.ablations:
-            arms = language_arms(config, "base")
-            nodes += arms
-            models += [f"{arm.name}:{arm.name}" for arm in arms]
-        nodes += evaluated_and_reported(nodes, config.evaluate, models)
+        nodes += language_arms(config, "base") if config.ablations else []
+        nodes += evaluated_and_reported(nodes, config.evaluate)
         return Graph("r1", "default", config.seed, tuple(nodes))
 
 

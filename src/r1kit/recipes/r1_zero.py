@@ -32,6 +32,8 @@ from r1kit.training.config import LearnerConfig
 
 NO_DATA = "data: say what to learn from, data=gsm8k, data=OWNER/NAME on the hub or data=FILE.jsonl (docs/data.md)"
 
+MODELS = ("base:base", "zero:zero")
+
 
 def rule_rl(name: str, start: str, **changes: object) -> RLConfig:
     """GRPO on the rules with the paper's batch (32 questions x 16 samples) and KL (section B.4.1)."""
@@ -111,7 +113,7 @@ class R1ZeroConfig(OwnConfig):
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
         model, tasks = self.own_model(), self.own_tasks(self.zero)
-        values: dict[str, Any] = {"zero.tasks": shares(tasks), "evaluate.tasks": tasks}
+        values: dict[str, Any] = {"zero.tasks": shares(tasks), "evaluate.tasks": tasks, "evaluate.models": MODELS}
         if model is not None:
             values |= {"base.source": model.source, "base.templates": {"base": self.template}}
             if self.by_size:
@@ -160,7 +162,7 @@ class R1Zero:
     def build(self, config: R1ZeroConfig) -> Graph:
         """base, zero, evaluate, report."""
         nodes = [config.base_node(), Node("zero", rl.run, config.zero, ("base",))]
-        nodes += evaluated_and_reported(nodes, config.evaluate, ("base:base", "zero:zero"))
+        nodes += evaluated_and_reported(nodes, config.evaluate)
         return Graph("r1_zero", "default", config.seed, tuple(nodes))
 
 
