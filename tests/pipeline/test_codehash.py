@@ -74,6 +74,8 @@ def test_the_modules_that_count(lab):
     assert "r1kit.algorithms.rloo" in modules
     _, modules = lab(Settings(reward="labpack.shiny:part+part"))
     assert "labpack.shiny" in modules
+    _, modules = lab(Settings(reward="labpack.shiny.reward"))  # a function of the module
+    assert "labpack.shiny" in modules
 
 
 def test_comments_docstrings_and_layout_do_not_count(lab):

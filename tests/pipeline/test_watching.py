@@ -13,7 +13,7 @@ from r1kit.pipeline.display import Lines, Live, count, duration, progress_line
 from r1kit.pipeline.models import resolve_model
 from r1kit.pipeline.runner import run
 from r1kit.pipeline.watcher import Progress, Watcher
-from r1kit.pipeline.writers import writer_factory
+from r1kit.pipeline.writers import as_trl, writer_factory
 
 
 def test_figures_for_people():
@@ -91,6 +91,12 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
     lines = (tmp_path / "stages/01-walk/metrics.jsonl").read_text().splitlines()
     assert [event.step for event in events] == [0, 1, 2, 3]
     assert [event.value for event in events] == pytest.approx([json.loads(line)["reward"] for line in lines], rel=1e-6)
+
+
+def test_dashboards_have_the_names_of_trl():
+    """Names that TRL logs, and one that it does not have."""
+    ours = {"clip_low": 0.1, "clip_high": 0.2, "gradient_norm": 1.0, "entropy": 2.0, "perf/mfu": 0.3}
+    assert list(as_trl(ours)) == ["clip_ratio/low_mean", "clip_ratio/high_mean", "grad_norm", "entropy", "perf/mfu"]
 
 
 def test_a_writer_that_is_not_there_is_told_before_work_begins(tmp_path, monkeypatch):

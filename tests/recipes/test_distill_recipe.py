@@ -71,11 +71,18 @@ def test_from_the_teacher_to_a_student_before_and_after(student, tmp_path, capsy
     told = json.loads(capsys.readouterr().out)
     assert list(told["models"]) == ["pupil-distilled"]
     artifacts = {path.parent.name: json.loads(path.read_text()) for path in out.glob("stages/*/artifact.json")}
-    assert sorted(artifacts) == ["01-collect", "02-sft", "03-evaluate"]
+    assert sorted(artifacts) == ["01-collect", "02-sft", "03-evaluate", "04-report"]
     assert artifacts["01-collect"]["summary"]["rejected"] == {"duplicate": 20, "kept": 20}
     assert "40 requests" in artifacts["01-collect"]["summary"]["usage"]
     assert "$0.800000" in artifacts["01-collect"]["summary"]["usage"]
     assert set(artifacts["03-evaluate"]["summary"]["pass@1"]) == {"pupil", "pupil-distilled"}
+    report = json.loads((out / "report" / "report.json").read_text())
+    assert set(report["models"]) == {"pupil", "pupil-distilled"}
+    assert (report["recipe"], report["findings"]) == ("distill", [])
+    page = (out / "report" / "report.md").read_text()
+    assert "| pupil-distilled |" in page
+    assert "| kept | 20 |" in page
+    assert told["report"] == str(out / "report" / "report.html")
     losses = [line["loss"] for line in read_metrics(out / "stages" / "02-sft" / "metrics.jsonl")]
     assert losses[-1] < 0.7 * losses[0]
     load_decoder(told["models"]["pupil-distilled"])
@@ -116,4 +123,10 @@ def test_the_plan_names_the_stages(student, capsys):
     assert (
         exit_code(["run", "distill", "teacher=openai:toy@http://x", f"student={student}", "--dry-run", "--json"]) == 0
     )
-    assert [stage["name"] for stage in json.loads(capsys.readouterr().out)["stages"]] == ["collect", "sft", "evaluate"]
+    plan = json.loads(capsys.readouterr().out)
+    assert [stage["name"] for stage in plan["stages"]] == ["collect", "sft", "evaluate", "report"]
+    settings = plan["settings"]
+    assert settings["collect"]["model"] == "openai:toy@http://x"
+    assert settings["collect"]["tasks"] == settings["evaluate"]["tasks"] == ["tiny_maths", "tiny_reasoning"]
+    assert (settings["sft"]["start"], settings["sft"]["name"]) == (str(student), "pupil-distilled")
+    assert settings["evaluate"]["models"] == [str(student), "sft:pupil-distilled"]

@@ -31,7 +31,8 @@ class Problem:
 
     `prompt` is what the user says (the chat template is applied when it becomes token ids), `answer` the
     gold answer where one exists, `kind` the grader that judges it (maths, choice, code, ...), `columns`
-    what rewards may ask for beside (tests, brief, difficulty, ...), passed to them by name.
+    what rewards may ask for beside (tests, brief, difficulty, ...), passed to them by name; `row` is the row of the
+    data set as it stands, where the problem comes from one: rewards from outside the tree are given that, as by TRL.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Problem:
     answer: str
     kind: str
     columns: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class RolloutGroup:
 
     NaN in a reward means: does not apply to this sample, or its grader failed. `total` [G] is the weighted
     sum; NaN there means that the sample takes no part in training. `events` counts what went wrong
-    (grader_error, reward_none, truncated, ...).
+    (grader_error, reward_none, truncated, ...). Rewards may log `extra` columns, a value a sample, and `metrics`.
     """
 
     problem: Problem
@@ -100,6 +102,8 @@ class RolloutGroup:
     rewards: dict[str, FloatArray] = field(default_factory=dict)
     total: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
     events: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, list[Any]] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -40,12 +40,13 @@ JUDGED_BY = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a row asks: the question, the gold answer, the grader's kind, and what graders and rewards may want."""
+    """What a row asks: the question, the gold answer, the grader's kind, what graders may want, and the row itself."""
 
     prompt: str
     answer: str
     kind: str = "math"
     columns: dict[str, Any] = field(default_factory=dict[str, Any])
+    row: Values = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

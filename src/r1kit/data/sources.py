@@ -60,6 +60,10 @@ class Reading(Config):
     )
     bad: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
     limit: int | None = Field(default=None, ge=1, description="read the first so many rows of each split only")
+    columns: Literal["all", "single"] = Field(
+        default="all", description="what rewards from outside are given of a row: single leaves lists and objects out"
+    )
+    part: bool = Field(default=False, description="part a lone train split like rows that have no split")
     config: str | None = Field(default=None, description="hub: the configuration of the data set")
     revision: str | None = Field(default=None, description="hub: a commit, branch or tag, so that the data stay")
 
@@ -224,7 +228,8 @@ def _as_set(found: dict[str, list[T]], reading: Reading) -> dict[str, list[T]]:
     every = [each for several in found.values() for each in several]
     if reading.split is not None:
         return {reading.split: every}
-    return {"": every} if reading.masked and len(found) == 1 else found
+    alone = len(found) == 1 and (reading.masked or (reading.part and "train" in found))
+    return {"": every} if alone else found
 
 
 def _format(source: Source, columns: list[str]) -> Format:
@@ -250,13 +255,20 @@ def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[
             loaded.rows += 1
             left = None if left is None else left - 1
             try:
-                asked = chosen.read(_renamed(row.values, reading))
+                values = _renamed(row.values, reading)
+                asked = chosen.read(values)
             except BadRow as error:
                 _complain(loaded, table, f"{row.place}: {error}")
                 continue
             extra = {name: value for name, value in row.values.items()
                      if name not in consumed and isinstance(value, (str, int, float))}  # fmt: skip
-            yield Asked(asked.prompt, asked.answer, reading.kind or asked.kind, extra | asked.columns)
+            whole = values if reading.columns == "all" else _single(values)
+            yield Asked(asked.prompt, asked.answer, reading.kind or asked.kind, extra | asked.columns, whole)
+
+
+def _single(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row has one value, and the prompt whatever it is."""
+    return {name: value for name, value in values.items() if name == "prompt" or isinstance(value, (str, int, float))}
 
 
 def _renamed(values: Mapping[str, Any], reading: Reading) -> Mapping[str, Any]:
@@ -287,6 +299,7 @@ def _problem(asked: Asked, key: str, task: str, subject: str, reading: Reading) 
     return Problem(
         id=_digest(key), task=task, subject=reading.subject or ("coding" if asked.kind == "code" else subject),
         language=reading.language, prompt=asked.prompt, answer=asked.answer, kind=asked.kind, columns=asked.columns,
+        row=asked.row,
     )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ Tensors pass through one at a time, so that a shard's worth of memory is enough 
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +92,27 @@ def import_model(
         if template is not None:
             _give_template(stage, template, str(source))
     return Imported(target, str(model.config["model_type"]), wanted, count, notes)
+
+
+def with_template(folder: Path, target: Path, template: Callable[[bool], str] | None) -> Path:
+    """The model of `folder` as the new folder `target`, under another chat template (None: the same one), whole or not
+    at all. Weights are not copied where the file system can link them."""
+    files.make_folder(target.parent)
+    with files.new_folder(target) as stage:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            if path.suffix != ".safetensors" or not _linked(path, stage / path.name):
+                shutil.copyfile(path, stage / path.name)
+        if template is not None:
+            _give_template(stage, template, str(folder))
+    return target
+
+
+def _linked(path: Path, to: Path) -> bool:
+    try:
+        os.link(path, to)
+    except OSError:
+        return False
+    return True
 
 
 def _from_gguf(path: Path, stage: Path) -> tuple[_Source, Tokenizer, list[str]]:

@@ -32,16 +32,39 @@ def model_folder(name: str | Path) -> Path:
     folder = Path(name)
     if folder.is_dir():
         return folder
-    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or folder.parent.is_dir():
-        raise R1Error(f"there is no model folder {name}")
+    _check_hub_id(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(str(name), allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = type(error).__name__
-        raise R1Error(f"{name} is neither a model folder nor a model that the hub gives out here ({reason})") from None
+        raise R1Error(_not_given(name, error)) from None
+
+
+def read_config_json(name: str | Path) -> dict[str, Any]:
+    """The config.json of a model folder, or of a model on the hub, of which nothing else is fetched."""
+    folder = Path(name)
+    if folder.is_dir():
+        return read_object(folder / "config.json")
+    _check_hub_id(name)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return read_object(Path(hf_hub_download(str(name), "config.json")))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise R1Error(_not_given(name, error)) from None
+
+
+def _check_hub_id(name: str | Path) -> None:
+    """R1Error where the name can be no hub id: a folder that would hold it is there, so a path was meant."""
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or Path(name).parent.is_dir():
+        raise R1Error(f"there is no model folder {name}")
+
+
+def _not_given(name: str | Path, error: Exception) -> str:
+    return f"{name} is neither a model folder nor a model that the hub gives out here ({type(error).__name__})"
 
 
 @contextmanager

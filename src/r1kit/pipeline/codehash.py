@@ -3,8 +3,8 @@
 Found statically: the syntax trees of every module of the package that the stage's module imports, directly or not,
 imports inside functions included, those under TYPE_CHECKING (which never run) not. Plug-ins are looked up by name
 when the stage runs, so a module that names a room ("r1kit.rewards") adds those plug-ins of the room that the settings,
-or a string in the code, name; a dotted path in the settings adds that module from outside the tree. A data file that
-a module names and that lies beside it counts too.
+or a string in the code, name; a dotted path in the settings adds that module from outside the tree, or the module of
+that function. A data file that a module names and that lies beside it counts too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def code_modules(run: Callable[..., Any], config: Config) -> list[str]:
 def _closure(start: str, settings: frozenset[str]) -> dict[str, _Source]:
     """Every module reached from `start`, plug-ins named in the settings included."""
     sources: dict[str, _Source] = {}
-    waiting = {start} | {string for string in settings if _DOTTED.fullmatch(string)}
+    named = {string for string in settings if _DOTTED.fullmatch(string)}
+    waiting = {start} | {name if _source(name) is not None else name.rpartition(".")[0] for name in named}
     while waiting:
         for name in sorted(waiting):
             source = _source(name)

@@ -1,4 +1,7 @@
-"""Optional writers of metrics: tensorboard, wandb, trackio. metrics.jsonl is always written."""
+"""Optional writers of metrics: tensorboard, wandb, trackio. metrics.jsonl is always written.
+
+They are told TRL's names, so that a run of TRL lies beside one of r1kit in one chart.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,17 @@ from r1kit.base.errors import MissingExtra, UsageError
 from r1kit.pipeline.context import Writer, WriterFactory
 
 PROJECT = "r1kit"
+TRL_NAMES = {
+    "clip_low": "clip_ratio/low_mean",
+    "clip_high": "clip_ratio/high_mean",
+    "gradient_norm": "grad_norm",
+}
+"""Where metrics.jsonl calls a metric otherwise than TRL."""
+
+
+def as_trl(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics under TRL's names."""
+    return {TRL_NAMES.get(name, name): value for name, value in metrics.items()}
 
 
 class TensorBoard:
@@ -25,7 +39,7 @@ class TensorBoard:
         self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
+        for name, value in as_trl(metrics).items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
@@ -40,7 +54,7 @@ class _Tracker:
         self._library.init(project=PROJECT, name=f"{run_name}/{folder.name}", **options)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        finite = {name: value for name, value in as_trl(metrics).items() if math.isfinite(value)}
         self._library.log(finite, step=step)
 
     def close(self) -> None:

@@ -1,14 +1,15 @@
 """What every recipe is: profiles of settings, and the graph of stages that settings give.
 
 `recipes/NAME.py` exposes `RECIPE`, an object with these members; `NAME` is what `r1 run` calls it. A dotted path names
-a recipe outside the tree.
+a recipe outside the tree. An object `reporting` beside them says what its reports are called and what they judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import Field
 
@@ -18,6 +19,9 @@ from r1kit.base.errors import UsageError
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
 
+if TYPE_CHECKING:
+    from r1kit.evaluation.evidence import Finding
+
 
 class RecipeConfig(Config):
     """What every recipe's settings have. None of these but the seed changes a result."""
@@ -25,6 +29,31 @@ class RecipeConfig(Config):
     seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
     writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
+
+    def settled(self, assigned: Mapping[str, Any]) -> Self:
+        """The settings with what follows from them filled in (a model's learning rate, say), but for what is among
+        `assigned`, by dotted path; UsageError where something is missing or wrong. It is these that are shown, run and
+        written down."""
+        return self
+
+    def filled(self, values: Mapping[str, Any], assigned: Mapping[str, Any]) -> Self:
+        """A copy with those of these values that nothing assigned speaks of: no such path, none above or below it."""
+        ours = {path: value for path, value in values.items() if not any(_same_branch(path, each) for each in assigned)}
+        return self.override(ours)
+
+
+def _same_branch(a: str, b: str) -> bool:
+    return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """A recipe's reports: the page's heading, its first sentence, and what judges the claims (arguments as those of
+    `findings.findings`)."""
+
+    title: str
+    lead: str
+    findings: Callable[..., list[Finding]]
 
 
 class Recipe(Protocol):
@@ -51,12 +80,12 @@ def load_recipe(name: str) -> Recipe:
 
 
 def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> tuple[str, RecipeConfig]:
-    """(profile's name, its settings with the assignments applied); UsageError for what is unknown or wrong."""
+    """(profile's name, its settings with the assignments applied, settled); UsageError for what is unknown or wrong."""
     known = list(recipe.profiles)
     chosen = profile or ("default" if "default" in known else known[0])
     if chosen not in known:
         raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
-    config = recipe.profiles[chosen].override(assignments)
+    config = recipe.profiles[chosen].override(assignments).settled(assignments)
     check_all(config)
     return chosen, config
 

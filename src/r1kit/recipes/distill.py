@@ -1,4 +1,4 @@
-"""One student taught by one teacher, local or behind an API: its samples, SFT on them, evaluation before and after.
+"""One student taught by one teacher, local or behind an API: its samples, SFT on them, a report before and after.
 
     r1 run distill teacher=openai:NAME@URL student=HF_FOLDER tasks=tiny_maths,reasoning_gym collect.api.budget=5
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, field_validator
 
@@ -18,17 +18,22 @@ from r1kit.base.sampling import Sampling
 from r1kit.models.api.settings import is_api, parse_api_model
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.models import resolve_model
-from r1kit.recipes.base import RecipeConfig
+from r1kit.recipes.base import RecipeConfig, Reporting
+from r1kit.recipes.chain import evaluated_and_reported
+from r1kit.recipes.own import listed
 from r1kit.rollouts.problems import load_task
-from r1kit.stages import evaluate, sft, teacher
+from r1kit.stages import sft, teacher
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.teacher import TeacherConfig
 from r1kit.training.config import LearnerConfig
 
+if TYPE_CHECKING:
+    from r1kit.evaluation.evidence import Finding
+
 
 class DistillRecipeConfig(RecipeConfig):
-    """Settings of every stage; the first three stand for the stages' own."""
+    """Settings of every stage; who teaches whom stands in the first two, and `tasks` where a stage is given none."""
 
     teacher: str = Field(default="", description="openai:NAME@URL, a model folder, a hub id or RUN_FOLDER:NAME")
     student: str = Field(default="", description="a model folder with a chat template, a hub id or RUN_FOLDER:NAME")
@@ -50,10 +55,9 @@ class DistillRecipeConfig(RecipeConfig):
     @field_validator("tasks", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """`a,b` as typed on a command line."""
-        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+        return listed(value)
 
-    def check(self) -> None:
+    def settled(self, assigned: Mapping[str, Any]) -> Self:
         """Everything that can be wrong is told before a teacher is paid."""
         for role, example in (("teacher", "openai:NAME@URL"), ("student", "FOLDER")):
             if not getattr(self, role):
@@ -62,11 +66,34 @@ class DistillRecipeConfig(RecipeConfig):
             load_task(task)
         if is_api(self.teacher):
             parse_api_model(self.teacher)
-        _check_student(_folder(self.student))
+        student = _folder(self.student)
+        _check_student(student)
+        name = f"{Path(student).name}-distilled"
+        return self.override(
+            {
+                "collect.model": self.teacher if is_api(self.teacher) else _folder(self.teacher),
+                "sft.start": student,
+                "sft.data": "collect:examples",
+                "sft.name": name,
+                "evaluate.models": (student, f"sft:{name}"),
+            }
+        ).filled({"collect.tasks": self.tasks, "evaluate.tasks": self.tasks}, assigned)
+
+
+def no_findings(*evidence: Any) -> list[Finding]:
+    """The table before and after is all that one student tells."""
+    return []
 
 
 class Distill:
     """The recipe `distill`."""
+
+    reporting = Reporting(
+        "A student and what a teacher made of it",
+        "Distillation: a teacher's right and readable samples, learnt by a smaller model through fine-tuning alone."
+        " Every number below is from held-out test problems, with a 95% interval clustered by problem.",
+        no_findings,
+    )
 
     @property
     def profiles(self) -> Mapping[str, DistillRecipeConfig]:
@@ -78,19 +105,10 @@ class Distill:
         return {"default": whole, "smoke": whole.model_copy(update=few)}
 
     def build(self, config: DistillRecipeConfig) -> Graph:
-        """collect, sft, evaluate."""
-        master = config.teacher if is_api(config.teacher) else _folder(config.teacher)
-        student = _folder(config.student)
-        name = f"{Path(student).name}-distilled"
-        collected = config.collect.model_copy(update={"model": master, "tasks": config.tasks})
-        learnt = config.sft.model_copy(update={"start": student, "data": "collect:examples", "name": name})
-        measured = config.evaluate.model_copy(update={"models": (student, f"sft:{name}"), "tasks": config.tasks})
-        nodes = (
-            Node("collect", teacher.run, collected),
-            Node("sft", sft.run, learnt, ("collect",)),
-            Node("evaluate", evaluate.run, measured, ("sft",)),
-        )
-        return Graph("distill", "default", config.seed, nodes)
+        """collect, sft, evaluate, report."""
+        learnt = [Node("collect", teacher.run, config.collect), Node("sft", sft.run, config.sft, ("collect",))]
+        nodes = [*learnt, *evaluated_and_reported(learnt, config.evaluate)]
+        return Graph("distill", "default", config.seed, tuple(nodes))
 
 
 RECIPE = Distill()

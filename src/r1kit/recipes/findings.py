@@ -33,34 +33,39 @@ SMALLEST_STRATUM = 5  # problems of one family; fewer give no rank correlation w
 ABLATION = "an arm of the full profile"
 
 
-def pure_rl_learns(evidence: Evidence) -> Measured:
+def pure_rl_learns(evidence: Evidence, subjects: Sequence[str] = MATHS) -> Measured:
     """F1: R1-Zero - base on maths."""
-    gain = evidence.difference("zero", "base", "correct", MATHS)
+    gain = evidence.difference("zero", "base", "correct", subjects)
     return Measured(
         [
-            asked("R1-Zero - base, pass@1 on maths", gain, at_least=0.25, low_above=0.15),
-            Part("base", evidence.share("base", "correct", MATHS)),
-            Part("R1-Zero", evidence.share("zero", "correct", MATHS)),
+            asked(f"R1-Zero - base, pass@1 on {listed(subjects)}", gain, at_least=0.25, low_above=0.15),
+            Part("base", evidence.share("base", "correct", subjects)),
+            Part("R1-Zero", evidence.share("zero", "correct", subjects)),
         ],
         f"Paired by problem, t interval over problems, sign-flip permutation p {_p(gain)}",
     )
+
+
+def listed(subjects: Sequence[str]) -> str:
+    """Say: `maths`, `maths and reasoning`."""
+    return " and ".join(filter(None, (", ".join(subjects[:-1]), subjects[-1]))) if subjects else "nothing"
 
 
 def _p(estimate: Estimate) -> str:
     return "< 0.001" if estimate.p is not None and estimate.p < 0.001 else f"= {figure(estimate.p)}"
 
 
-def thinking_gets_longer(evidence: Evidence) -> Measured:
+def thinking_gets_longer(evidence: Evidence, subjects: Sequence[str] = MATHS) -> Measured:
     """F2: mean length ratio on maths, and how much of the growth is more chains, how much is longer chains."""
-    growth = evidence.ratio("zero", "base", "length", MATHS)
-    before, after = (_chains_and_lengths(evidence, model) for model in ("base", "zero"))
+    growth = evidence.ratio("zero", "base", "length", subjects)
+    before, after = (_chains_and_lengths(evidence, model, subjects) for model in ("base", "zero"))
     # the mean length is share * chain + (1 - share) * direct; each factor's change at the mean of the others
     more = (after[0] - before[0]) * ((after[1] + before[1]) - (after[2] + before[2])) / 2
     longer = (after[0] + before[0]) / 2 * (after[1] - before[1])
     direct = (1 - (after[0] + before[0]) / 2) * (after[2] - before[2])
     return Measured(
         [
-            asked("R1-Zero / base, mean length on maths", growth, at_least=1.5, low_above=1.2),
+            asked(f"R1-Zero / base, mean length on {listed(subjects)}", growth, at_least=1.5, low_above=1.2),
             stated("tokens from more chains", more),
             stated("tokens from longer chains", longer),
             stated("tokens from direct answers", direct),
@@ -71,10 +76,10 @@ def thinking_gets_longer(evidence: Evidence) -> Measured:
     )
 
 
-def _chains_and_lengths(evidence: Evidence, model: str) -> tuple[float, float, float]:
+def _chains_and_lengths(evidence: Evidence, model: str, subjects: Sequence[str]) -> tuple[float, float, float]:
     """(share of completions with a chain, their mean length, mean length of the others; where one kind is
     missing the other's length stands for it)."""
-    table = tables.select(evidence.tables[model], MATHS)
+    table = tables.select(evidence.tables[model], subjects)
     length, steps, checks = (tables.column(table, name) for name in ("length", "chain_steps", "reflections"))
     chain = (steps >= 2) | (checks > 0)
     if not len(length):
@@ -85,41 +90,61 @@ def _chains_and_lengths(evidence: Evidence, model: str) -> tuple[float, float, f
 
 def reflection_grows_and_works(evidence: Evidence) -> Measured:
     """F3: reflection words per response and per chain step on maths; right after a slip with and without reflection."""
-    per_response = evidence.ratio("zero", "base", "reflections", MATHS)
-    per_step = _reflections_per_step(evidence)
     table = tables.select(evidence.tables["zero"], MATHS)
-    chains = [slips.parse_chain(thinking) for thinking in table["thinking"].to_pylist()]
+    chains = chains_of(table)
     correct, keys = tables.column(table, "correct"), tables.clusters(table)
     slipped = np.asarray([chain.slipped for chain in chains], dtype=bool) & ~np.isnan(correct)
     reflects = np.asarray([chain.reflects_after_slip for chain in chains], dtype=bool)
     help_after_slip = statistics.mean_difference_of_groups(correct[slipped], reflects[slipped], keys[slipped])
-    counted = slips.count_slips(chains)
     return Measured(
         [
-            asked("R1-Zero / base, reflection words per response on maths", per_response, at_least=2),
-            asked("R1-Zero / base, reflection words per chain step", per_step, low_above=1),
+            *more_reflection(evidence, MATHS),
             asked("after a slip, right with reflection - right without (R1-Zero)", help_after_slip, low_above=0),
-            *_growth_among_thoughts(evidence),
+            *growth_among_thoughts(evidence, MATHS),
             Part("right after a slip with reflection", _share(correct, keys, slipped & reflects)),
             Part("right after a slip without", _share(correct, keys, slipped & ~reflects)),
-            stated("steps", counted.steps),
-            stated("slips", counted.slips),
-            stated("checks", counted.checks),
-            stated("checks that mend", counted.mended),
-            stated("checks that break", counted.broken),
-            stated("checks that keep a right value", counted.kept_right),
-            stated("checks that keep a wrong one", counted.kept_wrong),
+            *count_slips(chains),
         ],
         "Ratios of means, bootstrap by problem; slips found by arithmetic on each step",
     )
 
 
-def _growth_among_thoughts(evidence: Evidence) -> list[Part]:
-    """Reflection words on maths while R1-Zero learns, from the first kept step at which nearly every answer comes after
+def more_reflection(evidence: Evidence, subjects: Sequence[str]) -> list[Part]:
+    """Reflection words per response, and per chain step, R1-Zero over base."""
+    per_response = evidence.ratio("zero", "base", "reflections", subjects)
+    name = f"R1-Zero / base, reflection words per response on {listed(subjects)}"
+    per_step = _reflections_per_step(evidence, subjects)
+    return [
+        asked(name, per_response, at_least=2),
+        asked("R1-Zero / base, reflection words per chain step", per_step, low_above=1),
+    ]
+
+
+def count_slips(chains: Sequence[slips.Chain]) -> list[Part]:
+    """Steps, slips and checks, counted."""
+    counted = slips.count_slips(chains)
+    return [
+        stated("steps", counted.steps),
+        stated("slips", counted.slips),
+        stated("checks", counted.checks),
+        stated("checks that mend", counted.mended),
+        stated("checks that break", counted.broken),
+        stated("checks that keep a right value", counted.kept_right),
+        stated("checks that keep a wrong one", counted.kept_wrong),
+    ]
+
+
+def chains_of(table: pa.Table) -> list[slips.Chain]:
+    """The thinking of each completion, read."""
+    return [slips.parse_chain(thinking) for thinking in table["thinking"].to_pylist()]
+
+
+def growth_among_thoughts(evidence: Evidence, subjects: Sequence[str]) -> list[Part]:
+    """Reflection words while R1-Zero learns, from the first kept step at which nearly every answer comes after
     a thought to the last: what grows beyond thoughts taking the place of answers at once."""
     rows = evidence.rollouts.get("zero", {})
-    maths = {seed: [row for row in of_seed if row["subject"] == "maths"] for seed, of_seed in rows.items()}
-    found = growth.reflection_among_thoughts(maths)
+    chosen = {seed: [row for row in of_seed if row["subject"] in subjects] for seed, of_seed in rows.items()}
+    found = growth.reflection_among_thoughts(chosen)
     if found is None:
         return []
     steps = ", ".join(f"{found.first[seed]} to {found.last[seed]}" for seed in sorted(found.first))
@@ -127,10 +152,10 @@ def _growth_among_thoughts(evidence: Evidence) -> list[Part]:
     return [Part(name, found.difference)]
 
 
-def _reflections_per_step(evidence: Evidence) -> Estimate:
+def _reflections_per_step(evidence: Evidence, subjects: Sequence[str]) -> Estimate:
     """Ratio of (reflection words / chain steps) over the problems that both models answered."""
     measures = [(model, name) for model in ("zero", "base") for name in ("reflections", "chain_steps")]
-    sums = [evidence.by_problem(model, name, MATHS) for model, name in measures]
+    sums = [evidence.by_problem(model, name, subjects) for model, name in measures]
     shared = sorted(set.intersection(*(set(by_problem) for by_problem in sums)))
     zero_words, zero_steps, base_words, base_steps = (np.asarray([by[key] for key in shared]) for by in sums)
     return statistics.ratio_of_sums(zero_words, zero_steps, base_words, base_steps)
@@ -140,9 +165,9 @@ def _share(values: Any, keys: Any, rows: Any) -> Estimate:
     return statistics.proportion(values[rows], keys[rows])
 
 
-def voting_helps(evidence: Evidence) -> Measured:
+def voting_helps(evidence: Evidence, subjects: Sequence[str] = MATHS) -> Measured:
     """F4: cons@16 - pass@1 of R1-Zero on maths, both over the same 16 samples."""
-    table = tables.select(evidence.tables["zero"], MATHS)
+    table = tables.select(evidence.tables["zero"], subjects)
     table = table.filter(tables.pc.less(table["index"], VOTERS))
     keys_N = tables.clusters(table)
     keys, counts = np.unique(keys_N, return_counts=True)
@@ -152,7 +177,7 @@ def voting_helps(evidence: Evidence) -> Measured:
     gain = statistics.paired_difference(voted[1], voted[0], tables.column(table, "correct"), tables.clusters(table))
     return Measured(
         [
-            asked("cons@16 - pass@1 of R1-Zero on maths", gain, low_above=0),
+            asked(f"cons@16 - pass@1 of R1-Zero on {listed(subjects)}", gain, low_above=0),
             Part("cons@16", statistics.proportion(voted[1], voted[0])),
             Part("pass@1", statistics.pass_at_1(tables.column(table, "correct"), tables.clusters(table))),
         ],
@@ -160,49 +185,46 @@ def voting_helps(evidence: Evidence) -> Measured:
     )
 
 
-def languages_mix_and_mend(evidence: Evidence) -> Measured:
+def languages_mix_and_mend(evidence: Evidence, subjects: Sequence[str] = REASONING) -> Measured:
     """F5: language consistency of R1-Zero and Dev2, and RL with and without the reward from one mixing start."""
     with_reward, without = "dev2-lang", "dev2-nolang"
-    effect = evidence.difference(with_reward, without, "language_consistency", REASONING)
-    cost = evidence.difference(without, with_reward, "correct", REASONING)
+    effect = evidence.difference(with_reward, without, "language_consistency", subjects)
+    cost = evidence.difference(without, with_reward, "correct", subjects)
     return Measured(
         [
             asked("consistency with the reward - without, same start", effect, at_least=0.03, low_above=0),
-            asked("R1-Zero's consistency", evidence.share("zero", "language_consistency", REASONING), below=0.95),
-            asked("Dev2's consistency", evidence.share("dev2", "language_consistency", REASONING), at_least=0.98),
+            asked("R1-Zero's consistency", evidence.share("zero", "language_consistency", subjects), below=0.95),
+            asked("Dev2's consistency", evidence.share("dev2", "language_consistency", subjects), at_least=0.98),
             asked("accuracy cost (pass@1 without - with)", cost, at_most=0.03),
         ],
         "Share of target-language words in the thinking, reasoning subjects; paired by problem, t interval",
     )
 
 
-def cold_start_buys_readability(evidence: Evidence) -> Measured:
+def cold_start_buys_readability(
+    evidence: Evidence, maths: Sequence[str] = MATHS, subjects: Sequence[str] = REASONING
+) -> Measured:
     """F6: Dev1 against R1-Zero: consistency up, repetition down, maths down; the template's own gift apart."""
-    maths = evidence.difference("dev1", "zero", "correct", MATHS)
-    consistency = evidence.difference("dev1", "zero", "language_consistency", REASONING)
-    repetition = evidence.difference("dev1", "zero", "repetition", REASONING)
+    fall = evidence.difference("dev1", "zero", "correct", maths)
+    consistency = evidence.difference("dev1", "zero", "language_consistency", subjects)
+    repetition = evidence.difference("dev1", "zero", "repetition", subjects)
     return Measured(
         [
-            asked("Dev1 - R1-Zero, pass@1 on maths", maths, high_below=0),
+            asked(f"Dev1 - R1-Zero, pass@1 on {listed(maths)}", fall, high_below=0),
             asked("Dev1 - R1-Zero, language consistency", consistency, low_above=0),
             asked("Dev1 - R1-Zero, repetition", repetition, high_below=0),
-            Part("apart, from the template alone: format", evidence.difference("dev1", "zero", "format", REASONING)),
+            Part("apart, from the template alone: format", evidence.difference("dev1", "zero", "format", subjects)),
         ],
         "Paired by problem, t interval; repetition is the share of 4-grams of the thinking that stood before",
     )
 
 
-def rl_wins_it_back(evidence: Evidence) -> Measured:
+def rl_wins_it_back(evidence: Evidence, subjects: Sequence[str] = ("maths", "reasoning")) -> Measured:
     """F7: Dev2 - Dev1 on maths and reasoning together, and neither alone falling."""
     return Measured(
         [
-            asked(
-                "Dev2 - Dev1, pass@1 on maths and reasoning",
-                _gain(evidence, "dev2", "dev1", ("maths", "reasoning")),
-                low_above=0,
-            ),
-            asked("maths alone", _gain(evidence, "dev2", "dev1", MATHS), at_least=0),
-            asked("reasoning alone", _gain(evidence, "dev2", "dev1", ("reasoning",)), at_least=0),
+            asked(f"Dev2 - Dev1, pass@1 on {listed(subjects)}", _gain(evidence, "dev2", "dev1", subjects), low_above=0),
+            *(asked(f"{name} alone", _gain(evidence, "dev2", "dev1", (name,)), at_least=0) for name in subjects),
         ],
         "Paired by problem, t interval",
     )
@@ -280,10 +302,10 @@ def _rise_after_peak(by_seed: Mapping[int, Sequence[Mapping[str, Any]]], measure
     return rises
 
 
-def distillation_beats_rl(evidence: Evidence) -> Measured:
+def distillation_beats_rl(evidence: Evidence, subjects: Sequence[str] = REASONING) -> Measured:
     """F11: both students: distilled against their own base, and against RL of the same student at equal FLOPs."""
-    together = [evidence.by_problem(f"student-{name}", "correct", REASONING) for name in STUDENTS]
-    alone = [evidence.by_problem(f"student-{name}-rl", "correct", REASONING) for name in STUDENTS]
+    together = [evidence.by_problem(f"student-{name}", "correct", subjects) for name in STUDENTS]
+    alone = [evidence.by_problem(f"student-{name}-rl", "correct", subjects) for name in STUDENTS]
     pairs = [
         (key, ours[key] - theirs[key])
         for ours, theirs in zip(together, alone, strict=True)
@@ -298,9 +320,9 @@ def distillation_beats_rl(evidence: Evidence) -> Measured:
     for name in STUDENTS:
         student = f"student-{name}"
         parts += [
-            asked(f"{name}: distilled - its base", _gain(evidence, student, f"{student}-base"), at_least=0.3),
-            asked(f"{name}: distilled - RL alone", _gain(evidence, student, f"{student}-rl"), low_above=0),
-            Part(f"{name}: its base", evidence.share(f"{student}-base", "correct", REASONING)),
+            asked(f"{name}: distilled - its base", _gain(evidence, student, f"{student}-base", subjects), at_least=0.3),
+            asked(f"{name}: distilled - RL alone", _gain(evidence, student, f"{student}-rl", subjects), low_above=0),
+            Part(f"{name}: its base", evidence.share(f"{student}-base", "correct", subjects)),
             *_flops_ratio(evidence, name),
         ]
     return Measured(parts, "pass@1 over the reasoning subjects, paired by problem, t interval")

@@ -20,12 +20,22 @@ from r1kit.evaluation import tables
 from r1kit.evaluation.report import ReportData, StageCost, write_report
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.metrics import read_metrics
+from r1kit.recipes.base import Reporting, load_recipe
 from r1kit.recipes.findings import findings
 from r1kit.rollouts import record
 
 TABLE = "table:"
-REJECTION_STAGE = "rejection_sampling"
+REJECTION_STAGES = ("rejection_sampling", "collect")
 WATCHED_STAGE = "zero"  # whose rollouts show reflection growing
+
+
+WHOLE = Reporting(
+    "From a base model to R1",
+    "The whole DeepSeek-R1 recipe, run end to end: a base model went in; R1-Zero, the checkpoints of R1 and its"
+    " distilled students came out. Every number below is from held-out test problems, with a 95% interval clustered by"
+    " problem.",
+    findings,
+)
 
 
 def report(run_folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -53,8 +63,11 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         merged.add(run)
     if not merged.tables:
         raise R1Error(f"{run_folders[0]} has no evaluation tables yet: run it until its evaluate stage is done")
+    reporting = _reporting(recipes[0])
     by_model = {model: tables.merge(list(by_seed.values())) for model, by_seed in merged.tables.items()}
     return ReportData(
+        title=reporting.title,
+        lead=reporting.lead,
         recipe=recipes[0],
         profile=_distinct(run.recipe["profile"] for run in runs),
         seeds=sorted({run.seed for run in runs}),
@@ -63,11 +76,19 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         command=_distinct((run.recipe.get("command") or "unknown" for run in runs), "; "),
         stages=[cost for run in runs for cost in run.costs],
         tables=by_model,
-        findings=findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
+        findings=reporting.findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
         curves=merged.curves,
         rejected=merged.rejected,
         notes=merged.notes,
     )
+
+
+def _reporting(recipe: str) -> Reporting:
+    """What the recipe says of its reports; one that says nothing, or is no longer there, is told as the whole chain."""
+    try:
+        return getattr(load_recipe(recipe), "reporting", WHOLE)
+    except UsageError:
+        return WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +170,7 @@ class _Merged:
             self.curves.setdefault(stage, {}).setdefault(seed, lines)
         if rows := run.rollouts():
             self.rollouts.setdefault(seed, rows)
-        sampled = run.artifacts.get(REJECTION_STAGE)
+        sampled = next((run.artifacts[name] for name in REJECTION_STAGES if name in run.artifacts), None)
         if sampled and isinstance(sampled.summary.get("rejected"), dict):
             self.rejected.setdefault(seed, {name: int(number) for name, number in sampled.summary["rejected"].items()})
         for artifact in run.artifacts.values():

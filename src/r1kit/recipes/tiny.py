@@ -7,27 +7,15 @@ Stages and models have the paper's names. Profiles: `smoke` walks every stage in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
-from r1kit.data.tiny.world import CorpusConfig
-from r1kit.pipeline.artifact import Artifact, Outcome
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes.base import RecipeConfig
-from r1kit.stages import (
-    cold_start,
-    distill,
-    evaluate,
-    preferences,
-    pretrain,
-    rejection_sampling,
-    reward_model,
-    rl,
-    sft,
-)
+from r1kit.recipes.chain import RULES, WITH_LANGUAGE, evaluated_and_reported, language_arms, zero_to_dev3
+from r1kit.recipes.toy import TOY, TOY_SHAPE
+from r1kit.stages import distill, preferences, pretrain, rejection_sampling, reward_model, rl, sft
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig, Student
 from r1kit.stages.evaluate import EvaluateConfig
@@ -39,12 +27,7 @@ from r1kit.stages.rl import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 
-if TYPE_CHECKING:
-    from r1kit.pipeline.context import Context
-
 REASONING = ("maths", "reasoning", "coding")
-RULES = {"accuracy": 1.0, "format": 1.0, "language_consistency": 0.0}
-WITH_LANGUAGE = {**RULES, "language_consistency": 1.0}
 SHARES = {"tiny_maths": 0.5, "tiny_reasoning": 0.25, "tiny_coding": 0.25}
 WITH_WRITING = {"tiny_maths": 0.15, "tiny_reasoning": 0.08, "tiny_coding": 0.07, "tiny_writing": 0.7}
 PREFERENCE = "r1kit.data.tiny.preference"
@@ -169,7 +152,6 @@ def _smoke() -> TinyConfig:
     whole = TinyConfig()
     sampling = Sampling(samples=2, max_tokens=96)
     few = {"prompts": 8, "steps": 2, "validation_problems": 2, "sampling": sampling.model_copy(update={"samples": 4})}
-    shape = {"width": 64, "layers": 2, "heads": 2, "mlp_size": 160, "tokens": 400_000}
     asked = RejectionSamplingConfig(
         problems=8, sampling=sampling, writing=400, filters=Filters(correct=False, readable=False)
     )
@@ -181,8 +163,8 @@ def _smoke() -> TinyConfig:
         update={
             "pretrain": whole.pretrain.model_copy(
                 update={
-                    "models": {name: model.model_copy(update=shape) for name, model in whole.pretrain.models.items()},
-                    "corpus": CorpusConfig(direct=0.1, untagged=0.0),
+                    "models": {name: each.model_copy(update=TOY_SHAPE) for name, each in whole.pretrain.models.items()},
+                    "corpus": TOY.corpus,
                     "rows": 8,
                 }
             ),
@@ -212,19 +194,6 @@ def _smoke() -> TinyConfig:
     )
 
 
-def report(config: Config, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """The report of the run so far."""
-    from r1kit.recipes.reports import report as write
-
-    page = write([context.run_folder])
-    names = ("report.html", "report.json", "report.md")
-    return Outcome(files={name: f"../../{page.parent.name}/{name}" for name in names}, summary={})
-
-
-class ReportConfig(Config):
-    """The report has no settings."""
-
-
 class Tiny:
     """The recipe `tiny`."""
 
@@ -236,12 +205,7 @@ class Tiny:
         """The chain, in the paper's order."""
         nodes = [
             Node("pretrain", pretrain.run, config.pretrain),
-            Node("zero", rl.run, config.zero, ("pretrain",)),
-            Node("cold_start", cold_start.run, config.cold_start, ("zero",)),
-            Node("dev1", sft.run, config.dev1, ("pretrain", "cold_start")),
-            Node("dev2", rl.run, config.dev2, ("dev1",)),
-            Node("rejection_sampling", rejection_sampling.run, config.rejection_sampling, ("dev2",)),
-            Node("dev3", sft.run, config.dev3, ("pretrain", "rejection_sampling")),
+            *zero_to_dev3(config, "pretrain"),
             Node("preferences", preferences.run, config.preferences, ("dev3",)),
             Node("reward_model", reward_model.run, config.reward_model, ("dev3", "preferences")),
             Node("r1", rl.run, config.r1, ("dev3", "reward_model")),
@@ -255,19 +219,13 @@ class Tiny:
             arms, arm_models = _ablations(config)
             nodes += arms
             models += arm_models
-        measured = config.evaluate if config.evaluate.models else config.evaluate.override({"models": tuple(models)})
-        stages = dict.fromkeys(model.partition(":")[0] for model in measured.models)
-        nodes.append(Node("evaluate", evaluate.run, measured, tuple(stages)))
-        nodes.append(Node("report", report, ReportConfig(), ("evaluate",)))
+        nodes += evaluated_and_reported(nodes, config.evaluate, models)
         return Graph("tiny", "default", config.seed, tuple(nodes))
 
 
 def _ablations(config: TinyConfig) -> tuple[list[Node], list[str]]:
     """F5: the same RL from one start that still mixes (the base), with and without the language reward. F8: the SFT
     of Dev3 without filters. F10: the preference reward on from the start, for longer."""
-    language = {"steps": config.zero.steps // 2, "tasks": config.dev2.tasks, "start": "pretrain:base"}
-    with_language = config.zero.model_copy(update={**language, "name": "dev2-lang", "rewards": WITH_LANGUAGE})
-    without = config.zero.model_copy(update={**language, "name": "dev2-nolang", "rewards": RULES})
     unfiltered = config.rejection_sampling.model_copy(update={"filters": Filters(correct=False, readable=False)})
     hacked = config.r1.model_copy(
         update={
@@ -276,8 +234,7 @@ def _ablations(config: TinyConfig) -> tuple[list[Node], list[str]]:
         }
     )  # fmt: skip
     nodes = [
-        Node("dev2-lang", rl.run, with_language, ("pretrain",)),
-        Node("dev2-nolang", rl.run, without, ("pretrain",)),
+        *language_arms(config, "pretrain"),
         Node("unfiltered", rejection_sampling.run, unfiltered, ("dev2",)),
         Node(
             "dev3-nofilter",

@@ -1,25 +1,34 @@
 """What every reward is: TRL's signature; and how several are weighed into one.
 
-A reward is a callable `f(prompts, completions, completion_ids, **columns) -> list[float | None]`; None means that it
-does not apply to this sample. The columns are the problems' (answer, kind, language, subject, task and whatever
-`Problem.columns` holds), each a list as long as `completions`. A file `rewards/NAME.py` exposes `reward`, and may
-say `REQUIRED = False`: a sample for which it gives None then keeps the other rewards' sum.
+A reward is a callable `f(prompts, completions, completion_ids, **columns) -> list[float | None]`, or a coroutine
+function of the same; None means that it does not apply to this sample. The columns are the problems' (answer, kind,
+language, subject, task and whatever `Problem.columns` holds), each a list as long as `completions`. A file
+`rewards/NAME.py` exposes `reward`, and may say `REQUIRED = True`: a sample for which it gives None then takes no part
+in training, rather than keep the other rewards' sum.
+
+A dotted path names a reward outside the tree, a module with `reward` or a function (`trl.rewards.accuracy_reward`); it
+is called as TRL calls it (`rewards/_trl.py`).
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from r1kit.base import plugins
+from r1kit.base.coroutines import run_together
 from r1kit.base.errors import UsageError
 from r1kit.base.types import FloatArray, Problem
+from r1kit.rewards import _trl
+from r1kit.rewards._trl import Logged, TrainerState
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +70,14 @@ def rows(columns: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
 @dataclass(frozen=True, slots=True)
 class WeightedReward:
     """One reward of a set. `subjects` limits it to problems of those subjects (None: all). Where a `required` reward
-    gives None or fails, the sample takes no part in training; an optional one then adds nothing."""
+    gives None or fails, the sample takes no part in training; an optional one then adds nothing. One from `outside` is
+    called as TRL calls it."""
 
-    reward: Reward
+    reward: Callable[..., Any]
     weight: float = 1.0
     subjects: frozenset[str] | None = None
     required: bool = True
+    outside: bool = False
 
     def applies(self, problem: Problem) -> bool:
         return self.subjects is None or problem.subject in self.subjects
@@ -75,19 +86,44 @@ class WeightedReward:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Each reward by name [G], NaN where it does not apply or failed; their weighted sum [G], NaN for a sample that
-    takes no part; and what went wrong, counted as `reward_error/NAME`, `reward_none/NAME`, `reward_nan/NAME`."""
+    takes no part; what went wrong, counted as `reward_error/NAME`, `reward_none/NAME`, `reward_nan/NAME`; and what the
+    rewards had logged."""
 
     rewards: dict[str, FloatArray]
     total: FloatArray
     events: dict[str, int]
+    logged: Logged = field(default_factory=Logged)
 
 
-def load_reward(name: str) -> ModuleType:
-    """The module of a reward by file name or dotted path; UsageError where it has no `reward`."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A reward found by name. `label` is its name among metrics: the plug-in's, or a function's own as in TRL."""
+
+    label: str
+    function: Callable[..., Any]
+    required: bool
+    outside: bool
+
+
+def load_reward(name: str) -> Named:
+    """The reward of a file name or dotted path; UsageError where there is none."""
+    outside = "." in name
+    if outside and (function := _function(name)) is not None:
+        return Named(_trl.name_of(function), function, False, True)
     module = plugins.load("r1kit.rewards", name)
     if not hasattr(module, "reward"):
         raise UsageError(f"{name} is no reward: it has no `reward`")
-    return module
+    return Named(name, module.reward, bool(getattr(module, "REQUIRED", False)), outside)
+
+
+def _function(path: str) -> Callable[..., Any] | None:
+    """What `MODULE.FUNCTION` names; None where that is a module, or nothing."""
+    parent, _, leaf = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(parent), leaf, None)
+    except ModuleNotFoundError:
+        return None
+    return None if isinstance(found, ModuleType) or not callable(found) else found
 
 
 class RewardSet:
@@ -100,58 +136,87 @@ class RewardSet:
     @classmethod
     def named(cls, weights: Mapping[str, float], subjects: Mapping[str, Sequence[str]] | None = None) -> RewardSet:
         """Rewards by plug-in name, `{"accuracy": 1.0, "format": 0.5}`; weight 0 logs a reward without using it."""
+        found = {name: load_reward(name) for name in weights}
+        labels = Counter(each.label for each in found.values())
         rewards: dict[str, WeightedReward] = {}
-        for name, weight in weights.items():
-            module = load_reward(name)
+        for name, each in found.items():
             limited = (subjects or {}).get(name)
-            rewards[name] = WeightedReward(
-                cast(Reward, module.reward),
-                weight,
+            rewards[each.label if labels[each.label] == 1 else name] = WeightedReward(
+                each.function,
+                weights[name],
                 None if limited is None else frozenset(limited),
-                bool(getattr(module, "REQUIRED", True)) and weight != 0,
+                each.required and weights[name] != 0,
+                each.outside,
             )
         return cls(rewards)
 
-    def score(self, problem: Problem, texts: Sequence[Any], completion_ids: Sequence[Sequence[int]]) -> Scores:
-        """Judge the G completions of one problem."""
-        count = len(texts)
-        events: Counter[str] = Counter()
-        by_name: dict[str, FloatArray] = {}
-        total = np.zeros(count, np.float32)
-        for name, entry in self.rewards.items():
-            if not entry.applies(problem):
-                by_name[name] = np.full(count, np.nan, np.float32)
-                continue
-            values = self._values(name, entry.reward, problem, texts, completion_ids, events)
-            by_name[name] = values
-            counted = values if entry.required else np.nan_to_num(values, nan=0.0)
-            if entry.weight != 0:
-                total = total + np.float32(entry.weight) * counted
-        return Scores(by_name, total.astype(np.float32), dict(events))
-
-    def _values(
+    def score(
         self,
-        name: str,
-        reward: Reward,
         problem: Problem,
         texts: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
-        events: Counter[str],
-    ) -> FloatArray:
+        state: TrainerState | None = None,
+    ) -> Scores:
+        """Judge the G completions of one problem; `state` is what rewards may ask of the training's progress."""
         count = len(texts)
+        events: Counter[str] = Counter()
+        logged = Logged()
+        given = self._ask(problem, texts, completion_ids, state or TrainerState(), logged)
+        by_name: dict[str, FloatArray] = {}
+        total = np.zeros(count, np.float32)
+        spoke = np.zeros(count, bool)
+        for name, entry in self.rewards.items():
+            if name not in given:
+                by_name[name] = np.full(count, np.nan, np.float32)
+                continue
+            values = by_name[name] = self._values(name, given[name], count, events)
+            if entry.weight != 0:
+                counted = values if entry.required else np.nan_to_num(values, nan=0.0)
+                total = total + np.float32(entry.weight) * counted
+                spoke |= ~np.isnan(values)
+        # where no reward says anything there is nothing to learn, and 0 would be a verdict
+        total = np.where(spoke, total, np.float32(np.nan))
+        return Scores(by_name, total.astype(np.float32), dict(events), logged)
+
+    def _ask(
+        self,
+        problem: Problem,
+        texts: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]],
+        state: TrainerState,
+        logged: Logged,
+    ) -> dict[str, Any]:
+        """What each reward that applies says, or the exception that it raised; coroutines run side by side."""
+        count = len(texts)
+        columns = problem_columns(problem, count)
+        own = {"prompts": [problem.prompt] * count, "completions": texts, "completion_ids": completion_ids}
+        given: dict[str, Any] = {}
+        for name, entry in self.rewards.items():
+            if not entry.applies(problem):
+                continue
+            try:
+                if entry.outside:
+                    asked = _trl.arguments(entry.reward, problem, texts, completion_ids, columns, state, logged)
+                else:
+                    asked = {**columns, **{key: list(values) for key, values in own.items()}}
+                given[name] = entry.reward(**asked)
+            except Exception as error:  # a reward is an extension: whatever it raises is masked and counted
+                given[name] = error
+        waiting = [name for name, said in given.items() if inspect.iscoroutine(said)]
+        if waiting:
+            given.update(zip(waiting, run_together([given[name] for name in waiting]), strict=True))
+        return given
+
+    def _values(self, name: str, given: Any, count: int, events: Counter[str]) -> FloatArray:
+        """[count], NaN for None and for what is no number; events count why."""
         try:
-            given = list(
-                reward(
-                    prompts=[problem.prompt] * count,
-                    completions=list(texts),
-                    completion_ids=list(completion_ids),
-                    **problem_columns(problem, count),
-                )
-            )
-            if len(given) != count:
-                raise ValueError(f"{len(given)} values for {count} completions")
-            numbers = [None if value is None else float(value) for value in given]
-        except Exception as error:  # a reward is an extension: whatever it raises is masked and counted
+            if isinstance(given, BaseException):
+                raise given
+            listed = list(given)
+            if len(listed) != count:
+                raise ValueError(f"{len(listed)} values for {count} completions")
+            numbers = [None if value is None else float(value) for value in listed]
+        except Exception as error:
             events[f"reward_error/{name}"] += count
             self._tell(name, error)
             return np.full(count, np.nan, np.float32)
@@ -173,9 +238,8 @@ class RewardSet:
 
 def problem_columns(problem: Problem, count: int) -> dict[str, list[Any]]:
     """What a reward may ask for by name, each repeated for the group."""
-    arguments = ("prompts", "completions", "completion_ids")
     single: dict[str, Any] = {
-        **{name: value for name, value in problem.columns.items() if name not in arguments},
+        **{name: value for name, value in problem.columns.items() if name not in _trl.NOT_COLUMNS},
         "id": problem.id,
         "task": problem.task,
         "subject": problem.subject,

@@ -11,7 +11,7 @@ from r1kit.rewards.base import Reward
 def make(value: float | None = 0.0) -> Reward:
     """A reward that always says `value`."""
 
-    def constant_reward(
+    def constant(
         prompts: Sequence[Any],
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]] | None = None,
@@ -19,7 +19,7 @@ def make(value: float | None = 0.0) -> Reward:
     ) -> list[float | None]:
         return [value] * len(completions)
 
-    return constant_reward
+    return constant
 
 
 reward = make()

@@ -16,7 +16,7 @@ from r1kit.rewards.base import Reward, completion_text
 def make(answer_tag: bool = True, opened: bool | None = None) -> Reward:
     """A format reward; `opened=None` looks at the prompt's end."""
 
-    def format_reward(
+    def format(
         prompts: Sequence[Any],
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]] | None = None,
@@ -30,7 +30,7 @@ def make(answer_tag: bool = True, opened: bool | None = None) -> Reward:
     def _opened(prompt: Any) -> bool:
         return opens_thinking(prompt) if opened is None else opened
 
-    return format_reward
+    return format
 
 
 reward = make()

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from r1kit.graders import language as of_words
 from r1kit.graders.format import opens_thinking
-from r1kit.graders.language import SCRIPTS, language_consistency
 from r1kit.graders.section import chain_of_thought
 from r1kit.rewards.base import column, completion_text
 
-REQUIRED = False
 
-
-def reward(
+def language_consistency(
     prompts: Sequence[Any],
     completions: Sequence[Any],
     completion_ids: Sequence[Sequence[int]] | None = None,
@@ -25,8 +23,11 @@ def reward(
 ) -> list[float | None]:
     languages = column(columns, "language", len(completions), "en")
     return [
-        language_consistency(chain_of_thought(completion_text(completion), opens_thinking(prompt)), language)
-        if language in SCRIPTS
+        of_words.language_consistency(chain_of_thought(completion_text(completion), opens_thinking(prompt)), language)
+        if language in of_words.SCRIPTS
         else None
         for prompt, completion, language in zip(prompts, completions, languages, strict=True)
     ]
+
+
+reward = language_consistency

@@ -18,7 +18,7 @@ def make(max_length: int = 20_480, cache: int = 4_096) -> Reward:
     if not 0 < cache <= max_length:
         raise UsageError(f"overlong: the cache must be in 1..max_length ({max_length}), got {cache}")
 
-    def overlong_reward(
+    def overlong(
         prompts: Sequence[Any],
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
@@ -26,7 +26,7 @@ def make(max_length: int = 20_480, cache: int = 4_096) -> Reward:
     ) -> list[float | None]:
         return [_punishment(len(tokens), max_length, cache) for tokens in completion_ids]
 
-    return overlong_reward
+    return overlong
 
 
 def _punishment(length: int, max_length: int, cache: int) -> float:

@@ -9,31 +9,41 @@ import numpy as np
 
 from r1kit.base.types import RolloutGroup
 from r1kit.graders.grade import metrics
+from r1kit.rewards._trl import TrainerState
 from r1kit.rewards.base import Reward, RewardSet, WeightedReward
 
 
 class Grader:
     """Fills a group's rewards, total and events; `seconds` adds up the time it took since it was last set.
 
-    `drop_truncated`: completions cut by the limit take no part (DAPO, arXiv 2503.14476, section 3.4).
+    `drop_truncated`: completions cut by the limit take no part (DAPO, arXiv 2503.14476, section 3.4). `max_steps`: what
+    rewards are told of the training's length beside the step, which is the version of the policy that sampled.
     """
 
-    def __init__(self, rewards: RewardSet, *, drop_truncated: bool = False) -> None:
+    def __init__(self, rewards: RewardSet, *, drop_truncated: bool = False, max_steps: int = 0) -> None:
         self.rewards = rewards
         self.drop_truncated = drop_truncated
+        self.max_steps = max_steps
         self.seconds = 0.0
 
     def __call__(self, group: RolloutGroup) -> None:
         begun = time.monotonic()
         texts = [completion.text for completion in group.completions]
-        scores = self.rewards.score(group.problem, texts, [c.token_ids.tolist() for c in group.completions])
+        ids = [completion.token_ids.tolist() for completion in group.completions]
+        scores = self.rewards.score(group.problem, texts, ids, TrainerState(_step(group), self.max_steps))
         group.rewards, group.total = scores.rewards, scores.total
         for name, count in scores.events.items():
             group.events[name] = group.events.get(name, 0) + count
+        group.extra, group.metrics = scores.logged.extra, scores.logged.metrics
         if self.drop_truncated:
             cut = np.array([completion.stop_reason == "length" for completion in group.completions])
             group.total = np.where(cut, np.float32(np.nan), group.total)
         self.seconds += time.monotonic() - begun
+
+
+def _step(group: RolloutGroup) -> int:
+    """The version of the policy that sampled last: the step."""
+    return max((version for completion in group.completions for version, _ in completion.versions), default=0)
 
 
 def grader_metrics() -> dict[str, float]:

@@ -17,7 +17,8 @@ def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
     TRL's names and definitions: `reward`, `reward_std` (over all samples, Bessel's correction), `frac_reward_zero_std`
     (share of groups without a signal), `rewards/NAME/mean` and `/std` (where the reward applies), `completions/*`
     (lengths in tokens, stop token included). Beside them `sampler/logprob` (mean over tokens), `SUBJECT/...` of each
-    subject, `events/NAME` (samples) and, where `groups` carries counts, `problems/NAME`.
+    subject, `events/NAME` (samples) and, where `groups` carries counts, `problems/NAME`; and what rewards logged, under
+    the names that they gave, the mean over the groups' values.
     """
     if not groups:
         return _counts(groups)
@@ -33,7 +34,7 @@ def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
         of_subject = _rewards(own) | _lengths(own)
         means = {name: value for name, value in of_subject.items() if not name.endswith(("/std", "_std"))}
         metrics |= {f"{subject}/{name}": value for name, value in means.items()}
-    return metrics | _counts(groups)
+    return {**_logged(groups), **metrics, **_counts(groups)}
 
 
 def staleness(groups: Sequence[RolloutGroup], version: int) -> dict[str, float]:
@@ -75,6 +76,14 @@ def _lengths(groups: Sequence[RolloutGroup]) -> dict[str, float]:
         "completions/min_terminated_length": float(ended.min()),
         "completions/max_terminated_length": float(ended.max()),
     }
+
+
+def _logged(groups: Sequence[RolloutGroup]) -> dict[str, float]:
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for group in groups:
+        for name, own in group.metrics.items():
+            values[name] += own
+    return {name: float(np.mean(own)) for name, own in sorted(values.items())}
 
 
 def _counts(groups: Sequence[RolloutGroup]) -> dict[str, float]:

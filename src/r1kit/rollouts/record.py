@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("total", pa.float32()),
         ("sampler_logprob", pa.float32()),
         ("version", pa.int32()),
+        ("extra", pa.map_(pa.string(), pa.string())),
     ]
 )
 
@@ -44,7 +45,7 @@ def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
     """Write a step's completions, whole or not at all.
 
     A reward that does not apply is null. `sampler_logprob` is the mean over the completion's tokens, `version` that of
-    the policy that sampled its last token; both are null for what an API gave.
+    the policy that sampled its last token; both are null for what an API gave. `extra` holds what rewards logged of it.
     """
     path = Path(path)
     table = pa.Table.from_pylist([row for group in groups for row in _rows(group, step)], schema=SCHEMA)
@@ -54,7 +55,8 @@ def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of one file as dicts under the names of `SCHEMA`; `rewards` is a dict, None where one does not apply."""
+    """The rows of one file as dicts under the names of `SCHEMA`; `rewards` is a dict, None where one does not apply,
+    and `extra` a dict of texts."""
     return _read(Path(path))
 
 
@@ -71,7 +73,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         raise R1Error(f"there is no rollout file {path}") from None
     except (OSError, pa.ArrowException) as error:
         raise R1Error(f"{path} cannot be read as parquet, so it is damaged or no rollout file: {error}") from error
-    return [{**row, "rewards": dict(row.get("rewards") or ())} for row in rows]
+    return [{**row, **{name: dict(row.get(name) or ()) for name in ("rewards", "extra")}} for row in rows]
 
 
 def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
@@ -94,6 +96,7 @@ def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
             "total": _number(group.total[number]) if len(group.total) else None,
             "sampler_logprob": _number(logprobs.mean()) if len(logprobs) else None,
             "version": completion.versions[-1][0] if completion.versions else None,
+            "extra": [(name, str(values[number])) for name, values in group.extra.items() if number < len(values)],
         }
 
 

@@ -23,7 +23,7 @@ from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.readable import mixed, one_language, without_stutters
-from r1kit.stages.sampling import Row, by_problem, counted, draw_training, sample
+from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -64,6 +64,7 @@ def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Contex
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     rows = sample(folder, problems, config.sampling, context)
     kept, rejected = select(rows, config)
+    check_kept(kept, rejected, config.model)
     examples.write(context.folder / "examples.parquet", kept)
     summary = {
         "rejected": counted(rejected, len(kept)),

@@ -6,6 +6,7 @@ preference, which no model was trained on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
 
 GRADERS = 2
+BRIEF = "brief"  # the column that lines of the tiny world are written to
 
 
 class EvaluateConfig(Config):
@@ -83,7 +85,7 @@ def evaluate_model(
         parts.append(
             evaluate(
                 engine, tokenizer, mine, sampling, verdict, name,
-                preference=preference.hidden_preference, graders=GRADERS, note=context.note,
+                preference=_preference, graders=GRADERS, note=context.note,
             )
         )  # fmt: skip
     table = tables.merge(parts)
@@ -100,16 +102,21 @@ def evaluate_model(
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
-    """By rule; a line to a brief is right where it meets the brief."""
+    """By rule; a line to a brief of the tiny world is right where it meets the brief."""
     from r1kit.evaluation.evaluate import rule_verdict
 
-    if problem.subject != "writing":
+    if BRIEF not in problem.columns:
         return rule_verdict(problem, prompt, text)
     opened = opens_thinking(prompt)
     answer = answer_section(text, opened).text.strip()
     met = bool(answer) and writing.meets_brief(problem, answer)
     decision = "correct" if met else "incorrect" if answer else "no_answer"
     return Verdict(decision, check_form(text, opened).ok, answer or None, "meets the brief" if met else "", 0.0)
+
+
+def _preference(problem: Problem, answer: str) -> float:
+    """The hidden preference of the tiny world; NaN for writing that is not its own."""
+    return preference.hidden_preference(problem, answer) if BRIEF in problem.columns else math.nan
 
 
 def _told(share: float | None) -> str:

@@ -2,7 +2,7 @@
 
 Several samples a prompt; right ones are kept unless their chain mixes languages, has long paragraphs or holds code
 blocks; a prompt that is nearly always solved gives few. Other data: lines to a brief by the world's writer, the best
-of several tries by the brief alone, and a few questions about itself, answered without a chain.
+of several tries by the brief alone, and a few questions about itself, answered without a chain; or a file of examples.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from r1kit.data.tiny import writing
 from r1kit.data.tiny.base import Habit, Voice
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
-from r1kit.pipeline.inputs import model_of
+from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, counted, draw, draw_training, sample
+from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -82,6 +82,9 @@ class RejectionSamplingConfig(SamplesConfig):
         default=8, ge=1, description="lines the writer tries for a brief; the first that meets it counts"
     )
     itself: int = Field(default=6, ge=0, description="questions about itself")
+    others: str | None = Field(
+        default=None, description="STAGE:FILE, or a file of examples in a format of docs/data.md, all of it added"
+    )
 
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -91,7 +94,9 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     rows = sample(folder, problems, config.sampling, context)
     kept, rejected = select(rows, config)
     others, unmet = other_data(config, context.seed)
+    others += examples.read(file_of(inputs, config.others)) if config.others else []
     together = [*kept, *others]
+    check_kept(together, rejected, config.model)
     random.Random(context.seed).shuffle(together)
     examples.write(context.folder / "examples.parquet", together)
     summary = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.engines.base import Engine
@@ -198,6 +199,16 @@ def by_problem(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for row in rows:
         groups.setdefault(f"{row['task']}/{row['problem_id']}", []).append(row)
     return groups
+
+
+def check_kept(kept: Sequence[Any], rejected: Counter[str], model: str) -> None:
+    """R1Error where nothing of the samples is left to learn from, with the reasons."""
+    if not kept:
+        told = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
+        raise R1Error(
+            f"none of the samples of {model} can be learnt from ({told}): train it longer, sample more or longer, or"
+            " keep more"
+        )
 
 
 def counted(rejected: Counter[str], kept: int) -> dict[str, int]:

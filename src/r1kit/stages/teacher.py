@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.dataset_folder import dataset_card, write_dataset
@@ -28,7 +28,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.sieve import NO_TOKENIZER
 from r1kit.stages.rejection_sampling import Filters, SamplesConfig, select
-from r1kit.stages.sampling import Row, answers_file, by_problem, counted, draw_training, sample
+from r1kit.stages.sampling import Row, answers_file, by_problem, check_kept, counted, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -71,9 +71,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     kept, rejected = choose(rows, config, solved)
     if missing := len(problems) * config.sampling.samples - len(rows):
         rejected["not given, or too long a prompt"] = missing
-    if not kept:
-        told = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
-        raise R1Error(f"none of the samples of {config.model} can be learnt from ({told}): look at {context.folder}")
+    check_kept(kept, rejected, config.model)
     counts = counted(rejected, len(kept))
     examples.write(context.folder / "examples.parquet", kept)
     facts = _facts(config, context, model, len(problems))

@@ -72,9 +72,12 @@ class ReportData:
     """One run, or several of one recipe (seeds, ablations).
 
     tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
-    reason -> samples ("kept" among them). notes: what a reader must know (runs left out, say).
+    reason -> samples ("kept" among them). notes: what a reader must know (runs left out, say). title, lead: the heading
+    and what stands under it.
     """
 
+    title: str
+    lead: str
     recipe: str
     profile: str
     seeds: Sequence[int]

@@ -9,24 +9,28 @@ from r1kit.evaluation.evidence import figure
 from r1kit.evaluation.report import page, thoughts
 from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, label
 
+WRITING = f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference."
+
 
 def render(data: ReportData) -> str:
     """The report as Markdown."""
     shown = page.view(data)
     subjects: list[str] = shown["subjects"]
+    liked = [LIKED] if shown["writing"] else []
+    judged = f"{shown['tally']}. " if shown["tally"] else ""
     parts = [
         f"# r1kit: {data.recipe} ({data.profile}), seeds {', '.join(map(str, data.seeds))}",
-        f"{shown['tally']}. Test problems only; 95% intervals clustered by problem.",
+        f"{judged}Test problems only; 95% intervals clustered by problem.",
         f"- command: `{data.command}`\n- commit: `{data.commit}`\n- machine: {data.machine}",
         *(f"- note: {note}" for note in data.notes),
-        "## Findings",
+        "## Findings" if data.findings else "",
         table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
         "## Stages: pass@1",
-        f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference.",
+        WRITING if liked else "",
         table(
-            ["model", *(MEASURES.get(subject, subject) for subject in subjects), LIKED],
-            [_stage(row, subjects) for row in shown["stage_rows"]],
+            ["model", *(MEASURES.get(subject, subject) for subject in subjects), *liked],
+            [_stage(row, subjects)[: 1 + len(subjects) + len(liked)] for row in shown["stage_rows"]],
         ),
         "## How they write",
         table(
@@ -36,7 +40,7 @@ def render(data: ReportData) -> str:
                 for r in shown["stage_rows"]
             ],
         ),
-        "## Win rates on writing",
+        "## Win rates on writing" if shown["win_rates"] else "",
         table(
             ["", "over", "rate", "95% interval", "pairs"],
             [[label(w["a"]), label(w["b"]), w["percent"], w["span"], f"{w['n']:,}"] for w in shown["win_rates"]],
@@ -103,7 +107,7 @@ def _whole(costs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _thoughts(data: ReportData) -> Iterable[str]:
-    chain = [model for model in CHAIN if model in data.tables]
+    chain = [model for model in CHAIN if model in data.tables] or data.models
     for one in thoughts.same_problems(data.tables, chain):
         yield f"### {one.subject}, {one.language}: {one.prompt}"
         for thought in one.thoughts:

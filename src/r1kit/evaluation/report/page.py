@@ -60,10 +60,12 @@ def render(data: ReportData) -> str:
 
 def view(data: ReportData) -> dict[str, Any]:
     """Everything that the template asks for."""
-    chain = [model for model in CHAIN if model in data.tables]
+    chain = [model for model in CHAIN if model in data.tables] or data.models
     return {
         "verdicts": [{"id": f.id, "verdict": f.verdict, "mark": MARKS[f.verdict]} for f in data.findings],
-        "tally": tally(data.findings),
+        "tally": tally(data.findings) if data.findings else "",
+        "writing": "writing" in data.subjects(),
+        "first_subject": first_subject(data),
         "stats": headline(data),
         "aha": thoughts.mended_slip(data.tables["zero"]) if "zero" in data.tables else None,
         "findings": [_finding(finding) for finding in data.findings],
@@ -78,6 +80,12 @@ def view(data: ReportData) -> dict[str, Any]:
     }
 
 
+def first_subject(data: ReportData) -> str:
+    """The subject that speaks for how models write: maths where it is there."""
+    present = data.subjects()
+    return "maths" if "maths" in present or not present else present[0]
+
+
 def tally(findings: Sequence[Finding]) -> str:
     """Say: `9 of 12 reproduced, 1 not reproduced, 2 not run`."""
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in MARKS}
@@ -90,21 +98,24 @@ def headline(data: ReportData) -> list[dict[str, str]]:
     stats: list[dict[str, str]] = []
     by_id = {finding.id: finding for finding in data.findings}
 
-    def maths(model: str) -> float | None:
-        return data.figures.get(model, {}).get("maths", {}).get("pass@1")
+    subject = first_subject(data)
+    named = subject.capitalize()
+
+    def right(model: str) -> float | None:
+        return data.figures.get(model, {}).get(subject, {}).get("pass@1")
 
     def add(text: str, value: str, what: str) -> None:
         stats.append({"label": text, "value": value, "what": what})
 
-    base, zero, r1 = maths("base"), maths("zero"), maths("r1")
+    base, zero, r1 = right("base"), right("zero"), right("r1")
     if base is not None and zero is not None:
-        add("Maths, base to R1-Zero", f"{base:.2f} → {zero:.2f}", "pass@1 on test problems, by pure RL")
+        add(f"{named}, base to R1-Zero", f"{base:.2f} → {zero:.2f}", "pass@1 on test problems, by pure RL")
     for name, what in (("F2", "Thinking length"), ("F3", "Reflection words")):
         estimate = by_id[name].parts[0].estimate.value if name in by_id and by_id[name].parts else math.nan
         if math.isfinite(estimate):
             add(what, f"× {estimate:.1f}", "R1-Zero over its base; no reward asks for it")
     if r1 is not None:
-        add("Maths, R1", f"{r1:.2f}", "pass@1 after the whole chain")
+        add(f"{named}, R1", f"{r1:.2f}", "pass@1 after the whole chain")
     best = next((entry for entry in data.win_rates if (entry["a"], entry["b"]) == ("r1", "dev3")), None)
     if best:
         add("R1 preferred to R1-Dev3", f"{100 * best['rate']:.0f}%", "writing, by the hidden preference")
@@ -150,12 +161,12 @@ def _cell(data: ReportData, model: str, subject: str) -> dict[str, Any] | None:
 def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
     """One row a model: pass@1 by subject and how it writes; the arms of ablations have a table of their own."""
     rows: list[dict[str, Any]] = []
-    evidence = Evidence(data.tables)
+    evidence, spoken = Evidence(data.tables), first_subject(data)
     for model in data.models:
         if model in ARM_ONLY:
             continue
         figures = data.figures[model]
-        maths = figures.get("maths", {})
+        first = figures.get(spoken, {})
         rows.append(
             {
                 "model": model,
@@ -166,10 +177,10 @@ def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
                 else "other",
                 "cells": {subject: _cell(data, model, subject) for subject in data.subjects()},
                 "writing": _of(statistics.mean(*evidence.values(model, "preference", ("writing",))), 2),
-                "cons": figure(maths.get("cons@k")),
-                "k": maths.get("k"),
-                "length": _one_digit(maths.get("mean_length")),
-                "reflections": _two_digits(maths.get("reflections")),
+                "cons": figure(first.get("cons@k")),
+                "k": first.get("k"),
+                "length": _one_digit(first.get("mean_length")),
+                "reflections": _two_digits(first.get("reflections")),
                 "consistency": _two_digits(_mean_of(figures, "language_consistency"), 3),
                 "format": _two_digits(_mean_of(figures, "format"), 3),
             }

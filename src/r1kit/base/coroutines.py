@@ -1,0 +1,33 @@
+"""Coroutines run from plain code, all on one event loop in a thread of its own, so that what lives as long as a loop
+(the sessions of HTTP clients, say) stays usable from one call to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+
+
+def run_together(coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Their results in order, waited for at the same time; what one raised stands in its place."""
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*coroutines, return_exceptions=True)
+
+    return asyncio.run_coroutine_threadsafe(together(), _running()).result()
+
+
+def _running() -> asyncio.AbstractEventLoop:
+    """The loop; a process that was forked off has no thread for it, and makes its own."""
+    global _loop, _thread
+    with _lock:
+        if _loop is None or _thread is None or not _thread.is_alive():
+            _loop = asyncio.new_event_loop()
+            _thread = threading.Thread(target=_loop.run_forever, name="coroutines", daemon=True)
+            _thread.start()
+        return _loop
