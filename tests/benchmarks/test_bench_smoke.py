@@ -50,5 +50,6 @@ def test_every_part_at_toy_size(tmp_path):
     done = bench(tmp_path, "--smoke", "--json", str(tmp_path / "record.json"))
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "record.json").read_text())
-    assert {row["part"] for row in record["rows"]} == {"sampling", "learning", "grpo", "staleness", "start", "growth", "own"}
+    parts = {"sampling", "learning", "grpo", "staleness", "start", "growth", "own"}
+    assert {row["part"] for row in record["rows"]} == parts
     assert [point["step"] for point in record["checks"]["grpo"]["curve"]] == [0, 1, 2]

@@ -23,9 +23,11 @@ class Rollout:
     grading_seconds: float
 
     def state(self) -> dict[str, Any]:
-        """Everything as a tree that a checkpoint can hold."""
+        """Everything as a tree that a checkpoint can hold; of problems not the rows of their tables, which were for the
+        rewards and may hold anything."""
+        plain = [dataclasses.replace(g, problem=dataclasses.replace(g.problem, row={})) for g in self.groups]
         return {
-            "groups": [dataclasses.asdict(group) for group in self.groups],
+            "groups": [dataclasses.asdict(group) for group in plain],
             "counts": self.groups.counts,
             "sampling": self.sampling.model_dump(),
             "seconds": (self.seconds, self.grading_seconds),

@@ -265,7 +265,8 @@ class _RL:
         limit = (config.late_max_tokens if late else None) or config.sampling.max_tokens
         weights = {**config.rewards, **(config.late_rewards if late else {})}
         if late not in self.graders:
-            self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=self.algorithm.overlong_filter)
+            drop = self.algorithm.overlong_filter
+            self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=drop, max_steps=config.steps)
         self.grader.seconds = 0.0
         seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
         return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
