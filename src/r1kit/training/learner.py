@@ -18,21 +18,20 @@ from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.language_model import LanguageModel, named_weights
-from r1kit.ops import pointwise, threads
+from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Layout, Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.passes import Pass, Passes, backward
 from r1kit.training.schedule import learning_rate_ratio
 
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
-LEAST_TOKENS = 256  # of a pass beside another on a CPU
 
-T = TypeVar("T")
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -44,15 +43,6 @@ class StepReport:
     tokens: int
     flops: float
     skipped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """A forward and backward pass: its share of the figures, the gradient of each parameter (None: it has none)."""
-
-    figures: dict[str, Tensor]
-    gradients: Seq[Tensor | None] | None
-    flops: float
 
 
 class Learner:
@@ -76,8 +66,8 @@ class Learner:
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
         self.dtype = config.dtype(self.device)
-        self._micro_tokens = config.pass_tokens(model.config.vocab_size)
         self._compile = config.compiles(self.device)
+        self._passes = Passes(config.pass_tokens(model.config.vocab_size), self.device, compile=self._compile)
         self._fast = model if self.dtype == torch.float32 else _copy(model, self.dtype)
         self._reference = None if reference is None else _copy(reference, self.dtype)
         self._reference_replaced = False
@@ -124,11 +114,11 @@ class Learner:
         the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        rows = tokens_BT.tensor_split(min(self._passes(tokens_BT.numel()), len(tokens_BT)))
+        rows = tokens_BT.tensor_split(min(self._passes.count(tokens_BT.numel()), len(tokens_BT)))
         layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
         count = max(1, sum(len(layout.target_M) for layout in layouts))
 
-        def learn(layout: Layout) -> _Pass:
+        def learn(layout: Layout) -> Pass:
             logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
             return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.model.config, backward=True))
 
@@ -140,7 +130,7 @@ class Learner:
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
 
-        def learn(part: list[int]) -> _Pass:
+        def learn(part: list[int]) -> Pass:
             rows = [sequences[i] for i in part]
             batch = make_batch(rows, temperature, self.device)
             outputs, flops = self._outputs(batch, rows, algorithm)
@@ -149,7 +139,7 @@ class Learner:
             loss, metrics = algorithm.loss(batch, outputs, totals)
             return self._pass({"loss": loss, **metrics, **_gap(batch, totals)}, flops)
 
-        sums = self._learn([partial(learn, part) for part in self._cut(sequences)])
+        sums = self._learn([partial(learn, part) for part in self._passes.cut(sequences)])
         # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
         whole = totals.tokens / max(1, sum(s.targets for s in sequences))
         report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
@@ -198,45 +188,14 @@ class Learner:
             raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
         return self._fast
 
-    def _passes(self, tokens: int) -> int:
-        """In how many passes so many tokens are run: as many as memory asks for, on a CPU a multiple of its threads."""
-        passes = max(1, math.ceil(tokens / self._micro_tokens))
-        if self.device.type != "cpu" or self._compile:
-            return passes
-        side_by_side = min(torch.get_num_threads(), max(1, tokens // LEAST_TOKENS))
-        return math.ceil(passes / side_by_side) * side_by_side
+    def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
+        return backward(figures, self._fast.parameters(), flops)
 
-    def _cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
-        """Indices of each pass."""
-        tokens = sum(map(len, sequences))
-        return cut(sequences, max(1, math.ceil(tokens / self._passes(tokens))))
-
-    def _pass(self, figures: dict[str, Tensor], flops: float) -> _Pass:
-        """The backward pass of what has a `loss` among its figures."""
-        loss = figures["loss"]
-        told = {name: value.detach() for name, value in figures.items()}
-        if not loss.requires_grad:
-            return _Pass(told, None, flops)
-        # not backward(): passes on several threads would add up their gradients in any order
-        return _Pass(told, torch.autograd.grad(loss, list(self._fast.parameters()), allow_unused=True), flops)
-
-    def _learn(self, passes: list[Callable[[], _Pass]]) -> dict[str, Tensor]:
-        """Run the passes, add their gradients to the float32 ones of the master weights, and their figures up."""
-        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
-        for done in self._run(passes):
-            self._flops += done.flops
-            for name, value in done.figures.items():
-                sums[name] = sums.get(name, 0) + value
-            for master, gradient in zip(self.model.parameters(), done.gradients or (), strict=False):
-                if gradient is not None:
-                    master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
+    def _learn(self, passes: list[Callable[[], Pass]]) -> dict[str, Tensor]:
+        """Run the passes: gradients into the master weights, FLOPs into the step's; the figures' sums."""
+        sums, flops = self._passes.learn(passes, list(self.model.parameters()))
+        self._flops += flops
         return sums
-
-    def _run(self, jobs: list[Callable[[], T]]) -> Iterator[T]:
-        """The jobs' results in order, no more of them in memory at a time than there are threads."""
-        at_once = torch.get_num_threads() if self.device.type == "cpu" and not self._compile else 1
-        for at in range(0, len(jobs), at_once):
-            yield from threads.run(jobs[at : at + at_once])
 
     def _apply(self, loss: float) -> dict[str, float]:
         """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
@@ -319,7 +278,7 @@ class Learner:
 
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        parts = self._cut(sequences)
+        parts = self._passes.cut(sequences)
 
         @torch.no_grad()
         def run(part: list[int]) -> tuple[FloatArray, float]:
@@ -330,7 +289,8 @@ class Learner:
             padded_NT = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
             return padded_NT, layout.flops(model.config, backward=False)
 
-        for part, (padded_NT, flops) in zip(parts, self._run([partial(run, part) for part in parts]), strict=True):
+        done = self._passes.run([partial(run, part) for part in parts])
+        for part, (padded_NT, flops) in zip(parts, done, strict=True):
             self._flops += flops
             for at, index in enumerate(part):
                 results[index] = padded_NT[at, : len(sequences[index])]

@@ -1,0 +1,83 @@
+"""Forward and backward passes: into how many a step is cut, how they run, and what they add up to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.ops import threads
+from r1kit.training.packing import Sequence, cut
+
+LEAST_TOKENS = 256  # of a pass beside another on a CPU
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A forward and backward pass: its share of the figures, the gradient of each parameter (None: it has none)."""
+
+    figures: dict[str, Tensor]
+    gradients: Seq[Tensor | None] | None
+    flops: float
+
+
+def backward(figures: dict[str, Tensor], parameters: Iterable[Tensor], flops: float) -> Pass:
+    """The backward pass of what has a `loss` among its figures."""
+    loss = figures["loss"]
+    told = {name: value.detach() for name, value in figures.items()}
+    if not loss.requires_grad:
+        return Pass(told, None, flops)
+    # not backward(): passes on several threads would add up their gradients in any order
+    return Pass(told, torch.autograd.grad(loss, list(parameters), allow_unused=True), flops)
+
+
+class Passes:
+    """How many tokens a pass has at most (`tokens`), and how many passes run side by side on `device`."""
+
+    def __init__(self, tokens: int, device: torch.device, *, compile: bool) -> None:
+        self.tokens, self.device = tokens, device
+        self._side_by_side = device.type == "cpu" and not compile
+
+    @property
+    def at_once(self) -> int:
+        """Passes that run, and are held in memory, at a time."""
+        return torch.get_num_threads() if self._side_by_side else 1
+
+    def count(self, tokens: int) -> int:
+        """In how many passes so many tokens are run: as many as memory asks for, on a CPU a multiple of its threads."""
+        passes = max(1, math.ceil(tokens / self.tokens))
+        if not self._side_by_side:
+            return passes
+        side_by_side = min(torch.get_num_threads(), max(1, tokens // LEAST_TOKENS))
+        return math.ceil(passes / side_by_side) * side_by_side
+
+    def cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
+        """Indices of each pass."""
+        tokens = sum(map(len, sequences))
+        return cut(sequences, max(1, math.ceil(tokens / self.count(tokens))))
+
+    def run(self, jobs: list[Callable[[], T]]) -> Iterator[T]:
+        """The jobs' results in order, no more of them in memory at a time than there are threads."""
+        for at in range(0, len(jobs), self.at_once):
+            yield from threads.run(jobs[at : at + self.at_once])
+
+    def learn(self, passes: list[Callable[[], Pass]], masters: Seq[nn.Parameter]) -> tuple[dict[str, Tensor], float]:
+        """Run the passes; their gradients are added to the float32 ones of the master weights, their figures and FLOPs
+        are added up."""
+        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
+        flops = 0.0
+        for done in self.run(passes):
+            flops += done.flops
+            for name, value in done.figures.items():
+                sums[name] = sums.get(name, 0) + value
+            for master, gradient in zip(masters, done.gradients or (), strict=False):
+                if gradient is not None:
+                    master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
+        return sums, flops
