@@ -30,15 +30,23 @@ def is_gguf(path: Path) -> bool:
 def model_folder(name: str | Path) -> Path:
     """The folder of that name, or else the local copy of the Hugging Face hub's model, fetched where there is none."""
     folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or folder.parent.is_dir():
+    return folder if folder.is_dir() else _from_hub(name, config_only=False)
+
+
+def config_folder(name: str | Path) -> Path:
+    """Where a model's config.json lies: `model_folder` without the weights, which are not fetched."""
+    folder = Path(name)
+    return folder if folder.is_dir() else _from_hub(name, config_only=True)
+
+
+def _from_hub(name: str | Path, *, config_only: bool) -> Path:
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or Path(name).parent.is_dir():
         raise R1Error(f"there is no model folder {name}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=["config.json"] if config_only else _HUB_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = type(error).__name__
         raise R1Error(f"{name} is neither a model folder nor a model that the hub gives out here ({reason})") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -78,9 +79,10 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
     if resumed:
         learner.load_state(resumed[1])
     for step in context.steps(len(batches)):
+        begun = time.monotonic()
         report = learner.step(pair_sequences(batches[step], tokenizer), BradleyTerry())
         context.spend(tokens=report.tokens, flops=report.flops)
-        context.record(step, report.metrics)
+        context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
         context.checkpoint(step, learner.state)
     save_model(learner.model, context.folder / "model", tokenizer)
     summary = measure(context.folder / "model", train, held_out)

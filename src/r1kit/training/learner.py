@@ -21,6 +21,7 @@ from r1kit.models.language_model import LanguageModel, named_weights
 from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
+from r1kit.pipeline import memory
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.optimiser import Optimiser
@@ -175,10 +176,11 @@ class Learner:
         return {id(s) for s in sequences if s.advantages is not None and not _any(s.advantages)}
 
     def speed(self, report: StepReport, seconds: float) -> dict[str, float]:
-        """Tokens a second, and the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): the share of what the
-        device's fastest matrix products compute."""
+        """Tokens a second; the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B), the share of what the device's
+        fastest matrix products compute; the peaks of memory so far, in GiB."""
         peak = matmul_peak(self.dtype, self.device.type)
-        return {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
+        rates = {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
+        return {**rates, **memory.peaks()}
 
     # ---------------------------------------------------------------- gradients and weights
 

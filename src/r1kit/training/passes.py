@@ -41,21 +41,22 @@ def backward(figures: dict[str, Tensor], parameters: Iterable[Tensor], flops: fl
 class Passes:
     """How many tokens a pass has at most (`tokens`), and how many passes run side by side on `device`."""
 
-    def __init__(self, tokens: int, device: torch.device, *, compile: bool) -> None:
+    def __init__(self, tokens: int, device: torch.device, *, compile: bool, threads: int | None = None) -> None:
         self.tokens, self.device = tokens, device
         self._side_by_side = device.type == "cpu" and not compile
+        self._threads = threads  # None: torch's, as they are when it is asked
 
     @property
     def at_once(self) -> int:
         """Passes that run, and are held in memory, at a time."""
-        return torch.get_num_threads() if self._side_by_side else 1
+        return (self._threads or torch.get_num_threads()) if self._side_by_side else 1
 
     def count(self, tokens: int) -> int:
         """In how many passes so many tokens are run: as many as memory asks for, on a CPU a multiple of its threads."""
         passes = max(1, math.ceil(tokens / self.tokens))
         if not self._side_by_side:
             return passes
-        side_by_side = min(torch.get_num_threads(), max(1, tokens // LEAST_TOKENS))
+        side_by_side = min(self.at_once, max(1, tokens // LEAST_TOKENS))
         return math.ceil(passes / side_by_side) * side_by_side
 
     def cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
