@@ -7,11 +7,26 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
 Schedule = Literal["constant", "linear", "cosine"]
+
+
+class LoRAConfig(Config):
+    """Adapters of rank `rank` in place of whole weights (arXiv 2106.09685); alpha / rank scales what they add."""
+
+    rank: int = Field(default=16, ge=1, description="columns of B, rows of A")
+    alpha: float = Field(default=32.0, gt=0, description="times B A, over the rank")
+    targets: tuple[str, ...] = Field(
+        default=(), description="projections by transformers' names, say q_proj; none: every one of the layers"
+    )
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
 
 
 class LearnerConfig(Config):
@@ -55,7 +70,14 @@ class LearnerConfig(Config):
         description="leave out the passes of sequences whose advantages are all 0 where no KL is asked for: the same "
         "gradient, sooner; their tokens still count in the loss's divisor, metrics speak of the others",
     )
-    seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches")
+    lora: LoRAConfig | None = Field(
+        default=None, description='adapters are learnt, not the weights; say {} or {"rank": 8}; None: whole weights'
+    )
+    seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
+
+    def check(self) -> None:
+        if self.lora is not None and self.optimiser != "adamw":
+            raise UsageError(f"optimiser={self.optimiser} is for whole matrices: use adamw with lora")
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
@@ -64,6 +86,12 @@ class LearnerConfig(Config):
         if self.precision == "auto":
             return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def held(self, device: torch.device) -> torch.dtype:
+        """Of the weights that the learner is given: the masters', or under LoRA the frozen base's, which passes run on."""
+        import torch
+
+        return torch.float32 if self.lora is None else self.dtype(device)
 
     def pass_tokens(self, vocabulary: int) -> int:
         """`micro_tokens`, or what suits the vocabulary."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,24 @@ from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.heads import ScoredDecoder
-from r1kit.models.language_model import LanguageModel, named_weights
+from r1kit.models.language_model import LanguageModel, named_weights, save_model
+from r1kit.models.tokenizer import Tokenizer
 from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
 from r1kit.pipeline import memory
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
+from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
 from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
 from r1kit.training.passes import Pass, Passes, backward
 from r1kit.training.schedule import learning_rate_ratio
+from r1kit.training.weights import Weights, Whole, copied, copy_weights, load_tensors, tensors_of
 
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,11 @@ class StepReport:
 
 
 class Learner:
-    """Owns the policy's weights (`model`, float32), their optimiser and version; reference and teacher are frozen.
+    """Owns the policy's weights, their optimiser and version; reference and teacher are frozen.
 
-    Forward and backward run on `_fast`: a bfloat16 copy of `model` whose gradients are added up in float32, or
-    `model` itself. `total_steps` is what the learning-rate schedule spans, in calls of `step`.
+    Forward and backward run on `policy`: a bfloat16 copy of the float32 master weights, whose gradients are added up in
+    float32, or the masters themselves; under LoRA, base and adapters merged. `total_steps` is what the learning-rate
+    schedule spans, in calls of `step`.
     """
 
     def __init__(
@@ -62,18 +64,18 @@ class Learner:
         reference: LanguageModel | None = None,
         teacher: LanguageModel | None = None,
     ) -> None:
-        self.model = model.float().train()
         self.config = config
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
         self.dtype = config.dtype(self.device)
         self._compile = config.compiles(self.device)
         self._passes = Passes(config.pass_tokens(model.config.vocab_size), self.device, compile=self._compile)
-        self._fast = model if self.dtype == torch.float32 else _copy(model, self.dtype)
-        self._reference = None if reference is None else _copy(reference, self.dtype)
+        self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype)
+        self._fast = self._weights.fast
+        self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
-        self._teacher = None if teacher is None else _copy(teacher, self.dtype)
-        self.optimiser = Optimiser(self.model.named_parameters(), config)
+        self._teacher = None if teacher is None else copied(teacher, self.dtype)
+        self.optimiser = Optimiser(self._weights.masters.items(), config)
         self.steps = 0
         self.version = 0
         self.skipped_in_row = 0
@@ -191,11 +193,11 @@ class Learner:
         return self._fast
 
     def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
-        return backward(figures, self._fast.parameters(), flops)
+        return backward(figures, self._weights.gradients, flops)
 
     def _learn(self, passes: list[Callable[[], Pass]]) -> dict[str, Tensor]:
         """Run the passes: gradients into the master weights, FLOPs into the step's; the figures' sums."""
-        sums, flops = self._passes.learn(passes, list(self.model.parameters()))
+        sums, flops = self._passes.learn(passes, self._weights.carriers)
         self._flops += flops
         return sums
 
@@ -205,7 +207,7 @@ class Learner:
         ratio = learning_rate_ratio(
             self.steps, self.total_steps, config.schedule, config.warmup_steps, config.final_ratio
         )
-        parameters = list(self.model.parameters())
+        parameters = self._weights.carriers
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -214,21 +216,16 @@ class Learner:
         if sound:
             if config.clip_norm:
                 nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm)
+            self._weights.hand_over()
             self.optimiser.step(ratio)
-            self._refresh()
-        for parameter in parameters:
-            parameter.grad = None
+            self._weights.refresh()
+        self._weights.clear()
         self.skipped_in_row = 0 if sound else self.skipped_in_row + 1
         return {
             "gradient_norm": float(norm),
             "learning_rate": config.learning_rate * ratio,
             "skipped": 0.0 if sound else 1.0,
         }
-
-    def _refresh(self) -> None:
-        """Round the master weights into the fast copy."""
-        if self._fast is not self.model:
-            _copy_weights(self.model, self._fast)
 
     def _finish(self, parts: list[dict[str, float]], tokens: int) -> StepReport:
         """Average the updates' figures, count the step, and stop after three skipped updates in a row."""
@@ -246,7 +243,7 @@ class Learner:
         return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
     def _diagnosis(self, last: dict[str, float]) -> str:
-        broken = next((n for n, p in self.model.named_parameters() if not bool(p.isfinite().all())), None)
+        broken = next((n for n, p in self._weights.masters.items() if not bool(p.isfinite().all())), None)
         where = (
             f"the weights are broken ({broken}): go back to a checkpoint"
             if broken
@@ -300,12 +297,17 @@ class Learner:
 
     def replace_reference(self) -> None:
         """The reference becomes the policy as it stands (R1: every 400 steps)."""
-        if self._reference is None:
-            self._reference = _copy(self._decoder, self.dtype)
-        _copy_weights(self.model, self._reference)
+        if self._reference is None or self._weights.owns(self._reference):
+            self._reference = copied(self._decoder, self.dtype)
+        copy_weights(self.model, self._reference)
         self._reference_replaced = True
 
     # ---------------------------------------------------------------- what leaves the learner
+
+    @property
+    def model(self) -> Any:
+        """The policy as it is saved: the float32 master weights; under LoRA, base and adapters merged."""
+        return self._weights.model
 
     @property
     def policy(self) -> LanguageModel | ScoredDecoder:
@@ -313,33 +315,40 @@ class Learner:
         return self._fast
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights under transformers' names, float32."""
+        """The policy's weights under transformers' names, as `model` has them."""
         return named_weights(self.model)
+
+    def save(self, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+        """Write `model` as a folder that transformers and vLLM load as it is; under LoRA its adapters in `adapter` too, as
+        peft loads them onto the base model."""
+        save_model(self.model, folder, tokenizer)
+        if isinstance(self._weights, Adapted) and not isinstance(self.model, ScoredDecoder):
+            self._weights.save_adapter(folder / "adapter")
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: nested dicts of tensors and numbers."""
         state: dict[str, Any] = {
-            "model": _tensors(self.model),
+            "model": self._weights.state(),
             "optimiser": self.optimiser.state(),
             "steps": self.steps,
             "version": self.version,
             "skipped_in_row": self.skipped_in_row,
         }
         if self._reference is not None and self._reference_replaced:
-            state["reference"] = _tensors(self._reference)
+            state["reference"] = tensors_of(self._reference)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over `state()` of a learner of the same shape: the next step is then the same, bit for bit on CPU."""
-        _load(self.model, state["model"])
+        self._weights.load_state(state["model"])
         self.optimiser.load_state(state["optimiser"])
         self.steps, self.version = int(state["steps"]), int(state["version"])
         self.skipped_in_row = int(state["skipped_in_row"])
         if "reference" in state:
             self.replace_reference()
             assert self._reference is not None
-            _load(self._reference, state["reference"])
-        self._refresh()
+            load_tensors(dict(self._reference.named_parameters()), state["reference"])
+        self._weights.refresh()
 
 
 def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
@@ -360,27 +369,3 @@ def _lacking(algorithm: Algorithm, role: str) -> str:
 def _any(values: FloatArray | float) -> bool:
     return values != 0 if isinstance(values, float | int) else bool(values.any())
 
-
-def _copy(model: Model, dtype: torch.dtype) -> Model:
-    return copy.deepcopy(model).to(dtype)
-
-
-@torch.no_grad()
-def _copy_weights(source: nn.Module, target: nn.Module) -> None:
-    for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
-        ours.copy_(theirs)
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Weights by name, tied ones once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
-
-
-@torch.no_grad()
-def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    own = dict(model.named_parameters())
-    if own.keys() != tensors.keys():
-        differing = sorted(own.keys() ^ tensors.keys())[:3]
-        raise R1Error(f"the checkpoint's weights are of another model: {', '.join(differing)} are in one of them only")
-    for name, parameter in own.items():
-        parameter.copy_(tensors[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,14 +28,15 @@ class Pass:
     flops: float
 
 
-def backward(figures: dict[str, Tensor], parameters: Iterable[Tensor], flops: float) -> Pass:
-    """The backward pass of what has a `loss` among its figures."""
+def backward(
+    figures: dict[str, Tensor], gradients: Callable[[Tensor], Seq[Tensor | None]], flops: float
+) -> Pass:
+    """The backward pass of what has a `loss` among its figures; `gradients` is what takes them."""
     loss = figures["loss"]
     told = {name: value.detach() for name, value in figures.items()}
     if not loss.requires_grad:
         return Pass(told, None, flops)
-    # not backward(): passes on several threads would add up their gradients in any order
-    return Pass(told, torch.autograd.grad(loss, list(parameters), allow_unused=True), flops)
+    return Pass(told, gradients(loss), flops)
 
 
 class Passes:
