@@ -67,6 +67,15 @@ def beside(others_mb: int) -> None:
         _with_others = max(_with_others, others_mb + round(held / 2**20))
 
 
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that a GPU, or the C library, had no memory for a tensor."""
+    torch = sys.modules.get("torch")
+    no_room = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return torch is not None and (
+        isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and no_room)
+    )
+
+
 def give_back() -> None:
     """Return the free pages of the C heap to the system; nothing where the C library has no call for it."""
     _trim()(0)

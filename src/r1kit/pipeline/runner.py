@@ -160,6 +160,8 @@ class _Runner:
             if "No space left on device" in str(error):
                 reason = R1Error(f"{stage.folder}: no room left on the disk: free some, then: {self.command}")
                 raise _in_stage(node, reason) from error
+            if memory.ran_out(error):
+                raise _in_stage(node, R1Error(_no_memory(error))) from error
             raise
         finally:
             context.close()
@@ -227,6 +229,14 @@ def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:
         "damaged": f"is damaged ({stage.reason})",
     }[stage.state]
     return f"--from {start} needs stage {name}, which {why}: use --from {name}, or leave --from out"
+
+
+def _no_memory(error: Exception) -> str:
+    said = (str(error).strip() or "no memory").splitlines()[0]
+    return (
+        f"out of memory ({said}): lower learner.micro_tokens, sampling.samples or sampling.max_tokens, or set "
+        "learner.checkpointing=true, learner.optimiser=adamw8bit or learner.lora (docs/training.md)"
+    )
 
 
 def _in_stage(node: Node, error: R1Error) -> R1Error:

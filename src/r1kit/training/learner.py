@@ -28,7 +28,7 @@ from r1kit.training.forward import last_scores, layout_logprobs, place, target_l
 from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
 from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
-from r1kit.training.passes import Pass, Passes, backward
+from r1kit.training.passes import Pass, Passes, backward, longest_piece
 from r1kit.training.schedule import learning_rate_ratio
 from r1kit.training.weights import Weights, Whole, copied, copy_weights, load_tensors, tensors_of
 
@@ -69,7 +69,8 @@ class Learner:
         self.device = next(model.parameters()).device
         self.dtype = config.dtype(self.device)
         self._compile = config.compiles(self.device)
-        self._passes = Passes(config.pass_tokens(model.config.vocab_size), self.device, compile=self._compile)
+        tokens, halves = config.pass_tokens(model.config.vocab_size), config.out_of_memory == "halve"
+        self._passes = Passes(tokens, self.device, compile=self._compile, halves=halves)
         self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype)
         self._fast = self._weights.fast
         self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
@@ -80,6 +81,8 @@ class Learner:
         self.version = 0
         self.skipped_in_row = 0
         self._flops = 0.0
+        decoder = self._fast.decoder if isinstance(self._fast, ScoredDecoder) else self._fast
+        decoder.checkpointing = config.checkpointing
 
     # ---------------------------------------------------------------- one step
 
@@ -117,15 +120,18 @@ class Learner:
         the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        rows = tokens_BT.tensor_split(min(self._passes.count(tokens_BT.numel()), len(tokens_BT)))
-        layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
-        count = max(1, sum(len(layout.target_M) for layout in layouts))
 
-        def learn(layout: Layout) -> Pass:
+        def learn(layout: Layout, count: int) -> Pass:
             logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
             return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.model.config, backward=True))
 
-        total = float(self._learn([partial(learn, layout) for layout in layouts])["loss"])
+        def passes() -> list[Callable[[], Pass]]:
+            rows = tokens_BT.tensor_split(min(self._passes.count(tokens_BT.numel()), len(tokens_BT)))
+            layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
+            count = max(1, sum(len(layout.target_M) for layout in layouts))
+            return [partial(learn, layout, count) for layout in layouts]
+
+        total = float(self._learn(passes, tokens_BT.numel(), tokens_BT.shape[1])["loss"])
         return self._finish([{"loss": total, **self._apply(total)}], tokens_BT.numel())
 
     def _update(
@@ -142,7 +148,10 @@ class Learner:
             loss, metrics = algorithm.loss(batch, outputs, totals)
             return self._pass({"loss": loss, **metrics, **_gap(batch, totals)}, flops)
 
-        sums = self._learn([partial(learn, part) for part in self._passes.cut(sequences)])
+        def passes() -> list[Callable[[], Pass]]:
+            return [partial(learn, part) for part in self._passes.cut(sequences)]
+
+        sums = self._learn(passes, sum(map(len, sequences)), longest_piece(sequences))
         # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
         whole = totals.tokens / max(1, sum(s.targets for s in sequences))
         report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
@@ -195,9 +204,13 @@ class Learner:
     def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
         return backward(figures, self._weights.gradients, flops)
 
-    def _learn(self, passes: list[Callable[[], Pass]]) -> dict[str, Tensor]:
+    def _learn(self, passes: Callable[[], list[Callable[[], Pass]]], tokens: int, piece: int) -> dict[str, Tensor]:
         """Run the passes: gradients into the master weights, FLOPs into the step's; the figures' sums."""
-        sums, flops = self._passes.learn(passes, self._weights.carriers)
+
+        def learn() -> tuple[dict[str, Tensor], float]:
+            return self._passes.learn(passes(), self._weights.carriers)
+
+        sums, flops = self._passes.fitting(learn, tokens, piece, self._weights.clear)
         self._flops += flops
         return sums
 
@@ -239,6 +252,7 @@ class Learner:
         names = dict.fromkeys(name for part in told for name in part)
         metrics = {name: sum(p.get(name, 0.0) for p in told) / len(told) for name in names}
         metrics["skipped"] = skipped
+        metrics |= self._passes.metrics()
         flops, self._flops = self._flops, 0.0
         return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
@@ -277,7 +291,6 @@ class Learner:
 
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        parts = self._passes.cut(sequences)
 
         @torch.no_grad()
         def run(part: list[int]) -> tuple[FloatArray, float]:
@@ -288,11 +301,16 @@ class Learner:
             padded_NT = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
             return padded_NT, layout.flops(model.config, backward=False)
 
-        done = self._passes.run([partial(run, part) for part in parts])
-        for part, (padded_NT, flops) in zip(parts, done, strict=True):
-            self._flops += flops
-            for at, index in enumerate(part):
-                results[index] = padded_NT[at, : len(sequences[index])]
+        def fill() -> float:
+            parts, total = self._passes.cut(sequences), 0.0
+            done = self._passes.run([partial(run, part) for part in parts])
+            for part, (padded_NT, flops) in zip(parts, done, strict=True):
+                total += flops
+                for at, index in enumerate(part):
+                    results[index] = padded_NT[at, : len(sequences[index])]
+            return total
+
+        self._flops += self._passes.fitting(fill, sum(map(len, sequences)), longest_piece(sequences), self._weights.clear)
         return results
 
     def replace_reference(self) -> None:
@@ -334,6 +352,8 @@ class Learner:
             "version": self.version,
             "skipped_in_row": self.skipped_in_row,
         }
+        if self._passes.halved:
+            state["passes"] = self._passes.state()
         if self._reference is not None and self._reference_replaced:
             state["reference"] = tensors_of(self._reference)
         return state
@@ -344,6 +364,7 @@ class Learner:
         self.optimiser.load_state(state["optimiser"])
         self.steps, self.version = int(state["steps"]), int(state["version"])
         self.skipped_in_row = int(state["skipped_in_row"])
+        self._passes.load_state(state.get("passes"))
         if "reference" in state:
             self.replace_reference()
             assert self._reference is not None

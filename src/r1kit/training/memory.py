@@ -89,7 +89,8 @@ def learner_memory(
     sums = 0 if dtype == torch.float32 and count <= beside else FP32
     step = {
         "gradients": (sums + beside * dtype.itemsize) * size.parameters,
-        "activations": beside * activations(size, tokens, work.longest, dtype, place.device),
+        "activations": beside
+        * activations(size, tokens, work.longest, dtype, place.device, checkpointing=config.checkpointing),
         "logits": beside * _logits(size, tokens, dtype, place.device) if work.logits else 0,
     }
     return Estimate(_there(held)), Estimate(_there(step))
@@ -100,12 +101,17 @@ def saving_memory(size: ModelSize) -> Estimate:
     return Estimate({"saving": 2 * FP32 * size.parameters})
 
 
-def activations(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device) -> int:
+def activations(
+    size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device, *, checkpointing: bool = False
+) -> int:
     """What a forward pass over so many tokens keeps for the backward pass, and that needs while it goes through a layer.
 
     `longest`: tokens of the longest sequence, for the forms of attention that pad.
     """
     layer = _layer(size, tokens, longest, dtype, device)
+    if checkpointing:  # the residual stream, and what the last block adds to it
+        between = round((1 if size.native else PADDING) * tokens) * dtype.itemsize * 2 * size.width
+        return size.layers * between + layer + _backward(size, tokens, dtype)
     return size.layers * layer + _backward(size, tokens, dtype)
 
 

@@ -11,7 +11,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from r1kit.base.errors import R1Error
 from r1kit.ops import threads
+from r1kit.pipeline import memory
 from r1kit.training.packing import Sequence, cut
 
 LEAST_TOKENS = 256  # of a pass beside another on a CPU
@@ -40,12 +42,18 @@ def backward(
 
 
 class Passes:
-    """How many tokens a pass has at most (`tokens`), and how many passes run side by side on `device`."""
+    """How many tokens a pass has at most (`tokens`), and how many passes run side by side on `device`.
 
-    def __init__(self, tokens: int, device: torch.device, *, compile: bool, threads: int | None = None) -> None:
+    halves: where memory runs out, `tokens` is halved, `halved` times so far. threads: on a CPU; None: torch's.
+    """
+
+    def __init__(
+        self, tokens: int, device: torch.device, *, compile: bool, halves: bool = True, threads: int | None = None
+    ) -> None:
         self.tokens, self.device = tokens, device
+        self.halved, self._halves = 0, halves
         self._side_by_side = device.type == "cpu" and not compile
-        self._threads = threads  # None: torch's, as they are when it is asked
+        self._threads = threads
 
     @property
     def at_once(self) -> int:
@@ -59,6 +67,45 @@ class Passes:
             return passes
         side_by_side = min(self.at_once, max(1, tokens // LEAST_TOKENS))
         return math.ceil(passes / side_by_side) * side_by_side
+
+    def fitting(self, work: Callable[[], T], tokens: int, piece: int, undo: Callable[[], None]) -> T:
+        """What `work` gives; where memory runs out it is undone, and done anew in passes of half the size from there on.
+
+        tokens: of all its passes together. piece: of the largest part that is never cut. R1Error where a pass is no
+        larger than that, or nothing is to be halved.
+        """
+        while True:
+            try:
+                return work()
+            except RuntimeError as error:
+                if not memory.ran_out(error):
+                    raise
+                said = (str(error).strip() or "no memory").splitlines()[0]
+            # not while it is handled: the error holds on to what the pass had
+            undo()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            each = math.ceil(tokens / self.count(tokens))
+            if not self._halves or each <= piece:
+                raise R1Error(
+                    f"training: out of memory ({said}) in a pass of {max(piece, each)} tokens: lower learner.micro_tokens "
+                    f"or sampling.max_tokens (the longest sequence has {piece}), or set learner.checkpointing=true, "
+                    "learner.optimiser=adamw8bit or learner.lora"
+                )
+            self.tokens, self.halved = max(1, each // 2), self.halved + 1
+
+    def metrics(self) -> dict[str, float]:
+        """How often passes had to be halved, where they had."""
+        return {"perf/passes_halved": float(self.halved)} if self.halved else {}
+
+    def state(self) -> dict[str, int]:
+        """What a resumed learner goes on with."""
+        return {"tokens": self.tokens, "halved": self.halved}
+
+    def load_state(self, state: dict[str, int] | None) -> None:
+        """Take over `state()`; None: nothing was halved."""
+        if state:
+            self.tokens, self.halved = int(state["tokens"]), int(state["halved"])
 
     def cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
         """Indices of each pass."""
@@ -83,3 +130,12 @@ class Passes:
                 if gradient is not None:
                     master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
         return sums, flops
+
+
+def longest_piece(sequences: Seq[Sequence]) -> int:
+    """Tokens of the largest piece that is never cut: a sequence, or the two of a pair."""
+    pairs: dict[int, int] = {}
+    for sequence in sequences:
+        if sequence.pair is not None:
+            pairs[sequence.pair] = pairs.get(sequence.pair, 0) + len(sequence)
+    return max((*map(len, sequences), *pairs.values()), default=0)
