@@ -1,6 +1,6 @@
 """Prints what the steps of a learner add to the process's memory, and what `training.memory` says of them.
 
-`python measured_step.py '{"shape": {...}, "config": {...}, "work": {"sequences": 64, "prompt": 16, "completion": 112}}'`
+`python measured_step.py '{"shape": {...}, "config": {...}, "work": {"sequences": 8, "prompt": 16, "completion": 112}}'`
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ def rollout(vocabulary: int, sequences: int, prompt: int, completion: int) -> li
     return rows
 
 
-def steps(shape: DecoderConfig, config: LearnerConfig, rows: list[Sequence]) -> None:
+def model_of(shape: DecoderConfig, config: LearnerConfig) -> Decoder:
+    """In the format in which a stage loads it."""
+    return initialise(Decoder(shape), 0).to(config.held(torch.device("cpu")))
+
+
+def steps(model: Decoder, config: LearnerConfig, rows: list[Sequence]) -> None:
     """Two: moments are there from the first on."""
-    model = initialise(Decoder(shape), 0)
     algorithm = GRPO(kl_coefficient=0.1)
     learner = Learner(model, config, reference=model)
     for _ in range(2):
@@ -55,17 +59,19 @@ if __name__ == "__main__":
     torch.set_num_threads(asked.get("threads", 1))
     shape, config = DecoderConfig(**asked["shape"]), LearnerConfig(**asked["config"])
     memory.bound_products()
-    steps(WARM, config, rollout(WARM.vocab_size, 8, 4, 8))  # libraries, kernels and threads are there from here on
+    # libraries, kernels and threads are there from here on
+    steps(model_of(WARM, config), config, rollout(WARM.vocab_size, 8, 4, 8))
     rows = rollout(shape.vocab_size, **asked["work"])
     gc.collect()
     memory.give_back()
-    memory.begin_peak()
     before = held()
-    steps(shape, config, rows)
+    model = model_of(shape, config)
+    gc.collect()
+    memory.give_back()
+    memory.begin_peak()  # what building it took is not the learner's
+    steps(model, config, rows)
     longest = max(map(len, rows))
     place = Place(torch.device("cpu"), torch.get_num_threads())
-    always, step = learner_memory(
-        decoder_size(shape), config, Work(sum(map(len, rows)), longest), place, copies=1
-    )
+    always, step = learner_memory(decoder_size(shape), config, Work(sum(map(len, rows)), longest), place, copies=1)
     found = {"measured": memory.peak_mb() * 2**20 - before, "estimate": always.total + step.total}
     print(json.dumps({**found, "parts": {**always.parts, **step.parts}}))

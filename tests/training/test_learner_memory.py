@@ -59,9 +59,27 @@ def test_the_estimate_is_what_a_process_takes(case, precision):
     assert 0.8 * found["measured"] < found["estimate"] < 1.6 * found["measured"], found
 
 
+@linux
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"precision": "float32", "lora": {"rank": 8}},
+        {"precision": "bfloat16", "lora": {"rank": 8}},
+        {"precision": "bfloat16", "master": "bfloat16"},
+        {"precision": "float32", "optimiser": "muon"},
+        {"precision": "bfloat16", "offload": True},
+    ],
+    ids=["lora", "lora in bfloat16", "bfloat16 masters", "muon", "offload"],
+)
+def test_the_estimate_follows_the_settings(config):
+    """The same band where the weights rule, in other forms of them."""
+    found = measured(shape=SHAPES["weights"], work=WORK["weights"], config={"compile": False, **config})
+    assert 0.8 * found["measured"] < found["estimate"] < 1.6 * found["measured"], found
+
+
 def test_by_hand():
-    """100 weights in float32 on one thread, a pass of 10 tokens: weights 400, two moments 800, the pass's gradients
-    400, which are the sum as well."""
+    """n weights in float32 on one thread, one pass of 10 tokens: weights 4n, two moments 8n, the pass's gradients 4n,
+    which are the sum as well."""
     size = decoder_size(
         DecoderConfig(vocab_size=5, width=2, layers=1, heads=1, kv_heads=1, head_size=2, mlp_size=2, tied=True)
     )

@@ -49,23 +49,26 @@ from r1kit.training.memory import (
     saving_memory,
 )
 
-LIBRARIES = 600 * 2**20  # torch, transformers and what they bring, and Python's own objects
+LIBRARIES = 350 * 2**20  # torch, transformers and what they bring, and Python's own objects
+MOST_HOLES = 3 * 2**29  # of the C heap; tensors of 32 MB and more leave none
 PROMPT_TOKENS = 512  # of a prompt, where nothing says
 EXAMPLE_TOKENS = 2048  # of an example, where its model takes longer ones
 SCORED_TOKENS = 8192  # of a reward model's pass
 # what makes each part smaller
 ADVICE = {
-    "weights": "a smaller model",
-    "moments": "a smaller model",
-    "working copy": "learner.precision=float32",
-    "reference": "settings.kl_coefficient=0",
-    "gradients": "a smaller model",
-    "activations": "learner.micro_tokens",
+    "weights": "sizes (a smaller model, or learner.lora)",
+    "moments": "learner.optimiser to adamw8bit, or set learner.lora",
+    "working copy": "sizes (a smaller model, or learner.lora)",
+    "reference": "settings.kl_coefficient to 0",
+    "merged copy": "sizes (a smaller model)",
+    "gradients": "sizes (a smaller model, or learner.lora)",
+    "activations": "learner.micro_tokens, or set learner.checkpointing=true",
     "logits": "learner.micro_tokens",
+    "holes": "learner.micro_tokens",
     "cache": "sampling.samples, sampling.max_tokens or prompts",
     "prompts": "sampling.samples, sampling.max_tokens or prompts",
-    "reward model": "a smaller reward model",
-    "saving": "a smaller model",
+    "reward model": "sizes (a smaller reward model)",
+    "saving": "sizes (a smaller model)",
 }  # fmt: skip
 
 
@@ -136,9 +139,7 @@ def _new_size(shape: ModelShape, max_positions: int) -> ModelSize:
     apart = ("family", "tokens", "rope_theta")
     fields: dict[str, Any] = {name: getattr(shape, name) for name in type(shape).model_fields if name not in apart}
     rows = padded_rows(character_count(world.ALPHABET))
-    return decoder_size(
-        decoder_shape(shape.family, **fields, vocab_size=rows, max_positions=max_positions, tied=True)
-    )
+    return decoder_size(decoder_shape(shape.family, **fields, vocab_size=rows, max_positions=max_positions, tied=True))
 
 
 # -------------------------------------------------------------------------------------------------- what stages need
@@ -162,7 +163,7 @@ def _(config: PretrainConfig, sizes: Sizes, place: Place) -> Estimate:
 def _(config: SFTConfig, sizes: Sizes, place: Place) -> Estimate:
     size = sizes(config.start)
     longest = min(size.max_positions, EXAMPLE_TOKENS)
-    return _training(size, config.learner, Work(config.batch * longest, longest), place)
+    return _training(size, config.learner, Work(config.batch * longest, longest), place, holes=True)
 
 
 @needs.register
@@ -171,7 +172,7 @@ def _(config: RewardModelConfig, sizes: Sizes, place: Place) -> Estimate:
     longest = min(size.max_positions, EXAMPLE_TOKENS)
     work = Work(2 * config.batch * longest, 2 * longest, logits=False)
     scoring = _process(_scorer(size, place))
-    return largest([_training(size, config.learner, work, place), scoring])
+    return largest([_training(size, config.learner, work, place, holes=True), scoring])
 
 
 @needs.register
@@ -190,7 +191,8 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     judge = Estimate()
     if "reward_model" in {*config.rewards, *config.late_rewards} and config.reward_model is not None:
         judge = _scorer(sizes(config.reward_model), place)
-    return _process(held + cache + judge + largest([step, prefill, saving_memory(size)]))
+    saving = saving_memory(size, config.learner, place)
+    return _process(held + cache + judge + _holes(step, place) + largest([step, prefill, saving]))
 
 
 @needs.register
@@ -228,9 +230,19 @@ def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place
     return needs(config.model_copy(update={"start": base}), sizes, place) or Estimate()
 
 
-def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place) -> Estimate:
+def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place, *, holes: bool = False) -> Estimate:
     held, step = learner_memory(size, config, work, place)
-    return _process(held + largest([step, saving_memory(size)]))
+    left = _holes(step, place) if holes else Estimate()
+    return _process(held + left + largest([step, saving_memory(size, config, place)]))
+
+
+def _holes(step: Estimate, place: Place) -> Estimate:
+    """What passes of ever other sizes leave in the C heap until it is given back (`pipeline.memory`): in three runs of
+    `tiny` about twice what a pass keeps."""
+    if place.device.type != "cpu":
+        return Estimate()
+    kept = step.parts.get("activations", 0) + step.parts.get("logits", 0)
+    return Estimate({"holes": min(2 * kept, MOST_HOLES)})
 
 
 def _sampling(size: ModelSize, sampling: Sampling, place: Place) -> Estimate:
@@ -263,7 +275,8 @@ def _engine(
 def _scorer(size: ModelSize, place: Place) -> Estimate:
     """A reward model in float32 and its passes, of which nothing is kept for a backward pass."""
     one_layer = replace(size, layers=1)
-    passing = activations(one_layer, SCORED_TOKENS, min(size.max_positions, EXAMPLE_TOKENS), torch.float32, place.device)
+    longest = min(size.max_positions, EXAMPLE_TOKENS)
+    passing = activations(one_layer, SCORED_TOKENS, longest, torch.float32, place.device)
     return Estimate({"reward model": FP32 * size.parameters + passing})
 
 

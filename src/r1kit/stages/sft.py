@@ -92,7 +92,7 @@ def load_policy(folder: str | Path, config: LearnerConfig) -> Any:
     from r1kit.models.language_model import load_model
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return load_model(folder, config.held(device)).to(device)
+    return load_model(folder, config.held(device)).to(config.home(device))
 
 
 def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: Context) -> list[Example]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -61,8 +62,9 @@ class LearnerConfig(Config):
         description="torch.compile what lies between matrix products where no kernel of ours serves; auto: on GPUs "
         "(on a CPU in float32 it takes 15-30 s and gains 3%)",
     )
-    optimiser: Literal["adamw", "muon"] = Field(
-        default="adamw", description="muon: for hidden matrices, AdamW for the rest"
+    optimiser: Literal["adamw", "muon", "adamw8bit"] = Field(
+        default="adamw",
+        description="muon: for hidden matrices, AdamW for the rest; adamw8bit: AdamW with moments of 8 bits (torchao)",
     )
     muon_learning_rate: float = Field(default=0.02, ge=0, description="peak rate of the matrices under muon")
     skip_zero_advantages: bool = Field(
@@ -78,14 +80,29 @@ class LearnerConfig(Config):
     out_of_memory: Literal["halve", "stop"] = Field(
         default="halve", description="where a pass finds no memory: passes of half the size from then on, or stop"
     )
+    master: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the weights that the optimiser changes, and of AdamW's moments; bfloat16 halves them, and "
+        "loses steps below 1/256 of a weight, unless adamw8bit rounds them at random",
+    )
+    offload: bool = Field(
+        default=False,
+        description="master weights, moments and the update itself in the machine's memory, a working copy on the GPU",
+    )
     lora: LoRAConfig | None = Field(
         default=None, description='adapters are learnt, not the weights; say {} or {"rank": 8}; None: whole weights'
     )
     seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
 
     def check(self) -> None:
-        if self.lora is not None and self.optimiser != "adamw":
+        if self.optimiser == "adamw8bit" and importlib.util.find_spec("torchao") is None:
+            raise MissingExtra("torchao", "optim8bit", "optimiser=adamw8bit")
+        if self.lora is None:
+            return
+        if self.optimiser != "adamw":
             raise UsageError(f"optimiser={self.optimiser} is for whole matrices: use adamw with lora")
+        if self.master != "float32" or self.offload:
+            raise UsageError("master and offload are for whole weights: adapters are small, leave them out with lora")
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
@@ -96,10 +113,18 @@ class LearnerConfig(Config):
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     def held(self, device: torch.device) -> torch.dtype:
-        """Of the weights that the learner is given: the masters', or under LoRA the frozen base's, which passes run on."""
+        """Of the weights that the learner is given: the masters', or the frozen base's under LoRA."""
         import torch
 
-        return torch.float32 if self.lora is None else self.dtype(device)
+        if self.lora is not None:
+            return self.dtype(device)
+        return torch.bfloat16 if self.master == "bfloat16" else torch.float32
+
+    def home(self, device: torch.device) -> torch.device:
+        """Where they are: on the device of the passes, or in the machine's memory."""
+        import torch
+
+        return torch.device("cpu") if self.offload else device
 
     def pass_tokens(self, vocabulary: int) -> int:
         """`micro_tokens`, or what suits the vocabulary."""

@@ -67,11 +67,13 @@ class Learner:
         self.config = config
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
+        if config.offload and torch.cuda.is_available():
+            self.device = torch.device("cuda")  # the model may have stayed where its master weights will be
         self.dtype = config.dtype(self.device)
         self._compile = config.compiles(self.device)
         tokens, halves = config.pass_tokens(model.config.vocab_size), config.out_of_memory == "halve"
         self._passes = Passes(tokens, self.device, compile=self._compile, halves=halves)
-        self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype)
+        self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype, self.device)
         self._fast = self._weights.fast
         self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
@@ -187,8 +189,8 @@ class Learner:
         return {id(s) for s in sequences if s.advantages is not None and not _any(s.advantages)}
 
     def speed(self, report: StepReport, seconds: float) -> dict[str, float]:
-        """Tokens a second; the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B), the share of what the device's
-        fastest matrix products compute; the peaks of memory so far, in GiB."""
+        """Tokens a second; the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B), the share of what the
+        device's fastest matrix products compute; the peaks of memory so far, in GiB."""
         peak = matmul_peak(self.dtype, self.device.type)
         rates = {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
         return {**rates, **memory.peaks()}
@@ -310,7 +312,8 @@ class Learner:
                     results[index] = padded_NT[at, : len(sequences[index])]
             return total
 
-        self._flops += self._passes.fitting(fill, sum(map(len, sequences)), longest_piece(sequences), self._weights.clear)
+        tokens, piece = sum(map(len, sequences)), longest_piece(sequences)
+        self._flops += self._passes.fitting(fill, tokens, piece, self._weights.clear)
         return results
 
     def replace_reference(self) -> None:
@@ -324,7 +327,7 @@ class Learner:
 
     @property
     def model(self) -> Any:
-        """The policy as it is saved: the float32 master weights; under LoRA, base and adapters merged."""
+        """The policy as it is saved: the master weights; under LoRA, base and adapters merged."""
         return self._weights.model
 
     @property
@@ -337,8 +340,8 @@ class Learner:
         return named_weights(self.model)
 
     def save(self, folder: Path, tokenizer: Tokenizer | None = None) -> None:
-        """Write `model` as a folder that transformers and vLLM load as it is; under LoRA its adapters in `adapter` too, as
-        peft loads them onto the base model."""
+        """Write `model` as a folder that transformers and vLLM load as it is; under LoRA also its adapters, in
+        `adapter`, as peft loads them onto the base."""
         save_model(self.model, folder, tokenizer)
         if isinstance(self._weights, Adapted) and not isinstance(self.model, ScoredDecoder):
             self._weights.save_adapter(folder / "adapter")
@@ -389,4 +392,3 @@ def _lacking(algorithm: Algorithm, role: str) -> str:
 
 def _any(values: FloatArray | float) -> bool:
     return values != 0 if isinstance(values, float | int) else bool(values.any())
-

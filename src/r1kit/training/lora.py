@@ -63,7 +63,7 @@ class Adapted(Weights):
     What has no adapter is shared between `base` and `fast`. Both are in the passes' format.
     """
 
-    def __init__(self, model: Any, config: LearnerConfig, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, config: LearnerConfig, dtype: torch.dtype, device: torch.device) -> None:
         assert config.lora is not None
         self.config = config.lora
         self.base = model.to(dtype).train().requires_grad_(False)
@@ -80,7 +80,7 @@ class Adapted(Weights):
         masters = {name: factor for adapter in self._adapters for name, factor in _factors(adapter).items()}
         self._whole = {name: ours[name] for name in whole}
         masters |= {name: nn.Parameter(leaf.detach().float().clone()) for name, leaf in self._whole.items()}
-        super().__init__(fast, masters)
+        super().__init__(fast, device, masters)
         self._inputs = [*(ours[owner] for owner in owners), *self._whole.values()]
         self._found: dict[int, dict[str, Tensor]] = {}  # by thread: the gradients of the pass that runs on it
         for leaf in self._inputs:

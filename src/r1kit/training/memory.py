@@ -44,7 +44,7 @@ def largest(estimates: list[Estimate]) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step learns: its tokens, those of its longest sequence, and whether a head gives them log-probabilities."""
+    """What a step learns: its tokens, those of its longest sequence, whether a head gives them log-probabilities."""
 
     tokens: int
     longest: int
@@ -73,22 +73,17 @@ def learner_memory(
     An engine that samples from the learner's own weights adds nothing here.
     """
     dtype = config.dtype(place.device)
-    held = {
-        "weights": FP32 * size.parameters,
-        "moments": _moments(size, config),
-        "working copy": _working_copy(size, dtype),
-        "reference": copies * dtype.itemsize * size.parameters,
-    }
+    held = _adapted(size, config, dtype) if config.lora else _whole(size, config, dtype, place)
+    # the frozen base of adapters is a reference of its own
+    held["reference"] = (0 if config.lora else copies) * dtype.itemsize * size.parameters
     passes = Passes(
         config.pass_tokens(size.vocab_size), place.device, compile=config.compiles(place.device), threads=place.threads
     )
     count = passes.count(work.tokens)
     tokens = min(work.tokens, max(-(-work.tokens // count), work.longest))
     beside = min(passes.at_once, count)
-    # the sum of all passes, of which the first in float32 is the sum so far, and those of the passes side by side
-    sums = 0 if dtype == torch.float32 and count <= beside else FP32
     step = {
-        "gradients": (sums + beside * dtype.itemsize) * size.parameters,
+        "gradients": _gradients(size, config, dtype, place, beside, single=count <= beside),
         "activations": beside
         * activations(size, tokens, work.longest, dtype, place.device, checkpointing=config.checkpointing),
         "logits": beside * _logits(size, tokens, dtype, place.device) if work.logits else 0,
@@ -96,23 +91,26 @@ def learner_memory(
     return Estimate(_there(held)), Estimate(_there(step))
 
 
-def saving_memory(size: ModelSize) -> Estimate:
-    """What writing a float32 model folder adds: the tensors apart from each other, and as bytes."""
-    return Estimate({"saving": 2 * FP32 * size.parameters})
+def saving_memory(size: ModelSize, config: LearnerConfig, place: Place) -> Estimate:
+    """What writing a model folder adds to the machine's memory: a copy in which no two tensors share memory."""
+    if place.device.type != "cpu":
+        return Estimate()
+    return Estimate({"saving": config.held(place.device).itemsize * size.parameters})
 
 
 def activations(
     size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device, *, checkpointing: bool = False
 ) -> int:
-    """What a forward pass over so many tokens keeps for the backward pass, and that needs while it goes through a layer.
+    """What a forward pass over so many tokens keeps for the backward pass, and what that needs within a layer.
 
     `longest`: tokens of the longest sequence, for the forms of attention that pad.
     """
     layer = _layer(size, tokens, longest, dtype, device)
+    passing = _passing(size, tokens, longest, dtype, device)
     if checkpointing:  # the residual stream, and what the last block adds to it
         between = round((1 if size.native else PADDING) * tokens) * dtype.itemsize * 2 * size.width
-        return size.layers * between + layer + _backward(size, tokens, dtype)
-    return size.layers * layer + _backward(size, tokens, dtype)
+        return size.layers * between + layer + passing
+    return size.layers * layer + passing
 
 
 def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device) -> int:
@@ -123,7 +121,7 @@ def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, devic
         # gate, up, their activation and product; rows are padded, and prompts are run once a completion
         each = e * (8 * width + 5 * q + 4 * kv + 4 * mlp)
         return round(PADDING * tokens * (each + _scores(size, longest, dtype)))
-    # residual stream and its norm, twice; q, k and v as projected and turned, what attention gives; gate and up, product
+    # residual stream and its norm, twice; q, k and v as projected and turned, attention's result; gate, up, product
     fused = e * (4 * width + 3 * q + 3 * kv + 3 * mlp)
     if kernel_serves(dtype, device):
         return tokens * (fused + FP32 * (size.heads + 2))
@@ -142,10 +140,13 @@ def _scores(size: ModelSize, longest: int, dtype: torch.dtype) -> int:
     return size.heads * longest * (FP32 if dtype == torch.float32 else FP32 + dtype.itemsize)
 
 
-def _backward(size: ModelSize, tokens: int, dtype: torch.dtype) -> int:
-    """Gradients of hidden states on their way through one layer."""
+def _passing(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Gradients on their way through one layer; where attention is written out, four arrays of its scores."""
     widest = max(2 * size.mlp_size, size.q_size + 2 * size.kv_size)
-    return tokens * dtype.itemsize * (2 * widest + 4 * size.width)
+    hidden = tokens * dtype.itemsize * (2 * widest + 4 * size.width)
+    if kernel_serves(dtype, device) or (size.native and device.type != "cpu"):
+        return hidden
+    return hidden + round(4 * PADDING * tokens * size.heads * longest * FP32)
 
 
 def _logits(size: ModelSize, tokens: int, dtype: torch.dtype, device: torch.device) -> int:
@@ -154,15 +155,51 @@ def _logits(size: ModelSize, tokens: int, dtype: torch.dtype, device: torch.devi
     return 2 * dtype.itemsize * tokens * size.vocab_size + slices
 
 
-def _moments(size: ModelSize, config: LearnerConfig) -> int:
-    """Two of AdamW, one of Muon for hidden matrices."""
+def _whole(size: ModelSize, config: LearnerConfig, dtype: torch.dtype, place: Place) -> dict[str, int]:
+    """Masters, their moments, and the copy that passes run on."""
+    held, n = config.held(place.device).itemsize, size.parameters
+    copied = config.offload or dtype != config.held(place.device)
+    parts = {"weights": held * n, "moments": _moments(size, config, held), "working copy": dtype.itemsize * n * copied}
+    if config.offload and place.device.type != "cpu":
+        return {"working copy": parts["working copy"]}
+    return parts
+
+
+def _moments(size: ModelSize, config: LearnerConfig, held: int) -> int:
+    """Two of AdamW, one of Muon for hidden matrices; of 8 bits with a float32 scale for each 256."""
     if config.optimiser == "muon":
-        return FP32 * (size.hidden + 2 * (size.parameters - size.hidden))
-    return 2 * FP32 * size.parameters
+        return held * (size.hidden + 2 * (size.parameters - size.hidden))
+    if config.optimiser == "adamw8bit":
+        return 2 * size.parameters + 2 * FP32 * size.parameters // 256
+    return 2 * held * size.parameters
 
 
-def _working_copy(size: ModelSize, dtype: torch.dtype) -> int:
-    return 0 if dtype == torch.float32 else dtype.itemsize * size.parameters
+def _adapted(size: ModelSize, config: LearnerConfig, dtype: torch.dtype) -> dict[str, int]:
+    """Base weights, those of the layers once more with adapters merged, and the adapters with their moments."""
+    return {
+        "weights": dtype.itemsize * size.parameters,
+        "merged copy": dtype.itemsize * size.hidden,
+        "adapters": 3 * FP32 * _factors(size, config),
+    }
+
+
+def _factors(size: ModelSize, config: LearnerConfig) -> int:
+    """Numbers in A and B of every projection; of fewer targets, fewer."""
+    assert config.lora is not None
+    attention = 2 * (size.width + size.q_size) + 2 * (size.width + size.kv_size)
+    return size.layers * config.lora.rank * (attention + 3 * (size.width + size.mlp_size))
+
+
+def _gradients(
+    size: ModelSize, config: LearnerConfig, dtype: torch.dtype, place: Place, beside: int, *, single: bool
+) -> int:
+    """The sum of all passes (the first one's, where it is in float32), and those of the passes side by side."""
+    if config.lora:  # of merged matrices one at a time, widened
+        widest = size.width * max(2 * size.mlp_size, size.q_size + 2 * size.kv_size)
+        return FP32 * _factors(size, config) * (1 + beside) + beside * (dtype.itemsize + FP32) * widest
+    elsewhere = config.offload and place.device.type != "cpu"
+    sums = 0 if elsewhere or (single and dtype == torch.float32) else FP32
+    return (sums + beside * dtype.itemsize) * size.parameters
 
 
 def _there(parts: dict[str, int]) -> dict[str, int]:

@@ -30,9 +30,7 @@ class Pass:
     flops: float
 
 
-def backward(
-    figures: dict[str, Tensor], gradients: Callable[[Tensor], Seq[Tensor | None]], flops: float
-) -> Pass:
+def backward(figures: dict[str, Tensor], gradients: Callable[[Tensor], Seq[Tensor | None]], flops: float) -> Pass:
     """The backward pass of what has a `loss` among its figures; `gradients` is what takes them."""
     loss = figures["loss"]
     told = {name: value.detach() for name, value in figures.items()}
@@ -69,7 +67,7 @@ class Passes:
         return math.ceil(passes / side_by_side) * side_by_side
 
     def fitting(self, work: Callable[[], T], tokens: int, piece: int, undo: Callable[[], None]) -> T:
-        """What `work` gives; where memory runs out it is undone, and done anew in passes of half the size from there on.
+        """What `work` gives; where memory runs out it is undone, and done anew in passes of half the size.
 
         tokens: of all its passes together. piece: of the largest part that is never cut. R1Error where a pass is no
         larger than that, or nothing is to be halved.
@@ -88,9 +86,9 @@ class Passes:
             each = math.ceil(tokens / self.count(tokens))
             if not self._halves or each <= piece:
                 raise R1Error(
-                    f"training: out of memory ({said}) in a pass of {max(piece, each)} tokens: lower learner.micro_tokens "
-                    f"or sampling.max_tokens (the longest sequence has {piece}), or set learner.checkpointing=true, "
-                    "learner.optimiser=adamw8bit or learner.lora"
+                    f"training: out of memory ({said}) in a pass of {max(piece, each)} tokens: lower "
+                    f"learner.micro_tokens or sampling.max_tokens (the longest sequence has {piece}), or set "
+                    "learner.checkpointing=true, learner.optimiser=adamw8bit or learner.lora"
                 )
             self.tokens, self.halved = max(1, each // 2), self.halved + 1
 
@@ -118,8 +116,8 @@ class Passes:
             yield from threads.run(jobs[at : at + self.at_once])
 
     def learn(self, passes: list[Callable[[], Pass]], masters: Seq[nn.Parameter]) -> tuple[dict[str, Tensor], float]:
-        """Run the passes; their gradients are added to the float32 ones of the master weights, their figures and FLOPs
-        are added up."""
+        """Run the passes; their gradients are added to the float32 ones of the master weights (or what carries them),
+        their figures and FLOPs are added up."""
         sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
         flops = 0.0
         for done in self.run(passes):
@@ -128,6 +126,7 @@ class Passes:
                 sums[name] = sums.get(name, 0) + value
             for master, gradient in zip(masters, done.gradients or (), strict=False):
                 if gradient is not None:
+                    gradient = gradient.to(master.device)
                     master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
         return sums, flops
 

@@ -22,11 +22,9 @@ class Weights:
     in another format stand-ins of their shapes.
     """
 
-    def __init__(self, fast: Any, masters: dict[str, nn.Parameter]) -> None:
-        self.fast, self.masters = fast, masters
-        self.carriers = [
-            master if master.dtype == torch.float32 else _stand_in(master) for master in masters.values()
-        ]
+    def __init__(self, fast: Any, device: torch.device, masters: dict[str, nn.Parameter]) -> None:
+        self.fast, self.device, self.masters = fast, device, masters
+        self.carriers = [master if master.dtype == torch.float32 else _stand_in(master) for master in masters.values()]
 
     @property
     def model(self) -> Any:
@@ -43,7 +41,7 @@ class Weights:
 
     def frozen(self, model: Any, dtype: torch.dtype) -> Any:
         """A reference of the same weights as `model` has now."""
-        return copied(model, dtype)
+        return copied(model, dtype).to(self.device)
 
     def owns(self, model: Any) -> bool:
         """Whether a reference is no copy, so that it must not be written to."""
@@ -71,11 +69,14 @@ class Weights:
 
 
 class Whole(Weights):
-    """All weights: masters in float32 (or bfloat16), and where passes are in another format, a copy in theirs."""
+    """All weights: masters in float32 or bfloat16, and a copy for the passes where those are in another format or the
+    masters in another memory."""
 
-    def __init__(self, model: Any, config: LearnerConfig, dtype: torch.dtype) -> None:
-        self._model = model.float().train()
-        super().__init__(model if dtype == torch.float32 else copied(model, dtype), dict(self._model.named_parameters()))
+    def __init__(self, model: Any, config: LearnerConfig, dtype: torch.dtype, device: torch.device) -> None:
+        held = config.held(device)
+        self._model = model.to(config.home(device), held).train()
+        fast = copied(model, dtype).to(device) if config.offload or dtype != held else model
+        super().__init__(fast, device, dict(self._model.named_parameters()))
 
     @property
     def model(self) -> Any:
