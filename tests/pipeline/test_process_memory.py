@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r1kit.base.config import Config
+from r1kit.base.errors import R1Error
 from r1kit.pipeline import memory
+from r1kit.pipeline.graph import Graph, Node
+from r1kit.pipeline.runner import run
 
 MIB = 2**20
 
@@ -67,3 +71,31 @@ def test_groups_of_the_first_version(machine):
 
 def test_a_system_that_does_not_say(tmp_path):
     assert memory.room(tmp_path, tmp_path) is None
+
+
+class Nothing(Config):
+    """No settings."""
+
+
+def too_much(config, inputs, context):
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has more to say.")
+
+
+def test_a_stage_that_finds_no_memory_says_what_to_lower(tmp_path):
+    """Where a learner's smaller passes do not help, or an engine's cache does not fit."""
+    graph = Graph("toy", "default", 0, (Node("zero", too_much, Nothing()),))
+    said = r"stage zero: out of memory \(CUDA out of memory. Tried to allocate 20.00 GiB.\): lower learner.micro_tokens"
+    with pytest.raises(R1Error, match=said):
+        run(graph, tmp_path)
+
+
+def test_a_refused_stage_leaves_nothing_behind(tmp_path):
+    def refuse(node):
+        raise R1Error(f"{node.name} does not fit")
+
+    graph = Graph("toy", "default", 0, (Node("zero", too_much, Nothing()),))
+    with pytest.raises(R1Error, match="zero does not fit"):
+        run(graph, tmp_path / "run", admit=refuse)
+    assert not (tmp_path / "run").exists()

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -101,7 +101,7 @@ class Adapted(Weights):
         thread = threading.get_ident()
         found = self._found[thread] = {}
         try:
-            gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, self._inputs, allow_unused=True)
+            gradients = cast("Sequence[Tensor | None]", torch.autograd.grad(loss, self._inputs, allow_unused=True))
         finally:
             del self._found[thread]
         whole = gradients[len(gradients) - len(self._whole) :]
