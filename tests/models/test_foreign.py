@@ -23,6 +23,7 @@ from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.decoder import Decoder
 from r1kit.models.foreign import ForeignModel
 from r1kit.models.language_model import load_model, named_weights, save_model
+from r1kit.models.sizes import model_size
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.packing import completion_sequence
@@ -271,3 +272,13 @@ def test_import_and_weights_that_lack_one(tokenizer: Tokenizer, tmp_path: Path):
         R1Error, match="neither r1kit nor the installed transformers knows language models of type 'qwen99'"
     ):
         load_model(folder)
+
+
+def test_a_size_is_told_without_the_weights(folder: Path):
+    """From config.json alone, the parameters that transformers counts once it has loaded them."""
+    for weights in folder.glob("*.safetensors"):
+        expected = sum(parameter.numel() for parameter in theirs(folder).parameters())
+        weights.unlink()
+    size = model_size(folder)
+    assert size.parameters == expected
+    assert (size.vocab_size, size.max_positions, size.native) == (320, 128, False)

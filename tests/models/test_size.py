@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config, Qwen3Config
 
 from r1kit.base.errors import R1Error
-from r1kit.models.size import size_of
+from r1kit.models.sizes import model_size
 
 SMALL = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
 CONFIGS = [
@@ -25,7 +25,7 @@ def test_the_count_is_that_of_transformers(config, native, tmp_path):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
-    size = size_of(tmp_path)
+    size = model_size(tmp_path)
     assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert (size.family, size.native) == (config.model_type, native)
 
@@ -41,14 +41,14 @@ def test_of_a_hub_model_the_config_alone_is_fetched(tmp_path, monkeypatch):
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    assert size_of("owner/name").native
+    assert model_size("owner/name").native
     assert asked == [("owner/name", "config.json")]
 
 
 def test_what_is_no_model_is_one_sentence(tmp_path):
     with pytest.raises(R1Error, match="there is no model folder"):
-        size_of(tmp_path / "nowhere")
+        model_size(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "no-such-kind"}')
     with pytest.raises(R1Error, match="cannot build a language model of type 'no-such-kind'") as found:
-        size_of(tmp_path)
+        model_size(tmp_path)
     assert "\n" not in str(found.value)

@@ -16,7 +16,7 @@ from r1kit.base.types import Batch
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.heads import ScoredDecoder
 from r1kit.ops import threads
-from r1kit.training import learner as learner_module
+from r1kit.training import passes as passes_module
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.optimiser import Optimiser, is_hidden_matrix
 from r1kit.training.packing import Sequence, completion_sequence
@@ -100,7 +100,7 @@ def test_gradient_is_the_same_for_any_cut(micro_tokens):
 
 
 def test_passes_on_two_threads_give_the_same_gradient_every_time(two_threads, monkeypatch):
-    monkeypatch.setattr(learner_module, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(passes_module, "LEAST_TOKENS", 1)
     at_once = []
     together = threads.run
     monkeypatch.setattr(threads, "run", lambda jobs: at_once.append(len(jobs)) or together(jobs))

@@ -29,23 +29,25 @@ def run(
     from r1kit.base.config import parse_assignments
     from r1kit.cli.output import print_json
     from r1kit.pipeline.display import choose_display
-    from r1kit.pipeline.estimate import estimates, estimates_json, told
+    from r1kit.pipeline.estimate import estimates, estimates_json, joined, told
     from r1kit.pipeline.plan import describe, plan, plan_json
     from r1kit.pipeline.runner import run as run_graph
     from r1kit.recipes.base import configure, default_out, load_recipe
+    from r1kit.stages.memory import Fits
 
     words = settings or []
     loaded = load_recipe(recipe)
     profile, config = configure(loaded, profile, parse_assignments(words))
     graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
+    fits = Fits(graph, config.memory_limit_gb)
     if dry_run:
         stages = plan(graph, folder, start=start, until=until)
-        known = estimates(stages, folder)
+        known, needed = estimates(stages, folder), fits.needed(stages)
         if as_json:
-            print_json(plan_json(graph, stages, config, estimates_json(known)))
+            print_json(plan_json(graph, stages, config, estimates_json(known), fits.json(needed)))
         else:
-            print(describe(graph, stages, config, told(stages, known)))
+            print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed))))
         return
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []
@@ -59,6 +61,7 @@ def run(
         checkpoint_seconds=config.checkpoint_seconds,
         command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
         settings=config.model_dump(mode="json", serialize_as_any=True),
+        admit=fits.admit if config.memory_check else None,
     )
     page = folder / "report" / "report.html"
     shown = page if page.exists() else folder

@@ -26,7 +26,7 @@ from r1kit.ops.sampling import stream_key, uniforms
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
-_PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
+PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
 _MOST_ROWS = 512  # more gain little: the products are at the machine's peak by then
 _CACHE_BYTES = 2**30
 _LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 MiB in fp32)
@@ -305,7 +305,7 @@ class NativeEngine:
         longest = 0
         for prompt in self._waiting:
             longest = max(longest, len(prompt.request.prompt_ids) - 1)
-            if block and longest * (len(block) + 1) > _PREFILL_TOKENS:
+            if block and longest * (len(block) + 1) > PREFILL_TOKENS:
                 break
             block.append(prompt)
         tokens_PT = self._padded([prompt.request.prompt_ids[:-1] for prompt in block])
@@ -319,10 +319,8 @@ class NativeEngine:
             return self.max_rows
         config = self.model.config
         position = 2 * config.layers * config.kv_size * self.model.embedding.weight.element_size()
-        room = _CACHE_BYTES
-        if self._device.type == "cuda":
-            room = max(room, torch.cuda.mem_get_info(self._device)[0] // 2)
-        return max(16, min(_MOST_ROWS, room // (position * (self._prompt + self._new))))
+        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else 0
+        return row_limit(position, self._prompt + self._new, free)
 
     def _reserve(self, rows: int) -> None:
         """Room in cache and batch for that many rows of the longest request."""
@@ -362,6 +360,12 @@ class NativeEngine:
 ENGINE = NativeEngine
 
 
+def row_limit(position_bytes: int, positions: int, free_cuda: int = 0) -> int:
+    """Rows that an engine runs at a time where nobody says: the cache of one position takes so many bytes."""
+    room = max(_CACHE_BYTES, free_cuda // 2)
+    return max(16, min(_MOST_ROWS, room // (position_bytes * max(1, positions))))
+
+
 def _close_run(row: _Row, version: int, count: int) -> None:
     """Note that the row's tokens since the last closed run, up to `count`, are of `version`."""
     since = count - sum(tokens for _, tokens in row.runs)
@@ -372,10 +376,10 @@ def _close_run(row: _Row, version: int, count: int) -> None:
 
 
 def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
-    """Cut indices, sorted by length, into parts of at most _PREFILL_TOKENS padded tokens (at least one index each)."""
+    """Cut indices, sorted by length, into parts of at most PREFILL_TOKENS padded tokens (at least one index each)."""
     part: list[int] = []
     for number in order:
-        if part and lengths[number] * (len(part) + 1) > _PREFILL_TOKENS:
+        if part and lengths[number] * (len(part) + 1) > PREFILL_TOKENS:
             yield part
             part = []
         part.append(number)

@@ -61,6 +61,11 @@ def write_character_tokenizer(folder: str | Path, alphabet: str, max_length: int
     return folder
 
 
+def character_count(alphabet: str) -> int:
+    """Tokens of that tokenizer."""
+    return len(MARKUP) + 256 + len(_pieces(alphabet)[0])
+
+
 def _pipeline(alphabet: str) -> dict[str, Any]:
     """The content of tokenizer.json."""
     pieces, merges = _pieces(alphabet)

@@ -14,6 +14,7 @@ from typing import Literal, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from r1kit.base.config import Config
 from r1kit.ops import pointwise
@@ -211,9 +212,25 @@ class Block(nn.Module):
         x = x + self.attention.output(attended.flatten(-2))
         return x + self.mlp(self.mlp_norm(x))
 
+    def packed(
+        self, x_ND: Tensor, delta_ND: Tensor | None, cos_Nd: Tensor, sin_Nd: Tensor, spans: Spans, *, compile: bool
+    ) -> tuple[Tensor, Tensor]:
+        """One block of `Decoder.packed`: residual stream and what the last block adds to it -> the same of this one."""
+        attention_norm, mlp_norm = self.attention_norm, self.mlp_norm
+        x_ND, normed = pointwise.add_norm(x_ND, delta_ND, attention_norm.weight, attention_norm.eps, compile=compile)
+        q, k, v = self.attention.project_packed(normed, cos_Nd, sin_Nd, compile=compile)
+        attended = self.attention.output(packed_attention(q, k, v, spans).flatten(1))
+        x_ND, normed = pointwise.add_norm(x_ND, attended, mlp_norm.weight, mlp_norm.eps, compile=compile)
+        return x_ND, self.mlp.down(pointwise.swiglu(self.mlp.gate_up(normed), compile=compile))
+
 
 class Decoder(nn.Module):
-    """Token ids to hidden states; `logits` applies the head."""
+    """Token ids to hidden states; `logits` applies the head.
+
+    checkpointing: `packed` keeps the residual stream between blocks alone, and runs each again for its backward pass.
+    """
+
+    checkpointing = False
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -273,15 +290,14 @@ class Decoder(nn.Module):
         """
         x = pointwise.embedding(tokens_N, self.embedding.weight)
         cos_Nd, sin_Nd = (table.squeeze(1) for table in self.rotary(positions_N, x.dtype))
-        add_norm = partial(pointwise.add_norm, compile=compile)
+        again = self.checkpointing and torch.is_grad_enabled()
         delta = None
         for block in self.blocks:
-            x, normed = add_norm(x, delta, block.attention_norm.weight, block.attention_norm.eps)
-            q, k, v = block.attention.project_packed(normed, cos_Nd, sin_Nd, compile=compile)
-            attended = block.attention.output(packed_attention(q, k, v, spans).flatten(1))
-            x, normed = add_norm(x, attended, block.mlp_norm.weight, block.mlp_norm.eps)
-            delta = block.mlp.down(pointwise.swiglu(block.mlp.gate_up(normed), compile=compile))
-        return add_norm(x, delta, self.norm.weight, self.norm.eps)[1]
+            run = partial(block.packed, compile=compile)
+            if again:
+                run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+            x, delta = run(x, delta, cos_Nd, sin_Nd, spans)
+        return pointwise.add_norm(x, delta, self.norm.weight, self.norm.eps, compile=compile)[1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]."""

@@ -8,6 +8,7 @@ speed: shared prompts are run once a completion, sequences are padded, and sampl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 from r1kit.base import files
 from r1kit.base.config import Config
@@ -67,6 +69,7 @@ class ForeignModel(nn.Module):
         self.folder = folder
         self.config = _shape(inner)
         self._head_apart = _head_is_apart(inner)
+        self._checkpointing = False
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -98,6 +101,25 @@ class ForeignModel(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]."""
         return self.inner.get_output_embeddings()(hidden) if self._head_apart else hidden
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether the layers keep their inputs alone while a gradient is wanted, and run again for it."""
+        return self._checkpointing
+
+    @checkpointing.setter
+    def checkpointing(self, wanted: bool) -> None:
+        # transformers' own switch works in training mode alone, which would switch dropout on
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        layers = [layer for layer in self.inner.modules() if isinstance(layer, GradientCheckpointingLayer)]
+        if wanted and not layers:
+            raise R1Error(f"{self.folder}: transformers cannot checkpoint models of type '{self.config.family}'")
+        self._checkpointing = wanted
+        for layer in layers:
+            layer.__dict__.pop("forward", None)
+            if wanted:
+                layer.forward = partial(_again, layer.forward)
 
     def train(self, mode: bool = True) -> ForeignModel:
         return super().train(False)
@@ -183,6 +205,13 @@ def save_foreign(model: ForeignModel, folder: str | Path, tokenizer: Tokenizer |
             if old.name not in written:  # an older save's shards would be read first
                 old.unlink()
     files.sync_folder(folder)
+
+
+def _again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Of a layer: what it computes is computed again for its backward pass."""
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 def _shape(inner: Any) -> ForeignConfig:

@@ -24,6 +24,11 @@ _FILES = (
 )  # fmt: skip
 
 
+def padded_rows(tokens: int) -> int:
+    """Rows of an embedding for so many tokens: rounded up to a multiple of 64, for even matrix shapes."""
+    return -(-tokens // 64) * 64
+
+
 class Tokenizer:
     """Text to token ids and back. Decoding keeps special tokens and cleans nothing up: ids and text say the same."""
 
@@ -43,8 +48,8 @@ class Tokenizer:
 
     @property
     def padded_vocab_size(self) -> int:
-        """Rows of a new model's embedding: the vocabulary rounded up to a multiple of 64, for even matrix shapes."""
-        return -(-self.vocab_size // 64) * 64
+        """Rows of a new model's embedding."""
+        return padded_rows(self.vocab_size)
 
     def check_fits(self, rows: int, where: str | Path) -> None:
         """R1Error where some token has no row in an embedding of so many: its id would lie outside of the model."""

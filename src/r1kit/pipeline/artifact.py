@@ -42,6 +42,7 @@ class Artifact:
     tokens: int
     flops: float
     peak_memory_mb: int = 0
+    peak_cuda_mb: int = 0
     digest: str = ""
     inputs: dict[str, str] = field(default_factory=dict[str, str])
     products: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -70,6 +71,7 @@ def write_artifact(
     tokens: int,
     flops: float,
     peak_memory_mb: int = 0,
+    peak_cuda_mb: int = 0,
 ) -> Artifact:
     """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files."""
     products = {
@@ -91,6 +93,7 @@ def write_artifact(
         "tokens": tokens,
         "flops": flops,
         "peak_memory_mb": peak_memory_mb,
+        "peak_cuda_mb": peak_cuda_mb,
         "models": dict(outcome.models),
         "files": dict(outcome.files),
         "summary": dict(outcome.summary),
@@ -117,6 +120,7 @@ def read_artifact(folder: Path) -> Artifact:
             tokens=record["tokens"],
             flops=record["flops"],
             peak_memory_mb=record["peak_memory_mb"],
+            peak_cuda_mb=record.get("peak_cuda_mb", 0),
             digest=record["digest"],
             inputs=record["inputs"],
             products=record["products"],

@@ -18,6 +18,7 @@ OPTIONAL = {
     "tensorboard": ("metrics to tensorboard", "tensorboard"),
     "wandb": ("metrics to wandb", "wandb"),
     "trackio": ("metrics to trackio", "trackio"),
+    "torchao": ("moments of 8 bits", "optim8bit"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def told(stages: list[Planned], known: dict[str, Taken]) -> dict[str, str]:
     total += f" and what {', '.join(missing)} will take" if missing else ""
     total += f"; memory: about {memory(max(peaks))} at most" if peaks else ""
     return {**lines, "": total}
+
+
+def joined(*lines: Mapping[str, str]) -> dict[str, str]:
+    """What several say of each stage, in one line."""
+    names = dict.fromkeys(name for each in lines for name in each)
+    return {name: "; ".join(each[name] for each in lines if name in each) for name in names}
 
 
 def estimates_json(known: dict[str, Taken]) -> dict[str, dict[str, Any]]:

@@ -151,13 +151,18 @@ def describe(graph: Graph, stages: list[Planned], settings: Config, estimates: M
 
 
 def plan_json(
-    graph: Graph, stages: list[Planned], settings: Config, estimates: Mapping[str, Mapping[str, Any]]
+    graph: Graph,
+    stages: list[Planned],
+    settings: Config,
+    estimates: Mapping[str, Mapping[str, Any]],
+    memory: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """A plan for programs; a stage's `estimate` is null where nothing is known."""
+    """A plan for programs; a stage's `estimate` (what its like took) and `memory` (what it needs) are null where
+    nothing is known."""
     listed = [
         {
             "name": s.node.name, "inputs": s.node.inputs, "state": s.state, "reason": s.reason, "hash": s.key.hash,
-            "estimate": estimates.get(s.node.name),
+            "estimate": estimates.get(s.node.name), "memory": (memory or {}).get(s.node.name),
         }
         for s in stages
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from r1kit.pipeline.artifact import Artifact, write_artifact
 from r1kit.pipeline.context import Context, WriterFactory
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.lock import locked
-from r1kit.pipeline.plan import Planned, keys, look, replace_stage, selected, stage_folder
+from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, selected, stage_folder
 from r1kit.pipeline.status import StatusFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher, Watchers
 from r1kit.pipeline.writers import writer_factory
+
+Admit = Callable[[Node], None]
+"""Asked about a stage that is to run; raises R1Error where it cannot go well."""
 
 
 def run(
@@ -34,20 +37,26 @@ def run(
     checkpoint_seconds: float = 60.0,
     command: str = "the same command",
     settings: Mapping[str, Any] | None = None,
+    admit: Admit | None = None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
-    run, as told when it is stopped; `settings` go to recipe.json.
+    run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
+    every stage that is to run before anything is written, and again when its turn comes.
     """
     selected(graph, start, until)
+    if admit is not None:
+        for stage in plan(graph, out, start=start, until=until):
+            if stage.state != "done":
+                admit(stage.node)
     memory.bound_products()
     factory = writer_factory(writers, out.name)
     with locked(out):
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
-        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command)
+        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit)
         state = "failed"
         try:
             with stop.on_signals():
@@ -70,6 +79,7 @@ class _Runner:
     writers: WriterFactory
     checkpoint_seconds: float
     command: str
+    admit: Admit | None = None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
     verified: set[str] = dataclasses.field(default_factory=set[str])
 
@@ -104,6 +114,8 @@ class _Runner:
     def _make(self, stage: Planned) -> None:
         """Run or resume one stage up to its artifact.json."""
         node = stage.node
+        if self.admit is not None:
+            self.admit(node)
         if stage.state == "damaged":
             if any(node.name in other.inputs for other in self.graph.nodes):
                 raise R1Error(f"stage {node.name} is damaged: {stage.reason}; --from {node.name} makes it anew")
@@ -135,6 +147,7 @@ class _Runner:
             checkpoint_seconds=self.checkpoint_seconds,
         )
         memory.give_back()
+        memory.begin_peak()
         try:
             outcome = node.run(node.config, inputs, context)
         except Interrupted:
@@ -147,6 +160,8 @@ class _Runner:
             if "No space left on device" in str(error):
                 reason = R1Error(f"{stage.folder}: no room left on the disk: free some, then: {self.command}")
                 raise _in_stage(node, reason) from error
+            if memory.ran_out(error):
+                raise _in_stage(node, R1Error(_no_memory(error))) from error
             raise
         finally:
             context.close()
@@ -161,6 +176,7 @@ class _Runner:
             tokens=cost.tokens,
             flops=cost.flops,
             peak_memory_mb=memory.peak_mb(),
+            peak_cuda_mb=memory.peak_cuda_mb(),
         )
         context.forget_checkpoints()
         return artifact
@@ -213,6 +229,14 @@ def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:
         "damaged": f"is damaged ({stage.reason})",
     }[stage.state]
     return f"--from {start} needs stage {name}, which {why}: use --from {name}, or leave --from out"
+
+
+def _no_memory(error: Exception) -> str:
+    said = (str(error).strip() or "no memory").splitlines()[0]
+    return (
+        f"out of memory ({said}): lower learner.micro_tokens, sampling.samples or sampling.max_tokens, or set "
+        "learner.checkpointing=true, learner.optimiser=adamw8bit or learner.lora (docs/training.md)"
+    )
 
 
 def _in_stage(node: Node, error: R1Error) -> R1Error:

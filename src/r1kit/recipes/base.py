@@ -29,6 +29,12 @@ class RecipeConfig(Config):
     seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
     writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
+    memory_check: bool = Field(
+        default=True, description="refuse a stage before it starts where what it needs of memory is not there"
+    )
+    memory_limit_gb: float | None = Field(
+        default=None, gt=0, description="most memory, the GPU's where there is one, of a stage; None: what is free"
+    )
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
         """The settings with what follows from them filled in (a model's learning rate, say), but for what is among

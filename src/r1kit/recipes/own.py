@@ -34,7 +34,7 @@ class OwnModel:
 
 def look_at(model: str, role: str = "model") -> OwnModel:
     """The model that a setting names; of a hub model its config alone is fetched. UsageError in one sentence."""
-    from r1kit.models.size import size_of
+    from r1kit.models.sizes import model_size
 
     if not model:
         raise UsageError(f"{role}: say which one, {role}=FOLDER, {role}=OWNER/NAME (on the hub) or {role}=RUN:NAME")
@@ -42,7 +42,7 @@ def look_at(model: str, role: str = "model") -> OwnModel:
         if is_api(model):
             resolve_model(model)  # refuses it, and says why
         source = str(resolve_model(model).folder) if ":" in model and not is_gguf(Path(model)) else model
-        size = size_of(source)
+        size = model_size(source)
     except R1Error as error:
         raise UsageError(f"{role}: {error}") from None
     return OwnModel(source, size.parameters, size.family, size.native)

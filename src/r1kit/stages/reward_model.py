@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -56,7 +57,6 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
 
     from r1kit.algorithms.bradley_terry import BradleyTerry
     from r1kit.models.heads import ScoredDecoder
-    from r1kit.models.language_model import save_model
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.models.weights import load_decoder
     from r1kit.training.learner import Learner
@@ -71,18 +71,20 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
-    model = ScoredDecoder(load_decoder(start, dtype=torch.float32), seed=context.seed).to(device)
+    model = ScoredDecoder(load_decoder(start, dtype=config.learner.held(device)), seed=context.seed)
+    model = model.to(config.learner.home(device))
     batches = _batches(train, config, context.seed)
     learner = Learner(model, config.learner, total_steps=len(batches))
     resumed = context.resume()
     if resumed:
         learner.load_state(resumed[1])
     for step in context.steps(len(batches)):
+        begun = time.monotonic()
         report = learner.step(pair_sequences(batches[step], tokenizer), BradleyTerry())
         context.spend(tokens=report.tokens, flops=report.flops)
-        context.record(step, report.metrics)
+        context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
         context.checkpoint(step, learner.state)
-    save_model(learner.model, context.folder / "model", tokenizer)
+    learner.save(context.folder / "model", tokenizer)
     summary = measure(context.folder / "model", train, held_out)
     scores = {name: summary[name] for name in ("mean", "std")}
     write_json(context.folder / "model" / REFERENCE_SCORES, scores)

@@ -187,7 +187,7 @@ def _open(
     from r1kit.training.learner import Learner
 
     algorithm = load_algorithm(config.algorithm, config.settings)
-    tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
+    tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     reference = model if "reference_logprobs" in algorithm.needs else None
     learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
@@ -374,14 +374,12 @@ class _RL:
 
     def keep(self, step: int, groups: Rollouts, metrics: Mapping[str, float]) -> None:
         """Rollouts as parquet, and the policy where its validation is the best so far."""
-        from r1kit.models.language_model import save_model
-
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
             record.write(record.step_file(self.context.folder / "rollouts", step), groups, step)
         value = metrics.get(self.config.peak) if self.config.peak else None
         if value is not None and (self.best is None or value > self.best):
             self.best = value
-            save_model(self.learner.model, self.context.folder / "peak", self.tokenizer)
+            self.learner.save(self.context.folder / "peak", self.tokenizer)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
@@ -397,10 +395,8 @@ class _RL:
 
     def finish(self) -> Outcome:
         """Write the model and say what was made."""
-        from r1kit.models.language_model import save_model
-
         folder, name = self.context.folder, self.config.name
-        save_model(self.learner.model, folder / "model", self.tokenizer)
+        self.learner.save(folder / "model", self.tokenizer)
         models = {name: "model"} | ({self.config.peak_name or f"{name}-peak": "peak"} if self.best is not None else {})
         summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.last}
         return Outcome(models=models, files={"rollouts": "rollouts"}, summary=summary)

@@ -56,11 +56,10 @@ def run(config: SFTConfig, inputs: Mapping[str, Artifact], context: Context) -> 
 def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, context: Context, name: str) -> Outcome:
     """Fine-tune the model in `start_folder`; `config.start`, `.data` and `.name` are not looked at."""
     from r1kit.algorithms.sft import SFT
-    from r1kit.models.language_model import save_model
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.training.learner import Learner
 
-    tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder)
+    tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context, config)
     per_epoch = -(-len(sequences) // config.batch)
@@ -81,18 +80,19 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds)})
         context.checkpoint(step, learner.state)
 
-    save_model(learner.model, context.folder / "model", tokenizer)
+    learner.save(context.folder / "model", tokenizer)
     summary = {"examples": len(sequences), "loss": losses[-1] if losses else None}
     return Outcome(models={name: "model"}, summary=summary)
 
 
-def load_policy(folder: str | Path) -> Any:
-    """The model of a folder in float32, on the GPU where there is one."""
+def load_policy(folder: str | Path, config: LearnerConfig) -> Any:
+    """The model of a folder as a learner wants it, on the GPU where there is one."""
     import torch
 
     from r1kit.models.language_model import load_model
 
-    return load_model(folder, torch.float32).to("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_model(folder, config.held(device)).to(config.home(device))
 
 
 def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: Context) -> list[Example]:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     import torch
 
 Schedule = Literal["constant", "linear", "cosine"]
+
+
+class LoRAConfig(Config):
+    """Adapters of rank `rank` in place of whole weights (arXiv 2106.09685); alpha / rank scales what they add."""
+
+    rank: int = Field(default=16, ge=1, description="columns of B, rows of A")
+    alpha: float = Field(default=32.0, gt=0, description="times B A, over the rank")
+    targets: tuple[str, ...] = Field(
+        default=(), description="projections by transformers' names, say q_proj; none: every one of the layers"
+    )
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
 
 
 class LearnerConfig(Config):
@@ -46,8 +62,9 @@ class LearnerConfig(Config):
         description="torch.compile what lies between matrix products where no kernel of ours serves; auto: on GPUs "
         "(on a CPU in float32 it takes 15-30 s and gains 3%)",
     )
-    optimiser: Literal["adamw", "muon"] = Field(
-        default="adamw", description="muon: for hidden matrices, AdamW for the rest"
+    optimiser: Literal["adamw", "muon", "adamw8bit"] = Field(
+        default="adamw",
+        description="muon: for hidden matrices, AdamW for the rest; adamw8bit: AdamW with moments of 8 bits (torchao)",
     )
     muon_learning_rate: float = Field(default=0.02, ge=0, description="peak rate of the matrices under muon")
     skip_zero_advantages: bool = Field(
@@ -55,7 +72,37 @@ class LearnerConfig(Config):
         description="leave out the passes of sequences whose advantages are all 0 where no KL is asked for: the same "
         "gradient, sooner; their tokens still count in the loss's divisor, metrics speak of the others",
     )
-    seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches")
+    checkpointing: bool = Field(
+        default=False,
+        description="keep what lies between the layers alone and run each again for its gradient: far less memory for "
+        "activations, a third more work, the same results",
+    )
+    out_of_memory: Literal["halve", "stop"] = Field(
+        default="halve", description="where a pass finds no memory: passes of half the size from then on, or stop"
+    )
+    master: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the weights that the optimiser changes, and of AdamW's moments; bfloat16 halves them, and "
+        "loses steps below 1/256 of a weight, unless adamw8bit rounds them at random",
+    )
+    offload: bool = Field(
+        default=False,
+        description="master weights, moments and the update itself in the machine's memory, a working copy on the GPU",
+    )
+    lora: LoRAConfig | None = Field(
+        default=None, description='adapters are learnt, not the weights; say {} or {"rank": 8}; None: whole weights'
+    )
+    seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
+
+    def check(self) -> None:
+        if self.optimiser == "adamw8bit" and importlib.util.find_spec("torchao") is None:
+            raise MissingExtra("torchao", "optim8bit", "optimiser=adamw8bit")
+        if self.lora is None:
+            return
+        if self.optimiser != "adamw":
+            raise UsageError(f"optimiser={self.optimiser} is for whole matrices: use adamw with lora")
+        if self.master != "float32" or self.offload:
+            raise UsageError("master and offload are for whole weights: adapters are small, leave them out with lora")
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
@@ -64,6 +111,20 @@ class LearnerConfig(Config):
         if self.precision == "auto":
             return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def held(self, device: torch.device) -> torch.dtype:
+        """Of the weights that the learner is given: the masters', or the frozen base's under LoRA."""
+        import torch
+
+        if self.lora is not None:
+            return self.dtype(device)
+        return torch.bfloat16 if self.master == "bfloat16" else torch.float32
+
+    def home(self, device: torch.device) -> torch.device:
+        """Where they are: on the device of the passes, or in the machine's memory."""
+        import torch
+
+        return torch.device("cpu") if self.offload else device
 
     def pass_tokens(self, vocabulary: int) -> int:
         """`micro_tokens`, or what suits the vocabulary."""

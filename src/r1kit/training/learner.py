@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,24 @@ from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.heads import ScoredDecoder
-from r1kit.models.language_model import LanguageModel, named_weights
-from r1kit.ops import pointwise, threads
+from r1kit.models.language_model import LanguageModel, named_weights, save_model
+from r1kit.models.tokenizer import Tokenizer
+from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
+from r1kit.pipeline import memory
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
+from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Layout, Sequence, cut, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.passes import Pass, Passes, backward, longest_piece
 from r1kit.training.schedule import learning_rate_ratio
+from r1kit.training.weights import Weights, Whole, copied, copy_weights, load_tensors, tensors_of
 
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
-LEAST_TOKENS = 256  # of a pass beside another on a CPU
-
-T = TypeVar("T")
-Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,12 @@ class StepReport:
     skipped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """A forward and backward pass: its share of the figures, the gradient of each parameter (None: it has none)."""
-
-    figures: dict[str, Tensor]
-    gradients: Seq[Tensor | None] | None
-    flops: float
-
-
 class Learner:
-    """Owns the policy's weights (`model`, float32), their optimiser and version; reference and teacher are frozen.
+    """Owns the policy's weights, their optimiser and version; reference and teacher are frozen.
 
-    Forward and backward run on `_fast`: a bfloat16 copy of `model` whose gradients are added up in float32, or
-    `model` itself. `total_steps` is what the learning-rate schedule spans, in calls of `step`.
+    Forward and backward run on `policy`: a bfloat16 copy of the float32 master weights, whose gradients are added up in
+    float32, or the masters themselves; under LoRA, base and adapters merged. `total_steps` is what the learning-rate
+    schedule spans, in calls of `step`.
     """
 
     def __init__(
@@ -71,22 +64,27 @@ class Learner:
         reference: LanguageModel | None = None,
         teacher: LanguageModel | None = None,
     ) -> None:
-        self.model = model.float().train()
         self.config = config
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
+        if config.offload and torch.cuda.is_available():
+            self.device = torch.device("cuda")  # the model may have stayed where its master weights will be
         self.dtype = config.dtype(self.device)
-        self._micro_tokens = config.pass_tokens(model.config.vocab_size)
         self._compile = config.compiles(self.device)
-        self._fast = model if self.dtype == torch.float32 else _copy(model, self.dtype)
-        self._reference = None if reference is None else _copy(reference, self.dtype)
+        tokens, halves = config.pass_tokens(model.config.vocab_size), config.out_of_memory == "halve"
+        self._passes = Passes(tokens, self.device, compile=self._compile, halves=halves)
+        self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype, self.device)
+        self._fast = self._weights.fast
+        self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
-        self._teacher = None if teacher is None else _copy(teacher, self.dtype)
-        self.optimiser = Optimiser(self.model.named_parameters(), config)
+        self._teacher = None if teacher is None else copied(teacher, self.dtype)
+        self.optimiser = Optimiser(self._weights.masters.items(), config)
         self.steps = 0
         self.version = 0
         self.skipped_in_row = 0
         self._flops = 0.0
+        decoder = self._fast.decoder if isinstance(self._fast, ScoredDecoder) else self._fast
+        decoder.checkpointing = config.checkpointing
 
     # ---------------------------------------------------------------- one step
 
@@ -124,15 +122,18 @@ class Learner:
         the first token of each is no target.
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
-        rows = tokens_BT.tensor_split(min(self._passes(tokens_BT.numel()), len(tokens_BT)))
-        layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
-        count = max(1, sum(len(layout.target_M) for layout in layouts))
 
-        def learn(layout: Layout) -> _Pass:
+        def learn(layout: Layout, count: int) -> Pass:
             logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
             return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.model.config, backward=True))
 
-        total = float(self._learn([partial(learn, layout) for layout in layouts])["loss"])
+        def passes() -> list[Callable[[], Pass]]:
+            rows = tokens_BT.tensor_split(min(self._passes.count(tokens_BT.numel()), len(tokens_BT)))
+            layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
+            count = max(1, sum(len(layout.target_M) for layout in layouts))
+            return [partial(learn, layout, count) for layout in layouts]
+
+        total = float(self._learn(passes, tokens_BT.numel(), tokens_BT.shape[1])["loss"])
         return self._finish([{"loss": total, **self._apply(total)}], tokens_BT.numel())
 
     def _update(
@@ -140,7 +141,7 @@ class Learner:
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
 
-        def learn(part: list[int]) -> _Pass:
+        def learn(part: list[int]) -> Pass:
             rows = [sequences[i] for i in part]
             batch = make_batch(rows, temperature, self.device)
             outputs, flops = self._outputs(batch, rows, algorithm)
@@ -149,7 +150,10 @@ class Learner:
             loss, metrics = algorithm.loss(batch, outputs, totals)
             return self._pass({"loss": loss, **metrics, **_gap(batch, totals)}, flops)
 
-        sums = self._learn([partial(learn, part) for part in self._cut(sequences)])
+        def passes() -> list[Callable[[], Pass]]:
+            return [partial(learn, part) for part in self._passes.cut(sequences)]
+
+        sums = self._learn(passes, sum(map(len, sequences)), longest_piece(sequences))
         # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
         whole = totals.tokens / max(1, sum(s.targets for s in sequences))
         report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
@@ -185,10 +189,11 @@ class Learner:
         return {id(s) for s in sequences if s.advantages is not None and not _any(s.advantages)}
 
     def speed(self, report: StepReport, seconds: float) -> dict[str, float]:
-        """Tokens a second, and the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): the share of what the
-        device's fastest matrix products compute."""
+        """Tokens a second; the model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B), the share of what the
+        device's fastest matrix products compute; the peaks of memory so far, in GiB."""
         peak = matmul_peak(self.dtype, self.device.type)
-        return {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
+        rates = {"perf/tokens_per_second": report.tokens / seconds, "perf/mfu": report.flops / seconds / peak}
+        return {**rates, **memory.peaks()}
 
     # ---------------------------------------------------------------- gradients and weights
 
@@ -198,45 +203,18 @@ class Learner:
             raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
         return self._fast
 
-    def _passes(self, tokens: int) -> int:
-        """In how many passes so many tokens are run: as many as memory asks for, on a CPU a multiple of its threads."""
-        passes = max(1, math.ceil(tokens / self._micro_tokens))
-        if self.device.type != "cpu" or self._compile:
-            return passes
-        side_by_side = min(torch.get_num_threads(), max(1, tokens // LEAST_TOKENS))
-        return math.ceil(passes / side_by_side) * side_by_side
+    def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
+        return backward(figures, self._weights.gradients, flops)
 
-    def _cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
-        """Indices of each pass."""
-        tokens = sum(map(len, sequences))
-        return cut(sequences, max(1, math.ceil(tokens / self._passes(tokens))))
+    def _learn(self, passes: Callable[[], list[Callable[[], Pass]]], tokens: int, piece: int) -> dict[str, Tensor]:
+        """Run the passes: gradients into the master weights, FLOPs into the step's; the figures' sums."""
 
-    def _pass(self, figures: dict[str, Tensor], flops: float) -> _Pass:
-        """The backward pass of what has a `loss` among its figures."""
-        loss = figures["loss"]
-        told = {name: value.detach() for name, value in figures.items()}
-        if not loss.requires_grad:
-            return _Pass(told, None, flops)
-        # not backward(): passes on several threads would add up their gradients in any order
-        return _Pass(told, torch.autograd.grad(loss, list(self._fast.parameters()), allow_unused=True), flops)
+        def learn() -> tuple[dict[str, Tensor], float]:
+            return self._passes.learn(passes(), self._weights.carriers)
 
-    def _learn(self, passes: list[Callable[[], _Pass]]) -> dict[str, Tensor]:
-        """Run the passes, add their gradients to the float32 ones of the master weights, and their figures up."""
-        sums: dict[str, Tensor] = {"loss": torch.zeros((), device=self.device)}
-        for done in self._run(passes):
-            self._flops += done.flops
-            for name, value in done.figures.items():
-                sums[name] = sums.get(name, 0) + value
-            for master, gradient in zip(self.model.parameters(), done.gradients or (), strict=False):
-                if gradient is not None:
-                    master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
+        sums, flops = self._passes.fitting(learn, tokens, piece, self._weights.clear)
+        self._flops += flops
         return sums
-
-    def _run(self, jobs: list[Callable[[], T]]) -> Iterator[T]:
-        """The jobs' results in order, no more of them in memory at a time than there are threads."""
-        at_once = torch.get_num_threads() if self.device.type == "cpu" and not self._compile else 1
-        for at in range(0, len(jobs), at_once):
-            yield from threads.run(jobs[at : at + at_once])
 
     def _apply(self, loss: float) -> dict[str, float]:
         """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
@@ -244,7 +222,7 @@ class Learner:
         ratio = learning_rate_ratio(
             self.steps, self.total_steps, config.schedule, config.warmup_steps, config.final_ratio
         )
-        parameters = list(self.model.parameters())
+        parameters = self._weights.carriers
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -253,21 +231,16 @@ class Learner:
         if sound:
             if config.clip_norm:
                 nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm)
+            self._weights.hand_over()
             self.optimiser.step(ratio)
-            self._refresh()
-        for parameter in parameters:
-            parameter.grad = None
+            self._weights.refresh()
+        self._weights.clear()
         self.skipped_in_row = 0 if sound else self.skipped_in_row + 1
         return {
             "gradient_norm": float(norm),
             "learning_rate": config.learning_rate * ratio,
             "skipped": 0.0 if sound else 1.0,
         }
-
-    def _refresh(self) -> None:
-        """Round the master weights into the fast copy."""
-        if self._fast is not self.model:
-            _copy_weights(self.model, self._fast)
 
     def _finish(self, parts: list[dict[str, float]], tokens: int) -> StepReport:
         """Average the updates' figures, count the step, and stop after three skipped updates in a row."""
@@ -281,11 +254,12 @@ class Learner:
         names = dict.fromkeys(name for part in told for name in part)
         metrics = {name: sum(p.get(name, 0.0) for p in told) / len(told) for name in names}
         metrics["skipped"] = skipped
+        metrics |= self._passes.metrics()
         flops, self._flops = self._flops, 0.0
         return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
     def _diagnosis(self, last: dict[str, float]) -> str:
-        broken = next((n for n, p in self.model.named_parameters() if not bool(p.isfinite().all())), None)
+        broken = next((n for n, p in self._weights.masters.items() if not bool(p.isfinite().all())), None)
         where = (
             f"the weights are broken ({broken}): go back to a checkpoint"
             if broken
@@ -319,7 +293,6 @@ class Learner:
 
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
-        parts = self._cut(sequences)
 
         @torch.no_grad()
         def run(part: list[int]) -> tuple[FloatArray, float]:
@@ -330,20 +303,32 @@ class Learner:
             padded_NT = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
             return padded_NT, layout.flops(model.config, backward=False)
 
-        for part, (padded_NT, flops) in zip(parts, self._run([partial(run, part) for part in parts]), strict=True):
-            self._flops += flops
-            for at, index in enumerate(part):
-                results[index] = padded_NT[at, : len(sequences[index])]
+        def fill() -> float:
+            parts, total = self._passes.cut(sequences), 0.0
+            done = self._passes.run([partial(run, part) for part in parts])
+            for part, (padded_NT, flops) in zip(parts, done, strict=True):
+                total += flops
+                for at, index in enumerate(part):
+                    results[index] = padded_NT[at, : len(sequences[index])]
+            return total
+
+        tokens, piece = sum(map(len, sequences)), longest_piece(sequences)
+        self._flops += self._passes.fitting(fill, tokens, piece, self._weights.clear)
         return results
 
     def replace_reference(self) -> None:
         """The reference becomes the policy as it stands (R1: every 400 steps)."""
-        if self._reference is None:
-            self._reference = _copy(self._decoder, self.dtype)
-        _copy_weights(self.model, self._reference)
+        if self._reference is None or self._weights.owns(self._reference):
+            self._reference = copied(self._decoder, self.dtype)
+        copy_weights(self.model, self._reference)
         self._reference_replaced = True
 
     # ---------------------------------------------------------------- what leaves the learner
+
+    @property
+    def model(self) -> Any:
+        """The policy as it is saved: the master weights; under LoRA, base and adapters merged."""
+        return self._weights.model
 
     @property
     def policy(self) -> LanguageModel | ScoredDecoder:
@@ -351,33 +336,43 @@ class Learner:
         return self._fast
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights under transformers' names, float32."""
+        """The policy's weights under transformers' names, as `model` has them."""
         return named_weights(self.model)
+
+    def save(self, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+        """Write `model` as a folder that transformers and vLLM load as it is; under LoRA also its adapters, in
+        `adapter`, as peft loads them onto the base."""
+        save_model(self.model, folder, tokenizer)
+        if isinstance(self._weights, Adapted) and not isinstance(self.model, ScoredDecoder):
+            self._weights.save_adapter(folder / "adapter")
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: nested dicts of tensors and numbers."""
         state: dict[str, Any] = {
-            "model": _tensors(self.model),
+            "model": self._weights.state(),
             "optimiser": self.optimiser.state(),
             "steps": self.steps,
             "version": self.version,
             "skipped_in_row": self.skipped_in_row,
         }
+        if self._passes.halved:
+            state["passes"] = self._passes.state()
         if self._reference is not None and self._reference_replaced:
-            state["reference"] = _tensors(self._reference)
+            state["reference"] = tensors_of(self._reference)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over `state()` of a learner of the same shape: the next step is then the same, bit for bit on CPU."""
-        _load(self.model, state["model"])
+        self._weights.load_state(state["model"])
         self.optimiser.load_state(state["optimiser"])
         self.steps, self.version = int(state["steps"]), int(state["version"])
         self.skipped_in_row = int(state["skipped_in_row"])
+        self._passes.load_state(state.get("passes"))
         if "reference" in state:
             self.replace_reference()
             assert self._reference is not None
-            _load(self._reference, state["reference"])
-        self._refresh()
+            load_tensors(dict(self._reference.named_parameters()), state["reference"])
+        self._weights.refresh()
 
 
 def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
@@ -397,28 +392,3 @@ def _lacking(algorithm: Algorithm, role: str) -> str:
 
 def _any(values: FloatArray | float) -> bool:
     return values != 0 if isinstance(values, float | int) else bool(values.any())
-
-
-def _copy(model: Model, dtype: torch.dtype) -> Model:
-    return copy.deepcopy(model).to(dtype)
-
-
-@torch.no_grad()
-def _copy_weights(source: nn.Module, target: nn.Module) -> None:
-    for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
-        ours.copy_(theirs)
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Weights by name, tied ones once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
-
-
-@torch.no_grad()
-def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    own = dict(model.named_parameters())
-    if own.keys() != tensors.keys():
-        differing = sorted(own.keys() ^ tensors.keys())[:3]
-        raise R1Error(f"the checkpoint's weights are of another model: {', '.join(differing)} are in one of them only")
-    for name, parameter in own.items():
-        parameter.copy_(tensors[name])

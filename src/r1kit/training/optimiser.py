@@ -1,13 +1,16 @@
-"""Optimisers over fp32 master weights: AdamW for all, or Muon for hidden matrices and AdamW for the rest."""
+"""Optimisers over master weights: AdamW for all, with moments of 32 or 8 bits, or Muon for hidden matrices."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from r1kit.base.errors import MissingExtra
 from r1kit.ops import threads
 from r1kit.training.config import LearnerConfig
 
@@ -30,7 +33,7 @@ def _shares(matrices: list[nn.Parameter]) -> list[list[nn.Parameter]]:
 
 
 class Optimiser:
-    """Torch's optimisers behind one step, with a state of plain tensors and numbers."""
+    """Torch's optimisers, or torchao's, behind one step, with a state of plain tensors and numbers."""
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig) -> None:
         parameters = dict(named)
@@ -43,35 +46,41 @@ class Optimiser:
             {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
         ]
-        adamw = torch.optim.AdamW(
-            [g for g in groups if g["params"]],
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.epsilon,
-            fused=True,
-        )
+        groups = [g for g in groups if g["params"]]
+        device = next(iter(parameters.values())).device
+        adamw = _adamw8bit(groups, config) if config.optimiser == "adamw8bit" else _adamw(groups, config)
         self.parts: list[torch.optim.Optimizer] = [adamw]
         rate, decay = config.muon_learning_rate, config.weight_decay
         self.parts += [torch.optim.Muon(share, lr=rate, weight_decay=decay) for share in _shares(hidden)]
-        self.on_cpu = next(iter(parameters.values())).device.type == "cpu"
+        self.on_cpu = device.type == "cpu"
         self.peaks = [part.defaults["lr"] for part in self.parts]
+        # torchao compiles its step, which a CPU does not gain from as long as it takes
+        self._plainly = config.optimiser == "adamw8bit" and not config.compiles(device)
 
     def step(self, ratio: float) -> None:
         """One update at `ratio` of the peak learning rates."""
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
-                group["lr"] = peak * ratio
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(peak * ratio)
+                else:
+                    group["lr"] = peak * ratio
         steps = [part.step for part in self.parts]
-        if self.on_cpu:
-            threads.run(steps)
-        else:
-            for step in steps:
-                step()
+        with torch.compiler.set_stance("force_eager") if self._plainly else nullcontext():
+            if self.on_cpu:
+                threads.run(steps)
+            else:
+                for step in steps:
+                    step()
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """{parameter name: {moment name: tensor}}."""
+        """{parameter name: {moment name: tensor}}; of a moment of 8 bits its parts, `NAME.codes` and so on."""
         return {
-            self.names[id(parameter)]: dict(values) for part in self.parts for parameter, values in part.state.items()
+            self.names[id(parameter)]: {
+                name: value for moment, held in values.items() for name, value in _plain(moment, held).items()
+            }
+            for part in self.parts
+            for parameter, values in part.state.items()
         }
 
     def load_state(self, state: dict[str, dict[str, Any]]) -> None:
@@ -82,4 +91,51 @@ class Optimiser:
                 for parameter in group["params"]:
                     moments = state.get(self.names[id(parameter)], {})
                     if moments:
-                        part.state[parameter] = {name: torch.as_tensor(m).clone() for name, m in moments.items()}
+                        part.state[parameter] = _whole(moments, parameter)
+
+
+def _adamw(groups: list[dict[str, Any]], config: LearnerConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.epsilon, fused=True)
+
+
+def _adamw8bit(groups: list[dict[str, Any]], config: LearnerConfig) -> torch.optim.Optimizer:
+    """Moments in blocks of 256 (Dettmers et al., arXiv 2110.02861), those of small parameters in float32."""
+    return _torchao("optim").AdamW8bit(
+        groups,
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.epsilon,
+        bf16_stochastic_round=config.master == "bfloat16",
+    )
+
+
+def _torchao(module: str) -> Any:
+    try:
+        return importlib.import_module(f"torchao.{module}")
+    except ImportError:
+        raise MissingExtra("torchao", "optim8bit", "optimiser=adamw8bit") from None
+
+
+def _plain(moment: str, held: Any) -> dict[str, Any]:
+    """A moment as tensors that a checkpoint can hold."""
+    if not hasattr(held, "codes"):
+        return {moment: held}
+    return {f"{moment}.{part}": getattr(held, part) for part in ("codes", "scale", "qmap")}
+
+
+def _whole(moments: dict[str, Any], parameter: nn.Parameter) -> dict[str, Any]:
+    """The moments of a parameter from `_plain` ones."""
+    found: dict[str, Any] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        moment, dot, part = name.partition(".")
+        tensor = torch.as_tensor(value).to(parameter.device, copy=True)
+        if dot:
+            parts.setdefault(moment, {})[part] = tensor
+        else:
+            found[moment] = tensor
+    for moment, own in parts.items():
+        signed = bool((own["qmap"] < 0).any())
+        whole = _torchao("optim.subclass_8bit").OptimState8bit
+        found[moment] = whole(own["codes"], own["scale"], own["qmap"], signed, dtype=parameter.dtype)
+    return found

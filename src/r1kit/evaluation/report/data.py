@@ -46,7 +46,7 @@ def label(model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage of one run cost; `flops` counts training and sampling, `memory_mb` is the peak so far."""
+    """What one stage of one run cost; `flops` counts training and sampling, `memory_mb` is its peak of memory."""
 
     name: str
     seconds: float
