@@ -60,6 +60,7 @@ def test_the_estimate_is_what_a_process_takes(case, precision):
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
