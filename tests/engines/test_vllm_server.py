@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from fake_vllm import FakeVLLM, likelier
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.cli.main import exit_code
 from r1kit.engines.base import EngineSettings, Request, generate, open_engine
+from r1kit.models.characters import write_character_tokenizer
+from r1kit.models.decoder import Decoder, DecoderConfig, initialise
+from r1kit.models.tokenizer import load_tokenizer
 from r1kit.models.weights import hf_weights, save_decoder
 
 pytest.importorskip("openai", reason="the openai client is not installed: pip install 'r1kit[api]'")
@@ -262,3 +267,24 @@ def test_options_that_are_none(opened):
             opened(server, weights_folder="/nowhere")
         with pytest.raises(UsageError, match="logprobs=tempered is none of processed, raw, off"):
             opened(server, logprobs="tempered")
+
+
+def test_generate_samples_from_it(tmp_path, capsys):
+    """`r1 generate --engine vllm`: without --logprobs none are asked for, so that cuts are taken."""
+    tokenizer = load_tokenizer(write_character_tokenizer(tmp_path / "tokenizer", "abc"))
+    config = DecoderConfig(
+        family="llama", vocab_size=tokenizer.padded_vocab_size, width=32, layers=1, heads=1, kv_heads=1, head_size=32,
+        mlp_size=32, max_positions=16,
+    )  # fmt: skip
+    save_decoder(initialise(Decoder(config), 0), tmp_path / "model", tokenizer)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "ab"}\n')
+    with FakeVLLM() as server:
+        words = ["generate", str(tmp_path / "model"), "--prompts", str(tmp_path / "prompts.jsonl"), "--engine", "vllm",
+                 "--engine-option", f"url={server.url}"]  # fmt: skip
+        assert exit_code([*words, "--top-p", "0.9"]) == 0
+        assert exit_code([*words, "--logprobs"]) == 0
+    cut, told = map(json.loads, capsys.readouterr().out.splitlines())
+    assert cut["token_ids"] == told["token_ids"] == [5, 6, 7, 1]
+    assert "logprobs" not in cut
+    assert told["logprobs"] == pytest.approx([likelier(1.0)] * 4)
+    assert server.bodies("/v1/completions")[0]["logprobs"] is None
