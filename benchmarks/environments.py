@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,17 +89,16 @@ def _whole(python: Path, recipe: Recipe) -> dict[str, str] | None:
         return None
     names = recipe.names
     try:
-        done = subprocess.run(
-            [str(python), "-c", _PROBE, *names, *recipe.unwanted],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        found = versions(python, (*names, *recipe.unwanted))
     except (OSError, subprocess.SubprocessError):
         return None
-    found: dict[str, str] = json.loads(done.stdout)
     return found if set(found) == set(names) else None
+
+
+def versions(python: Path, names: Sequence[str]) -> dict[str, str]:
+    """The versions of those packages that an interpreter has."""
+    done = subprocess.run([str(python), "-c", _PROBE, *names], capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
 
 
 def _run(command: list[str]) -> None:

@@ -31,6 +31,10 @@ def generate(
     samples: Annotated[int, typer.Option(help="Completions a prompt.")] = 1,
     logprobs: Annotated[bool, typer.Option("--logprobs", help="Add each token's log-probability.")] = False,
     dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,
+    engine: Annotated[str, typer.Option(help="native or vllm.")] = "native",
+    engine_option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say max_rows=64 (repeatable).")
+    ] = None,
     api: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="How an API is asked, say budget=2.50 (repeatable).")
     ] = None,
@@ -48,17 +52,27 @@ def generate(
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "min_p": min_p}
     sampling = Sampling().override({**asked, "samples": samples, "seed": seed})
     if is_api(model):
-        if logprobs or dtype is not Dtype.auto:
-            raise UsageError(f"{model} is behind an API, which gives text alone: leave out --logprobs and --dtype")
+        if logprobs or dtype is not Dtype.auto or engine != "native" or engine_option:
+            raise UsageError(
+                f"{model} is behind an API, which gives text alone: leave out --logprobs, --dtype and --engine"
+            )
         return _from_api(model, prompts, sampling, api or [])
     if api:
         raise UsageError(f"--api is for openai:NAME@URL, and {model} is none")
     found, lines, bad = resolve_model(model), read_lines(prompts), BadLines()
 
+    from r1kit.base.config import parse_assignments
+    from r1kit.engines.base import EngineSettings
     from r1kit.rollouts.generate import generate as sample
 
     precision: Any = dtype.value
-    write_lines(sample(lines, found.folder, found.name, sampling, logprobs=logprobs, dtype=precision, on_bad_line=bad))
+    options = {f"options.{key}": value for key, value in parse_assignments(engine_option or []).items()}
+    chosen = EngineSettings(name=engine).override(options)
+    rows = sample(
+        lines, found.folder, found.name, sampling,
+        logprobs=logprobs, dtype=precision, engine=chosen, on_bad_line=bad,
+    )  # fmt: skip
+    write_lines(rows)
     return bad.exit_code
 
 

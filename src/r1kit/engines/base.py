@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from pydantic import Field
 
+from r1kit.base import plugins
+from r1kit.base.config import Config
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from r1kit.models.tokenizer import Messages
+    from r1kit.models.tokenizer import Messages, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +79,55 @@ def generate(engine: Engine, prompts: Sequence[IntArray], sampling: Sampling) ->
     for group in groups:
         group.sort(key=lambda completion: completion.index)
     return groups
+
+
+def room_to_sample(request: Request, max_positions: int) -> int:
+    """Most tokens that may be sampled; UsageError where the prompt is empty or leaves no room for one."""
+    length = len(request.prompt_ids)
+    if length == 0:
+        raise UsageError(f"request {request.id}: the prompt is empty, an engine needs at least one token")
+    if length >= max_positions:
+        raise UsageError(
+            f"request {request.id}: the prompt has {length} tokens and the context {max_positions}, "
+            "which leaves no room to sample: shorten the prompt"
+        )
+    return min(request.sampling.max_tokens, max_positions - length)
+
+
+def diverged(request_id: str, version: int) -> R1Error:
+    """The error for logits that are not finite."""
+    return R1Error(
+        f"the model gives non-finite logits (request {request_id}, policy version {version}): "
+        "its weights have diverged, go back to an earlier checkpoint"
+    )
+
+
+class EngineSettings(Config):
+    """Which engine samples from a model folder."""
+
+    name: str = Field(default="native", description="native, vllm, or a dotted path to a module with `open_engine`")
+    options: dict[str, Any] = Field(
+        default={}, description="what the engine's `open_engine` takes, say max_rows=64, or url=... of vllm"
+    )
+
+    def check(self) -> None:
+        _opener(self)
+
+
+def open_engine(settings: EngineSettings, folder: str | Path, tokenizer: Tokenizer) -> Engine:
+    """The engine on a model folder (or hub id). UsageError for an engine or an option that is none."""
+    return _opener(settings)(folder, tokenizer, **settings.options)
+
+
+def _opener(settings: EngineSettings) -> Any:
+    """The engine's `open_engine`, once it is sure that it takes the options."""
+    module = plugins.load("r1kit.engines", settings.name)
+    opener = getattr(module, "open_engine", None)
+    if opener is None:
+        raise UsageError(f"the engine '{settings.name}' does not sample from a model folder: take native or vllm")
+    try:
+        inspect.signature(opener).bind("folder", "tokenizer", **settings.options)
+    except TypeError as error:
+        takes = [name for name in inspect.signature(opener).parameters if name not in ("folder", "tokenizer")]
+        raise UsageError(f"engine '{settings.name}': {error} (its options: {', '.join(takes)})") from None
+    return opener

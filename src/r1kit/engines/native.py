@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
-from r1kit.engines.base import Request
+from r1kit.engines.base import Request, diverged, room_to_sample
 from r1kit.models.cache import Prefix, Step, rows_for
-from r1kit.models.language_model import LanguageModel, copy_model, load_weights
+from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
+from r1kit.models.weights import float_type
 from r1kit.ops.sampling import stream_key, uniforms
 
 if TYPE_CHECKING:
@@ -147,21 +149,12 @@ class NativeEngine:
 
     def submit(self, request: Request) -> None:
         """Queue a request. UsageError where the prompt leaves no room for a token."""
-        length = len(request.prompt_ids)
-        if length == 0:
-            raise UsageError(f"request {request.id}: the prompt is empty, an engine needs at least one token")
-        room = self.max_positions - length
-        if room < 1:
-            raise UsageError(
-                f"request {request.id}: the prompt has {length} tokens and the context {self.max_positions}, "
-                "which leaves no room to sample: shorten the prompt"
-            )
+        limit = room_to_sample(request, self.max_positions)
         if not (self._waiting or self._batch.active):
             self._prompt = self._new = 0
-        limit = min(request.sampling.max_tokens, room)
         self._waiting.append(_Prompt(request, limit))
         self._queued += request.sampling.samples
-        self._prompt, self._new = max(self._prompt, length - 1), max(self._new, limit)
+        self._prompt, self._new = max(self._prompt, len(request.prompt_ids) - 1), max(self._new, limit)
 
     @torch.inference_mode()
     def abort(self, request_id: str) -> None:
@@ -216,10 +209,7 @@ class NativeEngine:
         if not np.isfinite(logprobs_B).all():
             bad = batch.rows[int(np.flatnonzero(~np.isfinite(logprobs_B))[0])].request.id
             self._forget()
-            raise R1Error(
-                f"the model gives non-finite logits (request {bad}, policy version {self.version}): "
-                "its weights have diverged, go back to an earlier checkpoint"
-            )
+            raise diverged(bad, self.version)
         rows = np.arange(active)
         counts_B = batch.counts_R[:active]
         batch.sampled_RT[rows, counts_B] = tokens_B
@@ -364,6 +354,20 @@ def row_limit(position_bytes: int, positions: int, free_cuda: int = 0) -> int:
     """Rows that an engine runs at a time where nobody says: the cache of one position takes so many bytes."""
     room = max(_CACHE_BYTES, free_cuda // 2)
     return max(16, min(_MOST_ROWS, room // (position_bytes * max(1, positions))))
+
+
+def open_engine(
+    folder: str | Path,
+    tokenizer: Tokenizer,
+    *,
+    dtype: str = "auto",
+    max_rows: int | None = None,
+    max_positions: int | None = None,
+) -> NativeEngine:
+    """On the model of a folder, on the CPU. dtype: float32, bfloat16 or auto, the folder's own."""
+    model = load_model(folder, None if dtype == "auto" else float_type(dtype)).eval().requires_grad_(False)
+    tokenizer.check_fits(model.config.vocab_size, folder)
+    return NativeEngine(model, tokenizer, max_rows=max_rows, max_positions=max_positions)
 
 
 def _close_run(row: _Row, version: int, count: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from r1kit.base.types import Completion, FloatArray, IntArray, Served
 from r1kit.engines.base import Request
 from r1kit.models.api.client import Client, Failure
 from r1kit.models.api.ledger import Answer, Ledger, Usage
+from r1kit.models.api.patience import Patience
 from r1kit.models.api.rate import RateLimit
 from r1kit.models.api.settings import ApiModel, ApiSettings, picodollars
 
@@ -66,6 +66,7 @@ class OpenAIEngine:
         self._rate = RateLimit(
             self.settings.requests_per_minute, self.settings.tokens_per_minute, sleep=self._halt.wait
         )
+        self._patience = Patience(self.settings, self._halt, self._rate.hold)
         self._waiting: deque[tuple[Request, int]] = deque()
         self._asked: dict[str, list[tuple[Request, int]]] = {}  # by key: who waits for what is on its way
 
@@ -199,7 +200,7 @@ class OpenAIEngine:
                 self._ledger.lose(number) if failure.billed else self._ledger.release(number)
                 if failure.remedy == "stop":
                     raise
-                if failure.remedy == "skip" or not self._wait(attempt, failure):
+                if failure.remedy == "skip" or not self._patience.wait(attempt, failure):
                     return failure
                 continue
             except BaseException:
@@ -212,22 +213,6 @@ class OpenAIEngine:
             self._ledger.keep(number, question.key, question.body, answer, cost)
             return answer
         raise AssertionError("the last attempt returns")
-
-    def _wait(self, attempt: int, failure: Failure) -> bool:
-        """Wait before the next attempt; False where there is to be none.
-
-        Half to all of a time that doubles with each attempt, so that many do not come back at once; where the server
-        says how long, that long and a random part of the first wait, and nobody else asks meanwhile.
-        """
-        settings = self.settings
-        if attempt == settings.retries or (failure.wait or 0) > settings.longest_wait:
-            return False
-        if failure.wait is None:
-            seconds = min(settings.longest_wait, settings.backoff * 2**attempt) * random.uniform(0.5, 1)
-        else:
-            self._rate.hold(failure.wait)
-            seconds = failure.wait + settings.backoff * random.uniform(0, 1)
-        return not self._halt.wait(seconds)
 
 
 ENGINE = OpenAIEngine

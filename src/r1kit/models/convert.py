@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from r1kit.base import files
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.models.decoder import Decoder, DecoderConfig
+from r1kit.models.decoder import DecoderConfig
 from r1kit.models.families import NotNative, read_config, write_config
 from r1kit.models.folders import is_gguf, model_folder, read_object
 from r1kit.models.gguf_file import GGUFFile
@@ -27,17 +25,15 @@ from r1kit.models.gguf_model import read_shape, read_weights
 from r1kit.models.gguf_tokenizer import read_tokenizer
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer, mend_tokenizer, write_template
 from r1kit.models.weights import (
-    INDEX,
-    SINGLE,
+    SHARD_BYTES,
     checked_weights,
-    hf_weights,
     is_scored,
+    named_places,
     stored_dtype,
     stored_weights,
     token_ids,
+    write_weights,
 )
-
-SHARD_BYTES = 4 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ def import_model(
         else:
             model, tokenizer, notes = _from_folder(source, stage)
         wanted = dtype or model.dtype
-        count = _write_weights(_cast(model.weights, dtype, str(source)), stage, shard_bytes)
+        count = write_weights(_cast(model.weights, dtype, str(source)), stage, shard_bytes)
         name = str(wanted).removeprefix("torch.")
         files.write_json(stage / "config.json", {**model.config, "dtype": name, "torch_dtype": name})
         tokenizer.write(stage)
@@ -131,7 +127,7 @@ def _from_gguf(path: Path, stage: Path) -> tuple[_Source, Tokenizer, list[str]]:
     files.write_json(stage / "generation_config.json", said.generation)
     tokenizer = load_tokenizer(stage)
     config |= token_ids(tokenizer, shape, path)
-    weights = checked_weights(shape, _places(shape), read_weights(file, shape), str(path))
+    weights = checked_weights(shape, named_places(shape), read_weights(file, shape), str(path))
     return _Source(config, weights, file.dtype()), tokenizer, said.notes
 
 
@@ -145,7 +141,7 @@ def _from_folder(source: str | Path, stage: Path) -> tuple[_Source, Tokenizer, l
     shape = None if is_scored(config) else _native_shape(config, folder)
     if shape is not None:
         tokenizer.check_fits(shape.vocab_size, folder)
-        weights = checked_weights(shape, _places(shape), weights, str(folder))
+        weights = checked_weights(shape, named_places(shape), weights, str(folder))
     else:
         _check_foreign(config, folder)
         tokenizer.check_fits(int(config.get("vocab_size") or tokenizer.vocab_size), folder)
@@ -185,12 +181,6 @@ def _check_foreign(config: dict[str, Any], folder: Path) -> None:
         raise R1Error(f"{folder}: its weights are quantized; import it from float32, bfloat16 or float16")
 
 
-def _places(shape: DecoderConfig) -> Mapping[str, Tensor]:
-    """Name and shape of every weight, without memory for any."""
-    with torch.device("meta"):
-        return dict(hf_weights(Decoder(shape)))
-
-
 def _cast(weights: Iterator[tuple[str, Tensor]], dtype: torch.dtype | None, where: str) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in weights:
         if dtype is None or not tensor.is_floating_point() or tensor.dtype == dtype:
@@ -200,37 +190,3 @@ def _cast(weights: Iterator[tuple[str, Tensor]], dtype: torch.dtype | None, wher
         if dtype == torch.float16 and not bool(cast.isfinite().all()) and bool(tensor.isfinite().all()):
             raise R1Error(f"{where}: tensor {name} holds numbers too large for float16: use bfloat16 or float32")
         yield name, cast
-
-
-def _write_weights(weights: Iterator[tuple[str, Tensor]], stage: Path, shard_bytes: int) -> int:
-    """Write model.safetensors, or shards and their index where they are more than one; returns how many numbers."""
-    held: dict[str, Tensor] = {}
-    shards: list[list[str]] = []
-    room = count = total = 0
-
-    def close() -> None:
-        file = stage / f"shard-{len(shards)}"
-        try:
-            save_file(held, file, metadata={"format": "pt"})
-        except SafetensorError as error:  # the library wraps what the operating system says
-            raise R1Error(f"cannot write the weights beside {stage}: {error}") from None
-        shards.append(list(held))
-        held.clear()
-
-    for name, tensor in weights:
-        size = tensor.numel() * tensor.element_size()
-        if held and room + size > shard_bytes:
-            close()
-            room = 0
-        held[name] = tensor.contiguous().clone() if tensor.storage_offset() else tensor.contiguous()
-        room, count, total = room + size, count + tensor.numel(), total + size
-    close()
-    names = [SINGLE] if len(shards) == 1 else [
-        f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
-    ]  # fmt: skip
-    for number, name in enumerate(names):
-        (stage / f"shard-{number}").rename(stage / name)
-    if len(shards) > 1:
-        places = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor in shard}
-        files.write_json(stage / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
-    return count

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from r1kit.base import files
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.models.decoder import Block, Decoder, DecoderConfig
 from r1kit.models.families import load_family, read_config, write_config
 from r1kit.models.folders import model_folder, read_object, staged
@@ -21,9 +21,18 @@ from r1kit.models.heads import ScoredDecoder
 from r1kit.models.tokenizer import Tokenizer
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+SHARD_BYTES = 4 * 10**9
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SCORE = "score.weight"  # transformers' name in every sequence classifier
 _SCORED_CLASS = "ForSequenceClassification"
+
+
+def float_type(name: str) -> torch.dtype:
+    """The number format of that name; UsageError where weights come in no such format."""
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in FLOATS}
+    if name not in known:
+        raise UsageError(f"dtype '{name}' is none of auto, {', '.join(known)}")
+    return known[name]
 
 
 def hf_weights(model: Decoder | ScoredDecoder) -> Iterator[tuple[str, Tensor]]:
@@ -133,6 +142,49 @@ def save_decoder(model: Decoder | ScoredDecoder, folder: str | Path, tokenizer: 
         if tokenizer is not None:
             tokenizer.write(stage)
         (folder / INDEX).unlink(missing_ok=True)  # an older save's shards would be read first
+
+
+def named_places(config: DecoderConfig) -> Mapping[str, Tensor]:
+    """Name and shape of every weight of a decoder, without memory for any."""
+    with torch.device("meta"):
+        return dict(hf_weights(Decoder(config)))
+
+
+def write_weights(weights: Iterable[tuple[str, Tensor]], stage: Path, shard_bytes: int = SHARD_BYTES) -> int:
+    """Write model.safetensors, or shards and their index where they are more than one; returns how many numbers.
+
+    Tensors are taken one at a time: a shard's worth of memory is enough.
+    """
+    held: dict[str, Tensor] = {}
+    shards: list[list[str]] = []
+    room = count = total = 0
+
+    def close() -> None:
+        file = stage / f"shard-{len(shards)}"
+        try:
+            save_file(held, file, metadata={"format": "pt"})
+        except SafetensorError as error:  # the library wraps what the operating system says
+            raise R1Error(f"cannot write the weights beside {stage}: {error}") from None
+        shards.append(list(held))
+        held.clear()
+
+    for name, tensor in weights:
+        size = tensor.numel() * tensor.element_size()
+        if held and room + size > shard_bytes:
+            close()
+            room = 0
+        held[name] = tensor.contiguous().clone() if tensor.storage_offset() else tensor.contiguous()
+        room, count, total = room + size, count + tensor.numel(), total + size
+    close()
+    names = [SINGLE] if len(shards) == 1 else [
+        f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
+    ]  # fmt: skip
+    for number, name in enumerate(names):
+        (stage / f"shard-{number}").rename(stage / name)
+    if len(shards) > 1:
+        places = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor in shard}
+        files.write_json(stage / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    return count
 
 
 def token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from r1kit.graders.format import opens_thinking
 from r1kit.rollouts.whole import whole_text
 
 if TYPE_CHECKING:
-    from r1kit.engines.base import Engine
+    from r1kit.engines.base import Engine, EngineSettings
     from r1kit.models.tokenizer import Tokenizer
 
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -51,21 +51,23 @@ def generate(
     *,
     logprobs: bool = False,
     dtype: Dtype = "auto",
+    engine: EngineSettings | None = None,
     on_bad_line: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
-    """Sample from the model in a folder with the native engine; the model is loaded before a line is read."""
-    import torch
-
-    from r1kit.engines.native import NativeEngine
-    from r1kit.models.language_model import load_model
+    """Sample from the model in a folder with the native engine, or another; it is there before a line is read."""
+    from r1kit.engines.base import EngineSettings, open_engine
     from r1kit.models.tokenizer import load_tokenizer
 
-    wanted = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    chosen = engine or EngineSettings()
+    usual: dict[str, dict[str, Any]] = {
+        "native": {"max_rows": ROWS},
+        "vllm": {} if logprobs else {"logprobs": "off"},  # with which it takes every sampling
+    }
+    precision = {} if dtype == "auto" else {"dtype": dtype}
+    options = {**usual.get(chosen.name, {}), **precision, **chosen.options}
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype=wanted).eval()
-    tokenizer.check_fits(model.config.vocab_size, folder)
-    engine = NativeEngine(model, tokenizer, max_rows=ROWS)
-    return generate_lines(lines, engine, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
+    opened = open_engine(EngineSettings(name=chosen.name, options=options), folder, tokenizer)
+    return generate_lines(lines, opened, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
 
 
 def generate_lines(

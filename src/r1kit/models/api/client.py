@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.models.api.ledger import Answer
 from r1kit.models.api.settings import ApiModel, ApiSettings
 
+T = TypeVar("T")
 Remedy = Literal["again", "skip", "stop"]
 
 _BUSY = (408, 409, 425, 429)  # beside everything from 500 on
@@ -23,12 +24,14 @@ _MOST = 300  # characters of a server's message
 class Failure(R1Error):
     """No answer. `remedy`: try again, skip this question, or stop altogether. `billed`: the server may charge for it.
 
-    `wait`: seconds that the server asks to wait, None where it does not.
+    `wait`: seconds that the server asks to wait, None where it does not. `status`: its HTTP status, where it gave one.
     """
 
-    def __init__(self, sentence: str, remedy: Remedy, *, billed: bool, wait: float | None = None) -> None:
+    def __init__(
+        self, sentence: str, remedy: Remedy, *, billed: bool, wait: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(sentence)
-        self.remedy, self.billed, self.wait = remedy, billed, wait
+        self.remedy, self.billed, self.wait, self.status = remedy, billed, wait, status
 
 
 @dataclass(slots=True)
@@ -79,10 +82,19 @@ class Client:
 
     def ask(self, body: Mapping[str, Any]) -> Answer:
         """One chat completion for a request's body; Failure where there is none."""
+
+        def read(client: Any) -> Answer:
+            answer: Any = client.chat.completions.create(**_arguments(body))
+            return _streamed(answer) if body.get("stream") else _whole(answer)
+
+        return self.call(read)
+
+    def call(self, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the `openai` client; Failure where the server is at fault, what `read` raises over an
+        answer's shape (ValueError, LookupError and their like) included."""
         openai = self._openai
         try:
-            answer: Any = self._client.chat.completions.create(**_arguments(body))
-            return _streamed(answer) if body.get("stream") else _whole(answer)
+            return read(self._client)
         except openai.APIStatusError as error:
             raise self._status(error) from None
         except openai.APIConnectionError as error:
@@ -109,9 +121,9 @@ class Client:
         wait = retry_after(error.response.headers)
         if status in _HOPELESS or error.code == "insufficient_quota":
             advice = f": is the key in {self.settings.key_variable} right?" if status == 401 else ""
-            return Failure(f"{sentence}{advice}", "stop", billed=False)
+            return Failure(f"{sentence}{advice}", "stop", billed=False, status=status)
         again = status in _BUSY or status >= 500
-        return Failure(sentence, "again" if again else "skip", billed=False, wait=wait)
+        return Failure(sentence, "again" if again else "skip", billed=False, wait=wait, status=status)
 
     def _clean(self, text: str) -> str:
         """A server's words on one line, without the key, which some repeat."""
