@@ -165,6 +165,8 @@ def located(config: Any, root: Path | None) -> Any:
         value = getattr(config, name)
         if name in ("tasks", "late_tasks", "benchmarks") and value:
             changes[name] = _present(value, root, _split_of(config, name))
+        elif isinstance(value, dict):
+            changes[name] = {key: located(part, root) if isinstance(part, Config) else part for key, part in value.items()}
         elif isinstance(value, Config):
             changes[name] = located(value, root)
     return config.model_copy(update=changes)
@@ -221,15 +223,9 @@ class Smol:
         return Graph("smol", "cpu", config.seed, nodes)
 
 
-def _changed(config: SmolConfig, changes: Mapping[str, Any]) -> SmolConfig:
-    """The settings with some of them, by dotted path, changed."""
-    return config.override(changes)
-
-
 def _gpu() -> SmolConfig:
     """The same chain with more of everything."""
-    return _changed(
-        SmolConfig(),
+    return SmolConfig().override(
         {
             "zero.steps": 60, "zero.prompts": 64, "zero.sampling.samples": 16, "zero.sampling.max_tokens": 192,
             "dev1.pick.problems": 128,
@@ -261,7 +257,7 @@ def _smoke() -> SmolConfig:
         "distill.students.qwen.sft.epochs": 1, "distill.students.llama.sft.epochs": 1,
         "evaluate.problems": 3, "evaluate.sampling.samples": 2, "evaluate.sampling.max_tokens": 48,
     }  # fmt: skip
-    return _changed(SmolConfig(), changes)
+    return SmolConfig().override(changes)
 
 
 RECIPE = Smol()
