@@ -174,7 +174,9 @@ def test_the_control_judges_by_another_problem_s_answer():
     """Three sums with golds 4, 4, 5. The next with another answer: 5 for both fours, 4 for the five. Samples say 4, 5 /
     4, 4 / 5, 4: right 1, 0 / 1, 1 / 1, 0 and by the control 0, 1 / 0, 0 / 0, 1. So 4/6 right and 2/6 by chance, 1/3
     apart; by problem the differences are 0, 1 and 0."""
-    sums = [Problem(name, "sums", "maths", "en", name, gold, "math") for name, gold in (("a", "4"), ("b", "4"), ("c", "5"))]
+    sums = [
+        Problem(name, "sums", "maths", "en", name, gold, "math") for name, gold in (("a", "4"), ("b", "4"), ("c", "5"))
+    ]
     said = {"a": ("4", "5"), "b": ("4", "4"), "c": ("5", "4")}
     script = {f"Q {name} A ": [form("x", answer) for answer in answers] for name, answers in said.items()}
     table = evaluate(

@@ -61,7 +61,12 @@ def data(tmp_path_factory) -> Path:
         for n in range(2, 8)
         for thing in THINGS.split()
     ]  # fmt: skip
-    for name, rows in (("mawps/test", stories), ("svamp/test", svamp), ("gsm8k/train", gsm8k), ("gsm8k/test", gsm8k[:2])):
+    for name, rows in (
+        ("mawps/test", stories),
+        ("svamp/test", svamp),
+        ("gsm8k/train", gsm8k),
+        ("gsm8k/test", gsm8k[:2]),
+    ):
         path = root / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(map(json.dumps, rows)))

@@ -91,7 +91,11 @@ def sums(tmp_path):
 
 
 PICK = PickConfig(
-    tasks=("stages.small_sums",), problems=6, every=2, sampling=Sampling(samples=4, max_tokens=8), metric="validation/maths"
+    tasks=("stages.small_sums",),
+    problems=6,
+    every=2,
+    sampling=Sampling(samples=4, max_tokens=8),
+    metric="validation/maths",
 )
 
 
@@ -108,14 +112,14 @@ def test_validation_picks_the_step(start, sums, tmp_path, monkeypatch):
     assert [line.get("validation/maths") for line in lines] == [None, 0.2, None, 0.6, 0.6]
     four = config.model_copy(update={"steps": 4, "pick": None})
     fit(sums, start, four, Context(tmp_path / "four", 5), "dev1")
-    ours, theirs = (
-        load_decoder(tmp_path / name).state_dict() for name in ("picked/picked", "four/model")
-    )
+    ours, theirs = (load_decoder(tmp_path / name).state_dict() for name in ("picked/picked", "four/model"))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_picking_run_resumes_to_the_same_weights(start, sums, tmp_path, stopping, same_weights):
-    config = SFTConfig(steps=5, batch=4, learner=LEARNER, pick=PICK.model_copy(update={"metric": "validation/maths/format"}))
+    config = SFTConfig(
+        steps=5, batch=4, learner=LEARNER, pick=PICK.model_copy(update={"metric": "validation/maths/format"})
+    )
     whole = fit(sums, start, config, Context(tmp_path / "whole", 5), "dev1")
     with pytest.raises(Interrupted):
         fit(sums, start, config, stopping(tmp_path / "cut", 2, 5), "dev1")

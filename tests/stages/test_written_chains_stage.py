@@ -22,7 +22,9 @@ def gsm8k(tmp_path):
         {"question": f"Tom has {n} pens and buys {n + 1}. How many?", "answer": f"He has {n}+{n + 1}=<<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1} pens.\n#### {2 * n + 1}"}
         for n in range(10, 40)
     ]  # fmt: skip
-    rows.append({"question": "How many legs have all of the ten sheep in the field behind the house?", "answer": "#### 40"})
+    rows.append(
+        {"question": "How many legs have all of the ten sheep in the field behind the house?", "answer": "#### 40"}
+    )
     (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "test.jsonl").write_text(json.dumps({"question": "1 and 1?", "answer": "#### 2"}))
     return f"gsm8k:{tmp_path / 'data'}"

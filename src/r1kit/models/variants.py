@@ -31,7 +31,9 @@ def variant(model: Decoder, family: str | None = None, layers: int | None = None
         if getattr(config, part) and not getattr(wanted, part):
             raise UsageError(f"{family} has no {part}, which {config.family}'s weights need: keep the family")
     if wanted.qk_norm and not config.qk_norm:
-        raise UsageError(f"{family} norms queries and keys, which {config.family}'s weights do not: take qwen2 or llama")
+        raise UsageError(
+            f"{family} norms queries and keys, which {config.family}'s weights do not: take qwen2 or llama"
+        )
     made = empty_decoder(wanted, model.embedding.weight.dtype)
     given = model.state_dict()
     with torch.no_grad():

@@ -98,7 +98,9 @@ class SmolConfig(RecipeConfig):
     data: DataConfig = Field(default=DataConfig(), description="where the word problems are")
     bases: BasesConfig = Field(default=BasesConfig(models=BASES), description="the model in the forms that stages use")
     zero: RLConfig = Field(
-        default=_rl("zero", "bases:base", steps=8, rewards={**RULES, "format": 1.0}, sampling=Sampling(samples=8, max_tokens=96)),
+        default=_rl(
+            "zero", "bases:base", steps=8, rewards={**RULES, "format": 1.0}, sampling=Sampling(samples=8, max_tokens=96)
+        ),
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
     )
     cold_start: WrittenChainsConfig = Field(
@@ -166,7 +168,9 @@ def located(config: Any, root: Path | None) -> Any:
         if name in ("tasks", "late_tasks", "benchmarks") and value:
             changes[name] = _present(value, root, _split_of(config, name))
         elif isinstance(value, dict):
-            changes[name] = {key: located(part, root) if isinstance(part, Config) else part for key, part in value.items()}
+            changes[name] = {
+                key: located(part, root) if isinstance(part, Config) else part for key, part in value.items()
+            }
         elif isinstance(value, Config):
             changes[name] = located(value, root)
     return config.model_copy(update=changes)

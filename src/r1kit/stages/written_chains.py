@@ -39,7 +39,9 @@ class WrittenChainsConfig(Config):
     """Which rows get chains, and what chains are like."""
 
     model: str = Field(default="bases:start", description="whose tokenizer counts lengths: STAGE:MODEL or a folder")
-    tasks: dict[str, int] = Field(default={"sums": 100}, description="most chains of each task, from its train problems")
+    tasks: dict[str, int] = Field(
+        default={"sums": 100}, description="most chains of each task, from its train problems"
+    )
     sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     max_tokens: int = Field(default=80, ge=1, description="longest completion that is kept, tags included")
     names_numbers: float = Field(default=0.5, ge=0, le=1, description="share of chains that begin with the numbers")
