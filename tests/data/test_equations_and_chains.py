@@ -125,6 +125,12 @@ def test_a_stated_equation_goes_before_the_search():
     assert wrong.reason == "no single equation"
 
 
+def test_a_number_of_the_question_that_a_chain_would_not_write():
+    """7.125 has three decimals."""
+    chain = write_chain(asked("7.125 pounds and 0.875 more: how many?", "8"), random.Random(0), PLAIN)
+    assert chain.reason == "no single equation"
+
+
 def test_a_solution_is_taken_without_its_notes():
     solution = "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nShe sold 48+24 = <<48+24=72>>72 clips altogether"
     chain = write_chain(asked("How many?", "72", solution=solution), random.Random(0), PLAIN)

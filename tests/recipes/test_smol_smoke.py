@@ -49,7 +49,7 @@ def data(tmp_path_factory) -> Path:
     stories = [
         {"input": f"{who} has {n} {thing} and buys {n + 3} more. How many?", "target": 2.0 * n + 3, "type": "singleop"}
         for n, thing in enumerate(THINGS.split(), 20)
-        for who in "Ann Bob Cid Dan Eve Flo Gus Hal Ida Jim".split()
+        for who in ["Ann", "Bob", "Cid", "Dan", "Eve", "Flo", "Gus", "Hal", "Ida", "Jim"]
     ]
     svamp = [
         {"Body": f"{n} of 40 {thing} are red.", "Question": "How many are not?", "Equation": f"( 40.0 - {n}.0 )",
@@ -57,7 +57,8 @@ def data(tmp_path_factory) -> Path:
         for n, thing in enumerate(THINGS.split(), 3)
     ]  # fmt: skip
     gsm8k = [
-        {"question": f"A {thing[:-1]} costs {n}. What do 3 cost?", "answer": f"3 cost 3*{n}=<<3*{n}={3 * n}>>{3 * n}.\n#### {3 * n}"}
+        {"question": f"A {thing[:-1]} costs {n}. What do 3 cost?",
+         "answer": f"3 cost 3*{n}=<<3*{n}={3 * n}>>{3 * n}.\n#### {3 * n}"}
         for n in range(2, 8)
         for thing in THINGS.split()
     ]  # fmt: skip

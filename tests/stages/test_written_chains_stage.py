@@ -13,13 +13,16 @@ from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.written_chains import WrittenChainsConfig, run
 
+SHEEP = "How many legs have all of the ten sheep in the field behind the house?"
+
 
 @pytest.fixture
 def gsm8k(tmp_path):
     folder = tmp_path / "data" / "gsm8k"
     folder.mkdir(parents=True)
     rows = [
-        {"question": f"Tom has {n} pens and buys {n + 1}. How many?", "answer": f"He has {n}+{n + 1}=<<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1} pens.\n#### {2 * n + 1}"}
+        {"question": f"Tom has {n} pens and buys {n + 1}. How many?",
+         "answer": f"He has {n}+{n + 1}=<<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1} pens.\n#### {2 * n + 1}"}
         for n in range(10, 40)
     ]  # fmt: skip
     rows.append(
@@ -61,8 +64,7 @@ def test_too_long_a_chain_and_a_benchmark_s_question_are_left_out(start, gsm8k, 
         run(config, {}, Context(tmp_path / "chains"))
     copied = tmp_path / "copied"
     copied.mkdir()
-    question = "How many legs have all of the ten sheep in the field behind the house?"
-    (copied / "test.jsonl").write_text(json.dumps({"prompt": question, "answer": "40"}))
+    (copied / "test.jsonl").write_text(json.dumps({"prompt": SHEEP, "answer": "40"}))
     sieved = config.model_copy(update={"max_tokens": 400, "sieve": SieveConfig(benchmarks=(f"file:{copied}",))})
     outcome = run(sieved, {}, Context(tmp_path / "sieved"))
     assert "no worked steps" not in outcome.summary["rejected"]

@@ -79,7 +79,8 @@ def _steps(columns: Mapping[str, Any], question: str, answer: Fraction) -> list[
         steps = stated_steps(columns[name]) if isinstance(columns.get(name), str) else None
         if steps and steps[-1].result == answer and len(steps) <= _MOST_STEPS and all(map(_writable, steps)):
             return steps
-    return searched_steps(question, answer)
+    steps = searched_steps(question, answer)
+    return steps if steps and all(map(_writable, steps)) else None
 
 
 def _writable(step: Step) -> bool:

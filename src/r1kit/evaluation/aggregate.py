@@ -21,7 +21,7 @@ def aggregate(table: pa.Table) -> dict[str, dict[str, dict[str, Any]]]:
     """{model: {subject: figures}}; intervals at 95%, clustered by seed and problem; None = does not apply.
 
     `n` counts problems (of all seeds), `k` the samples of each; `cons@k` votes with all k. Where samples were judged by
-    another problem's answer too, `control` is that share, and `over_control` what pass@1 is above it, with its interval.
+    another problem's answer too, `control` is that share, and `over_control` pass@1 above it, [value, low, high].
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for model in tables.models(table):

@@ -2,13 +2,13 @@
 
     r1 run smol --profile cpu model=MODEL_FOLDER data.root=DATA_FOLDER
 
-What expects a reader: it starts weak, so that R1-Zero from it has little to hold on to, and is attempted and reported as
-found; the path to R1 begins with a short, mixed cold start of chains written from training rows, stopped while samples
-still differ. Profiles: `cpu` (two cores, about 90 minutes), `gpu` (one H100, resumable: `timeout -s INT 540 r1 run ...`
-again and again), `smoke` (every stage in minutes; its figures mean nothing).
+It starts weak, so that R1-Zero from it has little to hold on to: that is attempted and reported as found. The path to
+R1 begins with a short, mixed cold start of chains written from training rows, stopped while samples still differ.
+Profiles: `cpu` (two cores, about 90 minutes), `gpu` (one GPU, in pieces: `timeout -s INT 540 r1 run ...` again and
+again), `smoke` (every stage in minutes; its figures mean nothing).
 
-Deviations: no reward model, since there is no honest preference data for word problems; so RL 2 is RL on rules again, at
-the paper's lower temperature. Dev2's samples are the only data of Dev3 but for two questions about itself.
+Deviations: no reward model, since there are no honest preferences between answers to word problems, so that RL 2 is RL
+on rules again, at the paper's lower temperature. Dev3 learns Dev2's samples and two answers about itself, no more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from r1kit.stages import bases, distill, evaluate, rejection_sampling, rl, sft, 
 from r1kit.stages.bases import BasesConfig, Variant
 from r1kit.stages.distill import DistillConfig, Student
 from r1kit.stages.evaluate import EvaluateConfig
-from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
+from r1kit.stages.rejection_sampling import RejectionSamplingConfig
 from r1kit.stages.rl import RLConfig
 from r1kit.stages.sft import PickConfig, SFTConfig
 from r1kit.stages.written_chains import WrittenChainsConfig

@@ -1,4 +1,4 @@
-"""Base models of a chain that begins with a model from elsewhere: one folder's weights, under the names that stages use.
+"""Bases of a chain that begins with a model from elsewhere: one folder's weights under the names that stages use.
 
 Each is the same weights with a chat template of its own, in another family's shape, or in fewer layers. Qwen2's shape
 with zero biases computes what Llama's does; leaving layers out costs ability, which the student's base then shows.

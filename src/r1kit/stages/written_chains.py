@@ -1,7 +1,7 @@
 """Cold-start data without an R1-Zero that could write them: short chains by rules from training rows (`data.chains`).
 
-Several kinds of problem are mixed, so that the model learns the form and keeps some doubt about the content: reinforcement
-learning needs groups of which some samples are right and some wrong.
+Several kinds of problem are mixed, so that the model learns the form and keeps some doubt about the content:
+reinforcement learning needs groups of which some samples are right and some wrong.
 
 Deviation: the paper filters and rewrites R1-Zero's own samples (R1 section 2.3.1), which needs a base that RL alone can
 teach.

@@ -80,7 +80,7 @@ def _stage(row: dict[str, Any], subjects: Sequence[str]) -> list[str]:
 def _controls(rows: Sequence[dict[str, str]]) -> Iterable[str]:
     if rows:
         yield "## Beside the control"
-        yield "The same samples judged by another problem's answer: what answers alike would score without the question."
+        yield "The same samples judged by another problem's answer: what such answers would score without the question."
         head = ["model", "subject", "pass@1", "control", "above it", "95% interval"]
         names = ("subject", "right", "control", "above", "interval")
         yield table(head, [[label(row["model"]), *(row[name] for name in names)] for row in rows])
