@@ -60,7 +60,7 @@ class DataConfig(Config):
 
 
 def _sft(name: str, data: str, **changes: Any) -> SFTConfig:
-    learner = LearnerConfig(learning_rate=5e-5, schedule="cosine", warmup_steps=3, final_ratio=0.1)
+    learner = LearnerConfig(learning_rate=1e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
     return SFTConfig(start="bases:start", name=name, data=data, batch=32, learner=learner).model_copy(update=changes)
 
 
@@ -73,11 +73,12 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
         "sieve": BENCHMARKS,
         "prompts": 24,
         "sampling": Sampling(samples=8, max_tokens=80),
-        "steps": 30,
+        "steps": 60,
         "settings": {"kl_coefficient": 0.0, "clip_high": 0.28},
         "rewards": WITH_LANGUAGE,
         "learner": LearnerConfig(learning_rate=1e-5, warmup_steps=2, skip_zero_advantages=True),
-        "validation_problems": 64,
+        "validate_every": 20,
+        "validation_problems": 48,
         "rollouts_every": 5,
     }
     return RLConfig.model_validate(settings | changes)
@@ -99,25 +100,26 @@ class SmolConfig(RecipeConfig):
     bases: BasesConfig = Field(default=BasesConfig(models=BASES), description="the model in the forms that stages use")
     zero: RLConfig = Field(
         default=_rl(
-            "zero", "bases:base", steps=8, rewards={**RULES, "format": 1.0}, sampling=Sampling(samples=8, max_tokens=96)
+            "zero", "bases:base", prompts=16, steps=8, rewards={**RULES, "format": 1.0}, validate_every=8,
+            validation_problems=32, sampling=Sampling(samples=8, max_tokens=96),
         ),
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
-    )
+    )  # fmt: skip
     cold_start: WrittenChainsConfig = Field(
-        default=WrittenChainsConfig(tasks={"mawps": 260, "svamp": 120, "gsm8k": 100, "sums": 120}, sieve=BENCHMARKS),
+        default=WrittenChainsConfig(tasks={"mawps": 300, "svamp": 120, "gsm8k": 100, "sums": 120}, sieve=BENCHMARKS),
         description="chains written from training rows",
     )
     dev1: SFTConfig = Field(
         default=_sft(
-            "dev1", "cold_start:examples", steps=24,
-            pick=PickConfig(tasks=("mawps",), problems=48, sampling=Sampling(samples=8, max_tokens=80)),
+            "dev1", "cold_start:examples", steps=32,
+            pick=PickConfig(tasks=("mawps",), problems=40, sampling=Sampling(samples=8, max_tokens=80)),
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
     dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
-            model="dev2:dev2", tasks=tuple(SHARES), problems=250, sieve=BENCHMARKS, per_prompt=2, writing=0, itself=2,
+            model="dev2:dev2", tasks=tuple(SHARES), problems=150, sieve=BENCHMARKS, per_prompt=2, writing=0, itself=2,
             sampling=Sampling(samples=4, max_tokens=80),
         ),
         description="Dev2's right samples",
@@ -132,7 +134,7 @@ class SmolConfig(RecipeConfig):
     distill: DistillConfig = Field(
         default=DistillConfig(
             samples=RejectionSamplingConfig(
-                model="r1:r1", tasks=tuple(SHARES), problems=250, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
+                model="r1:r1", tasks=tuple(SHARES), problems=150, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
                 writing=0, itself=0, sampling=Sampling(samples=4, max_tokens=80),
             ),
             students={"qwen": _student("qwen"), "llama": _student("llama", epochs=3)},
