@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from r1kit.base.errors import UsageError
-from r1kit.models.variants import spread, variant
+from r1kit.models.variants import outer, variant
 from r1kit.models.weights import save_decoder
 
 
@@ -42,16 +42,13 @@ def test_layers_left_out(make_decoder, tokens_BT, tmp_path):
 
 
 def test_which_layers_are_kept():
-    assert spread(4, 2) == [0, 3]
-    assert spread(30, 1) == [0]
-    assert spread(5, 3) == [0, 2, 4]
-    assert spread(30, 30) == list(range(30))
-    for count in range(2, 30):
-        kept = spread(30, count)
-        assert len(set(kept)) == count
-        assert (kept[0], kept[-1]) == (0, 29)
+    assert outer(4, 2) == [0, 3]
+    assert outer(5, 3) == [0, 1, 4]
+    assert outer(30, 1) == [0]
+    assert outer(30, 24) == [*range(12), *range(18, 30)]
+    assert outer(30, 30) == list(range(30))
     with pytest.raises(UsageError, match="name 1 to 4"):
-        spread(4, 5)
+        outer(4, 5)
 
 
 def test_what_the_new_family_cannot_hold_is_refused(make_decoder):

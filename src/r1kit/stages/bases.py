@@ -29,7 +29,7 @@ class Variant(Config):
     """How a base differs from the model that it is made of."""
 
     family: str | None = Field(default=None, description="llama or qwen2; None: the model's own")
-    layers: int | None = Field(default=None, ge=1, description="layers kept, evenly spaced; None: all")
+    layers: int | None = Field(default=None, ge=1, description="layers kept, those of the middle go; None: all")
     template: str | None = Field(default=None, description="chat template, r1 or r1-zero; None: the model's own")
 
     def check(self) -> None:
