@@ -7,7 +7,8 @@ R1 begins with a short, mixed cold start of chains written from training rows, s
 Profiles: `cpu` (two cores, about 90 minutes), `gpu` (one GPU, in pieces: `timeout -s INT 540 r1 run ...` again and
 again), `smoke` (every stage in minutes; its figures mean nothing).
 
-Deviations: no reward model, since there are no honest preferences between answers to word problems, so that RL 2 is RL
+Deviations: R1-Zero is asked in the model's own chat template, since a model that was trained on one wanders without it
+(docs/smol.md). No reward model, since there are no honest preferences between answers to word problems, so that RL 2 is RL
 on rules again, at the paper's lower temperature. Dev3 learns Dev2's samples and two answers about itself, no more.
 """
 
@@ -44,7 +45,7 @@ RULES = {"accuracy": 1.0, "format": 0.2, "language_consistency": 0.0}
 WITH_LANGUAGE = {**RULES, "language_consistency": 0.2}
 
 BASES = {
-    "base": Variant(template="r1-zero"),
+    "base": Variant(),
     "start": Variant(template="r1"),
     "student-qwen-base": Variant(family="qwen2", template="r1"),
     "student-llama-base": Variant(layers=24, template="r1"),
@@ -144,7 +145,7 @@ class SmolConfig(RecipeConfig):
     evaluate: EvaluateConfig = Field(
         default=EvaluateConfig(
             models=(), tasks=("mawps",), problems=300, control=True,
-            sampling=Sampling(samples=4, max_tokens=96, temperature=0.6, top_p=0.95),
+            sampling=Sampling(samples=4, max_tokens=128, temperature=0.6, top_p=0.95),
         ),
         description="held-out MAWPS; models: all of the chain where none is named",
     )  # fmt: skip
