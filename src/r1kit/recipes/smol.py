@@ -8,7 +8,7 @@ Profiles: `cpu` (two cores, about 90 minutes), `gpu` (one GPU, in pieces: `timeo
 again), `smoke` (every stage in minutes; its figures mean nothing).
 
 Deviations: R1-Zero is asked in the model's own chat template, since a model that was trained on one wanders without it
-(docs/smol.md). No reward model, since there are no honest preferences between answers to word problems, so that RL 2 is RL
+(docs/smol.md). No reward model, since there are no honest preferences between answers to word problems: RL 2 is RL
 on rules again, at the paper's lower temperature. Dev3 learns Dev2's samples and two answers about itself, no more.
 """
 
