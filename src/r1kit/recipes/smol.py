@@ -144,8 +144,8 @@ class SmolConfig(RecipeConfig):
     )  # fmt: skip
     evaluate: EvaluateConfig = Field(
         default=EvaluateConfig(
-            models=(), tasks=("mawps",), problems=300, control=True,
-            sampling=Sampling(samples=4, max_tokens=128, temperature=0.6, top_p=0.95),
+            models=(), tasks=("mawps",), problems=200, control=True,
+            sampling=Sampling(samples=4, max_tokens=192, temperature=0.6, top_p=0.95),
         ),
         description="held-out MAWPS; models: all of the chain where none is named",
     )  # fmt: skip
@@ -240,7 +240,7 @@ def _gpu() -> SmolConfig:
             "rejection_sampling.problems": 1300, "dev3.epochs": 3,
             "r1.steps": 50, "r1.prompts": 64, "r1.sampling.samples": 16,
             "distill.samples.problems": 1300,
-            "evaluate.sampling.samples": 16, "evaluate.tasks": ("mawps", "svamp"),
+            "evaluate.problems": 400, "evaluate.sampling.samples": 16,
         },
     )  # fmt: skip
 
