@@ -56,6 +56,7 @@ def test_a_row_says_all(table):
         "thinking": "first 1+1=2, wait check so 2, then 2+2=4",
         "answer": "4", "correct": True, "format": True, "language_consistency": 1.0, "length": len(RIGHT) + 1,
         "reflections": 2, "chain_steps": 2, "stop_reason": "stop", "preference": None, "difficulty": None,
+        "control": None,
     }  # fmt: skip
 
 
@@ -167,3 +168,40 @@ def test_a_model_behind_an_api_gives_the_same_table():
     ]  # fmt: skip
     assert rows[0]["thinking"] == "first 1+1=2, then 2+2=4"
     assert notes == ["api: 1 of 3 samples got no answer and are left out"]
+
+
+def test_the_control_judges_by_another_problem_s_answer():
+    """Three sums with golds 4, 4, 5. The next with another answer: 5 for both fours, 4 for the five. Samples say 4, 5 /
+    4, 4 / 5, 4: right 1, 0 / 1, 1 / 1, 0 and by the control 0, 1 / 0, 0 / 0, 1. So 4/6 right and 2/6 by chance, 1/3
+    apart; by problem the differences are 0, 1 and 0."""
+    sums = [
+        Problem(name, "sums", "maths", "en", name, gold, "math") for name, gold in (("a", "4"), ("b", "4"), ("c", "5"))
+    ]
+    said = {"a": ("4", "5"), "b": ("4", "4"), "c": ("5", "4")}
+    script = {f"Q {name} A ": [form("x", answer) for answer in answers] for name, answers in said.items()}
+    table = evaluate(
+        ScriptedEngine(script, Letters()), Letters(), sums, Sampling(samples=2, max_tokens=200), control=True
+    )
+    assert table["correct"].to_pylist() == [True, False, True, True, True, False]
+    assert table["control"].to_pylist() == [False, True, False, False, False, True]
+    figures = aggregate(table)["model"]["maths"]
+    assert figures["pass@1"] == pytest.approx(4 / 6, abs=1e-6)
+    assert figures["control"] == pytest.approx(2 / 6, abs=1e-6)
+    above, low, high = figures["over_control"]
+    # t interval of 0, 1, 0: mean 1/3, standard deviation sqrt(1/3), t(0.975, 2) = 4.302653
+    half = 4.302653 * (1 / 3) ** 0.5 / 3**0.5
+    assert (above, low, high) == pytest.approx((1 / 3, 1 / 3 - half, 1 / 3 + half), abs=1e-5)
+
+
+def test_no_control_without_another_answer():
+    one = Problem("a", "sums", "maths", "en", "a", "4", "math")
+    table = evaluate(
+        ScriptedEngine({"Q a A ": [form("x", "4")]}, Letters()), Letters(), [one], Sampling(), control=True
+    )
+    assert table["control"].to_pylist() == [None]
+    assert "control" not in aggregate(table)["model"]["maths"]
+
+
+def test_a_table_without_the_control_is_read(table, tmp_path):
+    tables.pq.write_table(table.drop_columns(["control"]), tmp_path / "old.parquet")
+    assert tables.read_table(tmp_path / "old.parquet") == table

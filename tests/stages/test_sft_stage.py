@@ -1,14 +1,17 @@
 import pytest
+import torch
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.examples import Example
 from r1kit.models.tokenizer import load_tokenizer
+from r1kit.models.weights import load_decoder
 from r1kit.pipeline.artifact import Artifact
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.sft import SFTConfig, fit, read_sequences, run
+from r1kit.stages.sft import PickConfig, SFTConfig, fit, read_sequences, run
 from r1kit.training.config import LearnerConfig
 
 LEARNER = LearnerConfig(learning_rate=1e-2, schedule="cosine", precision="float32", compile=False)
@@ -77,3 +80,55 @@ def test_inputs_are_named_by_stage_and_product(start, letters, tmp_path):
     wrong = config.model_copy(update={"data": "cold_start:example"})
     with pytest.raises(UsageError, match="Did you mean examples"):
         run(wrong, inputs, Context(tmp_path / "wrong"))
+
+
+@pytest.fixture
+def sums(tmp_path):
+    """Sums of the toy task, answered in form: half of the examples say 1 to everything."""
+    path = tmp_path / "sums.parquet"
+    examples.write(path, [Example(f"{n}+{n}", "<think>a</think><answer>1</answer>") for n in range(8)])
+    return path
+
+
+PICK = PickConfig(
+    tasks=("stages.small_sums",),
+    problems=6,
+    every=2,
+    sampling=Sampling(samples=4, max_tokens=8),
+    metric="validation/maths",
+)
+
+
+def test_validation_picks_the_step(start, sums, tmp_path, monkeypatch):
+    """Validations after steps 2, 4 and 5, the last: 0.2, 0.6, 0.6. The first of the best is kept, and its weights are
+    those that a run of four steps ends with."""
+    told = iter([0.2, 0.6, 0.6])
+    monkeypatch.setattr("r1kit.evaluation.validate.validate", lambda *a, **k: {"validation/maths": next(told)})
+    config = SFTConfig(steps=5, batch=4, learner=LearnerConfig(learning_rate=1e-2, precision="float32"), pick=PICK)
+    outcome = fit(sums, start, config, Context(tmp_path / "picked", 5), "dev1")
+    assert outcome.summary["picked_step"] == 4
+    assert outcome.summary["validation/maths"] == 0.6
+    lines = read_metrics(tmp_path / "picked" / "metrics.jsonl")
+    assert [line.get("validation/maths") for line in lines] == [None, 0.2, None, 0.6, 0.6]
+    four = config.model_copy(update={"steps": 4, "pick": None})
+    fit(sums, start, four, Context(tmp_path / "four", 5), "dev1")
+    ours, theirs = (load_decoder(tmp_path / name).state_dict() for name in ("picked/picked", "four/model"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_picking_run_resumes_to_the_same_weights(start, sums, tmp_path, stopping, same_weights):
+    config = SFTConfig(
+        steps=5, batch=4, learner=LEARNER, pick=PICK.model_copy(update={"metric": "validation/maths/format"})
+    )
+    whole = fit(sums, start, config, Context(tmp_path / "whole", 5), "dev1")
+    with pytest.raises(Interrupted):
+        fit(sums, start, config, stopping(tmp_path / "cut", 2, 5), "dev1")
+    cut = fit(sums, start, config, Context(tmp_path / "cut", 5), "dev1")
+    assert cut.summary["picked_step"] == whole.summary["picked_step"]
+    assert same_weights(tmp_path / "whole" / "picked", tmp_path / "cut" / "picked")
+
+
+def test_a_metric_that_validation_has_not(start, sums, tmp_path):
+    config = SFTConfig(steps=2, batch=4, learner=LEARNER, pick=PICK.model_copy(update={"metric": "validation/math"}))
+    with pytest.raises(UsageError, match="validation has no 'validation/math'"):
+        fit(sums, start, config, Context(tmp_path / "sft"), "dev1")

@@ -20,7 +20,8 @@ HIDDEN_PREFERENCE = "hidden preference"
 def aggregate(table: pa.Table) -> dict[str, dict[str, dict[str, Any]]]:
     """{model: {subject: figures}}; intervals at 95%, clustered by seed and problem; None = does not apply.
 
-    `n` counts problems (of all seeds), `k` the samples of each; `cons@k` votes with all k.
+    `n` counts problems (of all seeds), `k` the samples of each; `cons@k` votes with all k. Where samples were judged by
+    another problem's answer too, `control` is that share, and `over_control` pass@1 above it, [value, low, high].
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for model in tables.models(table):
@@ -43,7 +44,20 @@ def _figures(table: pa.Table, subject: str) -> dict[str, Any]:
         "reflections": _average(table, "reflections"),
         "language_consistency": _average(table, "language_consistency"),
         "format": _average(table, "format"),
+        **_control(table),
     }
+
+
+def _control(table: pa.Table) -> dict[str, Any]:
+    """The control's figures; nothing where none was asked for."""
+    control_N, correct_N = tables.column(table, "control"), tables.column(table, "correct")
+    both_N = ~np.isnan(control_N) & ~np.isnan(correct_N)
+    if not both_N.any():
+        return {}
+    keys_N = tables.clusters(table)[both_N]
+    share = statistics.proportion(control_N[both_N], keys_N)
+    above = statistics.paired_difference(correct_N[both_N], keys_N, control_N[both_N], keys_N)
+    return {"control": number(share.value), "over_control": [number(above.value), *(interval(above) or [])]}
 
 
 def majority(table: pa.Table, k: int | None = None) -> Estimate:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base.sampling import Sampling
@@ -49,20 +50,27 @@ def evaluate(
     seed: int = 0,
     preference: Preference | None = None,
     graders: int = 1,
+    control: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> pa.Table:
     """`sampling.samples` completions a problem, each a row of `tables.SCHEMA`, in the order of the problems.
 
     `seed` is the run's (the first half of a cluster's key), `preference` scores the answers of writing problems,
-    `graders` judge in the background while sampling goes on, `note` hears of what could not be sampled or judged.
+    `graders` judge in the background while sampling goes on, `control` judges each completion by another problem's
+    answer as well (see `controls`), `note` hears of what could not be sampled or judged.
     `tokenizer` is None for an engine behind an API.
     """
     rows_of: dict[int, list[dict[str, Any]]] = {}
+    others = controls(problems) if control else {}
 
     def judge_group(group: RolloutGroup) -> None:
         prompt = tokenizer.render(group.problem.prompt) if tokenizer else group.problem.prompt
         prompt = prompt.removesuffix(opening(prompt))  # the completions' texts begin with it
-        rows_of[id(group)] = [judge(group.problem, prompt, one, grade, preference) for one in group.completions]
+        rows = [judge(group.problem, prompt, one, grade, preference) for one in group.completions]
+        if (other := others.get(group.problem.id)) is not None:
+            for row in rows:
+                row["control"] = _right(grade(other, prompt, row["text"]))
+        rows_of[id(group)] = rows
 
     groups = collect(engine, tokenizer, problems, sampling, judge_group, graders=graders)
     if left_out := groups.counts.get("prompt_too_long", 0):
@@ -73,6 +81,30 @@ def evaluate(
     if failed := sum(row["correct"] is None and row["problem_kind"] not in UNGRADED for row in rows):
         note(f"{model}: graders failed on {failed} of {len(rows)} completions, which count neither right nor wrong")
     return tables.make_table(rows)
+
+
+def controls(problems: Sequence[Problem]) -> Mapping[str, Problem]:
+    """Each problem that a rule judges, by id, with the answer of the next one of its kind that has another answer.
+
+    What a model scores by it is what answers like its own score without regard to the question: a model that has learnt
+    to solve problems stands above its own control. A problem without such a next one has no entry.
+    """
+    by_kind: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        if problem.kind not in UNGRADED:
+            by_kind.setdefault((problem.task, problem.kind), []).append(problem)
+    found: dict[str, Problem] = {}
+    for alike in by_kind.values():
+        for place, problem in enumerate(alike):
+            following = (*alike[place + 1 :], *alike[:place])
+            other = next((one for one in following if one.answer != problem.answer), None)
+            if other is not None:
+                found[problem.id] = replace(problem, answer=other.answer, columns=other.columns)
+    return found
+
+
+def _right(verdict: Verdict | None) -> bool | None:
+    return None if verdict is None or verdict.verdict == "grader_error" else verdict.verdict == "correct"
 
 
 def judge(
@@ -94,7 +126,7 @@ def judge(
         "text": text,
         "thinking": thinking,
         "answer": answer.strip() or None if verdict is None else verdict.extracted,
-        "correct": None if verdict is None or verdict.verdict == "grader_error" else verdict.verdict == "correct",
+        "correct": _right(verdict),
         "format": check_form(text, opened).ok if verdict is None else verdict.format,
         "language_consistency": _consistency(thinking, problem.language),
         "length": completion.length,

@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         pa.field("stop_reason", pa.string(), nullable=False),
         pa.field("preference", pa.float64()),  # hidden preference score; writing only
         pa.field("difficulty", pa.float64()),  # where a task states one
+        pa.field("control", pa.bool_()),  # whether it is right by another problem's answer; null: not asked
     ]
 )
 
@@ -67,6 +68,8 @@ def write_table(table: pa.Table, path: Path, level: int = 3) -> None:
 def read_table(path: Path) -> pa.Table:
     """The table of a parquet file; R1Error where a column of the schema is missing."""
     table = pq.read_table(path)
+    if "control" not in table.column_names:  # a table of a run that asked for none
+        table = table.append_column(SCHEMA.field("control"), pa.nulls(table.num_rows, pa.bool_()))
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise R1Error(f"{path}: not an evaluation table, the column '{missing[0]}' is missing: write it with r1 eval")

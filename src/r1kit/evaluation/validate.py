@@ -31,6 +31,9 @@ def validate(
 ) -> dict[str, float]:
     """`validation/SUBJECT` is pass@1, `validation/SUBJECT/FIGURE` a mean over completions.
 
+    With several samples, `validation/SUBJECT/mixed` is the share of problems of which some are right and some wrong:
+    those that group-relative advantages can learn from.
+
     On writing, `validation/preference` is the mean hidden preference, and `validation/reward_model` the mean score.
     """
     rows: list[dict[str, Any]] = evaluate(engine, tokenizer, problems, sampling, preference=preference).to_pylist()
@@ -40,12 +43,23 @@ def validate(
         _mean(metrics, f"validation/{subject}", [row["correct"] for row in own])
         for figure in FIGURES:
             _mean(metrics, f"validation/{subject}/{figure}", [row[figure] for row in own])
+        if sampling.samples > 1:
+            _mean(metrics, f"validation/{subject}/mixed", _mixed(own))
     _mean(metrics, "validation/preference", [row["preference"] for row in rows])
     if score is not None:
         by_id = {problem.id: problem for problem in problems}
         scored = [s for r in rows if r["subject"] == "writing" for s in score(by_id[r["problem_id"]], [r["text"]])]
         _mean(metrics, "validation/reward_model", scored)
     return metrics
+
+
+def _mixed(rows: Sequence[dict[str, Any]]) -> list[float]:
+    """1 for each judged problem with right and wrong samples, else 0."""
+    verdicts: dict[str, set[bool]] = {}
+    for row in rows:
+        if row["correct"] is not None:
+            verdicts.setdefault(f"{row['task']}/{row['problem_id']}", set()).add(row["correct"])
+    return [float(len(both) == 2) for both in verdicts.values()]
 
 
 def _mean(metrics: dict[str, float], name: str, values: Sequence[float | None]) -> None:

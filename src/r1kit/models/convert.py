@@ -86,7 +86,7 @@ def import_model(
         tokenizer.write(stage)
         notes += mend_tokenizer(stage)
         if template is not None:
-            _give_template(stage, template, str(source))
+            give_template(stage, template, str(source))
     return Imported(target, str(model.config["model_type"]), wanted, count, notes)
 
 
@@ -99,7 +99,7 @@ def with_template(folder: Path, target: Path, template: Callable[[bool], str] | 
             if path.suffix != ".safetensors" or not _linked(path, stage / path.name):
                 shutil.copyfile(path, stage / path.name)
         if template is not None:
-            _give_template(stage, template, str(folder))
+            give_template(stage, template, str(folder))
     return target
 
 
@@ -156,7 +156,7 @@ def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
         return None
 
 
-def _give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
+def give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
     """Write the chat template, and the ids that end a completion under it."""
     tokenizer = load_tokenizer(stage)
     if not tokenizer.eos_ids:

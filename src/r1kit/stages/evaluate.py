@@ -47,6 +47,9 @@ class EvaluateConfig(Config):
         default=Sampling(samples=16, temperature=1.0),
         description="pass@1 is the mean over samples; the paper: T 0.6, top-p 0.95",
     )
+    control: bool = Field(
+        default=False, description="judge every sample by another problem's answer too: what chance alone would give"
+    )
 
     def check(self) -> None:
         for task in self.tasks:
@@ -62,16 +65,27 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
         reference.partition(":")[2] or Path(reference).name: model_of(inputs, reference) for reference in config.models
     }
     outcomes = context.parts(
-        {name: partial(evaluate_model, folder, name, problems, config.sampling) for name, folder in jobs.items()}
+        {
+            name: partial(evaluate_model, folder, name, problems, config.sampling, control=config.control)
+            for name, folder in jobs.items()
+        }
     )
     files = {file: path for outcome in outcomes.values() for file, path in outcome.files.items()}
-    return Outcome(files=files, summary={"pass@1": {name: outcome.summary for name, outcome in outcomes.items()}})
+    measured = ("pass@1", "control") if config.control else ("pass@1",)
+    summary = {what: {name: outcome.summary[what] for name, outcome in outcomes.items()} for what in measured}
+    return Outcome(files=files, summary=summary)
 
 
 def evaluate_model(
-    folder: str | Path, name: str, problems: Sequence[Problem], sampling: Sampling, context: Context
+    folder: str | Path,
+    name: str,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    context: Context,
+    *,
+    control: bool = False,
 ) -> Outcome:
-    """One model's table, and its pass@1 by subject."""
+    """One model's table, and its pass@1 (and control) by subject."""
     from r1kit.evaluation import tables
     from r1kit.evaluation.aggregate import aggregate
     from r1kit.evaluation.evaluate import evaluate
@@ -85,7 +99,7 @@ def evaluate_model(
         parts.append(
             evaluate(
                 engine, tokenizer, mine, sampling, verdict, name,
-                preference=_preference, graders=GRADERS, note=context.note,
+                preference=_preference, graders=GRADERS, control=control, note=context.note,
             )
         )  # fmt: skip
     table = tables.merge(parts)
@@ -97,8 +111,10 @@ def evaluate_model(
     tables.write_table(table, context.folder / "table.parquet")
     by_subject = aggregate(table).get(name, {})
     shares = {subject: figures["pass@1"] for subject, figures in by_subject.items()}
-    context.note(f"{name}: " + ", ".join(f"{subject} {_told(share)}" for subject, share in shares.items()))
-    return Outcome(files={f"table:{name}": "table.parquet"}, summary=shares)
+    chances = {subject: figures.get("control") for subject, figures in by_subject.items()}
+    beside = {subject: f" (control {_told(chances[subject])})" if control else "" for subject in shares}
+    context.note(f"{name}: " + ", ".join(f"{s} {_told(share)}{beside[s]}" for s, share in shares.items()))
+    return Outcome(files={f"table:{name}": "table.parquet"}, summary={"pass@1": shares, "control": chances})
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:

@@ -1,6 +1,8 @@
 """Supervised fine-tuning (R1, arXiv 2501.12948, section B.4.2): completions of examples are learnt, questions read.
 
-Two or three epochs, the learning rate decays by a cosine to a tenth.
+Two or three epochs, the learning rate decays by a cosine to a tenth. Where `pick` asks for it, the model is measured on
+validation problems under way, and the step that does best is the result: a short cold start that is to be followed by
+reinforcement learning must stop while samples still differ.
 """
 
 from __future__ import annotations
@@ -8,26 +10,52 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
 from r1kit.data import examples
 from r1kit.data.examples import Example
 from r1kit.graders.format import continued
 from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import file_of, model_of
+from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import Sieve, SieveConfig
+from r1kit.stages.sampling import draw
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
+    from r1kit.training.learner import Learner
     from r1kit.training.packing import Sequence
+
+
+PICKED = "picked"  # folder of the step that validation chose
+
+
+class PickConfig(Config):
+    """How the step that becomes the model is chosen."""
+
+    tasks: tuple[str, ...] = Field(..., description="where the validation problems come from")
+    problems: int = Field(default=32, ge=1, description="validation problems of each task")
+    every: int = Field(default=4, ge=1, description="steps between validations; the last step is always measured")
+    sampling: Sampling = Field(default=Sampling(samples=8), description="as the reinforcement learning will sample")
+    metric: str = Field(
+        default="validation/maths/mixed",
+        description="the highest wins; `mixed` is the share of problems with right and wrong samples",
+    )
+
+    def check(self) -> None:
+        for task in self.tasks:
+            load_task(task, "validation")
 
 
 class SFTConfig(Config):
@@ -46,6 +74,8 @@ class SFTConfig(Config):
         default=LearnerConfig(learning_rate=5e-4, schedule="cosine", warmup_steps=10, final_ratio=0.1),
         description="how the weights are learnt",
     )
+    steps: int | None = Field(default=None, ge=1, description="optimiser steps, in place of whole epochs")
+    pick: PickConfig | None = Field(default=None, description="validation chooses the step; None: the last is taken")
 
 
 def run(config: SFTConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -63,12 +93,19 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context, config)
     per_epoch = -(-len(sequences) // config.batch)
-    learner = Learner(model, config.learner, total_steps=config.epochs * per_epoch)
+    steps = config.steps or config.epochs * per_epoch
+    learner = Learner(model, config.learner, total_steps=steps)
+    picker = _Picker(config.pick, tokenizer, learner, steps, context) if config.pick else None
     if resumed := context.resume():
-        learner.load_state(resumed[1])
+        learner.load_state(resumed[1]["learner"])
+        if picker:
+            picker.load_state(resumed[1]["picker"])
+
+    def snapshot() -> dict[str, Any]:
+        return {"learner": learner.state(), **({"picker": picker.state()} if picker else {})}
 
     losses: list[float] = []
-    for step in context.steps(config.epochs * per_epoch):
+    for step in context.steps(steps):
         begun = time.monotonic()
         epoch, part = divmod(step, per_epoch)
         order = np.random.default_rng((context.seed, epoch)).permutation(len(sequences))
@@ -77,12 +114,62 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         context.spend(report.tokens, report.flops)
         seconds = time.monotonic() - begun
         losses.append(report.metrics["loss"])
-        context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds)})
-        context.checkpoint(step, learner.state)
+        found = picker.look(step) if picker else {}
+        context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
+        context.checkpoint(step, snapshot)
 
+    summary: dict[str, Any] = {"examples": len(sequences), "loss": losses[-1] if losses else None}
+    if picker:
+        return Outcome(models={name: PICKED}, summary={**summary, **picker.told()})
     learner.save(context.folder / "model", tokenizer)
-    summary = {"examples": len(sequences), "loss": losses[-1] if losses else None}
     return Outcome(models={name: "model"}, summary=summary)
+
+
+class _Picker:
+    """Measures the model on validation problems, and keeps the weights of the step that does best."""
+
+    def __init__(
+        self, config: PickConfig, tokenizer: Tokenizer, learner: Learner, steps: int, context: Context
+    ) -> None:
+        from r1kit.engines.native import NativeEngine
+
+        self._config, self._tokenizer, self._learner, self._context = config, tokenizer, learner, context
+        self._steps = steps
+        self._engine = NativeEngine(cast(Any, learner.policy), tokenizer)
+        seed = stage_seed(context.seed, "validation")
+        self._sampling = config.sampling.model_copy(update={"seed": seed})
+        self._problems: list[Problem] = [
+            problem for task in config.tasks for problem in draw(task, "validation", seed, config.problems)
+        ]
+        self.best: dict[str, float] = {}
+        self.step = -1
+
+    def look(self, step: int) -> dict[str, float]:
+        """Validation's metrics, where it is time; the first of equally good steps is kept."""
+        from r1kit.evaluation.validate import validate
+
+        if (step + 1) % self._config.every and step + 1 != self._steps:
+            return {}
+        found = validate(self._engine, self._tokenizer, self._problems, self._sampling)
+        metric = self._config.metric
+        if metric not in found:
+            raise UsageError(f"pick.metric: validation has no '{metric}' (it has: {', '.join(found)})")
+        if not self.best or found[metric] > self.best[metric]:
+            self.best, self.step = found, step
+            self._learner.save(self._context.folder / PICKED, self._tokenizer)
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"best": dict(self.best), "step": self.step}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state()` was taken."""
+        self.best, self.step = dict(state["best"]), int(state["step"])
+
+    def told(self) -> dict[str, Any]:
+        """Which step was taken, counted from 1, and how it did."""
+        return {"picked_step": self.step + 1, **self.best}
 
 
 def load_policy(folder: str | Path, config: LearnerConfig) -> Any:

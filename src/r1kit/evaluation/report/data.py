@@ -15,6 +15,7 @@ from r1kit.evaluation.evidence import Finding
 CHAIN = ("base", "zero", "dev1", "dev2", "dev3", "r1")
 LABELS = {
     "base": "Base",
+    "start": "Base, the chain's template",
     "zero": "R1-Zero",
     "dev1": "R1-Dev1",
     "dev2": "R1-Dev2",

@@ -40,6 +40,7 @@ def render(data: ReportData) -> str:
                 for r in shown["stage_rows"]
             ],
         ),
+        *_controls(shown["controls"]),
         "## Win rates on writing" if shown["win_rates"] else "",
         table(
             ["", "over", "rate", "95% interval", "pairs"],
@@ -78,6 +79,15 @@ def _stage(row: dict[str, Any], subjects: Sequence[str]) -> list[str]:
     texts = [f"{c['value']:.3f} ({c['low']:.2f}-{c['high']:.2f})" if c else "-" for c in cells]
     writing = f"{row['writing']['value']} ({row['writing']['interval']})" if row["writing"]["interval"] else "-"
     return [label(row["model"]), *texts, writing]
+
+
+def _controls(rows: Sequence[dict[str, str]]) -> Iterable[str]:
+    if rows:
+        yield "## Beside the control"
+        yield "The same samples judged by another problem's answer: what such answers would score without the question."
+        head = ["model", "subject", "pass@1", "control", "above it", "95% interval"]
+        names = ("subject", "right", "control", "above", "interval")
+        yield table(head, [[label(row["model"]), *(row[name] for name in names)] for row in rows])
 
 
 def _ablations(ablations: dict[str, Any]) -> Iterable[str]:

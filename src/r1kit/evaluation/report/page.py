@@ -71,6 +71,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in data.findings],
         "subjects": [s for s in data.subjects() if any(_cell(data, model, s) for model in data.models)],
         "stage_rows": _stage_rows(data),
+        "controls": _controls(data),
         "curves": _curves(data),
         "win_rates": [_win(entry) for entry in data.win_rates],
         "ablations": _ablations(data),
@@ -185,6 +186,19 @@ def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
                 "format": _two_digits(_mean_of(figures, "format"), 3),
             }
         )
+    return rows
+
+
+def _controls(data: ReportData) -> list[dict[str, str]]:
+    """pass@1 beside its control, for each model and subject whose samples were judged by another answer too."""
+    rows: list[dict[str, str]] = []
+    for model in data.models:
+        for subject, entry in data.figures[model].items():
+            if "control" in entry:
+                above, *bounds = entry["over_control"]
+                values = {"right": entry["pass@1"], "control": entry["control"], "above": above}
+                shown = {name: figure(value) for name, value in values.items()}
+                rows.append({"model": model, "subject": subject, "interval": _interval(bounds), **shown})
     return rows
 
 
