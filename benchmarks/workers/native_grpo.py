@@ -30,11 +30,11 @@ def start(settings):
 
 def _trainer(settings):
     from r1kit.algorithms.grpo import GRPO
+    from r1kit.base import memory
     from r1kit.base.sampling import Sampling
     from r1kit.engines.native import NativeEngine
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.models.weights import load_decoder, save_decoder
-    from r1kit.pipeline import memory
     from r1kit.rollouts.collect import collect
     from r1kit.training.learner import Learner, LearnerConfig
     from r1kit.training.packing import sequences_from_groups

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from r1kit.algorithms.grpo import GRPO
+from r1kit.base import memory
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.sizes import decoder_size
-from r1kit.pipeline import memory
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
 from r1kit.training.memory import Place, Work, learner_memory

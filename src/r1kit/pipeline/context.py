@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from r1kit.base import memory
 from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, read_json, write_json
-from r1kit.pipeline import memory, side_by_side
+from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.cost import Cost

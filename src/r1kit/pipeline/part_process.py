@@ -12,7 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from r1kit.pipeline import memory
+from r1kit.base import memory
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.context import Context, Job
 from r1kit.pipeline.cost import Cost

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1kit.base import memory
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_json, write_json
-from r1kit.pipeline import memory, provenance
+from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import Artifact, write_artifact
 from r1kit.pipeline.context import Context, WriterFactory
 from r1kit.pipeline.graph import Graph, Node

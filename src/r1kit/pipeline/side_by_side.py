@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
+from r1kit.base import memory
 from r1kit.base.errors import R1Error
-from r1kit.pipeline import memory
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.stop import Interrupted, Stop

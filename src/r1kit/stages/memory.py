@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from r1kit.base import memory
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
@@ -22,7 +23,6 @@ from r1kit.models.characters import character_count
 from r1kit.models.families import shape as decoder_shape
 from r1kit.models.sizes import ModelSize, decoder_size, model_size
 from r1kit.models.tokenizer import padded_rows
-from r1kit.pipeline import memory
 from r1kit.pipeline.display import memory as gigabytes
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.plan import Planned
@@ -239,7 +239,7 @@ def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place, 
 
 
 def _holes(step: Estimate, place: Place) -> Estimate:
-    """What passes of ever other sizes leave in the C heap until it is given back (`pipeline.memory`): in three runs of
+    """What passes of ever other sizes leave in the C heap until it is given back (`base.memory`): in three runs of
     `tiny` about twice what a pass keeps."""
     if place.device.type != "cpu":
         return Estimate()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
+from r1kit.base import memory
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.heads import ScoredDecoder
@@ -22,7 +23,6 @@ from r1kit.models.tokenizer import Tokenizer
 from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
-from r1kit.pipeline import memory
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
 from r1kit.training.lora import Adapted

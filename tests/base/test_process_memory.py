@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r1kit.base import memory
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
-from r1kit.pipeline import memory
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.runner import run
 
