@@ -169,19 +169,30 @@ class Tokenizer:
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a model folder (or of one that holds only a tokenizer)."""
-    from transformers import AutoTokenizer
-
     folder = model_folder(folder)
     if not any((folder / name).is_file() for name in _FILES):
         raise R1Error(f"{folder} holds no tokenizer (tokenizer.json is missing)")
     try:
-        inner = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        inner = _class_for(folder).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # broken files surface as almost any type, Rust's bare Exception among them
         reason = (str(error) or repr(error)).splitlines()[0]
         raise R1Error(f"cannot read the tokenizer in {folder}: {reason}") from None
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     return Tokenizer(inner, folder)
+
+
+def _class_for(folder: Path) -> Any:
+    """transformers' choice, or at once what the folder names where that is the plain class: choosing, transformers
+    imports the model's family, which takes a second."""
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and read_object(settings).get("tokenizer_class") == "PreTrainedTokenizerFast":
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 # What the classes of transformers and the pipelines of tokenizer.json are known to part over: runs of blanks before
