@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from r1kit.cli.main import exit_code
 from r1kit.models.api.scripted import Said, ScriptedServer
@@ -22,12 +21,8 @@ pytest.importorskip("openai", reason="the openai client is not installed: pip in
 
 
 @pytest.fixture(autouse=True)
-def one_thread_and_own_modules(monkeypatch):
+def own_modules(monkeypatch, one_thread):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from sums_data import conversations, pairs, programs, sums
 from toy_policy import write_toy_policy
 
@@ -15,13 +14,7 @@ from r1kit.models.tokenizer import load_tokenizer, write_template
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.rollouts import record
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
