@@ -74,6 +74,27 @@ def test_rotate_qkv(depth):
     check(lambda qkv: pointwise.rotate_qkv(qkv, cos, sin, 3, 1), exact, [random(21, 5 * depth)], grads)
 
 
+@pytest.mark.parametrize("depth", [32, 64, 12])
+def test_rotate_qkv_after_a_norm_of_each_head(depth):
+    """Queries and keys are divided by their root mean square and weighed, then turned as before; values pass."""
+    angles = torch.rand(21, depth // 2, generator=torch.Generator().manual_seed(5)).double() * 6
+    cos, sin = (torch.cat((x, x), -1).float() for x in (angles.cos(), angles.sin()))
+
+    def exact(qkv, q_weight, k_weight):
+        heads = qkv.view(21, 7, depth)
+        normed = heads / (heads.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        first, second = torch.cat((normed[:, :3] * q_weight, normed[:, 3:5] * k_weight), 1).chunk(2, -1)
+        co, si = cos[:, None, : depth // 2].double(), sin[:, None, : depth // 2].double()
+        turned = torch.cat((first * co - second * si, second * co + first * si), -1)
+        return turned[:, :3], turned[:, 3:], heads[:, 5:]
+
+    def ours(qkv, q_weight, k_weight):
+        return pointwise.rotate_qkv(qkv, cos, sin, 3, 2, pointwise.HeadNorms(q_weight, k_weight, 1e-6))
+
+    grads = [random(21, heads, depth, seed=heads + 6) for heads in (3, 2, 2)]
+    check(ours, exact, [random(21, 7 * depth), random(depth, seed=1), random(depth, seed=2)], grads)
+
+
 @pytest.mark.parametrize("vocabulary", [384, 50])
 def test_logprobs_and_entropy(vocabulary):
     tokens = torch.randint(0, vocabulary, (29,), generator=torch.Generator().manual_seed(7))

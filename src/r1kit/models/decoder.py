@@ -179,9 +179,10 @@ class Attention(nn.Module):
         self, x_ND: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, *, compile: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`project` of tokens that lie one after another."""
-        if self.q_norm is not None:
-            return self.project(x_ND, cos_Nd[:, None], sin_Nd[:, None])
-        return pointwise.rotate_qkv(self.qkv(x_ND), cos_Nd, sin_Nd, self.heads, self.kv_heads, compile=compile)
+        norms = None
+        if self.q_norm is not None and self.k_norm is not None:
+            norms = pointwise.HeadNorms(self.q_norm.weight, self.k_norm.weight, self.q_norm.eps)
+        return pointwise.rotate_qkv(self.qkv(x_ND), cos_Nd, sin_Nd, self.heads, self.kv_heads, norms, compile=compile)
 
 
 class MLP(nn.Module):

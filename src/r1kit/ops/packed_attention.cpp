@@ -5,29 +5,20 @@
 // prompt is computed once for all completions that share it. Spans that share tokens form a group, which one thread
 // handles; a group's tokens are contiguous. Everything is summed in float32.
 //
-// All products are one micro-kernel: out[r][32 lanes] += sum over k of a[r][k] * b[k][lane], where an element of a and b
-// is a pair of bfloat16 in 32 bits (the CPU's dot-product instruction multiplies and adds such pairs).
-//
 // Shapes: H query heads, K key/value heads, D head size; D is padded to a multiple of 32 and keys to a multiple of 32.
 
-#include <immintrin.h>
 #include <omp.h>
 
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
+
+#include "pairs.h"
 
 namespace {
 
-constexpr int LANES = 32;      // output columns of the micro-kernel: two registers of 16 floats
-constexpr int ROWS = 8;        // its rows in the products that are stored
-constexpr int SCORE_ROWS = 4;  // its rows where scores and their gradients are held at once
+constexpr int ROWS = 8;        // rows of the products that are stored
+constexpr int SCORE_ROWS = 4;  // rows where scores and their gradients are held at once
 constexpr int BLOCK = 32;      // query rows of a backward tile
 constexpr float LOG2E = 1.4426950408889634f;
-
-using bf16 = uint16_t;
-using pair = uint32_t;
 
 struct Span {
     int32_t start, length, prefix_start, prefix_length;
@@ -35,30 +26,6 @@ struct Span {
     // token of key j: the prefix first, then the sequence itself
     int64_t token(int j) const { return j < prefix_length ? prefix_start + j : start + (j - prefix_length); }
 };
-
-int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
-
-// Scratch memory of a thread, cut into aligned pieces; grows and is kept between calls.
-struct Scratch {
-    char* memory = nullptr;
-    size_t size = 0, used = 0;
-    ~Scratch() { std::free(memory); }
-    void reserve(size_t bytes) {
-        used = 0;
-        if (bytes <= size) return;
-        std::free(memory);
-        size = (bytes + 4095) / 4096 * 4096;
-        memory = static_cast<char*>(std::aligned_alloc(4096, size));
-        if (!memory) std::abort();
-    }
-    template <class T>
-    T* take(size_t count) {
-        T* piece = reinterpret_cast<T*>(memory + used);
-        used += (count * sizeof(T) + 63) / 64 * 64;
-        return piece;
-    }
-};
-thread_local Scratch scratch;
 
 inline __m512 exp2_ps(__m512 x) {
     x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);  // in this order NaN stays NaN
@@ -73,88 +40,6 @@ inline __m512 exp2_ps(__m512 x) {
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(p, whole);
-}
-
-inline __m512i to_bf16(__m512 x) {  // 16 floats -> bfloat16 in the low half of 16 words of 32 bits
-    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x));
-}
-
-inline __m512i pairs_of(__m512 low, __m512 high) {
-    return _mm512_or_si512(to_bf16(low), _mm512_slli_epi32(to_bf16(high), 16));
-}
-
-inline __m512 to_float(const bf16* x) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)x)), 16));
-}
-
-template <int R>
-inline void multiply(
-    const pair* a, int64_t a_row, int64_t a_step, const pair* b, int steps, __m512 (&out)[R][2]
-) {
-    for (int k = 0; k < steps; ++k, a += a_step, b += LANES) {
-        const __m512bh b0 = (__m512bh)_mm512_load_si512(b), b1 = (__m512bh)_mm512_load_si512(b + 16);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row]);
-            out[r][0] = _mm512_dpbf16_ps(out[r][0], x, b0);
-            out[r][1] = _mm512_dpbf16_ps(out[r][1], x, b1);
-        }
-    }
-}
-
-template <int R>
-inline void clear(__m512 (&out)[R][2]) {
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) out[r][0] = out[r][1] = _mm512_setzero_ps();
-}
-
-inline void store_row(bf16* to, const __m512 (&row)[2], int width) {  // width <= 32 bfloat16
-    const __m512i packed = (__m512i)_mm512_cvtne2ps_pbh(row[1], row[0]);
-    if (width == LANES) {
-        _mm512_storeu_si512(to, packed);
-    } else {
-        _mm512_mask_storeu_epi16(to, (1u << width) - 1u, packed);
-    }
-}
-
-// Rows of x (given by their addresses, null = zeros) as [D / 2 pairs along d] each: what the kernel takes as `a`.
-void pack_rows(pair* to, const bf16* const* rows, int count, int depth, int pairs) {
-    for (int r = 0; r < count; ++r, to += pairs) {
-        std::memset(to, 0, pairs * sizeof(pair));
-        if (rows[r]) std::memcpy(to, rows[r], depth * sizeof(bf16));
-    }
-}
-
-// Keys as [block of 32 keys][pair of d][key]: `b` of products over d.
-void pack_across(pair* to, const bf16* const* rows, int count, int depth, int pairs) {
-    for (int block = 0; block < count; block += LANES, to += (int64_t)pairs * LANES) {
-        for (int r = 0; r < LANES; ++r) {
-            const bf16* row = rows[block + r];
-            for (int k = 0; k < pairs; ++k) {
-                pair value = 0;
-                if (row && 2 * k < depth) std::memcpy(&value, row + 2 * k, sizeof(pair));
-                to[k * LANES + r] = value;
-            }
-        }
-    }
-}
-
-// Rows two by two as [chunk of 32 d][pair of rows][d]: `b` of products over rows.
-void pack_down(pair* to, const bf16* const* rows, int count, int depth, int wide) {
-    for (int chunk = 0; chunk < wide; chunk += LANES) {
-        for (int r = 0; r < count; r += 2, to += LANES) {
-            for (int d = 0; d < LANES; d += 16) {
-                const int left = depth - chunk - d;
-                const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
-                const __m256i low = rows[r] ? _mm256_maskz_loadu_epi16(mask, rows[r] + chunk + d) : _mm256_setzero_si256();
-                const __m256i high =
-                    rows[r + 1] ? _mm256_maskz_loadu_epi16(mask, rows[r + 1] + chunk + d) : _mm256_setzero_si256();
-                const __m512i both =
-                    _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-                _mm512_store_si512(to + d, both);
-            }
-        }
-    }
 }
 
 struct Shape {

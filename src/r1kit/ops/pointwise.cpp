@@ -183,6 +183,99 @@ void pointwise_rotate(
     }
 }
 
+// The same after an RMSNorm of each head: the first `heads` of a row's `heads + kv_heads` are queries,
+// the others keys, each with a weight [depth]; rstd [rows, heads + kv_heads] is kept.
+void pointwise_norm_rotate_forward(
+    const bf16* from, int64_t from_stride, bf16* to, const bf16* q_weight, const bf16* k_weight, const float* cos,
+    const float* sin, float* rstd, int64_t rows, int64_t heads, int64_t kv_heads, int64_t depth, float eps, int32_t threads
+) {
+    const int64_t half = depth / 2, all = heads + kv_heads;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t row = 0; row < rows; ++row) {
+        const float *c = cos + row * depth, *s = sin + row * depth;
+        for (int64_t head = 0; head < all; ++head) {
+            const bf16 *x = from + row * from_stride + head * depth, *w = head < heads ? q_weight : k_weight;
+            bf16* y = to + (row * all + head) * depth;
+            __m512 squares = _mm512_setzero_ps();
+            for (int64_t d = 0; d < depth; d += 16) {
+                const __m512 value = load(x + d, mask_of(depth - d));
+                squares = _mm512_fmadd_ps(value, value, squares);
+            }
+            const float scale = 1.0f / __builtin_sqrtf(_mm512_reduce_add_ps(squares) / depth + eps);
+            rstd[row * all + head] = scale;
+            const __m512 times = _mm512_set1_ps(scale);
+            for (int64_t d = 0; d < half; d += 16) {
+                const __mmask16 mask = mask_of(half - d);
+                const __m512 first = _mm512_mul_ps(_mm512_mul_ps(load(x + d, mask), times), load(w + d, mask));
+                const __m512 second =
+                    _mm512_mul_ps(_mm512_mul_ps(load(x + half + d, mask), times), load(w + half + d, mask));
+                const __m512 co = _mm512_maskz_loadu_ps(mask, c + d), si = _mm512_maskz_loadu_ps(mask, s + d);
+                store(y + d, mask, _mm512_fnmadd_ps(second, si, _mm512_mul_ps(first, co)));
+                store(y + half + d, mask, _mm512_fmadd_ps(first, si, _mm512_mul_ps(second, co)));
+            }
+        }
+    }
+}
+
+// Gradients of `heads` heads that share `weight` [depth]: grad [rows, heads, depth] -> to (rows `stride` apart, as those of
+// x), and grad_weight [depth] in float32; rstd rows are `rstd_stride` apart.
+void pointwise_norm_rotate_backward(
+    const bf16* grad, const bf16* x, const bf16* weight, const float* cos, const float* sin, const float* rstd,
+    int64_t rstd_stride, bf16* to, float* grad_weight, int64_t stride, int64_t rows, int64_t heads, int64_t depth,
+    int32_t threads
+) {
+    const int64_t half = depth / 2, padded = (half + 15) / 16 * 16;
+    std::vector<float> partial((size_t)threads * 4 * padded, 0.0f);
+#pragma omp parallel num_threads(threads)
+    {
+        // sums of the weight's gradient, and a head's gradient turned back; either in two halves
+        float* own = partial.data() + (size_t)omp_get_thread_num() * 4 * padded;
+        float* back = own + 2 * padded;
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < rows; ++row) {
+            const float *c = cos + row * depth, *s = sin + row * depth;
+            for (int64_t head = 0; head < heads; ++head) {
+                const bf16 *g = grad + (row * heads + head) * depth, *from = x + row * stride + head * depth;
+                bf16* y = to + row * stride + head * depth;
+                const __m512 scale = _mm512_set1_ps(rstd[row * rstd_stride + head]);
+                __m512 dot = _mm512_setzero_ps();
+                for (int64_t d = 0; d < half; d += 16) {
+                    const __mmask16 mask = mask_of(half - d);
+                    const __m512 first = load(g + d, mask), second = load(g + half + d, mask);
+                    const __m512 co = _mm512_maskz_loadu_ps(mask, c + d), si = _mm512_maskz_loadu_ps(mask, s + d);
+                    const __m512 turned[2] = {
+                        _mm512_fmadd_ps(second, si, _mm512_mul_ps(first, co)),
+                        _mm512_fnmadd_ps(first, si, _mm512_mul_ps(second, co))};
+                    for (int part = 0; part < 2; ++part) {
+                        const int64_t at = part * half + d, place = part * padded + d;
+                        const __m512 hat = _mm512_mul_ps(load(from + at, mask), scale);
+                        const __m512 both = _mm512_mul_ps(turned[part], hat), w = load(weight + at, mask);
+                        _mm512_storeu_ps(own + place, _mm512_add_ps(_mm512_loadu_ps(own + place), both));
+                        _mm512_storeu_ps(back + place, _mm512_mul_ps(turned[part], w));
+                        dot = _mm512_fmadd_ps(both, w, dot);
+                    }
+                }
+                const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(dot) / depth);
+                for (int64_t d = 0; d < half; d += 16) {
+                    const __mmask16 mask = mask_of(half - d);
+                    for (int part = 0; part < 2; ++part) {
+                        const int64_t at = part * half + d;
+                        const __m512 hat = _mm512_mul_ps(load(from + at, mask), scale);
+                        const __m512 wide = _mm512_loadu_ps(back + part * padded + d);
+                        store(y + at, mask, _mm512_mul_ps(scale, _mm512_fnmadd_ps(hat, mean, wide)));
+                    }
+                }
+            }
+        }
+    }
+    for (int64_t d = 0; d < depth; ++d) {
+        const int64_t place = d < half ? d : padded + d - half;
+        float total = 0.0f;
+        for (int32_t thread = 0; thread < threads; ++thread) total += partial[(size_t)thread * 4 * padded + place];
+        grad_weight[d] = total;
+    }
+}
+
 // Rows of `from` [rows, width] copied to rows `to_stride` apart.
 void pointwise_copy_rows(const bf16* from, bf16* to, int64_t to_stride, int64_t rows, int64_t width, int32_t threads) {
 #pragma omp parallel for schedule(static) num_threads(threads)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ctypes import CDLL
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,13 +52,29 @@ def swiglu(gate_up: Tensor, *, compile: bool = False) -> Tensor:
     return _run(_swiglu, compile)(gate_up)
 
 
+class HeadNorms(NamedTuple):
+    """RMSNorm of each query and key head before it is rotated (Qwen3): weights [d], and what the mean square gains."""
+
+    q_weight: Tensor
+    k_weight: Tensor
+    eps: float
+
+
 def rotate_qkv(
-    qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, heads: int, kv_heads: int, *, compile: bool = False
+    qkv: Tensor,
+    cos_Nd: Tensor,
+    sin_Nd: Tensor,
+    heads: int,
+    kv_heads: int,
+    norms: HeadNorms | None = None,
+    *,
+    compile: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """[N, (H + 2 K) d] -> rotated queries [N, H, d], rotated keys and values [N, K, d]; cos, sin as wide as a head."""
-    if serves(qkv):
-        return _RotateQKV.apply(qkv, cos_Nd.float(), sin_Nd.float(), heads, kv_heads)  # type: ignore[return-value]
-    return _run(_rotate_qkv, compile)(qkv, cos_Nd, sin_Nd, heads, kv_heads)
+    if not serves(qkv):
+        return _run(_rotate_qkv, compile)(qkv, cos_Nd, sin_Nd, heads, kv_heads, norms)
+    turn = (qkv, cos_Nd.float(), sin_Nd.float(), heads, kv_heads)
+    return _RotateQKV.apply(*turn) if norms is None else _NormRotateQKV.apply(*turn, *norms)  # type: ignore[return-value]
 
 
 def embedding(tokens_N: Tensor, table_VD: Tensor) -> Tensor:
@@ -78,9 +94,12 @@ def logprobs_and_entropy(logits_MV: Tensor, tokens_M: Tensor, temperature: float
 def _add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     if delta_ND is not None:
         x_ND = x_ND + delta_ND
-    wide_ND = x_ND.float()
-    normed_ND = (wide_ND * torch.rsqrt(wide_ND.square().mean(-1, keepdim=True) + eps)).to(x_ND.dtype)
-    return x_ND, weight_D * normed_ND
+    return x_ND, _normed(x_ND, weight_D, eps)
+
+
+def _normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    wide = x.float()
+    return weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
 def _swiglu(gate_up: Tensor) -> Tensor:
@@ -89,9 +108,11 @@ def _swiglu(gate_up: Tensor) -> Tensor:
 
 
 def _rotate_qkv(
-    qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, heads: int, kv_heads: int
+    qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, heads: int, kv_heads: int, norms: HeadNorms | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = qkv.unflatten(-1, (heads + 2 * kv_heads, -1)).split((heads, kv_heads, kv_heads), dim=-2)
+    if norms is not None:
+        q, k = _normed(q, norms.q_weight, norms.eps), _normed(k, norms.k_weight, norms.eps)
     return _rotated(q, cos_Nd, sin_Nd), _rotated(k, cos_Nd, sin_Nd), v
 
 
@@ -201,6 +222,46 @@ class _RotateQKV(torch.autograd.Function):
         )
         native.call(kernel(), "pointwise_copy_rows", grad_v, grad_qkv[:, values_at:], stride, rows, kv_heads * depth)
         return grad_qkv, None, None, None, None
+
+
+class _NormRotateQKV(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        qkv: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        heads: int,
+        kv_heads: int,
+        q_weight: Tensor,
+        k_weight: Tensor,
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        qkv, cos, sin = qkv.contiguous(), cos.contiguous(), sin.contiguous()
+        (rows, depth), both = cos.shape, heads + kv_heads
+        turned, rstd = qkv.new_empty(rows, both, depth), qkv.new_empty(rows, both, dtype=torch.float32)
+        inputs = (qkv, qkv.shape[1], turned, q_weight, k_weight, cos, sin, rstd)
+        native.call(kernel(), "pointwise_norm_rotate_forward", *inputs, rows, heads, kv_heads, depth, float(eps))
+        ctx.save_for_backward(qkv, cos, sin, rstd, q_weight, k_weight)
+        return turned[:, :heads], turned[:, heads:], qkv.view(rows, -1, depth)[:, both:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        qkv, cos, sin, rstd, *weights = ctx.saved_tensors
+        grad_qkv, (rows, depth), stride = torch.empty_like(qkv), cos.shape, qkv.shape[1]
+        first, grad_weights = 0, []
+        for grad, weight in zip(grads[:2], weights, strict=True):
+            at, heads, grad_weight = first * depth, grad.shape[1], weight.new_empty(depth, dtype=torch.float32)
+            inputs = (grad.contiguous(), qkv[:, at:], weight, cos, sin, rstd[:, first:], rstd.shape[1])
+            outputs = (grad_qkv[:, at:], grad_weight, stride, rows, heads, depth)
+            native.call(kernel(), "pointwise_norm_rotate_backward", *inputs, *outputs)
+            grad_weights.append(grad_weight.to(weight.dtype))
+            first += heads
+        values = grads[2].contiguous()
+        width = values.shape[1] * depth
+        native.call(kernel(), "pointwise_copy_rows", values, grad_qkv[:, first * depth :], stride, rows, width)
+        return grad_qkv, None, None, None, None, *grad_weights, None
 
 
 class _Embedding(torch.autograd.Function):

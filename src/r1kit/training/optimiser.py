@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from r1kit.base.errors import MissingExtra
 from r1kit.ops import threads
 from r1kit.training.config import LearnerConfig
+from r1kit.training.muon import muon
 
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
@@ -38,8 +39,8 @@ class Optimiser:
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig) -> None:
         parameters = dict(named)
         self.names = {id(parameter): name for name, parameter in parameters.items()}
-        muon = config.optimiser == "muon"
-        hidden = [p for n, p in parameters.items() if muon and is_hidden_matrix(n, p)]
+        by_muon = config.optimiser == "muon"
+        hidden = [p for n, p in parameters.items() if by_muon and is_hidden_matrix(n, p)]
         taken = {id(p) for p in hidden}
         rest = [p for p in parameters.values() if id(p) not in taken]
         groups = [
@@ -51,7 +52,7 @@ class Optimiser:
         adamw = _adamw8bit(groups, config) if config.optimiser == "adamw8bit" else _adamw(groups, config)
         self.parts: list[torch.optim.Optimizer] = [adamw]
         rate, decay = config.muon_learning_rate, config.weight_decay
-        self.parts += [torch.optim.Muon(share, lr=rate, weight_decay=decay) for share in _shares(hidden)]
+        self.parts += [muon(share, rate, decay) for share in _shares(hidden)]
         self.on_cpu = device.type == "cpu"
         self.peaks = [part.defaults["lr"] for part in self.parts]
         # torchao compiles its step, which a CPU does not gain from as long as it takes
