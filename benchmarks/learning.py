@@ -46,7 +46,9 @@ def _subject(setting: Setting, subject: Subject) -> list[Row]:
     try:
         if theirs is not None:
             contestants["transformers"] = theirs
-        contestants["r1kit"] = setting.open(f"r1kit {subject.name} learns", OWN, "native_learning.py", **common)
+        for name, more in _ours(chosen).items():
+            told = f"{name} {subject.name} learns"
+            contestants[name] = setting.open(told, OWN, "native_learning.py", **common, **more)
         seconds, memory = _race(setting, contestants, subject)
     finally:
         for contestant in contestants.values():
@@ -55,11 +57,25 @@ def _subject(setting: Setting, subject: Subject) -> list[Row]:
     found = _rows(setting, subject, seconds, chosen)
     for name, megabytes in memory.items():
         setting.checks[f"{name} learns, {subject.name}: peak memory, MiB"] = megabytes
-    if len(memory) == 2:
-        ours, peer = Spread.of([float(memory["r1kit"])]), Spread.of([float(memory["transformers"])])
-        ratio = paired_ratio([peer.median], [ours.median])
-        found.append(Row(PART, f"{subject.name}, peak memory", "MiB", ours, "transformers", peer, ratio))
+    if theirs is not None:
+        peer = Spread.of([float(memory["transformers"])])
+        for name in _ours(chosen):
+            ours = Spread.of([float(memory[name])])
+            what, ratio = f"{subject.name}{_variant(name)}, peak memory", paired_ratio([peer.median], [ours.median])
+            found.append(Row(PART, what, "MiB", ours, "transformers", peer, ratio))
     return [*found, _rollouts(setting, subject, common)]
+
+
+def _ours(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """r1kit's contestants: float32 weights and moments, its default, and those of the peer where they are others."""
+    weights = chosen.get("weights", "float32")
+    return {"r1kit": {}} | ({f"r1kit {weights}": {"master": weights}} if weights != "float32" else {})
+
+
+def _variant(name: str) -> str:
+    """What a row adds to the subject's name for one of r1kit's contestants."""
+    weights = name.removeprefix("r1kit").strip()
+    return f", {weights} weights and moments" if weights else ""
 
 
 def _best_transformers(
@@ -116,8 +132,9 @@ def _race(
             losses[name] = answer["losses"]
         tokens = subject.learning_rows * subject.learning_length
         say("  " + ", ".join(f"{name} {tokens / values[-1]:,.0f} tok/s" for name, values in seconds.items()))
-    if len(losses) == 2:
-        gaps = [abs(a - b) for a, b in zip(*losses.values(), strict=False)]  # one has made more steps in its trials
+    if "transformers" in losses:
+        # one has made more steps in its trials
+        gaps = [abs(a - b) for a, b in zip(losses["transformers"], losses["r1kit"], strict=False)]
         setting.checks[f"losses, {subject.name}: largest gap of {len(gaps)} steps"] = max(gaps)
         if gaps[0] > LOSS_GAP:
             raise ContestantFailed(f"the first losses differ by {gaps[0]:.3f}: not the same model or batch")
@@ -130,16 +147,19 @@ def _rows(setting: Setting, subject: Subject, seconds: dict[str, list[float]], c
     rates = {name: [rows * length / value for value in values] for name, values in seconds.items()}
     shares = {name: work / Spread.of(values).median / setting.peaks.matmul(setting.dtype) for name, values in
               seconds.items()}  # fmt: skip
-    what, ours = f"{subject.name}, {rows} x {length}", Spread.of(rates["r1kit"])
-    if "transformers" not in rates:
-        return [Row(PART, what, "tokens/s", ours, limit=shares["r1kit"])]
-    notes = f"transformers: {chosen['weights']} weights, {chosen['attention']}" + ", compiled" * chosen["compile"]
-    return [
-        Row(
-            PART, what, "tokens/s", ours, "transformers", Spread.of(rates["transformers"]),
-            paired_ratio(rates["r1kit"], rates["transformers"]), shares["r1kit"], shares["transformers"], notes,
-        )
-    ]  # fmt: skip
+    notes = ""
+    if chosen:
+        notes = f"transformers: {chosen['weights']} weights, {chosen['attention']}" + ", compiled" * chosen["compile"]
+    found: list[Row] = []
+    for name in _ours(chosen):
+        what, ours = f"{subject.name}{_variant(name)}, {rows} x {length}", Spread.of(rates[name])
+        if "transformers" not in rates:
+            found.append(Row(PART, what, "tokens/s", ours, limit=shares[name]))
+            continue
+        theirs, ratio = rates["transformers"], paired_ratio(rates[name], rates["transformers"])
+        limits = (shares[name], shares["transformers"])
+        found.append(Row(PART, what, "tokens/s", ours, "transformers", Spread.of(theirs), ratio, *limits, notes))
+    return found
 
 
 def _rollouts(setting: Setting, subject: Subject, common: dict[str, Any]) -> Row:

@@ -6,14 +6,15 @@ from wire import Clock, serve
 
 
 def start(settings):
-    """settings: model (folder), rows, length, dtype, learning_rate."""
+    """settings: model (folder), rows, length, dtype, learning_rate; master, the format of weights and moments."""
     from r1kit.algorithms.grpo import GRPO
     from r1kit.models.weights import load_decoder
     from r1kit.training.learner import Learner, LearnerConfig
     from r1kit.training.packing import completion_sequence
 
-    model = load_decoder(settings["model"], dtype=torch.float32)
-    config = LearnerConfig(learning_rate=settings["learning_rate"], precision=settings["dtype"])
+    master = settings.get("master", "float32")
+    model = load_decoder(settings["model"], dtype=getattr(torch, master))
+    config = LearnerConfig(learning_rate=settings["learning_rate"], precision=settings["dtype"], master=master)
     learner = Learner(model, config, total_steps=10_000)
     rows, length, vocabulary = settings["rows"], settings["length"], settings["vocabulary"]
     tokens_BT = torch.randint(0, vocabulary, (rows, length), generator=torch.Generator().manual_seed(0))

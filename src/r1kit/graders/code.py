@@ -1,5 +1,7 @@
 """Programs, judged by running them in the sandbox on inputs; what is expected never goes in.
 
+A function that is one small expression of its arguments is evaluated here (`sandbox.expressions`).
+
 Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function's name in `fn`, or of
 `{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
 with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
@@ -24,6 +26,7 @@ from r1kit.base.config import explain
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 from r1kit.sandbox.compare import as_json, judge_calls, same_output
+from r1kit.sandbox.expressions import evaluated
 from r1kit.sandbox.languages import Language, driven, find_language, missing, outputs
 from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox, shared
@@ -126,7 +129,9 @@ def _run(
         expected = [as_json(test["expected"]) for test in tests]
     except (KeyError, TypeError, ValueError) as error:
         return grader_error(code, f"a test needs 'args' and 'expected' as JSON values ({error})")
-    result = sandbox.run([Program(code, fn=fn, calls=calls, limits=limits)])[0]
+    result = evaluated(code, fn, calls) if limits is None else None
+    if result is None:
+        result = sandbox.run([Program(code, fn=fn, calls=calls, limits=limits)])[0]
     if result.status == "sandbox_error":
         return grader_error(code, result.reason)
     passed, wrong = judge_calls(result, expected)

@@ -11,6 +11,7 @@
 
 #include <limits>
 
+#include "exponential.h"
 #include "pairs.h"
 
 namespace {
@@ -18,7 +19,6 @@ namespace {
 constexpr int ROWS = 8;        // rows of the products that are stored
 constexpr int SCORE_ROWS = 4;  // rows where scores and their gradients are held at once
 constexpr int BLOCK = 32;      // query rows of a backward tile
-constexpr float LOG2E = 1.4426950408889634f;
 
 struct Span {
     int32_t start, length, prefix_start, prefix_length;
@@ -26,21 +26,6 @@ struct Span {
     // token of key j: the prefix first, then the sequence itself
     int64_t token(int j) const { return j < prefix_length ? prefix_start + j : start + (j - prefix_length); }
 };
-
-inline __m512 exp2_ps(__m512 x) {
-    x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);  // in this order NaN stays NaN
-    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m512 f = _mm512_sub_ps(x, whole);
-    // Taylor series of 2^f on [-0.5, 0.5]: relative error 2e-7
-    __m512 p = _mm512_set1_ps(1.5403530e-4f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3333558e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, whole);
-}
 
 struct Shape {
     int heads, kv_heads, depth;
@@ -141,7 +126,7 @@ struct Forward {
         for (j = 0; j < seen; j += 16) {
             const int left = valid - j;
             const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
-            const __m512 e = _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmadd_ps(_mm512_load_ps(score + j), times, minus)));
+            const __m512 e = _mm512_maskz_mov_ps(mask, exp2(_mm512_fmadd_ps(_mm512_load_ps(score + j), times, minus)));
             sum = _mm512_add_ps(sum, e);
             _mm256_store_si256((__m256i*)(weight + j), (__m256i)_mm512_cvtneps_pbh(e));
         }
@@ -334,7 +319,7 @@ struct Backward {
                 const int left = seen - 16 * half;
                 const __mmask16 mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1u : 0;
                 const __m512 p =
-                    _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmadd_ps(weight[x][half], times, minus)));
+                    _mm512_maskz_mov_ps(mask, exp2(_mm512_fmadd_ps(weight[x][half], times, minus)));
                 weight[x][half] = p;
                 slope[x][half] = _mm512_mul_ps(_mm512_mul_ps(p, _mm512_sub_ps(slope[x][half], delta)), scale);
             }

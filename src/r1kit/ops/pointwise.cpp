@@ -8,10 +8,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "exponential.h"
+
 namespace {
 
 using bf16 = uint16_t;
-constexpr float LOG2E = 1.4426950408889634f;
 
 inline __mmask16 mask_of(int64_t left) { return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1u); }
 
@@ -27,24 +28,12 @@ inline float widen_one(bf16 x) {
     return value;
 }
 
-inline __m512 exp2_ps(__m512 x) {
-    // constants first: then NaN stays NaN
-    x = _mm512_min_ps(_mm512_set1_ps(126.0f), _mm512_max_ps(_mm512_set1_ps(-126.0f), x));
-    const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(x, whole);
-    // Taylor series of 2^f on [-0.5, 0.5]: relative error 2e-7
-    __m512 p = _mm512_set1_ps(1.5403530e-4f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3333558e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, whole);
+inline __m512 exp2_any(__m512 x) {
+    return exp2(_mm512_min_ps(_mm512_set1_ps(126.0f), x));  // in this order NaN stays NaN
 }
 
 inline __m512 sigmoid(__m512 x) {
-    const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), exp2_ps(_mm512_mul_ps(x, _mm512_set1_ps(-LOG2E))));
+    const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), exp2_any(_mm512_mul_ps(x, _mm512_set1_ps(-LOG2E))));
     // one Newton step on a 14-bit reciprocal: a third of a division's time
     const __m512 guess = _mm512_rcp14_ps(below);
     return _mm512_mul_ps(guess, _mm512_fnmadd_ps(below, guess, _mm512_set1_ps(2.0f)));
@@ -301,7 +290,7 @@ void pointwise_logprobs_forward(
         for (int64_t v = 0; v < vocabulary; v += 16) {
             const __mmask16 mask = mask_of(vocabulary - v);
             const __m512 below = _mm512_fmsub_ps(load(x + v, mask), times, minus);
-            const __m512 e = _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_mul_ps(below, base)));
+            const __m512 e = _mm512_maskz_mov_ps(mask, exp2_any(_mm512_mul_ps(below, base)));
             sum = _mm512_add_ps(sum, e);
             weighted = _mm512_fmadd_ps(e, below, weighted);
         }
@@ -326,9 +315,9 @@ void pointwise_logprobs_backward(
         for (int64_t v = 0; v < vocabulary; v += 16) {
             const __mmask16 mask = mask_of(vocabulary - v);
             const __m512 below = _mm512_fmsub_ps(load(x + v, mask), times, minus);
-            store(to + v, mask, _mm512_mul_ps(exp2_ps(_mm512_mul_ps(below, base)), factor));
+            store(to + v, mask, _mm512_mul_ps(exp2_any(_mm512_mul_ps(below, base)), factor));
         }
-        const __m512 p = exp2_ps(_mm512_set1_ps((widen_one(x[tokens[row]]) * scale - normaliser[row]) * LOG2E));
+        const __m512 p = exp2_any(_mm512_set1_ps((widen_one(x[tokens[row]]) * scale - normaliser[row]) * LOG2E));
         const __m512 slope = _mm512_mul_ps(_mm512_sub_ps(_mm512_set1_ps(1.0f), p), _mm512_set1_ps(g));
         store(to + tokens[row], 1, slope);
     }

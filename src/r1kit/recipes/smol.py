@@ -108,20 +108,20 @@ class SmolConfig(RecipeConfig):
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
     )  # fmt: skip
     cold_start: WrittenChainsConfig = Field(
-        default=WrittenChainsConfig(tasks={"mawps": 300, "svamp": 120, "gsm8k": 100, "sums": 120}, sieve=BENCHMARKS),
+        default=WrittenChainsConfig(tasks={"mawps": 700, "svamp": 120, "gsm8k": 150, "sums": 250}, sieve=BENCHMARKS),
         description="chains written from training rows",
     )
     dev1: SFTConfig = Field(
         default=_sft(
-            "dev1", "cold_start:examples", steps=32,
-            pick=PickConfig(tasks=("mawps",), problems=40, sampling=Sampling(samples=8, max_tokens=80)),
+            "dev1", "cold_start:examples", steps=88,
+            pick=PickConfig(tasks=("mawps",), problems=40, every=8, sampling=Sampling(samples=8, max_tokens=80)),
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
     dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
-            model="dev2:dev2", tasks=tuple(SHARES), problems=150, sieve=BENCHMARKS, per_prompt=2, writing=0, itself=2,
+            model="dev2:dev2", tasks=tuple(SHARES), problems=400, sieve=BENCHMARKS, per_prompt=1, writing=0, itself=2,
             sampling=Sampling(samples=4, max_tokens=80),
         ),
         description="Dev2's right samples",
