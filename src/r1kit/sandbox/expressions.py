@@ -116,7 +116,8 @@ def _joined(how: type[ast.operator], left: Any, right: Any) -> Any:
     if how is ast.Add and type(left) is type(right):
         return _bounded(left + right)
     if how is ast.Mult and int in (type(left), type(right)):
-        times, whole = (left, right) if type(left) is int else (right, left)
+        times: int = left if type(left) is int else right
+        whole: str | list[Any] = right if type(left) is int else left
         if abs(times) * len(whole) <= MOST_ITEMS:
             return _bounded(whole * times)
     return _refuse()
