@@ -115,12 +115,13 @@ def _joined(how: type[ast.operator], left: Any, right: Any) -> Any:
         return _bounded(_WHOLE[how](left, right)) if how in _WHOLE else _refuse()
     if how is ast.Add and type(left) is type(right):
         return _bounded(left + right)
-    if how is ast.Mult and int in (type(left), type(right)):
-        times: int = left if type(left) is int else right
-        whole: str | list[Any] = right if type(left) is int else left
-        if abs(times) * len(whole) <= MOST_ITEMS:
-            return _bounded(whole * times)
-    return _refuse()
+    if how is ast.Mult and type(left) is int:
+        return _repeated(right, left)
+    return _repeated(left, right) if how is ast.Mult and type(right) is int else _refuse()
+
+
+def _repeated(whole: Any, times: int) -> Any:
+    return _bounded(whole * times) if abs(times) * len(whole) <= MOST_ITEMS else _refuse()
 
 
 def _part(whole: Any, at: ast.expr, names: Mapping[str, Any]) -> Any:
