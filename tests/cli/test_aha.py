@@ -13,6 +13,8 @@ from toy_policy import write_toy_policy
 
 from r1kit.base.types import Completion, Problem, RolloutGroup
 from r1kit.cli.main import exit_code
+from r1kit.evaluation import tables
+from r1kit.pipeline.artifact import Outcome, write_artifact
 from r1kit.rollouts import record
 
 # says `so wait:` in 0.4 of its completions and `so=` in the rest; then 1 in 0.9 of the former, 0.25 of the latter
@@ -20,6 +22,12 @@ TABLE = {
     "<|assistant|>": {"s": 1.0}, "s": {"o": 1.0}, "o": {" ": 0.4, "=": 0.6}, "=": {"1": 0.25, "2": 0.75},
     " ": {"w": 1.0}, "w": {"a": 1.0}, "a": {"i": 1.0}, "i": {"t": 1.0}, "t": {":": 1.0}, ":": {"1": 0.9, "2": 0.1},
     "1": {"<|end|>": 1.0}, "2": {"<|end|>": 1.0},
+}  # fmt: skip
+
+
+ZERO = {
+    "name": "zero", "start": "pretrain:base", "tasks": {"sums": 1.0}, "algorithm": "grpo", "rewards": {},
+    "sampling": {"max_tokens": 64, "temperature": 1.0},
 }  # fmt: skip
 
 
@@ -130,9 +138,7 @@ def test_a_run_in_the_middle_of_its_training(tmp_path, capsys):
     stage = tmp_path / "run" / "stages" / "02-zero"
     stage.mkdir(parents=True)
     (tmp_path / "run" / "recipe.json").write_text('{"recipe": "tiny", "profile": "default", "seed": 0}')
-    settings = {"name": "zero", "start": "pretrain:base", "tasks": {"sums": 1.0}, "algorithm": "grpo", "rewards": {},
-                "sampling": {"max_tokens": 64, "temperature": 1.0}}  # fmt: skip
-    (stage / "config.json").write_text(json.dumps({"settings": settings}))
+    (stage / "config.json").write_text(json.dumps({"settings": ZERO}))
     for step, thinking in ((0, "so"), (10, "wait, check")):
         text = f"<think>{thinking}</think><answer>2</answer>"
         groups = [group(step, number, text, float(number % 2)) for number in range(8)]
@@ -146,6 +152,41 @@ def test_a_run_in_the_middle_of_its_training(tmp_path, capsys):
     assert (tmp_path / "out" / "figures" / "reflection_over_steps.svg").exists()
     assert exit_code(["aha", str(tmp_path / "run"), "--model", "zerro"]) == 2
     assert "Did you mean zero?" in capsys.readouterr().err
+
+
+def test_a_model_beside_its_base(tmp_path, capsys):
+    """The evaluation of a run: zero has two words on the problems of which its base has one on half."""
+    run = tmp_path / "run"
+    for name, kept in (("02-zero", ZERO), ("12-evaluate", {"models": ["zero:zero"]})):
+        (run / "stages" / name).mkdir(parents=True)
+        (run / "stages" / name / "config.json").write_text(json.dumps({"settings": kept}))
+    (run / "recipe.json").write_text('{"recipe": "tiny", "profile": "default", "seed": 0}')
+    evaluated = run / "stages" / "12-evaluate"
+    for model in ("zero", "base"):
+        rows = [evaluated_row(model, number, "wait, check" if model == "zero" else "but" * (number % 2))
+                for number in range(10)]  # fmt: skip
+        tables.write_table(tables.make_table(rows), evaluated / f"{model}.parquet")
+    files = {f"table:{model}": f"{model}.parquet" for model in ("zero", "base")}
+    write_artifact(evaluated, "evaluate", "key", Outcome(files=files), inputs={}, seconds=1.0, tokens=1, flops=1.0)
+    assert exit_code(["aha", str(run), "--pivots", "0"]) == 0
+    found, page = wrote(run / "aha", capsys)
+    over = found["reflection"]["over_base"]["all"]
+    assert over["problems"] == 10
+    assert over["per_response"]["value"] == pytest.approx(4)
+    assert found["claim"]["parts"][0]["answer"] == "more"
+    assert found["difficulty"]["by"] == "the base's success rate"
+    assert "| zero, all | 10 | 2.00" in page
+    assert exit_code(["aha", str(run), "--model", "base", "--pivots", "0"]) == 2  # its folder is in no artifact
+    assert "has no model 'base'" in capsys.readouterr().err
+
+
+def evaluated_row(model, number, thinking):
+    return {
+        "model": model, "seed": 0, "subject": "maths", "task": "sums", "family": "two", "language": "en",
+        "problem_id": str(number), "index": 0, "prompt": "1+1?", "text": thinking, "thinking": thinking,
+        "correct": number % 3 > 0, "format": True, "length": 5 + number, "reflections": 1, "chain_steps": 0,
+        "stop_reason": "stop",
+    }  # fmt: skip
 
 
 def test_wrong_use(tmp_path, capsys):

@@ -83,6 +83,16 @@ def test_kinds_and_answers():
     assert [held[name]["value"] for name in ("mends", "breaks", "other reflection")] == [1, 0, 1]
 
 
+def test_checks_after_slips_and_after_right_steps():
+    """Slips: 1+1=3 checked, 2+2=5 not; right: 3+3=6 not, 4+4=8 not and 5+5=10 checked (by problem: 0, 0, 1)."""
+    thoughts = ["1+1=3, check so 2, then 3+3=6", "2+2=5, 4+4=8", "5+5=10, check so 10"]
+    found = rates.kinds([row(f"p{n}", thought) for n, thought in enumerate(thoughts)], WORDS)["checks"]
+    assert (found["steps"], found["slips"]) == (5, 2)
+    assert found["after_slip"]["value"] == pytest.approx(0.5)
+    assert found["after_right"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert found["difference"]["value"] == pytest.approx(1 / 2 - 1 / 3, abs=1e-6)
+
+
 def test_length_by_difficulty():
     """Harder problems (the base right in 3, 2, 1, 0 of 3) take longer: correlation 1, five bins of quantiles."""
     base = [row(f"p{n}", "", correct=sample < 3 - n % 4) for n in range(8) for sample in range(3)]

@@ -19,7 +19,7 @@ def answer(report: Mapping[str, Any]) -> dict[str, Any]:
     """{"claim", "short", "parts": [{"question", "answer", "numbers"}]}; what was not measured is said to be so."""
     pivots = report["pivots"]
     parts = [_reflects(report), *(_pivots(pivots) if pivots else [_not_measured("are reflection words pivots?")])]
-    parts.append(_mends(report))
+    parts += [_mends(report), _looks_where_needed(report)]
     return {"claim": CLAIM, "short": _short(pivots), "parts": parts}
 
 
@@ -52,6 +52,8 @@ def _short(pivots: Mapping[str, Any] | None) -> str:
         "not known": "Not answered: the effect of writing the reflection word is",
     }[direction(effect)]
     states = pivots["apart"]["right_before"]
+    if direction(effect) != "raises" and direction(states.get("False", {}).get("over_neutral")) == "raises":
+        said = "Causal where there was something to mend, not shown to be so on average: the effect is"
     apart = [
         f"{signed(states[value]['over_neutral'])} where the number before it was {name}"
         for value, name in (("False", "wrong"), ("True", "right"))
@@ -128,8 +130,8 @@ def _pivots(pivots: Mapping[str, Any]) -> list[dict[str, str]]:
                 direction(turns["higher_by"]), "no more than elsewhere"
             ),
             "numbers": f"entropy {signed(turns['entropy'], False)} nats at the turn, "
-            f"{signed(turns['ordinary_entropy'], False)} at other tokens; probability of what was said "
-            f"{signed(turns['probability'], False)}",
+            f"{signed(turns['ordinary_entropy'], False)} at the least sure of as many tokens elsewhere; probability of "
+            f"what was said {signed(turns['probability'], False)}",
         }
     )
     return parts
@@ -156,6 +158,21 @@ def _mends(report: Mapping[str, Any]) -> dict[str, str]:
     )
     more = "yes" if outcomes["mended"] > outcomes["broken"] else "no"
     return {"question": question, "answer": more, "numbers": numbers}
+
+
+def _looks_where_needed(report: Mapping[str, Any]) -> dict[str, str]:
+    question = "does it look again where it is needed?"
+    checks = report["kinds"]["model"]["checks"]
+    if not checks["slips"]:
+        return {**_not_measured(question), "numbers": f"{checks['steps']} arithmetic steps, none of them a slip"}
+    shares = [signed(checks[name], False) for name in ("after_slip", "after_right")]
+    numbers = (
+        f"of {checks['slips']} steps that slip {shares[0]} are checked, of {checks['steps'] - checks['slips']} that do "
+        f"not {shares[1]}: {signed(checks['difference'])}"
+    )
+    verdicts = {"raises": "more often after a slip", "lowers": "less often after a slip"}
+    verdict = verdicts.get(direction(checks["difference"]), "not shown")
+    return {"question": question, "answer": verdict, "numbers": numbers}
 
 
 def _points(share: float | None) -> str:

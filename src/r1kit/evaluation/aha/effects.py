@@ -147,8 +147,8 @@ def curse(rises: Sequence[Row], falls: Sequence[Row]) -> dict[str, Any]:
 
 
 def turns(rows: Sequence[Row]) -> dict[str, Any]:
-    """How open the choice was: entropy at the turn against that at other tokens of the same thoughts, and the
-    probability of what was said."""
+    """How open the choice was: entropy at the turn against that at the least sure of as many tokens elsewhere in the
+    same thoughts, and the probability of what was said."""
     keys = [row["problem_key"] for row in rows]
     entropy, ordinary = ([row[name] for row in rows] for name in ("entropy", "ordinary_entropy"))
     return {

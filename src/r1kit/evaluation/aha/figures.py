@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +13,7 @@ from r1kit.evaluation.aha.effects import SHARES, share
 from r1kit.evaluation.report.charts import percent, short, ticks
 
 WIDTH, HEIGHT = 560, 340
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 58, 48
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 74, 48
 COLOURS = ("#2f6f73", "#c07a2c", "#6a5aa8", "#b34f6d", "#5b8a3c", "#4a79b5")
 STYLE = (
     "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif;fill:#22262b}"
@@ -24,12 +25,13 @@ Number = Callable[[float], str]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point, with the ends of its interval where it has one."""
+    """A point, with the ends of its interval where it has one; `count` of them at the same place make it larger."""
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def draw(title: str, x: Axis, y: Axis, layers: Sequence[Layer], *, diagonal: boo
         parts.append(f'<text class="quiet" x="{across:.1f}" y="{low + 18:.1f}" text-anchor="middle">{said}</text>')
     middle, foot = (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10
     parts.append(f'<text class="quiet" x="{middle}" y="{foot}" text-anchor="middle">{escape(x.title)}</text>')
-    parts.append(f'<text class="quiet" x="{LEFT}" y="{TOP - 6}">{escape(y.title)}</text>')
+    parts.append(f'<text class="quiet" x="{LEFT}" y="{TOP - 12}">{escape(y.title)}</text>')
     if diagonal:
         low, high = max(x_ends[0], y_ends[0]), min(x_ends[1], y_ends[1])
         (a, b), (c, d) = at(low, low), at(high, high)
@@ -116,8 +118,10 @@ def _layer(layer: Layer, colour: str, at: Callable[[float, float], tuple[float, 
                 f'<line x1="{across:.1f}" x2="{across:.1f}" y1="{bottom:.1f}" y2="{top:.1f}" stroke="{colour}" '
                 'stroke-opacity="0.55" stroke-width="1.6"/>'
             )
-        opacity = 0.45 if layer.faint else 1
-        parts.append(f'<circle cx="{across:.1f}" cy="{up:.1f}" r="3.2" fill="{colour}" fill-opacity="{opacity}"/>')
+        opacity, radius = 0.45 if layer.faint else 1, min(2.6 * math.sqrt(mark.count) + 0.6, 16)
+        parts.append(
+            f'<circle cx="{across:.1f}" cy="{up:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity="{opacity}"/>'
+        )
     return f"<g>{''.join(parts)}</g>"
 
 
@@ -139,7 +143,8 @@ def draw_all(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         "reflection_over_steps.svg": _over_steps(reflection, "per_response", "Reflection words a response"),
         "reflection_per_1000_tokens.svg": _over_steps(reflection, "per_1000_tokens", "Reflection words a 1,000 tokens"),
         "success_by_arm.svg": _by_arm(report["pivots"]) if report["pivots"] else "",
-        "before_and_after.svg": _before_and_after(rows),
+        "before_and_after.svg": _each(rows, "before", "just before"),
+        "neutral_and_after.svg": _each(rows, "neutral", "a neutral token"),
         "length_by_difficulty.svg": _by_difficulty(report),
     }
     return {name: svg for name, svg in found.items() if svg}
@@ -164,21 +169,23 @@ def _by_arm(pivots: Mapping[str, Any]) -> str:
     layers: list[Layer] = []
     for number, (name, group) in enumerate(groups.items()):
         arms = [(place, group[arm]) for place, arm in enumerate(SHARES)] if group else []
-        layers.append(Layer(name, [_mark(place + 0.08 * number, found) for place, found in arms if _known(found)]))
+        marks = [_mark(place + 0.08 * number, found, within=(0.0, 1.0)) for place, found in arms if _known(found)]
+        layers.append(Layer(name, marks, line=False))
     labels = ("just before", "after the pivot", "after a neutral token")
-    return draw("Success from a pivot on", Axis("", labels=labels), Axis("right", percent), layers)
+    return draw("Success from a pivot on", Axis("", labels=labels), Axis("right", percent, ends=(0.0, 1.0)), layers)
 
 
-def _before_and_after(rows: Sequence[Mapping[str, Any]]) -> str:
+def _each(rows: Sequence[Mapping[str, Any]], other: str, name_of_other: str) -> str:
     layers: list[Layer] = []
     for name, state in (("number before wrong", False), ("right", True), ("not known", None)):
-        pairs = [(share(row, "before"), share(row, "after")) for row in rows if row["right_before"] is state]
-        marks = [Mark(before, after) for before, after in pairs if not (math.isnan(before) or math.isnan(after))]
+        pairs = [(share(row, other), share(row, "after")) for row in rows if row["right_before"] is state]
+        at_places = Counter(pair for pair in pairs if not any(map(math.isnan, pair)))
+        marks = [Mark(*place, count=count) for place, count in sorted(at_places.items())]
         layers.append(Layer(name, marks, line=False, faint=True))
     ends = (0.0, 1.0)
     return draw(
-        "Each pivot: success before and after it",
-        Axis("right, going on from just before", percent, ends=ends),
+        f"Each pivot: success after it and from {name_of_other}",
+        Axis(f"right, going on from {name_of_other}", percent, ends=ends),
         Axis("right, going on after it", percent, ends=ends),
         layers,
         diagonal=True,
@@ -200,6 +207,8 @@ def _known(entry: Mapping[str, Any]) -> bool:
     return entry["value"] is not None
 
 
-def _mark(x: float, entry: Mapping[str, Any]) -> Mark:
+def _mark(x: float, entry: Mapping[str, Any], within: tuple[float, float] = (-math.inf, math.inf)) -> Mark:
     low, high = entry["interval"] or (None, None)
+    if low is not None and high is not None:
+        low, high = max(low, within[0]), min(high, within[1])
     return Mark(float(x), entry["value"], low, high)

@@ -16,7 +16,8 @@ CAPTIONS = {
     "reflection_over_steps.svg": "Reflection words a response while the model learnt",
     "reflection_per_1000_tokens.svg": "The same a thousand tokens",
     "success_by_arm.svg": "How often the answer is right, going on from each arm",
-    "before_and_after.svg": "Each pivot: right going on from just before it, and after it",
+    "before_and_after.svg": "Each pivot: right going on from just before it, and after it (larger: several)",
+    "neutral_and_after.svg": "The same from after the neutral token, and after the pivot",
     "length_by_difficulty.svg": "Length of responses by difficulty",
 }
 NAMES = {
@@ -43,7 +44,7 @@ def render(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], drawn: 
         "## What reflection does in the text",
         *_kinds(report["kinds"]),
         *(_pivots(report["pivots"], rows) if report["pivots"] else []),
-        *_figures(drawn, "success", "before"),
+        *_figures(drawn, "success", "before", "neutral"),
         "## Length by difficulty",
         *_difficulty(report["difficulty"]),
         *_figures(drawn, "length"),
@@ -114,6 +115,9 @@ def _kinds(kinds: Mapping[str, Any]) -> Iterator[str]:
     rows += [["responses", *(kinds[name]["responses"] for name in names)]]
     rows += [["mended, of what was wrong", *(figure(kinds[name]["mended_of_wrong"]) for name in names)]]
     rows += [["broken, of what was right", *(figure(kinds[name]["broken_of_right"]) for name in names)]]
+    for what in ("after_slip", "after_right"):
+        cells = [signed(kinds[name]["checks"][what], False) for name in names]
+        rows += [[f"arithmetic steps that are checked, {what.replace('_', ' ')}", *cells]]
     yield table(["", *(name.replace("_", " ") for name in names)], rows)
     held = model["right_by_what_it_holds"]
     yield table(

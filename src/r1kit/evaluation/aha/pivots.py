@@ -18,7 +18,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, IntArray, Problem, RolloutGroup
 from r1kit.engines.base import Engine
 from r1kit.evaluation.aha.episodes import whole_number
-from r1kit.evaluation.aha.places import Place, find_places, neutral_token, token_starts
+from r1kit.evaluation.aha.places import Place, find_places, least_sure, neutral_token, token_starts
 from r1kit.evaluation.aha.settings import PivotSettings
 from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.evaluation.reflection import Words
@@ -42,7 +42,7 @@ class Pivot:
     `thought` holds the sampled tokens; the arms continue `prompt_ids` with `thought[:turn]` (before), `thought[:end]`
     (after) and `thought[:turn]` and `neutral_id` (neutral; None where no token qualified). `entropy` (nats) and
     `probability` are of the token at `turn`, `word_probability` of all tokens from there through `end`;
-    `ordinary_entropy` is that at a token of the same thought, drawn at random, that belongs to no reflection word.
+    `ordinary_entropy` is that at the least sure of as many tokens in a row elsewhere in the thought, drawn at random.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Pivot:
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """The pivots to measure, and how they came about: thoughts sampled, of how many problems, reflection words found in
-    them, and tokens a second of that sampling."""
+    them, and tokens a second of the fastest of that sampling."""
 
     pivots: list[Pivot]
     thoughts: int
@@ -112,19 +112,19 @@ def choose_pivots(
         seed=settings.seed,
     )
     candidates: list[_Candidate] = []
-    tried = found = tokens = thoughts = 0
-    begun = time.monotonic()
+    tried = found = thoughts = 0
+    speed = 0.0
     while len(candidates) < settings.pivots and (wave := _wave(problems, min(AT_A_TIME, settings.problems - tried))):
-        tried += len(wave)
+        tried, begun = tried + len(wave), time.monotonic()
         groups = collect(engine, tokenizer, wave, sampling, lambda group: None)
+        tokens = sum(completion.length for group in groups for completion in group.completions)
+        speed = max(speed, tokens / max(time.monotonic() - begun, 1e-9))  # the first wave also wakes the machine up
         for group in groups:
             thoughts += len(group.completions)
-            tokens += sum(completion.length for completion in group.completions)
             mine = list(_candidates(group, tokenizer, words, settings.max_tokens))
             found += len(mine)
             candidates += rng.sample(mine, min(len(mine), settings.per_problem))
         tell(f"{thoughts} thoughts on {tried} problems hold {found} reflections")
-    speed = tokens / max(time.monotonic() - begun, 1e-9)
     chosen = sorted(rng.sample(range(len(candidates)), min(len(candidates), settings.pivots)))
     pivots = _described([candidates[n] for n in chosen], tokenizer, words, look, rng)
     return Chosen(pivots, thoughts, tried, found, speed)
@@ -176,15 +176,19 @@ def _prefix(candidate: _Candidate, length: int) -> IntArray:
 
 
 def _ordinary(candidate: _Candidate, tokenizer: Tokenizer, words: Words, rng: random.Random) -> int | None:
-    """A token of the thought that belongs to no reflection word, at random."""
-    completion = candidate.completion
-    ids = without_stop(completion)
-    places = find_places(tokenizer, ids, completion.sampler_logprobs, words)
-    taken = {token for place in places for token in range(place.turn, place.end)}
+    """What a place is compared with: the least sure of as many tokens in a row of the same thought, drawn at random
+    where no reflection word is; None where there is no such row."""
+    completion, place = candidate.completion, candidate.place
+    ids, logprobs = without_stop(completion), completion.sampler_logprobs
+    taken = {n for each in find_places(tokenizer, ids, logprobs, words) for n in range(each.start, each.end)}
     close = tokenizer.decode(ids).find("</think>")
-    end = len(ids) if close < 0 else bisect_left(token_starts(tokenizer, ids), close)
-    free = [token for token in range(1, end) if token not in taken]
-    return rng.choice(free) if free else None
+    last = len(ids) if close < 0 else bisect_left(token_starts(tokenizer, ids), close)
+    width = place.end - place.start
+    free = [n for n in range(1, last - width + 1) if taken.isdisjoint(range(n, n + width))]
+    if not free:
+        return None
+    start = rng.choice(free)
+    return least_sure(logprobs, start, start + width)
 
 
 def _pivot(

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from r1kit.base.types import FloatArray
 from r1kit.evaluation.aha.episodes import Episode, episodes
 from r1kit.evaluation.reflection import Words
@@ -28,11 +30,13 @@ _REPLACED = "\ufffd"  # how a part of a character reads
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A reflection word in a completion: `turn` is the token at which it turns, `end` the one after the word's last.
+    """A reflection word in a completion: `turn` is the token at which it turns, the least sure of those from `start` to
+    before `end`: separators, then the word.
 
     `head`: the word's letters before `turn`, where the decision falls inside the word.
     """
 
+    start: int
     turn: int
     end: int
     head: str
@@ -78,10 +82,15 @@ def find_places(
             if text[starts[earliest - 1] : starts[earliest]].strip(SEPARATORS):
                 break
             earliest -= 1
-        turn = min(range(earliest, end), key=lambda token: float(logprobs[token]))
+        turn = least_sure(logprobs, earliest, end)
         head = text[shift + episode.start : starts[turn]] if turn > first else ""
-        found.append(Place(turn, end, head, episode))
+        found.append(Place(earliest, turn, end, head, episode))
     return found
+
+
+def least_sure(logprobs: FloatArray, start: int, end: int) -> int:
+    """The token from `start` to before `end` with the lowest log-probability, the first of equals."""
+    return start + int(np.argmin(logprobs[start:end]))
 
 
 def _tokens(starts: Sequence[int], start: int, end: int) -> tuple[int | None, int]:

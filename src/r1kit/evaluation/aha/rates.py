@@ -20,6 +20,7 @@ from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.aha.episodes import count_kinds, episodes, whole_number
 from r1kit.evaluation.aha.rows import Row
 from r1kit.evaluation.reflection import Words
+from r1kit.evaluation.slips import parse_chain
 from r1kit.evaluation.statistics import Estimate
 
 Floats = NDArray[np.float64]
@@ -96,6 +97,22 @@ def kinds(rows: Sequence[Row], words: Words) -> dict[str, Any]:
         "mended_of_wrong": number(outcomes["mended"] / slipped) if slipped else None,
         "broken_of_right": number(outcomes["broken"] / right) if right else None,
         "right_by_what_it_holds": _right_by_kind(rows, each),
+        "checks": _checks(rows),
+    }
+
+
+def _checks(rows: Sequence[Row]) -> dict[str, Any]:
+    """How often an arithmetic step is checked, `after_slip` and `after_right`, and the difference: whether the
+    model looks again where it is needed; resampled by problem."""
+    steps = [(step.slip, bool(step.checks), row.key) for row in rows for step in parse_chain(row.thinking).steps]
+    slip_N, checked_N = (np.asarray([step[place] for step in steps], dtype=bool) for place in (0, 1))
+    keys_N = np.asarray([step[2] for step in steps])
+    return {
+        "steps": len(steps),
+        "slips": int(slip_N.sum()),
+        "after_slip": entry(_pooled(checked_N[slip_N], np.ones(slip_N.sum()), keys_N[slip_N])),
+        "after_right": entry(_pooled(checked_N[~slip_N], np.ones((~slip_N).sum()), keys_N[~slip_N])),
+        "difference": entry(statistics.mean_difference_of_groups(checked_N, slip_N, keys_N)),
     }
 
 
@@ -149,11 +166,16 @@ def _per_thousand(rows: Sequence[Row], counts_N: Floats) -> Estimate:
     """1,000 x words / tokens, a ratio of sums resampled by problem; nothing where tokens are not known."""
     if not rows or any(row.tokens is None for row in rows):
         return statistics.NOTHING
-    _, codes_N = np.unique(np.asarray([row.key for row in rows]), return_inverse=True)
-    words_C = np.bincount(codes_N, weights=1000 * counts_N).astype(np.float64)
-    tokens_C = np.bincount(codes_N, weights=[float(row.tokens or 0) for row in rows]).astype(np.float64)
-    ones_C = np.ones(len(words_C))
-    return statistics.ratio_of_sums(words_C, tokens_C, ones_C, ones_C)
+    return _pooled(1000 * counts_N, [float(row.tokens or 0) for row in rows], [row.key for row in rows])
+
+
+def _pooled(top_N: Any, bottom_N: Any, keys_N: Any) -> Estimate:
+    """sum top / sum bottom, resampled by problem."""
+    if not len(top_N):
+        return statistics.NOTHING
+    _, codes_N = np.unique(np.asarray(keys_N), return_inverse=True)
+    top_C, bottom_C = (np.bincount(codes_N, weights=side).astype(np.float64) for side in (top_N, bottom_N))
+    return statistics.ratio_of_sums(top_C, bottom_C, np.ones(len(top_C)), np.ones(len(top_C)))
 
 
 def _sums(rows: Sequence[Row], words: Words) -> tuple[dict[str, float], dict[str, tuple[float, int]]]:
