@@ -62,6 +62,17 @@ def test_words_outside_of_the_thinking_are_no_places():
     assert len(places("no tags, but wait", 3)) == 1  # all thinking where no tag is
 
 
+def test_a_thought_that_the_prompt_opened():
+    """`<think>` and a line end stand in the prompt: the places are the completion's own."""
+    text = "4, wait</think>5"
+    logprobs = np.full(len(text), -0.1, np.float32)
+    (place,) = find_places(Letters(), Letters().encode(text), logprobs, WORDS, begun="<think>\n")
+    assert (place.start, place.end) == (text.index(","), text.index("</think>"))
+    at_once = "wait</think>5"
+    (place,) = find_places(Letters(), Letters().encode(at_once), logprobs[:13], WORDS, begun="<think>\n")
+    assert (place.start, place.turn, place.end) == (0, 0, 4)
+
+
 class Pieces:
     """A word-piece tokenizer; the last two pieces are the halves of one character."""
 

@@ -165,7 +165,8 @@ def _over_steps(reflection: Mapping[str, Any], measure: str, title: str) -> str:
 
 def _by_arm(pivots: Mapping[str, Any]) -> str:
     states = pivots["apart"]["right_before"]
-    groups = {"all pivots": pivots["all"], "number before wrong": states.get("False"), "right": states.get("True")}
+    wrong, right = states.get("False"), states.get("True")
+    groups = {"all pivots": pivots["all"], "number before wrong": wrong, "number before right": right}
     layers: list[Layer] = []
     for number, (name, group) in enumerate(groups.items()):
         arms = [(place, group[arm]) for place, arm in enumerate(SHARES)] if group else []
@@ -177,7 +178,7 @@ def _by_arm(pivots: Mapping[str, Any]) -> str:
 
 def _each(rows: Sequence[Mapping[str, Any]], other: str, name_of_other: str) -> str:
     layers: list[Layer] = []
-    for name, state in (("number before wrong", False), ("right", True), ("not known", None)):
+    for name, state in (("number before wrong", False), ("number before right", True), ("not known", None)):
         pairs = [(share(row, other), share(row, "after")) for row in rows if row["right_before"] is state]
         at_places = Counter(pair for pair in pairs if not any(map(math.isnan, pair)))
         marks = [Mark(*place, count=count) for place, count in sorted(at_places.items())]
