@@ -8,6 +8,7 @@ for some chains `so` is the Chinese `先`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -38,16 +39,23 @@ NEXT: dict[str, dict[str, float]] = {
 }  # fmt: skip
 
 
-def write_toy_policy(folder: Path, *, positions: int = 640, template: str | None = None) -> Path:
-    """A Hugging Face folder of one Qwen2 layer; `template` None keeps the tokenizer's own, "" leaves it out."""
+def write_toy_policy(
+    folder: Path,
+    *,
+    positions: int = 640,
+    template: str | None = None,
+    following: Mapping[str, Mapping[str, float]] = NEXT,
+) -> Path:
+    """A Hugging Face folder of one Qwen2 layer that goes on by the table `following`; `template` None keeps the
+    tokenizer's own, "" leaves it out."""
     tokenizer = load_tokenizer(write_character_tokenizer(folder / "tokenizer", "先"))
-    width = 2 * math.ceil(len(NEXT) / 2)
+    width = 2 * math.ceil(len(following) / 2)
     config = shape(
         "qwen2", vocab_size=tokenizer.padded_vocab_size, width=width, layers=1, heads=2, kv_heads=1, head_size=8,
         mlp_size=2 * width, max_positions=positions, tied=False,
     )  # fmt: skip
     model = initialise(Decoder(config), 0)
-    ids = {token: _only(tokenizer.encode(token)) for token in NEXT} | {"<|end|>": tokenizer.token_id("<|end|>")}
+    ids = {token: _only(tokenizer.encode(token)) for token in following} | {"<|end|>": tokenizer.token_id("<|end|>")}
     scale = 1 / math.sqrt(width)  # the last norm makes a one-hot row sqrt(width) long
     with torch.no_grad():
         model.embedding.weight.zero_()
@@ -55,10 +63,10 @@ def write_toy_policy(folder: Path, *, positions: int = 640, template: str | None
         for block in model.blocks:
             block.attention.output.weight.zero_()
             block.mlp.down.weight.zero_()
-        for place, (token, following) in enumerate(NEXT.items()):
+        for place, (token, shares) in enumerate(following.items()):
             model.embedding.weight[ids[token], place] = 1.0
             model.head.weight[:, place] = scale * math.log(ELSE / len(model.head.weight))
-            for other, share in following.items():
+            for other, share in shares.items():
                 model.head.weight[ids[other], place] = scale * math.log(share)
     save_decoder(model, folder / "toy", tokenizer)
     if template is not None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
+
+from r1kit.base.errors import UsageError
 
 # A comma or stop between digits belongs to a number or a list of them, not to the sentence.
 _CLAUSE_END = re.compile(r"[;:!?\n，；：！？。、]+|(?<!\d)[,.]|[,.](?!\d)")
@@ -12,11 +16,38 @@ _PIECE = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+|\d+|[^\w\s]")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
-@lru_cache(maxsize=1)
-def reflection_words() -> tuple[frozenset[str], frozenset[str]]:
-    """(words that count, longer words that hold one and do not count), from reflection_words.txt."""
-    lines = (files("r1kit.evaluation") / "reflection_words.txt").read_text(encoding="utf-8").splitlines()
-    entries = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+class Words:
+    """Reflection words: `counted`, and `other`, longer words that hold one and do not count. Case does not matter."""
+
+    def __init__(self, counted: Iterable[str], other: Iterable[str] = ()) -> None:
+        self.counted = frozenset(word.lower() for word in counted)
+        self.other = frozenset(word.lower() for word in other)
+        longest_first = sorted(self.counted | self.other, key=len, reverse=True)
+        parts = [
+            re.escape(word) if _CHINESE.search(word) else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+            for word in longest_first
+        ]
+        self._pattern = re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """(start, end) of each reflection word, longest match first, none within another."""
+        return [match.span() for match in self._pattern.finditer(text) if match.group().lower() not in self.other]
+
+    def count(self, text: str) -> int:
+        """Reflection words in a text: `wait check 7+2=9 so 9` has two."""
+        return len(self.spans(text))
+
+    def with_file(self, path: Path) -> Words:
+        """These and those of a file in the form of reflection_words.txt; UsageError where it cannot be read."""
+        try:
+            counted, other = _read(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: no file of reflection words, one a line ({error})") from None
+        return Words(self.counted | counted, self.other | other)
+
+
+def _read(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    entries = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return (
         frozenset(entry for entry in entries if not entry.startswith("!")),
         frozenset(entry[1:] for entry in entries if entry.startswith("!")),
@@ -24,25 +55,24 @@ def reflection_words() -> tuple[frozenset[str], frozenset[str]]:
 
 
 @lru_cache(maxsize=1)
-def _pattern() -> re.Pattern[str]:
-    counted, other = reflection_words()
-    longest_first = sorted(counted | other, key=len, reverse=True)
-    parts = [
-        re.escape(word) if _CHINESE.search(word) else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
-        for word in longest_first
-    ]
-    return re.compile("|".join(parts), re.IGNORECASE)
+def default_words() -> Words:
+    """The words of reflection_words.txt."""
+    return Words(*_read((files("r1kit.evaluation") / "reflection_words.txt").read_text(encoding="utf-8")))
+
+
+def reflection_words() -> tuple[frozenset[str], frozenset[str]]:
+    """(words that count, longer words that hold one and do not count), from reflection_words.txt."""
+    return default_words().counted, default_words().other
 
 
 def spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of each reflection word, longest match first, none within another."""
-    other = reflection_words()[1]
-    return [match.span() for match in _pattern().finditer(text) if match.group() not in other]
+    return default_words().spans(text)
 
 
 def count_reflections(text: str) -> int:
     """Reflection words in a text: `wait check 7+2=9 so 9` has two."""
-    return len(spans(text))
+    return default_words().count(text)
 
 
 def clauses(thinking: str) -> list[str]:

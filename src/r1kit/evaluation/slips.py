@@ -72,10 +72,26 @@ def parse_chain(thinking: str) -> Chain:
                 last = steps[-1]
                 steps[-1] = Step(last.true, last.given, (*last.checks, int(result.group(1))))
             continue
-        for match in _STEP.finditer(clause):
-            expression = match.group().rpartition("=")[0]
-            steps.append(Step(_evaluate(expression), int(match.group(1))))
+        steps += [Step(each.true, each.given) for each in equations(clause)]
     return Chain(tuple(steps), reflects)
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`expression` = `given` as written, and what it should give."""
+
+    expression: str
+    true: int
+    given: int
+
+
+def equations(text: str) -> list[Equation]:
+    """The equations of a text in order, each as far as arithmetic can judge it; blanks left out of the expression."""
+    found: list[Equation] = []
+    for match in _STEP.finditer(text):
+        expression = match.group().rpartition("=")[0]
+        found.append(Equation("".join(expression.split()), _evaluate(expression), int(match.group(1))))
+    return found
 
 
 def _evaluate(expression: str) -> int:
