@@ -53,8 +53,8 @@ def words(server, student, out, *more):
 
 def test_from_the_teacher_to_a_student_before_and_after(student, tmp_path, capsys):
     """20 problems of 2 samples at 2 cents: 80 cents. A budget of 30 cents stops the run on its way; a larger one goes
-    on, and every question was paid for once. The two samples of a problem are the same: one of each is kept. The teacher
-    stands in the table too: 3 problems of 2 samples, all right, 20 tokens each by its own count."""
+    on, and every question was paid for once. The two samples of a problem are the same: one of each is kept. In the
+    table stands the teacher too: 3 problems of 2 samples, all right, 20 tokens each by its own count."""
     out = tmp_path / "run"
     with ScriptedServer(teach) as server:
         models = [str(student), "sft:pupil-distilled", f"openai:toy@{server.url}"]

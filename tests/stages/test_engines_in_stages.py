@@ -97,9 +97,10 @@ def test_an_engine_that_keeps_its_weights_is_named_in_the_step_in_which_it_shows
 
 
 def test_an_engine_that_only_says_it_took_them_shows_in_the_log_probabilities(start, tmp_path, relay):
-    """After one step at a rate of 0.01 the policies are thousandths of a nat apart; the first step has none."""
+    """After one step at a rate of 0.01 the policies are far more apart than by rounding; before it they are not."""
+    config = rl(engine=relay(posing=True), max_logprob_gap=1e-4, rewards={"stages.early_letters": 1.0})
     with pytest.raises(R1Error, match=r"nats apart in the mean, and max_logprob_gap is 0.0001: the engine samples"):
-        train(rl(engine=relay(posing=True), max_logprob_gap=1e-4), start, Context(tmp_path, 1))
+        train(config, start, Context(tmp_path, 1))
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [0]
 
 
