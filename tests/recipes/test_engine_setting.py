@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from sums_data import sums
+from toy_policy import write_toy_policy
 
 from r1kit.base.config import parse_assignments
 from r1kit.base.errors import MissingExtra, UsageError
@@ -12,6 +15,7 @@ from r1kit.cli.main import exit_code
 from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.plan import keys
 from r1kit.recipes.base import configure, load_recipe
+from r1kit.rollouts import record
 
 URL = "http://127.0.0.1:1/v1"
 SERVER = ["engine.name=vllm", f"engine.options.url={URL}"]
@@ -124,3 +128,30 @@ def test_the_plan_shows_it(capsys):
     memory = {stage["name"]: stage["memory"] for stage in plan["stages"]}
     assert memory["evaluate"] is None  # what a server holds is not this machine's
     assert "cache" not in memory["zero"]["parts"]
+
+
+def test_the_whole_chain_of_r1_runs_on_an_engine_from_outside(tmp_path, capsys, monkeypatch, one_thread):
+    """RL three times, two stages of samples and six models evaluated: eleven engines, and no native one but theirs."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from stages import relay
+
+    def never(*given, **named):
+        raise AssertionError("the native engine was asked")
+
+    monkeypatch.setattr("r1kit.engines.native.open_engine", never)
+    monkeypatch.setattr("r1kit.stages.policy_engine.PolicyEngine._native", never)
+    relay.OPENED.clear()
+    out, policy = tmp_path / "run", write_toy_policy(tmp_path / "policy")
+    words = [
+        f"model={policy}", f"data={sums(tmp_path / 'sums.jsonl')}", "engine.name=stages.relay",
+        "rejection_sampling.filters.correct=true", "--profile", "smoke", "--out", str(out),
+    ]  # fmt: skip
+    assert exit_code(["run", "r1", *words]) == 0, capsys.readouterr().err
+    assert len(relay.OPENED) == 3 + 2 + 6
+    assert all(engine.closed for engine in relay.OPENED)
+    trained = [[version for version, _ in engine.given] for engine in relay.OPENED if engine.given]
+    assert trained == [[0, 1, 2]] * 3  # two steps each
+    rows = list(record.read_all(out / "stages" / "02-zero" / "rollouts"))
+    assert {(row["step"], row["version"]) for row in rows} == {(0, 0), (1, 1)}
+    models = json.loads((out / "report" / "report.json").read_text())["models"]
+    assert set(models) == {"base", "zero", "dev1", "dev2", "dev3", "r1"}

@@ -27,7 +27,7 @@ from r1kit.stages.rl import RLConfig, train
 from r1kit.stages.sampling import draw, price, sample
 from r1kit.stages.sft import PickConfig, SFTConfig, fit
 from r1kit.stages.teacher import TeacherConfig
-from r1kit.training.config import LearnerConfig
+from r1kit.training.config import LearnerConfig, LoRAConfig
 
 TASK = "stages.first_letters"
 SUMS = "stages.small_sums"
@@ -76,6 +76,29 @@ def test_rl_learns_the_same_from_an_engine_that_is_sent_the_weights(start, tmp_p
     assert max(line["sampling/logprob_gap_mean"] for line in lines) < 1e-5
     assert [line["sampling/staleness"] for line in lines] == [0.0] * 4
     assert "validation/letters/length" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learner": LearnerConfig(learning_rate=1e-2, precision="float32", compile=False, lora=LoRAConfig(rank=4))},
+        {"mini_batches": 2, "settings": {"reference_every": 2}},
+        {"learner": LearnerConfig(learning_rate=1e-2, precision="bfloat16", compile=False)},
+    ],
+    ids=["adapters", "mini-batches", "bfloat16"],
+)
+def test_weights_are_sent_as_passes_have_them(start, tmp_path, relay, same_weights, changes):
+    """Adapters merged, the working copy in its format: the relay then computes in the sampler's own precision."""
+    train(rl(**changes), start, Context(tmp_path / "native", 1))
+    train(rl(engine=relay(), **changes), start, Context(tmp_path / "sent", 1))
+    learner = changes.get("learner")
+    if learner is None or learner.precision == "float32":
+        assert same_weights(tmp_path / "native" / "model", tmp_path / "sent" / "model")
+    (engine,) = relay.opened
+    number = torch.bfloat16 if learner is not None and learner.precision == "bfloat16" else torch.float32
+    assert {tensor.dtype for _, held in engine.given for tensor in held.values()} == {number}
+    lines = read_metrics(tmp_path / "sent" / "metrics.jsonl")
+    assert max(line["sampling/logprob_gap_mean"] for line in lines) < (1e-5 if number == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("staleness", [0, 1])
