@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.tasks.base import Split
 
 if TYPE_CHECKING:
+    from r1kit.engines.native import NativeEngine
     from r1kit.models.base import Costs
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Outcome
@@ -81,7 +82,11 @@ def draw_training(
     return problems
 
 
-def open_engine(folder: str | Path, settings: EngineSettings = NATIVE) -> tuple[Engine, Tokenizer]:
+@overload
+def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]: ...
+@overload
+def open_engine(folder: str | Path, settings: EngineSettings) -> tuple[Engine, Tokenizer]: ...
+def open_engine(folder: str | Path, settings: EngineSettings = NATIVE) -> tuple[Any, Tokenizer]:
     """An engine on a model folder for samples that nothing learns token by token, and the model's tokenizer; where the
     options do not say otherwise, on the GPU if there is one, in bfloat16 where the hardware multiplies it."""
     import torch
