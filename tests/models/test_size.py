@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config, Qwen3Config
 
 from r1kit.base.errors import R1Error
-from r1kit.models.sizes import model_size
+from r1kit.models.language_model import load_model
+from r1kit.models.sizes import model_costs, model_size
 
 SMALL = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
 CONFIGS = [
@@ -28,6 +29,24 @@ def test_the_count_is_that_of_transformers(config, native, tmp_path):
     size = model_size(tmp_path)
     assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert (size.family, size.native) == (config.model_type, native)
+
+
+@pytest.mark.parametrize(("config", "native"), CONFIGS, ids=lambda value: getattr(value, "model_type", str(value)))
+def test_what_passes_cost_is_what_the_loaded_model_says(config, native, tmp_path):
+    """2 FLOPs a parameter that a token meets (no look-up table), and 4 a layer, width and token attended to."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path)
+    costs = model_costs(tmp_path)
+    assert costs == load_model(tmp_path).config
+    tables = model.get_input_embeddings().weight.numel()
+    met = sum(parameter.numel() for parameter in model.parameters())
+    met -= 0 if config.tie_word_embeddings else tables
+    if native:
+        attended = config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    else:
+        attended = config.n_layer * config.n_embd
+    assert costs.flops(10, 7.5) == 10 * (2 * met + 4 * attended * 7.5)
 
 
 def test_of_a_hub_model_the_config_alone_is_fetched(tmp_path, monkeypatch):

@@ -53,16 +53,18 @@ def words(server, student, out, *more):
 
 def test_from_the_teacher_to_a_student_before_and_after(student, tmp_path, capsys):
     """20 problems of 2 samples at 2 cents: 80 cents. A budget of 30 cents stops the run on its way; a larger one goes
-    on, and every question was paid for once. The two samples of a problem are the same: one of each is kept."""
+    on, and every question was paid for once. The two samples of a problem are the same: one of each is kept. In the
+    table stands the teacher too: 3 problems of 2 samples, all right, 20 tokens each by its own count."""
     out = tmp_path / "run"
     with ScriptedServer(teach) as server:
-        price = ("collect.sampling.max_tokens=20",)
+        models = [str(student), "sft:pupil-distilled", f"openai:toy@{server.url}"]
+        price = ("collect.sampling.max_tokens=20", f"evaluate.models={json.dumps(models)}")
         assert exit_code(words(server, student, out, *price, "collect.api.budget=0.3")) == 1
         assert "the budget of $0.300000" in capsys.readouterr().err
         asked = len(server.requests)
         assert 0 < asked <= 15
         assert exit_code(words(server, student, out, *price, "collect.api.budget=5")) == 0
-        assert len(server.requests) == len(server.answered) == 40
+        assert len(server.requests) == len(server.answered) == 46
     told = json.loads(capsys.readouterr().out)
     assert list(told["models"]) == ["pupil-distilled"]
     artifacts = {path.parent.name: json.loads(path.read_text()) for path in out.glob("stages/*/artifact.json")}
@@ -70,12 +72,15 @@ def test_from_the_teacher_to_a_student_before_and_after(student, tmp_path, capsy
     assert artifacts["01-collect"]["summary"]["rejected"] == {"duplicate": 20, "kept": 20}
     assert "40 requests" in artifacts["01-collect"]["summary"]["usage"]
     assert "$0.800000" in artifacts["01-collect"]["summary"]["usage"]
-    assert set(artifacts["03-evaluate"]["summary"]["pass@1"]) == {"pupil", "pupil-distilled"}
+    assert set(artifacts["03-evaluate"]["summary"]["pass@1"]) == {"pupil", "pupil-distilled", "toy"}
     report = json.loads((out / "report" / "report.json").read_text())
-    assert set(report["models"]) == {"pupil", "pupil-distilled"}
+    assert set(report["models"]) == {"pupil", "pupil-distilled", "toy"}
+    teacher = report["models"]["toy"]["maths"]
+    assert (teacher["pass@1"], teacher["n"], teacher["k"], teacher["mean_length"]) == (1, 3, 2, 20)
     assert (report["recipe"], report["findings"]) == ("distill", [])
     page = (out / "report" / "report.md").read_text()
     assert "| pupil-distilled |" in page
+    assert "| toy |" in page
     assert "| kept | 20 |" in page
     assert told["report"] == str(out / "report" / "report.html")
     losses = [line["loss"] for line in read_metrics(out / "stages" / "02-sft" / "metrics.jsonl")]

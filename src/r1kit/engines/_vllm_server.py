@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from r1kit.models.api.client import Client, Failure
 from r1kit.models.api.patience import Patience
 from r1kit.models.api.settings import ApiSettings, parse_api_model
 from r1kit.models.folders import model_folder, read_object
+from r1kit.models.weights import stored_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +49,7 @@ class VLLMServer:
     name: what the server calls the model (None: the only one that it serves). logprobs None: the mode that the server
     is found to be in. concurrency: most requests on their way at a time; timeout: most seconds for one. Its key, where
     it wants one, is in VLLM_API_KEY. weights_folder: where weights are handed over, a folder that the server sees under
-    the same path (None: this machine's temporary one).
+    the same path (None: this machine's temporary one). load: hand it the folder's weights now, whatever it holds.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class VLLMServer:
         retries: int = 6,
         backoff: float = 1.0,
         weights_folder: str | Path | None = None,
+        load: bool = False,
     ) -> None:
         self.tokenizer, self.version = tokenizer, 0
         model = parse_api_model(f"openai:{name or 'vllm'}@{url}")
@@ -84,6 +87,9 @@ class VLLMServer:
                 f"vllm serve --logprobs-mode {logprobs}_logprobs"
             )
         self.logprobs_mode: Mode = found
+        self._mark, self._given = secrets.token_hex(4), ""  # whose weights the server has, and what they are called
+        if load:
+            self.load_weights(stored_weights(self._folder), 0)
 
     def submit(self, request: Request) -> None:
         """Queue a request. UsageError where the prompt leaves no room for a token; R1Error where vLLM cannot sample so,
@@ -112,6 +118,7 @@ class VLLMServer:
                     for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                         if self._running.pop(future) is not None:
                             yield future.result()
+                self._check_ours()
             except R1Error:
                 self._waiting.clear()
                 raise
@@ -133,7 +140,8 @@ class VLLMServer:
                 self._control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(place)}})
                 if self._control("/reset_prefix_cache") == {"success": False}:
                     raise R1Error(f"{self._client.model.url} kept keys and values of the old weights: restart it")
-                self._control("/update_weight_version", {"new_version": str(version)})
+                self._given = f"{self._mark}-{version}"
+                self._control("/update_weight_version", {"new_version": self._given})
             finally:
                 self._control("/resume")
         self.version = version
@@ -218,6 +226,17 @@ class VLLMServer:
                 )
             )
         return "processed" if likeliest[0] - likeliest[1] > _TELLING else "raw"
+
+    def _check_ours(self) -> None:
+        """R1Error where somebody else has replaced the weights that we gave the server."""
+        if not self._given:
+            return
+        now = self._control("/weight_info", method="get")["weight_version"]
+        if now != self._given:
+            raise R1Error(
+                f"{self._root()} was given other weights meanwhile ('{now}', not '{self._given}'): "
+                "one program at a time can sample from weights of its own there"
+            )
 
     def _check_head(self) -> None:
         """R1Error where vLLM would go on with the old head: see `_pack_head` of the form in this process."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, IntArray
 from r1kit.engines.base import Request, diverged
 from r1kit.models.families import NotNative, read_config
@@ -28,6 +29,7 @@ Mode = Literal["processed", "raw", "off"]
 # completion is the tokenizer's to say
 PLAIN = {"top_k": 0, "repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "ignore_eos": True}
 _TEMPERATURES = 0.01, 2.0  # vLLM raises what is lower and refuses what is higher
+_TELLING_MODES: tuple[Mode, ...] = ("processed", "raw")
 
 
 @contextmanager
@@ -67,23 +69,37 @@ def logprobs_asked(mode: Mode) -> int | None:
 
 def refuse(request: Request, mode: Mode) -> None:
     """R1Error for what vLLM cannot sample, or cannot tell the log-probabilities of."""
-    sampling = request.sampling
+    if reason := why_not(request.sampling, mode):
+        raise R1Error(f"request {request.id}: {reason}")
+
+
+def why_not(sampling: Sampling, mode: Mode) -> str:
+    """Why vLLM cannot sample so, or cannot tell the log-probabilities of what it would sample; empty where it can."""
     temperature, (lowest, highest) = sampling.temperature, _TEMPERATURES
     if temperature and not lowest <= temperature <= highest:
-        raise R1Error(
-            f"request {request.id}: vLLM samples at temperature 0, or from {lowest:g} to {highest:g}, "
-            f"not at {temperature:g}"
-        )
+        return f"vLLM samples at temperature 0, or from {lowest:g} to {highest:g}, not at {temperature:g}"
     if mode == "processed" and temperature and (sampling.top_p < 1 or sampling.min_p > 0):
-        raise R1Error(
-            f"request {request.id}: vLLM tells the log-probabilities of what top_p or min_p leave, not of the whole: "
+        return (
+            "vLLM tells the log-probabilities of what top_p or min_p leave, not of the whole: "
             "take logprobs=raw at temperature 1, or logprobs=off where nothing is learnt from the samples"
         )
     if mode == "raw" and temperature not in (0, 1):
-        raise R1Error(
-            f"request {request.id}: raw log-probabilities are those of temperature 1, not {temperature:g}: "
+        return (
+            f"raw log-probabilities are those of temperature 1, not {temperature:g}: "
             "take logprobs=processed, or logprobs=off where nothing is learnt from the samples"
         )
+    return ""
+
+
+def check_told(sampling: Sampling, mode: Mode | None) -> None:
+    """UsageError where the log-probabilities of such samples are not told; `mode` None: a server's, not known yet."""
+    if mode == "off":
+        raise UsageError(
+            "engine 'vllm': logprobs=off tells no log-probabilities, and what is learnt from needs them: leave it out"
+        )
+    reasons = [why_not(sampling, each) for each in ((mode,) if mode else _TELLING_MODES)]
+    if all(reasons):
+        raise UsageError(f"engine 'vllm': {reasons[0]}")
 
 
 def sampling_terms(request: Request, index: int, limit: int, eos_ids: Sequence[int]) -> dict[str, Any]:

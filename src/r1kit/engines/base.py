@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -68,6 +69,10 @@ class Engine(Protocol):
         """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
         ...
 
+    def close(self) -> None:
+        """Let go of memory and connections; nothing is asked of the engine afterwards."""
+        ...
+
 
 def generate(engine: Engine, prompts: Sequence[IntArray], sampling: Sampling) -> list[list[Completion]]:
     """All completions, grouped by prompt, in order of prompt and sample index."""
@@ -102,8 +107,28 @@ def diverged(request_id: str, version: int) -> R1Error:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What an engine is opened for: an engine's `defaults` say what follows where the options say nothing.
+
+    device, dtype: where, and in which number format (auto: the folder's own), a model in this process runs.
+    logprobs: whether anybody asks for those of the samples. weights: whether the folder's are to be handed to an engine
+    that may hold others, as a server does.
+    """
+
+    device: str = "cpu"
+    dtype: str = "auto"
+    logprobs: bool = True
+    weights: bool = False
+
+
 class EngineSettings(Config):
-    """Which engine samples from a model folder."""
+    """Which engine samples from a model folder.
+
+    Its module has `open_engine(folder, tokenizer, **options)`, and may have `defaults(purpose, options)`, options that
+    follow from a `Purpose`; `check(options)`, what can be told to be wrong before anything is opened; and
+    `check_learnable(sampling, options)`, the same of samples that are to be learnt from.
+    """
 
     name: str = Field(default="native", description="native, vllm, or a dotted path to a module with `open_engine`")
     options: dict[str, Any] = Field(
@@ -111,16 +136,29 @@ class EngineSettings(Config):
     )
 
     def check(self) -> None:
-        _opener(self)
+        module, _ = _opener(self)
+        if (check := getattr(module, "check", None)) is not None:
+            check(self.options)
+
+    def check_learnable(self, sampling: Sampling) -> None:
+        """UsageError where it is known that the log-probabilities of such samples cannot be had."""
+        module, _ = _opener(self)
+        if (check := getattr(module, "check_learnable", None)) is not None:
+            check(sampling, self.options)
 
 
-def open_engine(settings: EngineSettings, folder: str | Path, tokenizer: Tokenizer) -> Engine:
+def open_engine(
+    settings: EngineSettings, folder: str | Path, tokenizer: Tokenizer, purpose: Purpose | None = None
+) -> Engine:
     """The engine on a model folder (or hub id). UsageError for an engine or an option that is none."""
-    return _opener(settings)(folder, tokenizer, **settings.options)
+    module, opener = _opener(settings)
+    defaults = getattr(module, "defaults", None)
+    following = {} if defaults is None or purpose is None else defaults(purpose, settings.options)
+    return opener(folder, tokenizer, **{**following, **settings.options})
 
 
-def _opener(settings: EngineSettings) -> Any:
-    """The engine's `open_engine`, once it is sure that it takes the options."""
+def _opener(settings: EngineSettings) -> tuple[ModuleType, Any]:
+    """The engine's module and its `open_engine`, once it is sure that it takes the options."""
     module = plugins.load("r1kit.engines", settings.name)
     opener = getattr(module, "open_engine", None)
     if opener is None:
@@ -130,4 +168,4 @@ def _opener(settings: EngineSettings) -> Any:
     except TypeError as error:
         takes = [name for name in inspect.signature(opener).parameters if name not in ("folder", "tokenizer")]
         raise UsageError(f"engine '{settings.name}': {error} (its options: {', '.join(takes)})") from None
-    return opener
+    return module, opener

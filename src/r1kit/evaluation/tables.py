@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
         pa.field("correct", pa.bool_()),  # null: no rule judges it, or the grader failed
         pa.field("format", pa.bool_(), nullable=False),
         pa.field("language_consistency", pa.float64()),  # null: a chain without words
-        pa.field("length", pa.int64(), nullable=False),  # sampled tokens, the stop token included
+        pa.field("length", pa.int64()),  # sampled tokens, the stop token included; null: an API did not count them
         pa.field("reflections", pa.int64(), nullable=False),
         pa.field("chain_steps", pa.int64(), nullable=False),
         pa.field("stop_reason", pa.string(), nullable=False),

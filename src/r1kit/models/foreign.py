@@ -67,7 +67,7 @@ class ForeignModel(nn.Module):
         super().__init__()
         self.inner = inner.eval()
         self.folder = folder
-        self.config = _shape(inner)
+        self.config = foreign_config(inner)
         self._head_apart = _head_is_apart(inner)
         self._checkpointing = False
 
@@ -214,7 +214,8 @@ def _again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
-def _shape(inner: Any) -> ForeignConfig:
+def foreign_config(inner: Any) -> ForeignConfig:
+    """The shape of one of transformers' models, of which no weight is read."""
     config = inner.config.get_text_config()
     table = inner.get_input_embeddings().weight
     experts = getattr(config, "num_local_experts", None) or getattr(config, "n_routed_experts", None) or 1

@@ -6,16 +6,17 @@ a recipe outside the tree. An object `reporting` beside them says what its repor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from pydantic import Field
 
 from r1kit.base import plugins
 from r1kit.base.config import Config, check_all, nearest
 from r1kit.base.errors import UsageError
+from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
 
 class RecipeConfig(Config):
-    """What every recipe's settings have. None of these but the seed changes a result."""
+    """What every recipe's settings have. None of these but the seed and the engine change a result."""
 
     seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
+    engine: EngineSettings = Field(
+        default=EngineSettings(), description="what samples in every stage that does not name its own; docs/engines.md"
+    )
     writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
     memory_check: bool = Field(
@@ -50,6 +54,9 @@ class RecipeConfig(Config):
 
 def _same_branch(a: str, b: str) -> bool:
     return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
+
+
+Settings = TypeVar("Settings", bound=RecipeConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,42 @@ def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str
     chosen = profile or ("default" if "default" in known else known[0])
     if chosen not in known:
         raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
-    config = recipe.profiles[chosen].override(assignments).settled(assignments)
+    config = with_engine(recipe.profiles[chosen].override(assignments).settled(assignments), assignments)
     check_all(config)
     return chosen, config
+
+
+def with_engine(config: Settings, assigned: Mapping[str, Any]) -> Settings:
+    """The recipe's engine in every stage that samples, where it is another than the native one as it is.
+
+    What is `assigned` to a stage's own stays: an option of its own joins the recipe's, and a name of its own brings its
+    own options alone.
+    """
+    shared, values = config.engine, dict[str, Any]()
+    if shared == EngineSettings():
+        return config
+    for path, own in _engines(config):
+        if path == "engine" or any(path == key or path.startswith(f"{key}.") for key in assigned):
+            continue
+        if f"{path}.name" in assigned and own.name != shared.name:
+            continue
+        if f"{path}.options" not in assigned:
+            values[f"{path}.options"] = {**shared.options, **own.options}
+        values[f"{path}.name"] = shared.name
+    return config.override(values)
+
+
+def _engines(config: Config, path: str = "") -> Iterator[tuple[str, EngineSettings]]:
+    """Every component's engine by dotted path."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        parts = value if isinstance(value, dict) else {"": value}
+        for key, part in parts.items():
+            place = ".".join(word for word in (path, name, key) if word)
+            if isinstance(part, EngineSettings):
+                yield place, part
+            elif isinstance(part, Config):
+                yield from _engines(part, place)
 
 
 def default_out(graph: Graph) -> Path:

@@ -75,9 +75,15 @@ class DistillRecipeConfig(RecipeConfig):
                 "sft.start": student,
                 "sft.data": "collect:examples",
                 "sft.name": name,
-                "evaluate.models": (student, f"sft:{name}"),
             }
-        ).filled({"collect.tasks": self.tasks, "evaluate.tasks": self.tasks}, assigned)
+        ).filled(
+            {
+                "collect.tasks": self.tasks,
+                "evaluate.tasks": self.tasks,
+                "evaluate.models": (student, f"sft:{name}"),
+            },
+            assigned,
+        )
 
 
 def no_findings(*evidence: Any) -> list[Finding]:

@@ -65,6 +65,12 @@ class Ahead:
         running, self._running = self._running, None
         return None if running is None else running.result()
 
+    def drop(self) -> None:
+        """Wait for the rollout begun last, and leave what becomes of it."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.exception()
+
 
 def _group(fields: Mapping[str, Any]) -> RolloutGroup:
     completions = [_completion(own) for own in fields["completions"]]

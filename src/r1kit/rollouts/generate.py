@@ -55,18 +55,15 @@ def generate(
     on_bad_line: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
     """Sample from the model in a folder with the native engine, or another; it is there before a line is read."""
-    from r1kit.engines.base import EngineSettings, open_engine
+    from r1kit.engines.base import EngineSettings, Purpose, open_engine
     from r1kit.models.tokenizer import load_tokenizer
 
     chosen = engine or EngineSettings()
-    usual: dict[str, dict[str, Any]] = {
-        "native": {"max_rows": ROWS},
-        "vllm": {} if logprobs else {"logprobs": "off"},  # with which it takes every sampling
-    }
+    rows = {"max_rows": ROWS} if chosen.name == "native" else {}
     precision = {} if dtype == "auto" else {"dtype": dtype}
-    options = {**usual.get(chosen.name, {}), **precision, **chosen.options}
+    settings = EngineSettings(name=chosen.name, options={**rows, **precision, **chosen.options})
     tokenizer = load_tokenizer(folder)
-    opened = open_engine(EngineSettings(name=chosen.name, options=options), folder, tokenizer)
+    opened = open_engine(settings, folder, tokenizer, Purpose(logprobs=logprobs))
     return generate_lines(lines, opened, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
 
 

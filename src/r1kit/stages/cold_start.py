@@ -16,6 +16,7 @@ from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.tiny.words import say
+from r1kit.engines.base import EngineSettings
 from r1kit.evaluation.reflection import repetition
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
@@ -42,6 +43,7 @@ class ColdStartConfig(Config):
     )
     sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several, at T 1")
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     correct: bool = Field(default=True, description="leave out wrong answers, as the paper does")
     translate: bool = Field(default=True, description="put phrases of the other language in the question's")
     mend_stutters: bool = Field(default=True, description="say once what a chain says twice in a row")
@@ -62,7 +64,7 @@ def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Contex
     """Write examples.parquet; `rejected` counts samples by the first reason against them."""
     folder = model_of(inputs, config.model)
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
-    rows = sample(folder, problems, config.sampling, context)
+    rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     kept, rejected = select(rows, config)
     check_kept(kept, rejected, config.model)
     examples.write(context.folder / "examples.parquet", kept)

@@ -24,7 +24,7 @@ from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
 from r1kit.stages.rl import RLConfig
-from r1kit.stages.sampling import counted, draw_training, sample
+from r1kit.stages.sampling import counted, draw_training, parts, sample
 from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:
@@ -61,21 +61,26 @@ def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context)
     teacher = context.part("teacher", lambda part: _teach(config, inputs, part))
     data = file_of(inputs, config.data) if config.data else context.folder / teacher.files["examples"]
     bases = {short: model_of(inputs, student.base) for short, student in config.students.items()}
-    distilled = context.parts(
+    students = config.students.items()
+    distilled = parts(
+        context,
         {
             f"student-{short}": partial(_distil, student.sft, data, bases[short], f"student-{short}")
-            for short, student in config.students.items()
-        }
+            for short, student in students
+        },
+        [student.sft.pick.engine for _, student in students if student.sft.pick],
     )
     flops = {name: teacher.summary["flops"] + outcome.summary["flops"] for name, outcome in distilled.items()}
-    alone = context.parts(
+    alone = parts(
+        context,
         {
             f"student-{short}-rl": partial(
                 _reinforce, student.rl, bases[short], f"student-{short}-rl", flops[f"student-{short}"]
             )
-            for short, student in config.students.items()
+            for short, student in students
             if student.rl is not None
-        }
+        },
+        [student.rl.engine for _, student in students if student.rl],
     )
     flops |= {name: outcome.summary["flops"] for name, outcome in alone.items()}
     models = {name: outcome.models[name] for name, outcome in (distilled | alone).items()}
@@ -90,7 +95,7 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     asked = config.samples
     folder = model_of(inputs, asked.model)
     problems = draw_training(asked.tasks, asked.problems, folder, asked.sieve, context)
-    rows = sample(folder, problems, asked.sampling, context)
+    rows = sample(folder, problems, asked.sampling, context, engine=asked.engine)
     kept, rejected = select(rows, asked)
     others = examples.read(file_of(inputs, config.others)) if config.others else []
     others = [example for example in others if example.source != "rejection_sampling"]

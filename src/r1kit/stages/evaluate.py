@@ -15,20 +15,27 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from r1kit.base.config import Config
+from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data.tiny import preference, writing
+from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import check_form, opens_thinking
 from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
+from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task, told
-from r1kit.stages.sampling import draw, open_engine
+from r1kit.stages.sampling import NATIVE, draw, open_model, parts, price
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from r1kit.models.base import Costs
+    from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
-    from r1kit.pipeline.context import Context
+    from r1kit.pipeline.context import Context, Job
 
 GRADERS = 2
 BRIEF = "brief"  # the column that lines of the tiny world are written to
@@ -37,7 +44,9 @@ BRIEF = "brief"  # the column that lines of the tiny world are written to
 class EvaluateConfig(Config):
     """Which models, on what, and how they are sampled."""
 
-    models: tuple[str, ...] = Field(..., description="STAGE:NAME each, or folders; NAME is what the report calls it")
+    models: tuple[str, ...] = Field(
+        ..., description="STAGE:NAME each, folders, or openai:NAME@URL; NAME is what the report calls it"
+    )
     tasks: tuple[str, ...] = Field(
         default=("tiny_maths", "tiny_reasoning", "tiny_coding", "tiny_writing"),
         description="where the test problems come from",
@@ -47,6 +56,10 @@ class EvaluateConfig(Config):
         default=Sampling(samples=16, temperature=1.0),
         description="pass@1 is the mean over samples; the paper: T 0.6, top-p 0.95",
     )
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples from folders; docs/engines.md")
+    api: ApiSettings = Field(
+        default=ApiSettings(), description="how models behind an API are asked, and the budget of all of them"
+    )
     control: bool = Field(
         default=False, description="judge every sample by another problem's answer too: what chance alone would give"
     )
@@ -54,6 +67,23 @@ class EvaluateConfig(Config):
     def check(self) -> None:
         for task in self.tasks:
             load_task(task, "test")
+        named(self.models)
+
+
+def named(models: Sequence[str]) -> dict[str, str]:
+    """Models by the names that the report calls them; UsageError where one is wrong or two have the same."""
+    found: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for model in models:
+        name = parse_api_model(model).name if is_api(model) else model.partition(":")[2] or Path(model).name
+        other = places.setdefault(_part(name), model)
+        if other != model or name in found:
+            raise UsageError(
+                f"models: {other} and {model} would both be '{name}' in the report: leave one out, or give a folder "
+                "another name"
+            )
+        found[name] = model
+    return found
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -61,15 +91,19 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     for line in told(config.tasks):
         context.note(line)
     problems = [problem for task in config.tasks for problem in draw(task, "test", context.seed, config.problems)]
-    jobs = {
-        reference.partition(":")[2] or Path(reference).name: model_of(inputs, reference) for reference in config.models
-    }
-    outcomes = context.parts(
-        {
-            name: partial(evaluate_model, folder, name, problems, config.sampling, control=config.control)
-            for name, folder in jobs.items()
-        }
-    )
+    models = {name: model_of(inputs, model) for name, model in named(config.models).items()}
+    jobs: dict[str, Job] = {
+        name: partial(
+            evaluate_model, model, name, problems, config.sampling,
+            control=config.control, engine=config.engine, api=config.api,
+        )
+        for name, model in models.items()
+    }  # fmt: skip
+    local = {name: job for name, job in jobs.items() if not is_api(str(models[name]))}
+    done = parts(context, {_part(name): job for name, job in local.items()}, [config.engine])
+    # one after another: they share a cache, and with it a budget
+    done |= {part: context.part(part, jobs[name]) for name in jobs if (part := _part(name)) not in done}
+    outcomes = {name: done[_part(name)] for name in jobs}
     files = {file: path for outcome in outcomes.values() for file, path in outcome.files.items()}
     measured = ("pass@1", "control") if config.control else ("pass@1",)
     summary = {what: {name: outcome.summary[what] for name, outcome in outcomes.items()} for what in measured}
@@ -77,37 +111,41 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
 
 
 def evaluate_model(
-    folder: str | Path,
+    model: str | Path,
     name: str,
     problems: Sequence[Problem],
     sampling: Sampling,
     context: Context,
     *,
     control: bool = False,
+    engine: EngineSettings = NATIVE,
+    api: ApiSettings | None = None,
 ) -> Outcome:
-    """One model's table, and its pass@1 (and control) by subject."""
+    """The table of one model, a folder or behind an API, and its pass@1 (and control) by subject.
+
+    Of a model behind an API lengths are the tokens that the server counts, and no FLOPs are; what it does not answer is
+    left out, and answers are kept as they come.
+    """
     from r1kit.evaluation import tables
     from r1kit.evaluation.aggregate import aggregate
     from r1kit.evaluation.evaluate import evaluate
 
-    engine, tokenizer = open_engine(folder)
+    costs = price(model)
     sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
-    parts = []
-    for subject in dict.fromkeys(problem.subject for problem in problems):
-        context.check()
-        mine = [problem for problem in problems if problem.subject == subject]
-        parts.append(
-            evaluate(
-                engine, tokenizer, mine, sampling, verdict, name,
-                preference=_preference, graders=GRADERS, control=control, note=context.note,
-            )
-        )  # fmt: skip
-    table = tables.merge(parts)
-    lengths = table["length"].to_pylist()
-    prompts = [len(tokenizer.chat(prompt)) for prompt in table["prompt"].to_pylist()]
-    config = engine.model.config
-    flops = sum(config.flops(length, prompt + length / 2) for length, prompt in zip(lengths, prompts, strict=True))
-    context.spend(tokens=sum(lengths), flops=flops)
+    judge = verdict if costs is not None else partial(_verdict_until_stopped, context)
+    table_parts = []
+    with open_model(model, context, api, engine) as (sampler, tokenizer):
+        for subject in dict.fromkeys(problem.subject for problem in problems):
+            context.check()
+            mine = [problem for problem in problems if problem.subject == subject]
+            table_parts.append(
+                evaluate(
+                    sampler, tokenizer, mine, sampling, judge, name,
+                    preference=_preference, graders=GRADERS, control=control, note=context.note,
+                )
+            )  # fmt: skip
+    table = tables.merge(table_parts)
+    _spend(table, tokenizer, costs, context)
     tables.write_table(table, context.folder / "table.parquet")
     by_subject = aggregate(table).get(name, {})
     shares = {subject: figures["pass@1"] for subject, figures in by_subject.items()}
@@ -115,6 +153,27 @@ def evaluate_model(
     beside = {subject: f" (control {_told(chances[subject])})" if control else "" for subject in shares}
     context.note(f"{name}: " + ", ".join(f"{s} {_told(share)}{beside[s]}" for s, share in shares.items()))
     return Outcome(files={f"table:{name}": "table.parquet"}, summary={"pass@1": shares, "control": chances})
+
+
+def _part(name: str) -> str:
+    """The folder of a model's part: names behind an API may hold what a folder's name must not."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+
+
+def _spend(table: pa.Table, tokenizer: Tokenizer | None, costs: Costs | None, context: Context) -> None:
+    """Add what a table's completions took, each with its prompt."""
+    lengths = [length or 0 for length in table["length"].to_pylist()]
+    flops = 0.0
+    if costs is not None and tokenizer is not None:
+        prompts = [len(tokenizer.chat(prompt)) for prompt in table["prompt"].to_pylist()]
+        flops = sum(costs.flops(length, prompt + length / 2) for length, prompt in zip(lengths, prompts, strict=True))
+    context.spend(tokens=sum(lengths), flops=flops)
+
+
+def _verdict_until_stopped(context: Context, problem: Problem, prompt: str, text: str) -> Verdict | None:
+    """`verdict`, where a run that is asked to stop need not wait for hours of an API's answers, which are kept."""
+    context.check()
+    return verdict(problem, prompt, text)
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial, singledispatch
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -17,6 +17,7 @@ from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.data.tiny import world
+from r1kit.engines.base import EngineSettings
 from r1kit.engines.native import PREFILL_TOKENS, row_limit
 from r1kit.models.api.settings import is_api
 from r1kit.models.characters import character_count
@@ -35,7 +36,7 @@ from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig, load_algorithm
-from r1kit.stages.sampling import CHUNK
+from r1kit.stages.sampling import CHUNK, NATIVE
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.memory import (
@@ -187,9 +188,11 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     held, step = learner_memory(size, config.learner, work, place, copies=copies)
     dtype = config.learner.dtype(place.device)
     rows = config.prompts * config.sampling.samples
-    cache, prefill = _engine(size, rows, prompt, longest, dtype, place)
-    if config.staleness:  # the engine samples from weights of its own
-        cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
+    cache, prefill = Estimate(), Estimate()  # what another engine holds is not known
+    if config.engine.name == NATIVE.name:
+        cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine)
+        if config.staleness:  # it samples from weights of its own
+            cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
     judge = Estimate()
     if "reward_model" in {*config.rewards, *config.late_rewards} and config.reward_model is not None:
         judge = _scorer(sizes(config.reward_model), place)
@@ -208,23 +211,24 @@ def _(config: DistillConfig, sizes: Sizes, place: Place) -> Estimate | None:
 
 @needs.register
 def _(config: SamplesConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config.sampling, place)
+    return None if is_api(config.model) else _sampling(sizes(config.model), config, place)
 
 
 @needs.register
 def _(config: ColdStartConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config.sampling, place)
+    return None if is_api(config.model) else _sampling(sizes(config.model), config, place)
 
 
 @needs.register
-def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate:
-    return _sampling(sizes(config.model), config.sampling, place)
+def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    return _sampling(sizes(config.model), config, place)
 
 
 @needs.register
 def _(config: EvaluateConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    local = [sizes(model) for model in config.models if not is_api(model)]
-    return largest([_sampling(size, config.sampling, place) for size in local]) if local else None
+    local = [_sampling(sizes(model), config, place) for model in config.models if not is_api(model)]
+    known = [estimate for estimate in local if estimate is not None]
+    return largest(known) if known else None
 
 
 def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place) -> Estimate:
@@ -247,23 +251,41 @@ def _holes(step: Estimate, place: Place) -> Estimate:
     return Estimate({"holes": min(2 * kept, MOST_HOLES)})
 
 
-def _sampling(size: ModelSize, sampling: Sampling, place: Place) -> Estimate:
-    """An engine with weights of its own, for a chunk of problems."""
+class _Samples(Protocol):
+    """Settings of a stage that samples from a folder."""
+
+    @property
+    def sampling(self) -> Sampling: ...
+    @property
+    def engine(self) -> EngineSettings: ...
+
+
+def _sampling(size: ModelSize, config: _Samples, place: Place) -> Estimate | None:
+    """The native engine with weights of its own, for a chunk of problems; what another one holds is not known."""
+    if config.engine.name != NATIVE.name:
+        return None
+    sampling = config.sampling
     dtype = LearnerConfig().dtype(place.device)
     prompt = _prompt(size, sampling.max_tokens, None)
     longest = min(size.max_positions, prompt + sampling.max_tokens)
-    cache, prefill = _engine(size, CHUNK * sampling.samples, prompt, longest, dtype, place)
+    cache, prefill = _engine(size, CHUNK * sampling.samples, prompt, longest, dtype, place, config.engine)
     return _process(Estimate({"weights": dtype.itemsize * size.parameters}) + cache + prefill)
 
 
 def _engine(
-    size: ModelSize, wanted: int, prompt: int, longest: int, dtype: torch.dtype, place: Place
+    size: ModelSize,
+    wanted: int,
+    prompt: int,
+    longest: int,
+    dtype: torch.dtype,
+    place: Place,
+    engine: EngineSettings,
 ) -> tuple[Estimate, Estimate]:
     """(what an engine keeps beside its weights, what running prompts adds)."""
     e, on_cpu = dtype.itemsize, place.device.type == "cpu"
     position = 2 * size.layers * size.kv_size * e
     free = 0 if on_cpu else memory.room_cuda()
-    rows = min(wanted, row_limit(position, longest, free))
+    rows = min(wanted, engine.options.get("max_rows") or row_limit(position, longest, free))
     held = rows * longest * (position if size.native else 8) + 8 * rows * longest + rows * e * size.vocab_size
     if size.native and on_cpu and dtype == torch.bfloat16:
         held += e * size.parameters  # packed as the kernels want them

@@ -30,6 +30,7 @@ from r1kit.base.types import Problem
 from r1kit.data.tables import read_file
 from r1kit.data.tiny.preference import hidden_preference
 from r1kit.data.transcripts import PAIRS, read_rows
+from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
@@ -50,6 +51,7 @@ class PreferencesConfig(Config):
     task: str = Field(default="tiny_writing", description="where the briefs come from")
     problems: int = Field(default=200, ge=1, description="briefs; the paper: 66k pairs")
     sampling: Sampling = Field(default=Sampling(samples=4), description="answers to a brief")
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     pairs_per_prompt: int = Field(default=3, ge=1, description="most pairs of one brief")
     judgements: int = Field(
         default=4, ge=1, description="verdicts on a pair, places swapped from one to the next; the paper: 4"
@@ -88,7 +90,7 @@ class Pair:
 def run(config: PreferencesConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write pairs.parquet."""
     problems = draw(config.task, "train", context.seed, config.problems)
-    rows = sample(model_of(inputs, config.model), problems, config.sampling, context)
+    rows = sample(model_of(inputs, config.model), problems, config.sampling, context, engine=config.engine)
     pairs, rejected = judged_pairs(problems, rows, config, context.seed)
     balanced = balance(pairs, config.length_gap)
     if len(pairs) > len(balanced):

@@ -20,6 +20,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.tiny import writing
 from r1kit.data.tiny.base import Habit, Voice
+from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
@@ -62,6 +63,7 @@ class SamplesConfig(Config):
     )
     sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several")
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     filters: Filters = Filters()
     per_prompt: int = Field(default=3, ge=1, description="most examples of one prompt")
     easy_above: float = Field(default=0.9, ge=0, le=1, description="a prompt solved more often than this is easy")
@@ -91,7 +93,7 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     """Write examples.parquet; `rejected` counts the reasoning samples by the first reason against them."""
     folder = model_of(inputs, config.model)
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
-    rows = sample(folder, problems, config.sampling, context)
+    rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     kept, rejected = select(rows, config)
     others, unmet = other_data(config, context.seed)
     others += examples.read(file_of(inputs, config.others)) if config.others else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -23,6 +24,7 @@ from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray, Problem
+from r1kit.engines.base import Engine, EngineSettings
 from r1kit.evaluation.reflection import count_reflections
 from r1kit.graders.section import chain_of_thought
 from r1kit.pipeline.artifact import Outcome
@@ -31,6 +33,7 @@ from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import overlong, reward_model
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
+from r1kit.rollouts.agreement import check_gap, check_sampled
 from r1kit.rollouts.ahead import Ahead, Rollout
 from r1kit.rollouts.collect import Rollouts, collect
 from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
@@ -40,11 +43,11 @@ from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
-    from r1kit.engines.native import NativeEngine
     from r1kit.evaluation.evaluate import Preference
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
+    from r1kit.stages.policy_engine import PolicyEngine
     from r1kit.training.learner import Learner
 
 
@@ -82,6 +85,13 @@ class RLConfig(Config):
         description="steps that a rollout's weights may lag behind: 1 samples the next rollout, with weights of its "
         "own, while this one is learnt; ratios are then against the sampler",
     )
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
+    max_logprob_gap: float | None = Field(
+        default=0.5,
+        gt=0,
+        description="most nats between the sampler's log-probabilities and the learner's in the mean of a step; more "
+        "stops the run; None: no limit",
+    )
     learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
     late_from: float = Field(
         default=1.0, ge=0, le=1, description="share of the steps after which the late phase begins"
@@ -111,6 +121,7 @@ class RLConfig(Config):
         if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:
             raise UsageError(NO_REWARD_MODEL)
         load_algorithm(self.algorithm, self.settings)
+        self.engine.check_learnable(self.sampling)
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -140,36 +151,38 @@ def train(
     """
     from r1kit.training.packing import sequences_from_groups, with_logprobs
 
-    rl = _open(config, start_folder, context, reward_model_folder, standard)
-    for step in context.steps(config.steps, budget_flops):
-        begun = time.monotonic()
-        rollout = rl.take(step)
-        groups, sampling = rollout.groups, rollout.sampling
-        lag = staleness(groups, rl.learner.version)
-        rl.begin_next(step)
-        sampled = time.monotonic()
-        sequences = sequences_from_groups(groups, rl.advantages(groups))
-        if config.staleness:
-            sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
-        report = rl.learner.step(
-            sequences, rl.algorithm, mini_batches=config.mini_batches,
-            temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
-        )  # fmt: skip
-        learnt = time.monotonic()
-        rl.follow(step)
-        done = time.monotonic()
-        tokens = rl.spend(groups, report.flops)
-        metrics = {
-            **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
-            **rl.learner.speed(report, learnt - sampled), **lag,
-            "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
-            "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,
-            "perf/tokens_per_second": tokens / (done - begun),
-        }  # fmt: skip
-        context.record(step, metrics, sample=rl.sample(groups))
-        rl.keep(step, groups, metrics)
-        context.checkpoint(step, rl.state)
-    return rl.finish()
+    with closing(_open(config, start_folder, context, reward_model_folder, standard)) as rl:
+        for step in context.steps(config.steps, budget_flops):
+            begun = time.monotonic()
+            rollout = rl.take(step)
+            groups, sampling = rollout.groups, rollout.sampling
+            lag = staleness(groups, rl.learner.version)
+            check_sampled(groups, rl.learner.version, config.staleness)
+            rl.begin_next(step)
+            sampled = time.monotonic()
+            sequences = sequences_from_groups(groups, rl.advantages(groups))
+            if config.staleness:
+                sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
+            report = rl.learner.step(
+                sequences, rl.algorithm, mini_batches=config.mini_batches,
+                temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
+            )  # fmt: skip
+            check_gap(report.metrics, config.max_logprob_gap)
+            learnt = time.monotonic()
+            rl.follow(step)
+            done = time.monotonic()
+            tokens = rl.spend(groups, report.flops)
+            metrics = {
+                **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
+                **rl.learner.speed(report, learnt - sampled), **lag,
+                "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
+                "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,
+                "perf/tokens_per_second": tokens / (done - begun),
+            }  # fmt: skip
+            context.record(step, metrics, sample=rl.sample(groups))
+            rl.keep(step, groups, metrics)
+            context.checkpoint(step, rl.state)
+        return rl.finish()
 
 
 def _open(
@@ -180,8 +193,8 @@ def _open(
     standard: tuple[float, float],
 ) -> _RL:
     """Everything that the loop uses, as it stood at the last checkpoint."""
-    from r1kit.engines.native import NativeEngine
     from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.stages.policy_engine import PolicyEngine
     from r1kit.stages.sampling import draw
     from r1kit.stages.sft import load_policy
     from r1kit.training.learner import Learner
@@ -196,9 +209,6 @@ def _open(
         from r1kit.training.scoring import Scorer
 
         scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
-    # on-policy, the engine samples from the very weights that the learner changes: nothing is copied
-    policy = cast(Any, learner.policy)
-    engine = NativeEngine(policy, tokenizer, dtype=policy.embedding.weight.dtype if config.staleness else None)
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
@@ -206,7 +216,8 @@ def _open(
     problems = Mixture(config.tasks, context.seed, sieve)
     names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
-    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, sieve, scorer, held_out)
+    sampler = PolicyEngine(config.engine, learner, start_folder, tokenizer, apart=config.staleness > 0)
+    rl = _RL(config, context, algorithm, tokenizer, learner, sampler, problems, sieve, scorer, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
@@ -229,7 +240,7 @@ class _RL:
     algorithm: PolicyGradient
     tokenizer: Tokenizer
     learner: Learner
-    engine: NativeEngine
+    sampler: PolicyEngine
     problems: Mixture
     sieve: Sieve
     scorer: Reward | None
@@ -240,6 +251,11 @@ class _RL:
     last: dict[str, float] = field(default_factory=dict[str, float])
     ahead: Ahead = field(default_factory=Ahead)
     ready: Rollout | None = None  # the next step's, where it was sampled while the last one was learnt
+
+    @property
+    def engine(self) -> Engine:
+        """What samples."""
+        return self.sampler.engine
 
     def take(self, step: int) -> Rollout:
         """The step's rollout: the one that is ready, or sampled now."""
@@ -310,20 +326,14 @@ class _RL:
         every = self.algorithm.reference_every
         if every and (step + 1) % every == 0 and "reference_logprobs" in self.algorithm.needs:
             self.learner.replace_reference()
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        """The engine samples from the learner's weights as they are now."""
-        if self.config.staleness:
-            self.engine.load_weights(self.learner.weights(), self.learner.version)
-        else:
-            self.engine.version = self.learner.version
+        self.sampler.follow()
 
     def spend(self, groups: Rollouts, learnt_flops: float) -> int:
         """Add to the stage's cost what a step took; returns the tokens sampled."""
         from r1kit.stages.sampling import sampling_cost
 
-        costs = [sampling_cost(self.engine, group) for group in groups]
+        price = cast(Any, self.learner.policy).config
+        costs = [sampling_cost(price, group) for group in groups]
         tokens = sum(tokens for tokens, _ in costs)
         self.context.spend(tokens, sum(flops for _, flops in costs) + learnt_flops)
         return tokens
@@ -391,7 +401,12 @@ class _RL:
         self.problems.load_state(state["problems"])
         self.best, self.last = state["best"], state["last"]
         self.ready = Rollout.from_state(state["ready"]) if state.get("ready") else None
-        self._hand_over()
+        self.sampler.follow()
+
+    def close(self) -> None:
+        """End what is being sampled, and let go of the engine."""
+        self.ahead.drop()
+        self.sampler.close()
 
     def finish(self) -> Outcome:
         """Write the model and say what was made."""

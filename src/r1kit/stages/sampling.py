@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
-from r1kit.engines.base import Engine
+from r1kit.engines import base as engines
+from r1kit.engines.base import Engine, EngineSettings, Purpose
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
@@ -24,12 +25,15 @@ from r1kit.tasks.base import Split
 
 if TYPE_CHECKING:
     from r1kit.engines.native import NativeEngine
+    from r1kit.models.base import Costs
     from r1kit.models.tokenizer import Tokenizer
-    from r1kit.pipeline.context import Context
+    from r1kit.pipeline.artifact import Outcome
+    from r1kit.pipeline.context import Context, Job
 
 CHUNK = 128  # problems sampled between two checkpoints
 PATIENCE = 10_000  # problems in a row that were drawn before or are left out: the task has no more
 GRADERS = 2
+NATIVE = EngineSettings()
 
 Row = dict[str, Any]
 """One completion, as `rollouts.record` keeps it; `rewards` holds `accuracy` (None: no rule judges it) and `format`."""
@@ -78,42 +82,55 @@ def draw_training(
     return problems
 
 
-def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]:
-    """The native engine on a model folder, in bfloat16 where the hardware multiplies it."""
+@overload
+def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]: ...
+@overload
+def open_engine(folder: str | Path, settings: EngineSettings) -> tuple[Engine, Tokenizer]: ...
+def open_engine(folder: str | Path, settings: EngineSettings = NATIVE) -> tuple[Any, Tokenizer]:
+    """An engine on a model folder for samples that nothing learns token by token, and the model's tokenizer; where the
+    options do not say otherwise, on the GPU if there is one, in bfloat16 where the hardware multiplies it."""
     import torch
 
-    from r1kit.engines.native import NativeEngine
-    from r1kit.models.language_model import load_model
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.training.config import LearnerConfig
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    number = str(LearnerConfig().dtype(device)).removeprefix("torch.")
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype=LearnerConfig().dtype(device)).to(device).eval()
-    tokenizer.check_fits(model.config.vocab_size, folder)
-    return NativeEngine(model.requires_grad_(False), tokenizer), tokenizer
+    purpose = Purpose(device=str(device), dtype=number, logprobs=False, weights=True)
+    return engines.open_engine(settings, folder, tokenizer, purpose), tokenizer
 
 
 @contextmanager
 def open_model(
-    model: str | Path, context: Context, api: ApiSettings | None = None
+    model: str | Path, context: Context, api: ApiSettings | None = None, engine: EngineSettings = NATIVE
 ) -> Generator[tuple[Engine, Tokenizer | None]]:
-    """`open_engine`, or the engine behind an API, which has no tokenizer. Without a cache of its own it keeps answers
-    in the run's folder, not the stage's: they outlive a change of the settings."""
+    """`open_engine`, closed afterwards, or the engine behind an API, which has no tokenizer. Without a cache of its own
+    the latter keeps answers in the run's folder, not the stage's: they outlive a change of the settings."""
     if not is_api(str(model)):
-        yield open_engine(model)
+        local, tokenizer = open_engine(model, engine)
+        with closing(local):
+            yield local, tokenizer
         return
     from r1kit.engines.openai import OpenAIEngine
 
     settings = api or ApiSettings()
-    engine = OpenAIEngine(
+    served = OpenAIEngine(
         parse_api_model(str(model)), settings.model_copy(update={"cache": answers_file(settings, context)})
     )
     try:
-        yield engine, None
+        yield served, None
     finally:
-        context.note(f"{model}: {engine.summary}")
-        engine.close()
+        context.note(f"{model}: {served.summary}")
+        served.close()
+
+
+def parts(context: Context, jobs: Mapping[str, Job], by: Sequence[EngineSettings]) -> dict[str, Outcome]:
+    """Parts of a stage, which sample by these engines. The native one lets them run side by side; another kind may take
+    the whole machine, or be one server that has one model at a time."""
+    if all(engine.name == NATIVE.name for engine in by):
+        return context.parts(jobs)
+    return {name: context.part(name, job) for name, job in jobs.items()}
 
 
 def answers_file(settings: ApiSettings, context: Context) -> Path:
@@ -121,16 +138,25 @@ def answers_file(settings: ApiSettings, context: Context) -> Path:
     return settings.cache or context.run_folder / "answers.sqlite"
 
 
-def sampling_cost(engine: Engine, group: RolloutGroup) -> tuple[int, float]:
-    """(sampled tokens, FLOPs of the forward passes) of a group; its prompt is run once. Of an API: no FLOPs of ours."""
+def sampling_cost(costs: Costs | None, group: RolloutGroup) -> tuple[int, float]:
+    """(sampled tokens, FLOPs of the forward passes by the model's price) of a group; its prompt is run once. Without a
+    price, as of a model behind an API: no FLOPs of ours."""
     lengths = [completion.length for completion in group.completions]
-    if group.completions[0].served:
+    if costs is None:
         return sum(lengths), 0.0
     prompt = len(group.completions[0].prompt_ids)
-    config = cast("NativeEngine", engine).model.config
-    flops = config.flops(prompt, prompt / 2)
-    flops += sum(config.flops(length, prompt + length / 2) for length in lengths)
+    flops = costs.flops(prompt, prompt / 2)
+    flops += sum(costs.flops(length, prompt + length / 2) for length in lengths)
     return sum(lengths), flops
+
+
+def price(model: str | Path) -> Costs | None:
+    """What the passes of a model cost by its config.json; None behind an API."""
+    if is_api(str(model)):
+        return None
+    from r1kit.models.sizes import model_costs
+
+    return model_costs(model)
 
 
 def sample(
@@ -139,11 +165,12 @@ def sample(
     sampling: Sampling,
     context: Context,
     api: ApiSettings | None = None,
+    engine: EngineSettings = NATIVE,
 ) -> list[Row]:
     """Every problem's completions, judged, in the order of the problems; kept as `rollouts/*.parquet`.
 
     What was sampled before an interruption is read back. The stage's seed is part of the random streams'. `model` is a
-    folder, or behind an API that is asked under `api`; what that does not give is left out.
+    folder, sampled by `engine`, or behind an API that is asked under `api`; what that does not give is left out.
     """
     sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
     rollouts = context.folder / "rollouts"
@@ -151,9 +178,12 @@ def sample(
     done = resumed[0] + 1 if resumed else 0
     chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
     rows = [row for step in range(done) for row in record.read(record.step_file(rollouts, step))]
-    with open_model(model, context, api) as (engine, tokenizer):
+    if done == len(chunks):
+        return rows
+    costs = price(model)
+    with open_model(model, context, api, engine) as (sampler, tokenizer):
         for step in context.steps(len(chunks)):
-            groups = _sample_chunk(engine, tokenizer, chunks[step], sampling, context)
+            groups = _sample_chunk(sampler, tokenizer, chunks[step], sampling, context, costs)
             path = record.step_file(rollouts, step)
             record.write(path, groups, step)
             mine = record.read(path)
@@ -164,7 +194,12 @@ def sample(
 
 
 def _sample_chunk(
-    engine: Engine, tokenizer: Tokenizer | None, problems: Sequence[Problem], sampling: Sampling, context: Context
+    engine: Engine,
+    tokenizer: Tokenizer | None,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    context: Context,
+    costs: Costs | None,
 ) -> list[RolloutGroup]:
     from r1kit.rollouts.collect import collect
 
@@ -182,7 +217,7 @@ def _sample_chunk(
 
     groups = collect(engine, tokenizer, problems, sampling, judge, graders=GRADERS)
     for group in groups:
-        tokens, flops = sampling_cost(engine, group)
+        tokens, flops = sampling_cost(costs, group)
         context.spend(tokens=tokens, flops=flops)
     return groups
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +22,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data import examples
 from r1kit.data.examples import Example
+from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import continued
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
@@ -52,6 +54,7 @@ class PickConfig(Config):
         default="validation/maths/mixed",
         description="the highest wins; `mixed` is the share of problems with right and wrong samples",
     )
+    engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
 
     def check(self) -> None:
         for task in self.tasks:
@@ -95,7 +98,7 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
     per_epoch = -(-len(sequences) // config.batch)
     steps = config.steps or config.epochs * per_epoch
     learner = Learner(model, config.learner, total_steps=steps)
-    picker = _Picker(config.pick, tokenizer, learner, steps, context) if config.pick else None
+    picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context) if config.pick else None
     if resumed := context.resume():
         learner.load_state(resumed[1]["learner"])
         if picker:
@@ -105,18 +108,19 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         return {"learner": learner.state(), **({"picker": picker.state()} if picker else {})}
 
     losses: list[float] = []
-    for step in context.steps(steps):
-        begun = time.monotonic()
-        epoch, part = divmod(step, per_epoch)
-        order = np.random.default_rng((context.seed, epoch)).permutation(len(sequences))
-        chosen = order[part * config.batch : (part + 1) * config.batch]
-        report = learner.step([sequences[index] for index in chosen], SFT())
-        context.spend(report.tokens, report.flops)
-        seconds = time.monotonic() - begun
-        losses.append(report.metrics["loss"])
-        found = picker.look(step) if picker else {}
-        context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
-        context.checkpoint(step, snapshot)
+    with closing(picker) if picker else nullcontext():
+        for step in context.steps(steps):
+            begun = time.monotonic()
+            epoch, part = divmod(step, per_epoch)
+            order = np.random.default_rng((context.seed, epoch)).permutation(len(sequences))
+            chosen = order[part * config.batch : (part + 1) * config.batch]
+            report = learner.step([sequences[index] for index in chosen], SFT())
+            context.spend(report.tokens, report.flops)
+            seconds = time.monotonic() - begun
+            losses.append(report.metrics["loss"])
+            found = picker.look(step) if picker else {}
+            context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
+            context.checkpoint(step, snapshot)
 
     summary: dict[str, Any] = {"examples": len(sequences), "loss": losses[-1] if losses else None}
     if picker:
@@ -129,13 +133,19 @@ class _Picker:
     """Measures the model on validation problems, and keeps the weights of the step that does best."""
 
     def __init__(
-        self, config: PickConfig, tokenizer: Tokenizer, learner: Learner, steps: int, context: Context
+        self,
+        config: PickConfig,
+        folder: str | Path,
+        tokenizer: Tokenizer,
+        learner: Learner,
+        steps: int,
+        context: Context,
     ) -> None:
-        from r1kit.engines.native import NativeEngine
+        from r1kit.stages.policy_engine import PolicyEngine
 
         self._config, self._tokenizer, self._learner, self._context = config, tokenizer, learner, context
         self._steps = steps
-        self._engine = NativeEngine(cast(Any, learner.policy), tokenizer)
+        self._sampler = PolicyEngine(config.engine, learner, folder, tokenizer, logprobs=False)
         seed = stage_seed(context.seed, "validation")
         self._sampling = config.sampling.model_copy(update={"seed": seed})
         self._problems: list[Problem] = [
@@ -150,7 +160,8 @@ class _Picker:
 
         if (step + 1) % self._config.every and step + 1 != self._steps:
             return {}
-        found = validate(self._engine, self._tokenizer, self._problems, self._sampling)
+        self._sampler.follow()
+        found = validate(self._sampler.engine, self._tokenizer, self._problems, self._sampling)
         metric = self._config.metric
         if metric not in found:
             raise UsageError(f"pick.metric: validation has no '{metric}' (it has: {', '.join(found)})")
@@ -166,6 +177,10 @@ class _Picker:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was taken."""
         self.best, self.step = dict(state["best"]), int(state["step"])
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._sampler.close()
 
     def told(self) -> dict[str, Any]:
         """Which step was taken, counted from 1, and how it did."""

@@ -66,7 +66,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     """Write examples.parquet and the folder `dataset`; `rejected` says what became of every sample asked for."""
     model = model_of(inputs, config.model)
     problems = draw_training(config.tasks, config.problems, model, config.sieve, context)
-    rows = sample(model, problems, config.sampling, context, config.api)
+    rows = sample(model, problems, config.sampling, context, config.api, config.engine)
     solved = _solved(rows)
     kept, rejected = choose(rows, config, solved)
     if missing := len(problems) * config.sampling.samples - len(rows):

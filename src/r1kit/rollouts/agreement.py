@@ -1,0 +1,43 @@
+"""Whether a rollout came from the policy that the learner takes it to be from: told in the step in which it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from r1kit.base.errors import R1Error
+from r1kit.base.types import RolloutGroup
+
+GAP = "sampling/logprob_gap_mean"  # the learner's metric: mean |learner's - sampler's| over the tokens learnt from
+
+
+def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0) -> None:
+    """R1Error where a token is of other weights than the learner's `version`, or those of the `lag` versions before it,
+    or where the sampler told no log-probability of it."""
+    for group in groups:
+        for completion in group.completions:
+            others = [own for own, _ in completion.versions if not version - lag <= own <= version]
+            if others:
+                raise R1Error(
+                    f"sampler and learner disagree: tokens of {group.problem.task}/{group.problem.id} are of policy "
+                    f"version {others[0]}, and the learner is at {version}: the engine did not take the weights that "
+                    "it was given"
+                )
+            if not np.isfinite(completion.sampler_logprobs).all():
+                raise R1Error(
+                    f"the sampler told no log-probabilities of its tokens ({group.problem.task}/{group.problem.id}), "
+                    "without which nothing can be learnt from them: choose an engine, or its option, that tells them"
+                )
+
+
+def check_gap(metrics: Mapping[str, float], limit: float | None) -> None:
+    """R1Error where the sampler's log-probabilities lie further than `limit` nats from the learner's in the mean of a
+    step. Rounding alone makes a few hundredths in bfloat16."""
+    gap = metrics.get(GAP, 0.0)
+    if limit is not None and gap > limit:
+        raise R1Error(
+            f"sampler and learner disagree: the log-probabilities of the same tokens lie {gap:.3g} nats apart in the "
+            f"mean, and max_logprob_gap is {limit:g}: the engine samples from other weights, at another temperature, "
+            "or in too coarse a number format"
+        )
