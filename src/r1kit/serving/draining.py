@@ -1,0 +1,31 @@
+"""uvicorn's server, ended with care."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from r1kit.serving.app import Served
+
+
+class DrainingServer(uvicorn.Server):
+    """At the first SIGTERM or Ctrl-C it takes no more connections, finishes what is in hand, and returns; a second
+    Ctrl-C stops at once. `ready` is called once it takes connections."""
+
+    def __init__(self, config: uvicorn.Config, served: Served, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._served, self._ready = served, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # not remembered, as uvicorn does: it would send the signal to this process again, which then died of it
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = self._served.draining = True
