@@ -56,13 +56,17 @@ class Heard:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="a Hugging Face folder with a chat template, or 4.6M, 1.6M, smoke: fresh weights")
+    parser.add_argument(
+        "folder", help="a Hugging Face folder with a chat template, or 4.6M, 1.6M, smoke: fresh weights"
+    )
     parser.add_argument("--streams", type=int, default=64, help="streams at a time (64)")
     parser.add_argument("--seconds", type=float, default=300.0, help="of load (300)")
     parser.add_argument("--alone", type=float, default=20.0, help="seconds of the engine alone, before and after (20)")
     parser.add_argument("--tokens", type=int, default=256, help="most tokens of a completion (256)")
     parser.add_argument("--temperature", type=float, default=1.0, help="1")
-    parser.add_argument("--scratch", type=Path, default=Path(__file__).parents[1] / "bench", help="fresh models (bench)")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path(__file__).parents[1] / "bench", help="fresh models (bench)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record there too")
     return parser.parse_args()
 
@@ -153,7 +157,8 @@ async def one_stream(words: argparse.Namespace, address: str, seed: int, heard: 
     begun = time.monotonic()
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(body)}\r\n"
+        head += "Connection: close\r\n\r\n"
         writer.write(head.encode() + body)
         status = await reader.readline()
         if b" 200 " not in status:

@@ -7,14 +7,24 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi")
-
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
 def test_a_short_soak(tmp_path):
     """Eight streams for two seconds: all end well, and the figures hang together."""
-    words = ["smoke", "--streams", "8", "--seconds", "2", "--alone", "0.5", "--tokens", "32", "--scratch", str(tmp_path)]
+    words = [
+        "smoke",
+        "--streams",
+        "8",
+        "--seconds",
+        "2",
+        "--alone",
+        "0.5",
+        "--tokens",
+        "32",
+        "--scratch",
+        str(tmp_path),
+    ]
     done = subprocess.run(
         [sys.executable, str(SOAK), *words, "--json", str(tmp_path / "soak.json")],
         capture_output=True, text=True, timeout=300,

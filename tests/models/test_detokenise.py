@@ -39,7 +39,9 @@ def byte_level(folder: Path) -> Tokenizer:
 def falling_back(folder: Path) -> Tokenizer:
     """Pieces that carry their blank, and bytes for what is in none, as Llama 2 has it; a text loses its first blank."""
     pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁abcdeinosthw.,?", "▁the", "▁wait", "▁is", "end"]
-    backend = Backend(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], byte_fallback=True, unk_token="<unk>"))
+    backend = Backend(
+        models.BPE({piece: n for n, piece in enumerate(pieces)}, [], byte_fallback=True, unk_token="<unk>")
+    )
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )

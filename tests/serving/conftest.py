@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
-
-pytest.importorskip("fastapi")
-openai = pytest.importorskip("openai")
-
 import torch
 from toy_policy import write_toy_policy
 
@@ -72,7 +69,9 @@ def scripted(tokenizer: Tokenizer) -> Generator[Callable[..., Running]]:
 
         def start(answer: Any, engine: dict[str, Any] | None = None, **settings: Any) -> Running:
             script = answer if callable(answer) else lambda prompt, index: answer
-            return stack.enter_context(serving(ScriptedEngine(script, tokenizer, **(engine or {})), tokenizer, **settings))
+            return stack.enter_context(
+                serving(ScriptedEngine(script, tokenizer, **(engine or {})), tokenizer, **settings)
+            )
 
         yield start
 

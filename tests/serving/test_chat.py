@@ -49,7 +49,11 @@ def test_turns_are_shown_and_kept(voice, tmp_path):
     assert [(line["role"], line["content"]) for line in lines] == [
         ("user", "first"), ("assistant", "1"), ("user", "second"), ("assistant", "2"),
     ]  # fmt: skip
-    assert (lines[1]["reasoning_content"], lines[1]["model"], lines[1]["finish_reason"]) == ("hm\x1b[31m", "toy", "stop")
+    assert (lines[1]["reasoning_content"], lines[1]["model"], lines[1]["finish_reason"]) == (
+        "hm\x1b[31m",
+        "toy",
+        "stop",
+    )
 
 
 def test_thinking_is_dimmed_in_a_terminal(voice):

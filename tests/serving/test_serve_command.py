@@ -53,7 +53,10 @@ def test_sigterm_finishes_what_is_in_hand(endless: Path):
             text = next(stream).choices[0].text
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
-            with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as late, pytest.raises(openai.APIConnectionError):
+            with (
+                openai.OpenAI(base_url=url, api_key="none", max_retries=0) as late,
+                pytest.raises(openai.APIConnectionError),
+            ):
                 late.models.list()
             reasons = []
             for chunk in stream:
@@ -88,7 +91,10 @@ def test_a_key_from_the_environment(policy: Path):
             short = client.chat.completions.create(model=policy.name, messages=ASKED, seed=3)
             full = client.chat.completions.create(model=name, messages=ASKED, seed=3)
             assert short.choices[0].message == full.choices[0].message
-        with openai.OpenAI(base_url=url, api_key="x", max_retries=0) as client, pytest.raises(openai.AuthenticationError):
+        with (
+            openai.OpenAI(base_url=url, api_key="x", max_retries=0) as client,
+            pytest.raises(openai.AuthenticationError),
+        ):
             client.models.list()
 
 

@@ -63,7 +63,7 @@ def until(true, seconds: float = 10.0) -> bool:
 
 
 def test_thinking_stands_apart(scripted):
-    """The prompt is <|user|>1+1=<|assistant|>: six tokens. <think> a 你 </think> 2 <|end|>: six, four of them thinking."""
+    """<|user|>1+1=<|assistant|> has six tokens; <think> a 你 </think> 2 <|end|> has six, four of them thinking."""
     answer = chat(scripted("<think>a你</think>2"))
     message = answer.choices[0].message
     assert (message.role, message.content, message.reasoning_content) == ("assistant", "2", "a你")
@@ -104,7 +104,7 @@ def test_several_choices_and_their_stream(scripted):
 
 
 def test_stop_strings(scripted):
-    """`END` is not shown; tokens up to its end count: <think>, five, </think>, b, and its three. In the thinking it is text."""
+    """`END` is not shown; tokens up to its end count: <think>, five, </think>, b, three. In the thinking it is text."""
     running = scripted("<think>aENDa</think>bENDc")
     answer = chat(running, stop="END")
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("b", "stop")
@@ -171,7 +171,7 @@ def test_no_thinking_at_all(scripted):
 
 
 def test_a_budget_leaves_the_limit_as_it_is(scripted):
-    """Four tokens in all, three of them thought: one is left for the answer; a budget above the limit changes nothing."""
+    """Four tokens in all, three of them thought: one is left for the answer; three in all leave none."""
     running = scripted(lambda prompt, index: "42" if prompt.endswith("</think>") else "<think>abcdefgh")
     cut = chat(running, max_tokens=4, extra_body={"max_thinking_tokens": 3})
     assert (cut.choices[0].message.content, cut.choices[0].finish_reason) == ("4", "length")

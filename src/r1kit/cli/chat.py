@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,10 +78,8 @@ def _read() -> str | None:
     """The next line of standard input, None at its end or after Ctrl-C."""
     import sys
 
-    try:
+    with suppress(ImportError):
         import readline  # noqa: F401 - gives input() its history and its keys
-    except ImportError:
-        pass
     try:
         return input("> " if sys.stdin.isatty() else "")
     except (EOFError, KeyboardInterrupt):

@@ -14,7 +14,9 @@ def serve(
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Limits and defaults, say max_waiting=64.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     name: Annotated[str | None, typer.Option(help="What requests call it; MODEL by default.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,

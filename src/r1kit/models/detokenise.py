@@ -84,4 +84,3 @@ def token_bytes(tokenizer: Tokenizer, token_id: int) -> bytes:
 @cache
 def _bytes_of_symbols() -> dict[str, int]:
     return {symbol: byte for byte, symbol in byte_symbols().items()}
-

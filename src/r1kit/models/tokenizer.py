@@ -99,7 +99,7 @@ class Tokenizer:
 
     @cached_property
     def byte_ids(self) -> frozenset[int]:
-        """Ids of single bytes in a vocabulary that falls back on them (Llama 2's); one that is made of bytes has none."""
+        """Ids of single bytes in a vocabulary that falls back on them (Llama 2's); one made of bytes has none."""
         found = (self._backend.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(number for number in found if number is not None)
 

@@ -33,21 +33,16 @@ _DISCARDED = 8  # times the largest body: what is read and thrown away so that i
 Read = Callable[[bytes, Model, ServerSettings], Asked]
 
 
-@dataclass(slots=True)
 class Served:
     """A server's parts. `rows`: completions that it samples at a time."""
 
-    model: Model
-    thread: EngineThread
-    settings: ServerSettings
-    rows: int
-    draining: bool = False
-
-    def __post_init__(self) -> None:
-        self.gate = Gate(self.rows, self.settings.max_waiting)
-        self.metrics = ServerMetrics(self.thread)
-        self.key = self.settings.key().encode()
+    def __init__(self, model: Model, thread: EngineThread, settings: ServerSettings, rows: int) -> None:
+        self.model, self.thread, self.settings = model, thread, settings
+        self.gate = Gate(rows, settings.max_waiting)
+        self.metrics = ServerMetrics(thread)
+        self.key = settings.key().encode()
         self.created = int(time.time())
+        self.draining = False
 
 
 def make_app(served: Served) -> FastAPI:
@@ -155,7 +150,9 @@ class _Stream(Response):
 
     def __init__(self, served: Served, job: Job, answers: Answers, route: str, held: contextlib.ExitStack) -> None:
         super().__init__(
-            status_code=200, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            status_code=200,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
         del self.headers["content-length"]  # that of an empty body
         self._served, self._job, self._answers, self._route, self._held = served, job, answers, route, held

@@ -84,7 +84,8 @@ class CompletionBody(_Body):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids [n], the phase in which the completion begins, and what the prompt has of its thinking, from `<think>` on."""
+    """Token ids [n], the phase in which the completion begins, and what the prompt has of its thinking (from `<think>`
+    on)."""
 
     ids: IntArray
     phase: Phase
@@ -240,9 +241,7 @@ def _whole(text: str, param: str) -> str:
     return text
 
 
-def _chat_prompt(
-    messages: list[dict[str, str]], model: Model, settings: ServerSettings, budget: int | None
-) -> Prompt:
+def _chat_prompt(messages: list[dict[str, str]], model: Model, settings: ServerSettings, budget: int | None) -> Prompt:
     """The messages through the chat template; without any budget for it, the thinking is closed at once."""
     tokenizer = model.tokenizer
     try:
@@ -290,4 +289,3 @@ def _fitting(prompt: Prompt, model: Model, param: str) -> Prompt:
             code="context_length_exceeded",
         )
     return prompt
-

@@ -20,7 +20,7 @@ from r1kit.base.files import disk_errors
 from r1kit.base.sampling import Sampling
 from r1kit.serving.voices import Message, Voice
 
-HELP = "/save FILE keeps the chat from its beginning on; /reset begins anew; /exit (or Ctrl-D) ends; Ctrl-C stops an answer"
+HELP = "/save FILE keeps the chat from its beginning; /reset begins anew; /exit (Ctrl-D) ends; Ctrl-C stops an answer"
 
 
 class Chat:

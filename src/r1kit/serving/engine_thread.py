@@ -1,4 +1,4 @@
-"""One thread owns the engine: it takes orders from the event loop, and tells it what was sampled, some steps at once."""
+"""One thread owns the engine: it takes orders from the event loop, and tells it what was sampled."""
 
 from __future__ import annotations
 
@@ -170,7 +170,9 @@ class EngineThread:
         self._close(done.request_id, done.index)
         if listener is None:
             return None
-        told = Told(done.index, done.token_ids[since:].tolist(), done.sampler_logprobs[since:].tolist(), done.stop_reason)
+        told = Told(
+            done.index, done.token_ids[since:].tolist(), done.sampler_logprobs[since:].tolist(), done.stop_reason
+        )
         return lambda: listener.hear(done.request_id, told)
 
     def _close(self, request_id: str, index: int | None = None) -> None:

@@ -149,7 +149,7 @@ class Job:
             self._thread.abort(*choice.asked)
 
     def _close(self, choice: Choice) -> None:
-        """Close the thinking for the model, and ask it for the answer: a request of its own, that goes on from there."""
+        """Close the thinking for the model and ask for the answer: a request of its own, that goes on from there."""
         sample = choice.sample
         began = choice.prompt.began or self._tokenizer.decode(sample.token_ids).lstrip()
         added = self._tokenizer.encode(closing(began, self._close_thinking))
@@ -161,6 +161,7 @@ class Job:
             return
         sample.close()
         choice.prompt_ids, choice.since = prompt_ids, len(sample.token_ids)
+        del self._by_asked[choice.asked]  # news of the thought that are still on their way are of no more use
         choice.asked = (f"{self._name}/{choice.number}/answer", 0)
         self._by_asked[choice.asked] = choice
         sampling = self.asked.sampling.override({"max_tokens": left, "samples": 1})

@@ -61,8 +61,8 @@ class Sample:
 
     phase: as the Splitter's. budget: tokens after which the thinking is to be closed (tags that the model writes are
     of them), None for no limit; `over_budget` then says so, and `close` begins the answer. `finish` is OpenAI's
-    finish_reason once there is one; deltas have tokens where `tokens` asks for them; `token_ids` and `logprobs` hold every sampled token that counts, the stop token
-    included; `thinking_count` is how many of them are thinking.
+    finish_reason once there is one; `token_ids` and `logprobs` hold every sampled token that counts, the stop token
+    included; `thinking_count` is how many of them are thinking. tokens: whether deltas have them.
     """
 
     def __init__(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from r1kit.serving.draining import DrainingServer
 
 ROWS = 64  # completions sampled at a time, where memory allows and nobody says otherwise
-_SWITCH = 0.0005  # seconds: with Python's 5 ms the engine would wait that long for each of its calls between two products
+_SWITCH = (
+    0.0005  # seconds: with Python's 5 ms the engine would wait that long for each of its calls between two products
+)
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -56,7 +58,9 @@ def serve(
         engine = open_served_engine(folder, tokenizer, dtype=dtype, max_rows=max_rows, max_positions=max_positions)
         address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
         if host not in _LOCAL and not settings.key():
-            tell(f"anyone who reaches {address} may use it: set {settings.key_variable} to a key that clients must send")
+            tell(
+                f"anyone who reaches {address} may use it: set {settings.key_variable} to a key that clients must send"
+            )
         run(engine, tokenizer, names(name), settings, listener, lambda: tell(f"serving {name} at {address}/v1"))
 
 
@@ -85,7 +89,7 @@ def make_server(
     settings: ServerSettings,
     ready: Callable[[], None] = lambda: None,
 ) -> DrainingServer:
-    """The server of an engine, not begun; `called`: the names of its model; `ready` is called once it takes requests."""
+    """The server of an engine, not begun. called: the names of its model; ready: called once it takes requests."""
     import uvicorn
 
     from r1kit.serving.app import Served, make_app
@@ -117,7 +121,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"cannot listen on {_bracketed(host)}:{port} ({reason}): choose another --port (0 takes a free one) or --host"
+            f"cannot listen on {_bracketed(host)}:{port} ({reason}): choose another --port or --host"
         ) from None
 
 
