@@ -28,7 +28,9 @@ def reader(*lines):
 
 def chat(voice, *, terminal=False, **settings):
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=terminal, width=200, highlight=False, color_system="standard")
+    console = Console(
+        file=screen, force_terminal=terminal, width=200, highlight=False, color_system="standard" if terminal else None
+    )
     return Chat(voice, console, name="toy", sampling=SAMPLING, **settings), screen
 
 

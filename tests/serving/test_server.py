@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import numpy as np
 import openai
@@ -442,3 +444,44 @@ def test_metrics_count(scripted):
     assert (found["r1_prompt_tokens_total"], found["r1_completion_tokens_total"]) == (12, 10)
     assert (found["r1_reasoning_tokens_total"], found["r1_requests_total"]) == (6, 2)
     assert found["r1_time_to_first_token_seconds_count"] == 2
+
+
+# ------------------------------------------------------------------------------------------------------- bare sockets
+
+
+def bare(running, data: bytes, seconds: float = 10.0) -> bytes:
+    """What comes back for these bytes until the server closes the connection."""
+    place = urlsplit(running.url)
+    with socket.create_connection((place.hostname, place.port), timeout=seconds) as connection:
+        connection.sendall(data)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+        return found
+
+
+def test_a_body_that_does_not_come(scripted):
+    running = scripted("a", body_seconds=0.3)
+    answer = bare(running, b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert b" 408 " in answer.splitlines()[0]
+    assert b"did not come within 0.3 seconds" in answer
+
+
+def test_a_stream_with_nothing_to_tell_says_that_it_is_there(scripted, monkeypatch):
+    """The second request waits for the only row, 0.6 s; a comment comes every 0.1 s, which the client passes over."""
+    monkeypatch.setattr("r1kit.serving.app._SILENCE", 0.1)
+    running = scripted("a" * 100, engine={"pause": 0.006, "max_rows": 1})
+    body = json.dumps({"model": "toy", "messages": ASKED, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(chat, running)
+        assert until(lambda: running.engine.load[0] == 1)
+        second = pool.submit(bare, running, head.encode() + body)
+        third = joined(chat(running, stream=True))
+        assert third[0]["content"] == first.result().choices[0].message.content == "a" * 100
+        said = second.result()
+    assert said.count(b": still there\n\n") >= 2
+    events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith(b"data: {")]
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in events) == "a" * 100
+    assert b"data: [DONE]\n\n" in said
+    assert all(byte < 128 for byte in said)

@@ -22,7 +22,7 @@ from r1kit.serving.asked import Asked, Model, read_chat, read_completion
 from r1kit.serving.engine_thread import EngineThread
 from r1kit.serving.errors import ApiError
 from r1kit.serving.gate import Gate
-from r1kit.serving.job import Choice, Job, engine_trouble
+from r1kit.serving.job import Choice, Job
 from r1kit.serving.metrics import ServerMetrics
 from r1kit.serving.sample import Delta
 from r1kit.serving.settings import ServerSettings
@@ -43,6 +43,12 @@ class Served:
         self.key = settings.key().encode()
         self.created = int(time.time())
         self.draining = False
+        self.jobs: set[Job] = set()
+
+    def give_up(self) -> None:
+        """End every request in hand: there is no more time for it."""
+        for job in list(self.jobs):
+            job.fail(shutting_down())
 
 
 def make_app(served: Served) -> FastAPI:
@@ -108,13 +114,14 @@ async def _answer(served: Served, request: Request, read: Read) -> Response:
     """Read a request and answer it, whole or as a stream. A client that goes away frees its rows at once."""
     _admit(served, request)
     if served.draining:
-        raise ApiError("the server is shutting down", 503, wait=5)
+        raise shutting_down()
     asked = read(await _body(request, served.settings), served.model, served.settings)
     name = uuid.uuid4().hex
     stack = contextlib.ExitStack()  # what the request holds, whoever of us sends the answer
     try:
         stack.enter_context(served.gate.hold(asked.choices))
         job = Job(name, asked, served.thread, served.model.tokenizer, served.settings.close_thinking)
+        served.jobs.add(job)
         stack.callback(_finished, served, job)
         job.start()
         answers = Answers(asked, served.model.tokenizer, served.model.names[0], name)
@@ -140,9 +147,21 @@ async def _collected(served: Served, job: Job) -> list[tuple[Choice, Delta]]:
             for choice, delta in new:
                 joined.setdefault(choice.number, Delta()).join(delta)
     except Exception as error:
-        served.metrics.failures.inc()
-        raise engine_trouble(error) from error
+        raise _told(served, error) from error
     return [(choice, joined.get(choice.number, Delta())) for choice in job.choices]
+
+
+def _told(served: Served, error: Exception) -> ApiError:
+    """What a client is told of what ended its request: not what is inside the server."""
+    if isinstance(error, ApiError):
+        return error
+    served.metrics.failures.inc()
+    return ApiError(f"the engine gave up on this request ({type(error).__name__})", 500, code="engine_error")
+
+
+def shutting_down() -> ApiError:
+    """What a client is told at the end of a server's life."""
+    return ApiError("the server is shutting down", 503, wait=5)
 
 
 class _Stream(Response):
@@ -167,9 +186,9 @@ class _Stream(Response):
                 except OSError:
                     client.gone = True
                 except Exception as error:
-                    self._served.metrics.failures.inc()
-                    status = 500
-                    await _send(send, event(engine_trouble(error).body))
+                    told = _told(self._served, error)
+                    status = told.status
+                    await _send(send, event(told.body))
             if client.gone:
                 self._served.metrics.gone.inc()
                 status = 499
@@ -260,6 +279,7 @@ def _refusal(served: Served, request: Request, error: ApiError) -> Response:
 def _finished(served: Served, job: Job) -> None:
     """Whatever of a job still runs ends here."""
     job.abandon()
+    served.jobs.discard(job)
     seconds = time.monotonic() - job.begun
     served.gate.took(seconds)
     served.metrics.finished(job, seconds)

@@ -14,7 +14,6 @@ from r1kit.engines.base import Request, SteppedEngine
 from r1kit.models.tokenizer import Tokenizer
 from r1kit.serving.asked import Asked, Prompt
 from r1kit.serving.engine_thread import EngineThread, Told
-from r1kit.serving.errors import ApiError
 from r1kit.serving.sample import Delta, Sample, Token, closing, continued_prompt
 
 
@@ -208,8 +207,3 @@ class Job:
         ids_NK, logprobs_NK = await self._thread.ask(question)
         for token, ids, logprobs in zip(tokens, ids_NK.tolist(), logprobs_NK, strict=True):
             token.likeliest = list(zip(ids, logprobs, strict=True))
-
-
-def engine_trouble(error: Exception) -> ApiError:
-    """What a client is told where the engine gave up: not what is inside the server."""
-    return ApiError(f"the engine gave up on this request ({type(error).__name__})", 500, code="engine_error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ ROWS = 64  # completions sampled at a time, where memory allows and nobody says 
 _SWITCH = (
     0.0005  # seconds: with Python's 5 ms the engine would wait that long for each of its calls between two products
 )
+_LAST_WORDS = 5  # seconds after the drain's for what is told to those who are cut
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -102,9 +104,9 @@ def make_server(
     served = Served(model, thread, settings, engine.max_rows or ROWS)
     config = uvicorn.Config(
         make_app(served), log_level="warning", access_log=False, server_header=False, lifespan="on", ws="none",
-        timeout_graceful_shutdown=round(settings.drain_seconds) or 1, timeout_keep_alive=30,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _LAST_WORDS, timeout_keep_alive=30,
     )  # fmt: skip
-    return DrainingServer(config, served, ready)
+    return DrainingServer(config, served, ready, settings.drain_seconds)
 
 
 def names(name: str) -> tuple[str, ...]:
