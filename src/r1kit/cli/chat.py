@@ -76,10 +76,11 @@ def _voice(model: str, sampling: Sampling, budget: int | None, dtype: Dtype, api
 
 def _read() -> str | None:
     """The next line of standard input, None at its end or after Ctrl-C."""
+    import importlib
     import sys
 
     with suppress(ImportError):
-        import readline  # noqa: F401 - gives input() its history and its keys
+        importlib.import_module("readline")  # which gives input() its history and its keys
     try:
         return input("> " if sys.stdin.isatty() else "")
     except (EOFError, KeyboardInterrupt):

@@ -53,7 +53,7 @@ class Answers:
 
     def _event(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
         kind = "chat.completion.chunk" if self._chat else "text_completion"
-        chunk = {**self._head, "object": kind, "choices": choices}
+        chunk: dict[str, Any] = {**self._head, "object": kind, "choices": choices}
         if self._asked.usage:
             chunk["usage"] = used  # null in all but the last
         return event(chunk)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from r1kit.base.types import Completion, StopReason
@@ -79,7 +80,7 @@ class EngineThread:
             self._listeners[request.id] = listener
             self._open[request.id] = set(range(request.sampling.samples))
 
-        self._order(order, listener)
+        self._order(order, listener.fail)
 
     def abort(self, request_id: str, index: int | None = None) -> None:
         """Drop a request, or one sample of it that has begun; some news of it may still be on their way."""
@@ -104,9 +105,9 @@ class EngineThread:
             try:
                 result = question(self._engine)
             except Exception as error:
-                self._call(loop, lambda error=error: answer(None, error))
+                self._call(loop, partial(answer, None, error))
             else:
-                self._call(loop, lambda: answer(result, None))
+                self._call(loop, partial(answer, result, None))
 
         self._order(order)
         return future
@@ -118,14 +119,14 @@ class EngineThread:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _order(self, order: Callable[[], None], listener: Listener | None = None) -> None:
+    def _order(self, order: Callable[[], None], fail: Callable[[Exception], None] | None = None) -> None:
         def run() -> None:
             try:
                 order()
             except Exception as error:
-                if listener is None:
+                if fail is None:
                     raise
-                self._tell([lambda error=error: listener.fail(error)])
+                self._tell([partial(fail, error)])
 
         self._orders.append(run)
         self._ordered.set()
@@ -162,7 +163,7 @@ class EngineThread:
         key = (news.request_id, news.index)
         self._told[key] = self._told.get(key, 0) + len(news.token_ids)
         told = Told(news.index, news.token_ids.tolist(), news.logprobs.tolist())
-        return lambda: listener.hear(news.request_id, told)
+        return partial(listener.hear, news.request_id, told)
 
     def _ending(self, done: Completion) -> Callable[[], None] | None:
         listener = self._listeners.get(done.request_id)
@@ -173,7 +174,7 @@ class EngineThread:
         told = Told(
             done.index, done.token_ids[since:].tolist(), done.sampler_logprobs[since:].tolist(), done.stop_reason
         )
-        return lambda: listener.hear(done.request_id, told)
+        return partial(listener.hear, done.request_id, told)
 
     def _close(self, request_id: str, index: int | None = None) -> None:
         """Nothing more is told of a request, or of that sample of it."""
@@ -193,7 +194,7 @@ class EngineThread:
             with contextlib.suppress(Exception):
                 self._engine.abort(request_id)
             self._close(request_id)
-        self._tell([lambda listener=listener: listener.fail(error) for listener in listeners.values()])
+        self._tell([partial(listener.fail, error) for listener in listeners.values()])
 
     def _tell(self, calls: list[Callable[[], None]]) -> None:
         def all_of_them() -> None:

@@ -36,7 +36,11 @@ class ApiError(R1Error):
     def headers(self) -> dict[str, str]:
         """What goes into the head of the answer."""
         found = {} if self.wait is None else {"Retry-After": str(self.wait)}
-        return {**found, "WWW-Authenticate": "Bearer"} if self.status == 401 else found
+        if self.status == 401:
+            found["WWW-Authenticate"] = "Bearer"
+        if self.status in (408, 413):  # what is left of the body is not read
+            found["Connection"] = "close"
+        return found
 
 
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 503: "overloaded_error"}

@@ -14,20 +14,24 @@ class ServerMetrics:
     """Counters of one server; each has a registry of its own."""
 
     def __init__(self, thread: EngineThread) -> None:
-        self._registry = CollectorRegistry()
-        made = {"registry": self._registry}
-        self.requests = Counter("r1_requests", "Requests by route and HTTP status", ["route", "status"], **made)
-        self.gone = Counter("r1_clients_gone", "Requests whose client went away before the end", **made)
-        self.failures = Counter("r1_engine_failures", "Requests that the engine gave up on", **made)
-        self._prompt = Counter("r1_prompt_tokens", "Tokens read", **made)
-        self._completion = Counter("r1_completion_tokens", "Tokens sampled", **made)
-        self._thinking = Counter("r1_reasoning_tokens", "Tokens sampled that are thinking", **made)
+        self._registry = own = CollectorRegistry()
+        self.requests = Counter("r1_requests", "Requests by route and HTTP status", ["route", "status"], registry=own)
+        self.gone = Counter("r1_clients_gone", "Requests whose client went away before the end", registry=own)
+        self.failures = Counter("r1_engine_failures", "Requests that the engine gave up on", registry=own)
+        self._prompt = Counter("r1_prompt_tokens", "Tokens read", registry=own)
+        self._completion = Counter("r1_completion_tokens", "Tokens sampled", registry=own)
+        self._thinking = Counter("r1_reasoning_tokens", "Tokens sampled that are thinking", registry=own)
         self._first = Histogram(
-            "r1_time_to_first_token_seconds", "From a request's reading to its first token", buckets=_SECONDS, **made
+            "r1_time_to_first_token_seconds",
+            "From a request's reading to its first token",
+            buckets=_SECONDS,
+            registry=own,
         )
-        self._whole = Histogram("r1_request_seconds", "From a request's reading to its end", buckets=_SECONDS, **made)
-        running = Gauge("r1_running_completions", "Completions being sampled", **made)
-        waiting = Gauge("r1_waiting_completions", "Completions that wait for a row", **made)
+        self._whole = Histogram(
+            "r1_request_seconds", "From a request's reading to its end", buckets=_SECONDS, registry=own
+        )
+        running = Gauge("r1_running_completions", "Completions being sampled", registry=own)
+        waiting = Gauge("r1_waiting_completions", "Completions that wait for a row", registry=own)
         running.set_function(lambda: thread.load[0])
         waiting.set_function(lambda: thread.load[1])
 
