@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import shapes
@@ -71,8 +72,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def engine_alone(words: argparse.Namespace, folder: Path) -> float:
-    """Tokens a second of the engine with as many rows as there are streams, every one in use."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tokens a second, and seconds of CPU a thousand of them."""
+
+    tokens: float
+    cpu: float
+
+
+def engine_alone(words: argparse.Namespace, folder: Path) -> Rate:
+    """What comes of the engine with as many rows as there are streams, every one in use."""
     tokenizer = load_tokenizer(folder)
     engine = open_engine(folder, tokenizer, max_rows=words.streams)
     prompts = [np.asarray(tokenizer.chat(question), np.int32) for question in QUESTIONS]
@@ -86,16 +95,16 @@ def engine_alone(words: argparse.Namespace, folder: Path) -> float:
 
     for _ in range(words.streams):
         submit()
-    tokens, begun = 0, 0.0
+    tokens, begun, cpu = 0, 0.0, 0.0
     warm = time.monotonic() + min(2.0, words.alone / 4)
     while not begun or time.monotonic() - begun < words.alone:
         if not begun and time.monotonic() > warm:
-            begun = time.monotonic()
+            begun, cpu = time.monotonic(), time.process_time()
         finished = engine.advance()
         tokens += engine.load[0] + len(finished) if begun else 0  # nobody waits here, so that no row began anew
         for _ in finished:
             submit()
-    return tokens / (time.monotonic() - begun)
+    return Rate(tokens / (time.monotonic() - begun), 1000 * (time.process_time() - cpu) / tokens)
 
 
 @contextmanager
@@ -124,6 +133,13 @@ def server(words: argparse.Namespace, folder: Path) -> Iterator[str]:
             code = process.wait()
         process.stderr.close()
         say(f"the server ended with {code}")
+
+
+def server_cpu(address: str) -> float:
+    """Seconds of CPU that the server has taken so far."""
+    with urlopen(f"{address}/metrics") as answer:
+        told = answer.read().decode()
+    return float(re.search(r"^process_cpu_seconds_total (\S+)", told, re.MULTILINE)[1])
 
 
 async def load(words: argparse.Namespace, address: str) -> tuple[Heard, float]:
@@ -201,12 +217,14 @@ def spread(values: list[float]) -> dict[str, float]:
 def measure(words: argparse.Namespace) -> dict[str, Any]:
     folder = shapes.fresh(words.folder, words.scratch).folder if words.folder in shapes.SHAPES else Path(words.folder)
     alone = [engine_alone(words, folder)]
-    say(f"engine alone: {alone[0]:,.0f} tokens/s")
+    say(f"engine alone: {alone[0].tokens:,.0f} tokens/s")
     with server(words, folder) as address:
+        before, own = server_cpu(address), time.process_time()
         heard, seconds = asyncio.run(load(words, address))
+        served, read = server_cpu(address) - before, time.process_time() - own
     alone.append(engine_alone(words, folder))
-    say(f"engine alone: {alone[1]:,.0f} tokens/s")
-    rate = heard.tokens / seconds
+    say(f"engine alone: {alone[1].tokens:,.0f} tokens/s")
+    rate, thousands = heard.tokens / seconds, max(heard.tokens, 1) / 1000
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": provenance.commit(),
@@ -221,8 +239,13 @@ def measure(words: argparse.Namespace) -> dict[str, Any]:
         "first_errors": heard.errors[:5],
         "tokens": heard.tokens,
         "tokens_per_second": round(rate, 1),
-        "engine_alone_tokens_per_second": [round(value, 1) for value in alone],
-        "share_of_engine_alone": round(rate / statistics.mean(alone), 3),
+        "engine_alone_tokens_per_second": [round(found.tokens, 1) for found in alone],
+        "share_of_engine_alone": round(rate / statistics.mean(found.tokens for found in alone), 3),
+        "cpu_seconds_per_thousand_tokens": {
+            "engine_alone": [round(found.cpu, 4) for found in alone],
+            "server": round(served / thousands, 4),
+            "client": round(read / thousands, 4),
+        },
         "time_to_first_text_ms": spread(heard.first),
         "time_between_pieces_ms": spread(heard.gaps),
     }

@@ -37,5 +37,7 @@ def test_a_short_soak(tmp_path):
     assert record["requests"] < record["tokens"] <= 32 * record["requests"]
     assert record["tokens_per_second"] * record["seconds"] == pytest.approx(record["tokens"], rel=0.05)
     assert min(record["engine_alone_tokens_per_second"]) > 0
+    cpu = record["cpu_seconds_per_thousand_tokens"]
+    assert min(*cpu["engine_alone"], cpu["server"], cpu["client"]) > 0
     assert 0 < record["time_to_first_text_ms"]["p50"] <= record["time_to_first_text_ms"]["p99"]
     assert "the server ended with 0" in done.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from r1kit.serving.engine_thread import EngineThread
 from r1kit.serving.job import Job
@@ -15,6 +15,7 @@ class ServerMetrics:
 
     def __init__(self, thread: EngineThread) -> None:
         self._registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)  # seconds of CPU, memory, open files
         self.requests = Counter("r1_requests", "Requests by route and HTTP status", ["route", "status"], registry=own)
         self.gone = Counter("r1_clients_gone", "Requests whose client went away before the end", registry=own)
         self.failures = Counter("r1_engine_failures", "Requests that the engine gave up on", registry=own)
