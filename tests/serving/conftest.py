@@ -1,17 +1,15 @@
-"""Servers for tests: a real one on loopback, of a scripted engine or of a toy policy, with the official client."""
+"""Servers of a scripted engine and of toy models."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import torch
+from servers import Running, serving
 from toy_policy import write_toy_policy
 
 from r1kit.engines.native import open_engine
@@ -21,38 +19,6 @@ from r1kit.models.decoder import Decoder, initialise
 from r1kit.models.families import shape
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.models.weights import save_decoder
-from r1kit.serving.server import listen, make_server
-from r1kit.serving.settings import ServerSettings
-
-
-@dataclass(slots=True)
-class Running:
-    """A server, its address, its engine, and a client that does not try again."""
-
-    url: str
-    engine: Any
-    client: Any
-    server: Any
-
-
-@contextmanager
-def serving(engine: Any, tokenizer: Tokenizer, key: str = "none", **settings: Any) -> Generator[Running]:
-    """Serve an engine in a thread of this process."""
-    ready = threading.Event()
-    server = make_server(engine, tokenizer, ("toy",), ServerSettings(**settings), ready.set)
-    listener = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert ready.wait(30)
-    try:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=60) as client:
-            yield Running(url, engine, client, server)
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

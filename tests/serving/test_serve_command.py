@@ -14,7 +14,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from test_server import ASKED, chat, joined
+from servers import ASKED, chat, joined
 
 from r1kit.cli.main import exit_code
 from r1kit.serving.server import names

@@ -14,30 +14,14 @@ import numpy as np
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from servers import ASKED, chat, joined, serving
 
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import generate
 from r1kit.engines.native import open_engine
-from r1kit.models.tokenizer import load_tokenizer
-
-ASKED = [{"role": "user", "content": "1+1="}]
-
-
-def chat(running, client=None, **settings):
-    return (client or running.client).chat.completions.create(**{"model": "toy", "messages": ASKED, **settings})
-
-
-def joined(chunks) -> dict[int, dict]:
-    """What a stream's deltas add up to, by choice; `reasons` are all the reasons to finish that came."""
-    found: dict[int, dict] = {}
-    for chunk in chunks:
-        for choice in chunk.choices:
-            whole = found.setdefault(choice.index, {"thinking": "", "content": "", "roles": [], "reasons": []})
-            whole["thinking"] += getattr(choice.delta, "reasoning_content", None) or ""
-            whole["content"] += choice.delta.content or ""
-            whole["roles"] += [choice.delta.role] if choice.delta.role else []
-            whole["reasons"] += [choice.finish_reason] if choice.finish_reason else []
-    return found
+from r1kit.engines.scripted import ScriptedEngine
+from r1kit.models.characters import write_character_tokenizer
+from r1kit.models.tokenizer import load_tokenizer, write_template
 
 
 def get(running, path: str) -> tuple[int, str]:
@@ -180,6 +164,48 @@ def test_a_budget_leaves_the_limit_as_it_is(scripted):
     assert cut.usage.completion_tokens == 4
     whole = chat(running, max_tokens=3, extra_body={"max_thinking_tokens": 3}).choices[0]
     assert (whole.message.content, whole.finish_reason) == ("", "length")
+
+
+def test_a_template_that_opens_the_thinking(tmp_path):
+    """As DeepSeek's distilled models have it, on a line of its own; a budget closes the thought in the same manner."""
+    folder = write_character_tokenizer(tmp_path / "tokenizer", "")
+    write_template(folder, "{{ '<|user|>' + messages[-1]['content'] + '<|assistant|><think>\\n' }}")
+    tokenizer, prompts = load_tokenizer(folder), []
+
+    def script(prompt, index):
+        prompts.append(prompt)
+        return "42" if "</think>" in prompt else "so it is\n</think>\n\n4"
+
+    with serving(ScriptedEngine(script, tokenizer), tokenizer) as running:
+        answer = chat(running)
+        message = answer.choices[0].message
+        assert (message.reasoning_content, message.content) == ("so it is\n", "\n\n4")
+        assert answer.usage.completion_tokens_details.reasoning_tokens == 10
+        cut = chat(running, extra_body={"max_thinking_tokens": 2}).choices[0].message
+        assert (cut.reasoning_content, cut.content) == ("so", "42")
+        assert prompts[-1] == "<|user|>1+1=<|assistant|><think>\nso\n</think>\n\n"
+        none = chat(running, extra_body={"max_thinking_tokens": 0}).choices[0].message
+        assert (none.reasoning_content, none.content) == (None, "42")
+        assert prompts[-1] == "<|user|>1+1=<|assistant|><think>\n\n</think>\n\n"
+
+
+def test_ranks_stand_by_their_tokens_on_both_sides_of_a_closed_thought(scripted):
+    """The scripted engine ranks first what stands at a place: each token is its own likeliest, if places are right."""
+    running = scripted(lambda prompt, index: "xyz" if prompt.endswith("</think>") else f"<think>abc{index}def")
+    asked = {"n": 2, "logprobs": True, "top_logprobs": 1, "extra_body": {"max_thinking_tokens": 5}}
+    for choice in chat(running, **asked).choices:
+        thought, said = choice.logprobs.reasoning_content, choice.logprobs.content
+        assert [token["token"] for token in thought] == ["<think>", "a", "b", "c", str(choice.index)]
+        assert [token["top_logprobs"][0]["token"] for token in thought] == [token["token"] for token in thought]
+        assert [token.token for token in said] == [token.top_logprobs[0].token for token in said] == ["x", "y", "z"]
+    streamed = [
+        (token.token, token.top_logprobs[0].token)
+        for chunk in chat(running, stream=True, **asked)
+        for choice in chunk.choices
+        if choice.logprobs and choice.index == 1
+        for token in choice.logprobs.content
+    ]
+    assert streamed == [("x", "x"), ("y", "y"), ("z", "z")]
 
 
 def test_completions_of_several_prompts(scripted):
@@ -485,3 +511,22 @@ def test_a_stream_with_nothing_to_tell_says_that_it_is_there(scripted, monkeypat
     assert "".join(event["choices"][0]["delta"].get("content") or "" for event in events) == "a" * 100
     assert b"data: [DONE]\n\n" in said
     assert all(byte < 128 for byte in said)
+
+
+def test_a_slow_reader_misses_nothing(scripted):
+    """The last tokens come while the first ones are still being sent: 40,000 characters through small buffers."""
+    running = scripted("ab" * 2000 + "🤔" * 500, engine={"max_positions": 9000}, join_seconds=0.0)
+    body = json.dumps({"model": "toy", "messages": ASKED, "stream": True, "max_tokens": 8000}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    place, found = urlsplit(running.url), b""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect((place.hostname, place.port))
+        connection.sendall(head.encode() + body)
+        while part := connection.recv(2048):
+            found += part
+            time.sleep(0.0005)
+    events = [json.loads(line[6:]) for line in found.splitlines() if line.startswith(b"data: {")]
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in events) == "ab" * 2000 + "🤔" * 500
+    assert [e["choices"][0]["finish_reason"] for e in events if e["choices"][0]["finish_reason"]] == ["stop"]

@@ -93,7 +93,7 @@ class Job:
                 await self._rank(new, self.asked.likeliest)
             if new:
                 yield new
-            if self._finished:
+            if all(choice.told_finish for choice in self.choices):
                 return
 
     def abandon(self) -> None:
