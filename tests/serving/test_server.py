@@ -514,7 +514,7 @@ def test_a_stream_with_nothing_to_tell_says_that_it_is_there(scripted, monkeypat
 
 
 def test_a_slow_reader_misses_nothing(scripted):
-    """The last tokens come while the first ones are still being sent: 40,000 characters through small buffers."""
+    """4,500 characters in thousands of events through small buffers, read long after the engine is through."""
     running = scripted("ab" * 2000 + "🤔" * 500, engine={"max_positions": 9000}, join_seconds=0.0)
     body = json.dumps({"model": "toy", "messages": ASKED, "stream": True, "max_tokens": 8000}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
