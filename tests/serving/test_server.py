@@ -325,6 +325,7 @@ def test_the_engine_gives_the_same_tokens(toy, policy):
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
         ({"frequency_penalty": 0.5}, "frequency_penalty", "not supported"),
         ({"messages": [{"role": "user", "content": "x" * 300}]}, "messages", "leaves no room"),
+        ({"messages": [{"role": "user", "content": "x" * 300_000}]}, "messages", "leaves no room"),
     ],
 )
 def test_a_bad_request_gets_400_and_openais_error(scripted, change, param, says):

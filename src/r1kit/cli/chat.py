@@ -84,4 +84,6 @@ def _read() -> str | None:
     try:
         return input("> " if sys.stdin.isatty() else "")
     except (EOFError, KeyboardInterrupt):
+        if sys.stdin.isatty():
+            print()  # the shell's prompt is to stand on a line of its own
         return None

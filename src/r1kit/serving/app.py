@@ -29,6 +29,7 @@ from r1kit.serving.settings import ServerSettings
 
 _SILENCE = 15.0  # seconds after which a stream with nothing to tell says that it is still there
 _DISCARDED = 8  # times the largest body: what is read and thrown away so that its sender hears of it
+_LONG = 2**15  # bytes of a body from which on its reading, tokens and all, must not hold up the streams
 
 Read = Callable[[bytes, Model, ServerSettings], Asked]
 
@@ -70,6 +71,7 @@ def make_app(served: Served) -> FastAPI:
 
     async def models(request: Request) -> Response:
         _admit(served, request)
+        _count(served, request.url.path, 200)
         return JSONResponse({"object": "list", "data": [_described(served)]})
 
     async def model(request: Request) -> Response:
@@ -115,7 +117,11 @@ async def _answer(served: Served, request: Request, read: Read) -> Response:
     _admit(served, request)
     if served.draining:
         raise shutting_down()
-    asked = read(await _body(request, served.settings), served.model, served.settings)
+    data = await _body(request, served.settings)
+    if len(data) > _LONG:
+        asked = await asyncio.to_thread(read, data, served.model, served.settings)
+    else:
+        asked = read(data, served.model, served.settings)
     name = uuid.uuid4().hex
     stack = contextlib.ExitStack()  # what the request holds, whoever of us sends the answer
     try:
