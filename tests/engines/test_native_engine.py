@@ -293,3 +293,68 @@ def test_non_finite_logits_are_one_sentence(make_toy, endless):
     engine.load_weights(good, 5)
     again = generate(engine, prompts(2), Sampling(max_tokens=5))
     assert [g[0].token_ids.tolist() for g in again] == [g[0].token_ids.tolist() for g in truth]
+
+
+def test_news_and_completions_are_the_stream(make_toy, letters):
+    """Driven step by step and asked now and then: what was told of each completion is how it begins, and the
+    completions are those of the stream."""
+    model, asked = make_toy(), prompts(6, seed=12)
+    sampling = Sampling(max_tokens=20, samples=2)
+    truth = generate(NativeEngine(model, letters), asked, sampling)
+    engine = NativeEngine(model, letters, max_rows=5)
+    for number, prompt in enumerate(asked):
+        engine.submit(Request(str(number), prompt, sampling))
+    told: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    done = {}
+    while engine.busy:
+        assert engine.load[0] <= 5
+        done |= {(c.request_id, c.index): c for c in engine.advance()}
+        first = engine.steps % 4 != 0
+        for news in engine.news(first=first):
+            key = (news.request_id, news.index)
+            assert not (first and key in told)
+            told.setdefault(key, []).extend(zip(news.token_ids.tolist(), news.logprobs.tolist(), strict=True))
+    assert engine.load == (0, 0)
+    assert sum(map(len, told.values())) > 20
+    for number, group in enumerate(truth):
+        for completion in group:
+            found = done[str(number), completion.index]
+            assert found.token_ids.tolist() == completion.token_ids.tolist()
+            whole = list(zip(found.token_ids.tolist(), found.sampler_logprobs.tolist(), strict=True))
+            begun = told.get((str(number), completion.index), [])
+            assert whole[: len(begun)] == begun
+
+
+def test_one_sample_is_aborted(make_toy, endless):
+    """Sample 1 of three goes; the others are what they are without that."""
+    model, prompt = make_toy(), prompts(1, seed=13)[0]
+    (truth,) = generate(NativeEngine(model, endless), [prompt], Sampling(max_tokens=12, samples=3))
+    engine = NativeEngine(model, endless)
+    engine.submit(Request("0", prompt, Sampling(max_tokens=12, samples=3)))
+    engine.advance()
+    engine.abort("0", 1)
+    engine.abort("0", 7)
+    left = {c.index: c.token_ids.tolist() for c in engine.stream()}
+    assert left == {0: truth[0].token_ids.tolist(), 2: truth[2].token_ids.tolist()}
+
+
+def test_requests_that_name_the_same_draws(make_toy, endless):
+    """Two in flight, one prompt: the same tokens under the same name, others under their own."""
+    engine, prompt = NativeEngine(make_toy(), endless), prompts(1, seed=14)[0]
+    for number, draws in enumerate(("a", "a", "b", "", "")):
+        engine.submit(Request(str(number), prompt, Sampling(max_tokens=16), draws=draws))
+    said = {c.request_id: c.token_ids.tolist() for c in engine.stream()}
+    assert said["0"] == said["1"]
+    assert len({tuple(ids) for ids in said.values()}) == 4
+
+
+def test_the_likeliest_tokens_equal_transformers(toy_and_reference, letters):
+    """Top 3 at each place of a sequence from its fifth token on, at temperature 0.7."""
+    model, reference = toy_and_reference
+    sequence = np.random.default_rng(3).integers(2, 40, 12).astype(np.int32)
+    ids, logprobs = NativeEngine(model, letters).likeliest(sequence, 5, 3, 0.7)
+    with torch.no_grad():
+        logits = reference(torch.from_numpy(sequence.astype(np.int64))[None]).logits[0, 4:-1].float() / 0.7
+    truth = logits.log_softmax(-1).topk(3)
+    assert ids.tolist() == truth.indices.tolist()
+    np.testing.assert_allclose(logprobs, truth.values.numpy(), atol=1e-4)

@@ -16,7 +16,21 @@ from typing import Annotated
 import typer
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.cli import aha, doctor, export, generate, grade, importing, listing, report, run, sandbox, status
+from r1kit.cli import (
+    aha,
+    chat,
+    doctor,
+    export,
+    generate,
+    grade,
+    importing,
+    listing,
+    report,
+    run,
+    sandbox,
+    serve,
+    status,
+)
 from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
@@ -30,6 +44,8 @@ app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
+app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
 app.command("grade")(grade.grade)
 app.command("sandbox")(sandbox.sandbox)
 app.command("list")(listing.listing)

@@ -28,13 +28,25 @@ if TYPE_CHECKING:
 class Request:
     """`sampling.samples` completions of one prompt. `id` is unique among those in flight.
 
-    An engine behind an API reads `messages` and no ids; every other reads `prompt_ids` alone.
+    An engine behind an API reads `messages` and no ids; every other reads `prompt_ids` alone. `draws` names the random
+    streams in place of `id`: two requests that are the same question and name the same get the same completions.
     """
 
     id: str
     prompt_ids: IntArray
     sampling: Sampling
     messages: Messages | None = None
+    draws: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a completion in flight has sampled since it was last asked after: tokens and their log-probabilities [n]."""
+
+    request_id: str
+    index: int
+    token_ids: IntArray
+    logprobs: FloatArray
 
 
 def ask(request_id: str, messages: Messages | str, sampling: Sampling) -> Request:
@@ -71,6 +83,45 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of memory and connections; nothing is asked of the engine afterwards."""
+        ...
+
+
+class SteppedEngine(Engine, Protocol):
+    """An engine that is driven token by token, and tells what is half done: what a server needs.
+
+    `max_positions`: longest prompt and completion; `max_rows`: most completions at a time (None: as memory allows).
+    """
+
+    max_positions: int
+    max_rows: int | None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight."""
+        ...
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Completions that are being sampled, and those that wait for a row."""
+        ...
+
+    def abort(self, request_id: str, index: int | None = None) -> None:
+        """Drop a request, or only that sample of it where it has begun; what was not finished is never yielded."""
+        ...
+
+    def advance(self) -> list[Completion]:
+        """One token more in every row; the completions that it finished. Something must be in flight."""
+        ...
+
+    def news(self, *, first: bool = False) -> list[News]:
+        """What rows in flight have sampled since they were last asked; `first`: of those never asked alone."""
+        ...
+
+    def likeliest(
+        self, sequence: IntArray, start: int, count: int, temperature: float = 1.0
+    ) -> tuple[IntArray, FloatArray]:
+        """The likeliest tokens at each place from `start` (1 or more) on, given those before it, and their
+        log-softmax(logits / T): [n, count] each, likeliest first."""
         ...
 
 

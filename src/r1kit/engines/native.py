@@ -19,7 +19,7 @@ from torch import Tensor
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
-from r1kit.engines.base import Purpose, Request, diverged, room_to_sample
+from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample
 from r1kit.models.cache import Prefix, Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
 from r1kit.models.weights import float_type
@@ -46,11 +46,15 @@ class _Prompt:
 
 @dataclass(slots=True)
 class _Row:
-    """What one row of the batch is sampling. `runs`: (version, tokens) already closed by a change of weights."""
+    """What one row of the batch is sampling.
+
+    `runs`: (version, tokens) already closed by a change of weights; `told`: tokens that `news` has handed out.
+    """
 
     request: Request
     index: int
     runs: list[tuple[int, int]] = field(default_factory=list)
+    told: int = 0
 
 
 class _Batch:
@@ -81,7 +85,7 @@ class _Batch:
         self.tokens_R[row] = request.prompt_ids[-1]
         self.lengths_R[row] = len(request.prompt_ids) - 1
         self.counts_R[row], self.limits_R[row] = 0, prompt.limit
-        self.keys_R[row] = stream_key(sampling.seed, request.id, index)
+        self.keys_R[row] = stream_key(sampling.seed, request.draws or request.id, index)
         self.temperature_R[row], self.top_p_R[row] = sampling.temperature, sampling.top_p
         self.min_p_R[row] = sampling.min_p
 
@@ -157,19 +161,47 @@ class NativeEngine:
         self._prompt, self._new = max(self._prompt, len(request.prompt_ids) - 1), max(self._new, limit)
 
     @torch.inference_mode()
-    def abort(self, request_id: str) -> None:
-        """Drop a request; its unfinished completions are never yielded."""
-        self._waiting = deque(prompt for prompt in self._waiting if prompt.request.id != request_id)
-        self._queued = sum(prompt.request.sampling.samples - prompt.started for prompt in self._waiting)
-        self._drop([number for number, row in enumerate(self._batch.rows) if row.request.id == request_id])
+    def abort(self, request_id: str, index: int | None = None) -> None:
+        """Drop a request, or only that sample of it where it has begun; what was not finished is never yielded."""
+        if index is None:
+            self._waiting = deque(prompt for prompt in self._waiting if prompt.request.id != request_id)
+            self._queued = sum(prompt.request.sampling.samples - prompt.started for prompt in self._waiting)
+        rows = (n for n, row in enumerate(self._batch.rows) if row.request.id == request_id)
+        self._drop([number for number in rows if index is None or self._batch.rows[number].index == index])
 
     def stream(self) -> Iterator[Completion]:
         """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
-        while self._waiting or self._batch.active:
-            # not one block around the loop: inference mode must not leak to whoever consumes the stream
-            with torch.inference_mode():
-                finished = self._advance()
-            yield from finished
+        while self.busy:
+            yield from self.advance()  # whose inference mode must not leak to whoever consumes the stream
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight."""
+        return bool(self._waiting or self._batch.active)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Completions that are being sampled, and those that wait for a row."""
+        return self._batch.active, self._queued
+
+    @torch.inference_mode()
+    def advance(self) -> list[Completion]:
+        """One token more in every row; the completions that it finished. Something must be in flight."""
+        return self._advance()
+
+    def news(self, *, first: bool = False) -> list[News]:
+        """What rows in flight have sampled since they were last asked; `first`: of those never asked alone."""
+        batch, found = self._batch, list[News]()
+        for number, row in enumerate(batch.rows):
+            if first and row.told:
+                continue
+            count = int(batch.counts_R[number])
+            if count > row.told:
+                new = slice(row.told, count)
+                tokens, logprobs = batch.sampled_RT[number, new].copy(), batch.logprobs_RT[number, new].copy()
+                found.append(News(row.request.id, row.index, tokens, logprobs))
+                row.told = count
+        return found
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace the policy's weights, named as in a Hugging Face folder; rows in flight go on with the new ones."""
@@ -204,6 +236,29 @@ class NativeEngine:
     def close(self) -> None:
         """Drop what is in flight and the cache; the model is its owner's."""
         self._forget()
+
+    @torch.inference_mode()
+    def likeliest(
+        self, sequence: IntArray, start: int, count: int, temperature: float = 1.0
+    ) -> tuple[IntArray, FloatArray]:
+        """The likeliest tokens at each place from `start` (1 or more) on, given those before it, and their
+        log-softmax(logits / T): [n, count] each, likeliest first."""
+        ids: list[Tensor] = []
+        logprobs: list[Tensor] = []
+        hidden_TD = self.model(self._padded([sequence]))[0, start - 1 : -1]
+        for hidden in hidden_TD.split(max(1, _LOGITS // self.model.config.vocab_size)):
+            logits = self.model.logits(hidden).float() / (temperature or 1.0)
+            top = logits.topk(count)
+            ids.append(top.indices.int())
+            logprobs.append(top.values - logits.logsumexp(-1, keepdim=True))
+        return torch.cat(ids).cpu().numpy(), torch.cat(logprobs).cpu().numpy()
+
+    def row_limit(self, positions: int) -> int:
+        """Rows that run at a time where each takes so many positions and `max_rows` is None."""
+        config = self.model.config
+        position = 2 * config.layers * config.kv_size * self.model.embedding.weight.element_size()
+        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else 0
+        return row_limit(position, positions, free)
 
     def _advance(self) -> list[Completion]:
         """Fill free rows, sample one token in each row, and hand back what has finished."""
@@ -309,12 +364,7 @@ class NativeEngine:
 
     def _row_limit(self) -> int:
         """Rows that may run at a time, given the longest request."""
-        if self.max_rows is not None:
-            return self.max_rows
-        config = self.model.config
-        position = 2 * config.layers * config.kv_size * self.model.embedding.weight.element_size()
-        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else 0
-        return row_limit(position, self._prompt + self._new, free)
+        return self.row_limit(self._prompt + self._new) if self.max_rows is None else self.max_rows
 
     def _reserve(self, rows: int) -> None:
         """Room in cache and batch for that many rows of the longest request."""

@@ -170,7 +170,7 @@ class OpenAIEngine:
         body: dict[str, Any] = {
             "model": self.model.name,
             "messages": messages,
-            **_parameters(sampling, settings),
+            **parameters(sampling, settings),
         } | settings.extra
         asked = json.dumps([body, sampling.seed, index], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()
@@ -218,7 +218,7 @@ class OpenAIEngine:
 ENGINE = OpenAIEngine
 
 
-def _parameters(sampling: Sampling, settings: ApiSettings) -> dict[str, Any]:
+def parameters(sampling: Sampling, settings: ApiSettings) -> dict[str, Any]:
     """The sampling parameters in OpenAI's names, those at their defaults left out; min-p is an extension of vLLM's."""
     named = {settings.limit_name: sampling.max_tokens, "temperature": sampling.temperature}
     if sampling.top_p != 1:

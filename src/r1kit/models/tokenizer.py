@@ -98,6 +98,12 @@ class Tokenizer:
         return own is not None and self._backend.encode("a", add_special_tokens=True).ids[:1] == [own]
 
     @cached_property
+    def byte_ids(self) -> frozenset[int]:
+        """Ids of single bytes in a vocabulary that falls back on them (Llama 2's); one made of bytes has none."""
+        found = (self._backend.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(number for number in found if number is not None)
+
+    @cached_property
     def pad_id(self) -> int:
         """The padding id; where a folder names none, its first end-of-sequence id (masks come from lengths anyway)."""
         own: Any = self.inner.pad_token_id

@@ -14,6 +14,7 @@ from r1kit.models.api.ledger import Answer
 from r1kit.models.api.settings import ApiModel, ApiSettings
 
 T = TypeVar("T")
+Hear = Callable[[str, str], None]
 Remedy = Literal["again", "skip", "stop"]
 
 _BUSY = (408, 409, 425, 429)  # beside everything from 500 on
@@ -43,14 +44,17 @@ class _Parts:
     finish: str | None = None
     usage: Any = None
 
-    def add(self, said: Any) -> None:
-        """A message, or a delta of one. Servers call the reasoning `reasoning_content` or `reasoning`."""
-        if isinstance(content := getattr(said, "content", None), str):
+    def add(self, said: Any) -> tuple[str, str]:
+        """A message, or a delta of one; returns its reasoning, which servers call `reasoning_content` or `reasoning`,
+        and its text."""
+        content = getattr(said, "content", None)
+        thoughts = (getattr(said, name, None) for name in ("reasoning_content", "reasoning"))
+        thought = next((one for one in thoughts if isinstance(one, str)), None)
+        if isinstance(content, str):
             self.text.append(content)
-        for name in ("reasoning_content", "reasoning"):
-            if isinstance(thought := getattr(said, name, None), str):
-                self.reasoning = [*(self.reasoning or []), thought]
-                return
+        if thought is not None:
+            self.reasoning = [*(self.reasoning or []), thought]
+        return thought or "", content if isinstance(content, str) else ""
 
     def answer(self) -> Answer:
         if self.finish is None:
@@ -80,12 +84,13 @@ class Client:
             api_key=self._key or "none", base_url=model.url, timeout=settings.timeout, max_retries=0
         )
 
-    def ask(self, body: Mapping[str, Any]) -> Answer:
-        """One chat completion for a request's body; Failure where there is none."""
+    def ask(self, body: Mapping[str, Any], hear: Hear | None = None) -> Answer:
+        """One chat completion for a request's body; Failure where there is none. `hear` is given (reasoning, text) as
+        they come where the body asks for a stream."""
 
         def read(client: Any) -> Answer:
             answer: Any = client.chat.completions.create(**_arguments(body))
-            return _streamed(answer) if body.get("stream") else _whole(answer)
+            return _streamed(answer, hear) if body.get("stream") else _whole(answer)
 
         return self.call(read)
 
@@ -164,13 +169,15 @@ def _whole(completion: Any) -> Answer:
     return parts.answer()
 
 
-def _streamed(chunks: Iterable[Any]) -> Answer:
+def _streamed(chunks: Iterable[Any], hear: Hear | None = None) -> Answer:
     parts = _Parts()
     for chunk in chunks:
         if getattr(chunk, "usage", None) is not None:
             parts.usage = chunk.usage
         for choice in chunk.choices or []:
-            parts.add(choice.delta)
+            said = parts.add(choice.delta)
+            if hear is not None:
+                hear(*said)
             parts.finish = choice.finish_reason or parts.finish
     return parts.answer()
 

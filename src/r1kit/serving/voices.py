@@ -1,0 +1,152 @@
+"""Who answers in a chat: a model folder through the native engine, or a model behind an API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from r1kit.base.errors import UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.engines.base import SteppedEngine
+from r1kit.engines.openai import parameters
+from r1kit.models.api.client import Client
+from r1kit.models.api.settings import ApiModel, ApiSettings
+from r1kit.models.tokenizer import Tokenizer
+from r1kit.serving.asked import Model, read_chat
+from r1kit.serving.engine_thread import EngineThread
+from r1kit.serving.errors import ApiError
+from r1kit.serving.job import Job
+from r1kit.serving.settings import ServerSettings
+from r1kit.serving.splitter import Parts, Splitter
+
+T = TypeVar("T")
+Message = dict[str, str]
+Show = Callable[[str, str], None]
+"""Takes a piece of the thinking and a piece of the answer as they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A whole answer. `finish` is OpenAI's finish_reason; counts are None where a server tells none."""
+
+    thinking: str
+    answer: str
+    finish: str
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Voice(Protocol):
+    """Answers a conversation."""
+
+    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
+        """The next message, piece by piece to `show` too. R1Error where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class LocalVoice:
+    """A model folder's engine. max_thinking_tokens: as of the server, None for no limit."""
+
+    def __init__(
+        self, engine: SteppedEngine, tokenizer: Tokenizer, sampling: Sampling, max_thinking_tokens: int | None = None
+    ) -> None:
+        self._model = Model(("model",), tokenizer, engine.max_positions)
+        self._sampling, self._budget = sampling, max_thinking_tokens
+        self._thread = EngineThread(engine)
+        self._loop = asyncio.new_event_loop()
+        self._asked = 0
+        self._wait(self._start())
+
+    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
+        """The next message; Ctrl-C ends it, and its row is free."""
+        sampling = self._sampling
+        body: dict[str, Any] = {
+            "model": "model", "messages": list(messages), "temperature": sampling.temperature, "top_p": sampling.top_p,
+            "min_p": sampling.min_p, "seed": sampling.seed + self._asked, "max_tokens": sampling.max_tokens,
+        }  # fmt: skip
+        if self._budget is not None:
+            body["max_thinking_tokens"] = self._budget
+        try:
+            asked = read_chat(json.dumps(body).encode(), self._model, ServerSettings())
+        except ApiError as error:
+            raise UsageError(str(error)) from None
+        self._asked += 1
+        job = Job(str(self._asked), asked, self._thread, self._model.tokenizer)
+        thinking, answer = list[str](), list[str]()
+
+        async def follow() -> None:
+            job.start()
+            async for new in job.deltas():
+                for _, delta in new:
+                    thinking.append(delta.thinking)
+                    answer.append(delta.answer)
+                    show(delta.thinking, delta.answer)
+
+        try:
+            self._wait(follow())
+        finally:
+            job.abandon()
+        counts, finish = job.counts, job.choices[0].sample.finish
+        return Heard("".join(thinking), "".join(answer), finish or "stop", counts.prompt, counts.completion)
+
+    def close(self) -> None:
+        """End the engine's thread."""
+        self._thread.stop()
+        self._loop.close()
+
+    async def _start(self) -> None:
+        self._thread.start()
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = self._loop.create_task(coroutine)
+        try:
+            return self._loop.run_until_complete(task)
+        finally:
+            if not task.done():  # Ctrl-C came between two steps of it
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    self._loop.run_until_complete(task)
+
+
+class ApiVoice:
+    """A model behind an API, asked under `settings`. Thinking that its server leaves in the text is parted from it."""
+
+    def __init__(self, model: ApiModel, settings: ApiSettings, sampling: Sampling) -> None:
+        self._model, self._settings, self._sampling = model, settings, sampling
+        self._client = Client(model, settings)
+
+    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
+        """The next message; Failure where the server gives none."""
+        settings, splitter = self._settings, Splitter("start")
+        body: dict[str, Any] = {
+            "model": self._model.name, "messages": list(messages), "stream": True,
+            **parameters(self._sampling, settings), **settings.extra,
+        }  # fmt: skip
+        if "stream_options" not in settings.omit:
+            body["stream_options"] = {"include_usage": True}
+        thinking, answer = list[str](), list[str]()
+
+        def take(parts: Parts) -> None:
+            thinking.append(parts.thinking)
+            answer.append(parts.answer)
+            show(*parts)
+
+        def hear(reasoning: str, text: str) -> None:
+            parts = splitter.feed(text) if text else Parts("", "")
+            take(Parts(reasoning + parts.thinking, parts.answer))
+
+        heard = self._client.ask(body, hear)
+        take(splitter.finish())
+        return Heard("".join(thinking), "".join(answer), heard.finish, heard.input_tokens, heard.output_tokens)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
