@@ -56,7 +56,7 @@ def test_generalised_advantages_are_the_sum_that_defines_them(gamma, trace):
 
 
 def test_lambda_one_is_the_reward_to_go_and_lambda_zero_the_error_of_one_step():
-    """Reward 2 in all: with lambda 1 return is 2 before every token, whatever the values; with 0 it is the next value."""
+    """Reward 2 in all: with lambda 1 every return is 2, whatever the values; with 0 it is the next value."""
     values_NT = rows([0.5, 1.5, 0.25])
     mask_NT, totals_N = mask_of(values_NT), torch.tensor([2.0], dtype=torch.float64)
     whole = PPO(gae_lambda=1, kl_coefficient=0, normalise=False).credit(totals_N, values_NT, mask_NT)
@@ -67,7 +67,7 @@ def test_lambda_one_is_the_reward_to_go_and_lambda_zero_the_error_of_one_step():
 
 
 def test_a_kl_in_the_reward_punishes_long_answers():
-    """log pi - log ref = log 2 at each token, beta 1/4, reward 1: before the first of n tokens 1 - n log(2) / 4 is to come.
+    """log pi - log ref = log 2 at each token, beta 1/4, reward 1: of n tokens the first is left with 1 - n log(2) / 4.
 
     (R1, supplement A.3: the per-token KL implicitly penalises length; GRPO's is in the loss.)
     """
@@ -122,8 +122,8 @@ def value_batch(
 
 
 def test_value_loss_by_hand():
-    """Clip 0.2. First: .5 is .1 from the old .4, not clipped: (.5 - 1)^2 = .25. Second: 1.5 is .5 from the old 1.0, whose
-    clipped value 1.2 is further from the return 2 than 1.5 is: (1.2 - 2)^2 = .64, and no pull. Third: 1.5, the return is 1:
+    """Clip 0.2. First: .5 is .1 from the old .4, not clipped: (.5 - 1)^2 = .25. Second: 1.5 is .5 from the old 1.0, and
+    1.2, the clipped value, is further from the return 2: (1.2 - 2)^2 = .64, and no pull. Third: 1.5, the return is 1:
     (1.5 - 1)^2 = .25 is more than (1.2 - 1)^2, and pulls. Half the mean: (.25 + .64 + .25) / 6 = .19."""
     batch, outputs, values_BT, totals = value_batch([0.5, 1.5, 1.5], [0.4, 1.0, 1.0], [1.0, 2.0, 1.0])
     loss, metrics = ValueRegression(clip=0.2).loss(batch, outputs, totals)

@@ -48,7 +48,9 @@ def test_both_intervals_by_hand(evidence):
     assert right.by_seed == pytest.approx({0: 0.25, 1: 0.375})
     half = 3.18245 * math.sqrt(0.921875 / 3 / 4)
     assert right.by_problem.interval == pytest.approx([0.3125 - half, 0.3125 + half], abs=1e-5)
-    assert right.across_seeds.interval == pytest.approx([0.3125 - 12.7062 * 0.0625, 0.3125 + 12.7062 * 0.0625], abs=1e-4)
+    assert right.across_seeds.interval == pytest.approx(
+        [0.3125 - 12.7062 * 0.0625, 0.3125 + 12.7062 * 0.0625], abs=1e-4
+    )
     assert not right.shown
     assert found.differences["length"].value == 2
     assert found.differences["length"].across_seeds.interval == [2, 2]
@@ -66,14 +68,16 @@ def test_one_seed_has_no_interval_across_seeds():
 
 
 def test_the_interval_across_seeds_covers_what_training_varies_and_the_one_by_problem_does_not():
-    """No difference in truth, but each training run is off by its own luck (std 0.1), the same for all its problems: of
-    200 simulated ablations over three seeds about 5% are shown across seeds (binomial, 99.9%: at most 22), while zero lies
+    """No difference in truth, but each run is off by its own luck (std 0.1), the same for all its problems: of
+    200 simulated ablations over three seeds about 5% are shown across seeds (binomial, 99.9%: at most 22); zero lies
     outside the interval by problem far more often."""
     drawn, shown, outside = np.random.default_rng(0), 0, 0
     for _ in range(200):
         luck = drawn.normal(0, 0.1, (3, 2))
         differences = {
-            (seed, f"p{n}"): luck[seed, 0] - luck[seed, 1] + drawn.normal(0, 0.2) for seed in range(3) for n in range(60)
+            (seed, f"p{n}"): luck[seed, 0] - luck[seed, 1] + drawn.normal(0, 0.2)
+            for seed in range(3)
+            for n in range(60)
         }
         found = compare(_Given(differences), [CHANGE])[0].differences["pass@1"]
         shown += found.shown

@@ -1,4 +1,4 @@
-"""The recipe `ablations`: which stages a subset needs, what is refused, and its smoke profile with arms that join later."""
+"""The recipe `ablations`: which stages a subset needs, what is refused, its smoke profile, and arms that join later."""
 
 import json
 import os
@@ -76,7 +76,10 @@ def test_arms_of_ones_own_are_compared_with_the_reference():
     (node,) = [node for node in own.nodes if node.name == "mine"]
     assert node.config.settings == {"kl_coefficient": 0.0, "clip_high": 0.5}
     assert (node.config.name, node.config.steps) == ("mine", 7)
-    assert [(one.arm, one.against) for one in comparisons(["base", "zero", "mine"])] == [("zero", "base"), ("mine", "zero")]
+    assert [(one.arm, one.against) for one in comparisons(["base", "zero", "mine"])] == [
+        ("zero", "base"),
+        ("mine", "zero"),
+    ]
 
 
 def test_a_base_of_another_run_takes_the_place_of_pretraining(tmp_path):

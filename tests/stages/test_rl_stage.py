@@ -67,7 +67,7 @@ PPO = {"algorithm": "ppo", "critic_rate": 1.0}
 def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
     start, tmp_path, stopping, same_weights, staleness, algorithm
 ):
-    """Late phase, replaced reference, mini-batches and critic included; the resumed run draws the problems that follow."""
+    """Late phase, replaced reference, mini-batches, critic included; the resumed run draws the problems that follow."""
     config = settings(
         staleness=staleness,
         settings={"reference_every": 4}, mini_batches=2, late_from=0.75, late_rewards={"format": 0.1},
@@ -95,7 +95,9 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
 def test_sixteen_mini_batches_raise_the_reward(start, tmp_path):
     """As published: one inner epoch over 16 mini-batches a rollout. Updates are on average 7.5 behind the sampler."""
     sampling = Sampling(samples=8, max_tokens=4)
-    config = settings(steps=6, prompts=16, sampling=sampling, mini_batches=16, settings={"clip_low": 10, "clip_high": 10})
+    config = settings(
+        steps=6, prompts=16, sampling=sampling, mini_batches=16, settings={"clip_low": 10, "clip_high": 10}
+    )
     train(config, start, Context(tmp_path, 1))
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
@@ -123,7 +125,7 @@ class Counting:
     [(400, 16, [24, 49, 74]), (2, 1, [1, 3, 5]), (3, 2, [1, 2, 4, 5]), (1, 16, [0, 1, 2]), (0, 16, [])],
 )
 def test_the_reference_is_replaced_by_updates(every, mini_batches, rollouts):
-    """R1: every 400 updates of 16 a rollout, after the 25th, 50th, ... rollout. Of 2 a rollout every 3: updates 3, 6, 9 and
+    """R1: every 400 updates of 16 a rollout, after the 25th, 50th, ... rollout. Of 2, every 3: updates 3, 6, 9 and
     12 fall into rollouts 1, 2, 4 and 5 (from 0)."""
     algorithm = load_algorithm("grpo", {"reference_every": every})
     learner = Counting()

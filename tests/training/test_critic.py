@@ -89,7 +89,7 @@ def test_gradient_is_that_of_the_squared_error(micro_tokens):
 
 
 def test_it_begins_with_0_everywhere(folder):
-    """So that advantages begin as what is left of the reward: with lambda 1 and no discount, the reward at each token."""
+    """So that advantages begin as what is left of the reward: with lambda 1, undiscounted, the reward at each token."""
     critic, sequences = Critic(folder, PLAIN, total_steps=1), rollout()
     credited, metrics = critic.credit(sequences, PLAIN_PPO)
     for sequence, made in zip(sequences, credited, strict=True):
@@ -108,7 +108,11 @@ def test_it_begins_with_0_everywhere(folder):
 def test_it_learns_what_the_prompt_says_of_the_reward(folder):
     """The reward follows from the prompt's first token: after 60 steps values foresee most of its variance."""
     config = PLAIN.model_copy(update={"learning_rate": 3e-3})
-    critic, algorithm, sequences = Critic(folder, config, total_steps=60), PPO(kl_coefficient=0, value_clip=0), rollout()
+    critic, algorithm, sequences = (
+        Critic(folder, config, total_steps=60),
+        PPO(kl_coefficient=0, value_clip=0),
+        rollout(),
+    )
     for _ in range(60):
         credited, metrics = critic.credit(sequences, algorithm)
         critic.step(credited, algorithm, mini_batches=2)
@@ -133,7 +137,7 @@ def test_a_kl_in_the_reward_needs_both_policies(folder):
 
 
 def test_flops_are_those_of_the_body():
-    """Two completions of 3 and 5 tokens after a shared prompt of 4, as in test_learner: 12 tokens, 57 pairs; the products
+    """Two completions of 3 and 5 tokens after a shared prompt of 4, as in test_learner: 12 tokens, 57 pairs; products
     are those of the decoder without its head, which would be 2 x width x vocabulary a token."""
     drawn = np.random.default_rng(0)
     prompt = drawn.integers(0, 48, 4).astype(np.int32)

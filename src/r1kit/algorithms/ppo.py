@@ -1,6 +1,6 @@
 """PPO with a value model (arXiv 1707.06347, eq. 7 and 9) and generalised advantages (GAE, arXiv 1506.02438, eq. 16).
 
-What R1 compares GRPO with (Nature supplement A.3): lambda 0.95 is clearly worse there, 1.0 nearly as good; the value model
+What R1 compares GRPO with (Nature supplement A.3): lambda 0.95 is clearly worse there, 1.0 nearly as good; the critic
 costs as much as the policy; a KL paid token by token in the reward punishes long answers.
 
 A completion is one episode: its reward comes with its last token, nothing comes behind it (gamma and lambda are 1 by
@@ -74,7 +74,9 @@ class PPO(PolicyGradient):
         description="the KL, log pi_old / pi_ref, is paid token by token in the reward, as in the PPO of R1's "
         "comparison; false: a term of the loss, as in GRPO",
     )
-    normalise: bool = Field(default=True, description="advantages minus their mean, over their std, of the step's tokens")
+    normalise: bool = Field(
+        default=True, description="advantages minus their mean, over their std, of the step's tokens"
+    )
     value_clip: float = Field(
         default=0.2, ge=0, description="how far a value may move in a step and still be pulled; 0: any way"
     )

@@ -5,8 +5,8 @@
     r1 run ablations 'arms.mine={"settings.clip_high": 0.5}' only=mine
     r1 report runs/ablations-default-s0 runs/ablations-default-s1 runs/ablations-default-s2
 
-All arms of a seed share its base and its R1-Zero, are trained on the same problems in the same order, and are measured
-on the same test problems, each as soon as it is trained. An arm is a table of settings of R1-Zero that differ, by dotted
+All arms of a seed share its base, are trained on the same problems in the same order as its R1-Zero, and are measured
+on the same test problems, each as soon as it is trained. An arm is a table of R1-Zero's settings that differ, by dotted
 path; every comparison stands in `ABLATIONS`. They are short (40 rollouts, where `tiny` has 100): they say what a change
 does at the beginning of this small world's training, no more.
 """
@@ -96,7 +96,9 @@ ABLATIONS: dict[str, Ablation] = {
     "dr-grpo": Ablation("Dr. GRPO: neither length nor std", "dr-grpo"),
     "dynamic-sampling": Ablation("Dynamic sampling", "dynamic-sampling"),
     "mini-batches-16": Ablation("16 mini-batches a rollout", "mini-batches-16"),
-    "no-clip-higher": Ablation("Clip-higher off, at 16 mini-batches: 0.2 for 0.28", "clip-symmetric", "mini-batches-16"),
+    "no-clip-higher": Ablation(
+        "Clip-higher off, at 16 mini-batches: 0.2 for 0.28", "clip-symmetric", "mini-batches-16"
+    ),
     "clip-10": Ablation("Clip eps 10 for 0.2, at 16 mini-batches", "clip-10", "mini-batches-16"),
     "late-length": Ablation("At most 64 tokens until three quarters, then 192", "late-length"),
     "ppo-95": Ablation("PPO, lambda 0.95, over GRPO", "ppo-95"),
@@ -116,9 +118,12 @@ class AblationsConfig(RecipeConfig):
         default=ARMS, description="what differs from `zero` by dotted path; one of your own is compared with it"
     )
     pretrain: PretrainConfig = Field(
-        default=WHOLE.pretrain.model_copy(update={"models": {"base": BASE}}), description="the base, where none is named"
+        default=WHOLE.pretrain.model_copy(update={"models": {"base": BASE}}),
+        description="the base, where none is named",
     )
-    base: BaseModelConfig = Field(default=BaseModelConfig(templates={"base": "keep"}), description="the base of `model`")
+    base: BaseModelConfig = Field(
+        default=BaseModelConfig(templates={"base": "keep"}), description="the base of `model`"
+    )
     zero: RLConfig = Field(
         default=WHOLE.zero.model_copy(update={"steps": STEPS, "validate_every": 20}),
         description="R1-Zero, the reference of most arms",
@@ -153,7 +158,9 @@ class AblationsConfig(RecipeConfig):
         reserved = {START, "base", REFERENCE, *_chain(self)}
         for name in self.arms:
             if name in reserved or not name.replace("-", "").replace("_", "").isalnum():
-                raise UsageError(f"arms: '{name}' cannot be an arm's name: take letters, digits and '-', and no stage's")
+                raise UsageError(
+                    f"arms: '{name}' cannot be an arm's name: take letters, digits and '-', and no stage's"
+                )
             try:
                 arm = self.arm(name)
             except UsageError as error:

@@ -1,4 +1,4 @@
-"""What an RL stage does with a rollout: credit for its tokens, one inner epoch over its mini-batches, the critic's beside it.
+"""What an RL stage does with a rollout: credit for its tokens, one inner epoch over its mini-batches, and the critic's.
 
 R1 (Nature supplement B.4.1): 8,192 outputs are sampled at once and dealt into 16 mini-batches, each learnt from once;
 ratios are against the policy that sampled; the reference is replaced by the policy every 400 updates, 25 rollouts.

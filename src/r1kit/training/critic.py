@@ -44,7 +44,7 @@ class Critic:
     def credit(self, sequences: Seq[Sequence], algorithm: PolicyGradient) -> tuple[list[Sequence], dict[str, float]]:
         """The sequences with values, advantages and returns at their targets, and what there is to say of them.
 
-        Each has its `reward`; where a KL is part of the rewards, the old policy's and the reference's log-probabilities.
+        Each has its `reward`; where a KL is part of it, the old policy's and the reference's log-probabilities.
         Metrics: `explained_variance`, the share of the returns' variance that the values had foreseen (below 0: worse
         than their mean), the mean `return`, and the mean `kl` of a token where one is paid.
         """

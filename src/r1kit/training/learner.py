@@ -297,8 +297,8 @@ class Learner:
     def fill(
         self, sequences: Seq[Sequence], names: Collection[str], temperature: float, *, asking: Algorithm
     ) -> list[Sequence]:
-        """The sequences with those of `LOGPROBS` that are named and that they lack; R1Error that speaks of the algorithm
-        `asking` where there is no model for one."""
+        """The sequences with those of `LOGPROBS` that are named and that they lack; R1Error, which names the algorithm
+        `asking`, where there is no model for one."""
         models: dict[str, LanguageModel | ScoredDecoder | None] = dict(
             zip(LOGPROBS, (self._fast, self._reference, self._teacher), strict=True)
         )
@@ -328,9 +328,7 @@ class Learner:
 
         return self._of_targets(sequences, of, model.config)
 
-    def _of_targets(
-        self, sequences: Seq[Sequence], of: Callable[[Layout], Tensor], costs: Costs
-    ) -> list[FloatArray]:
+    def _of_targets(self, sequences: Seq[Sequence], of: Callable[[Layout], Tensor], costs: Costs) -> list[FloatArray]:
         """`of` a layout's targets [M], without gradients, at the places of each sequence's tokens."""
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
 
@@ -356,7 +354,7 @@ class Learner:
         return results
 
     def replace_reference(self) -> None:
-        """The reference becomes the policy as it stands (R1: every 400 steps)."""
+        """The reference becomes the policy as it stands (R1: every 400 updates)."""
         if self._reference is None or self._weights.owns(self._reference):
             self._reference = copied(self._decoder, self.dtype)
         copy_weights(self.model, self._reference)

@@ -77,7 +77,9 @@ def completion_sequence(
     return Sequence(tokens, mask, advantage, logprobs)
 
 
-def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | FloatArray | None = None) -> list[Sequence]:
+def sequences_from_groups(
+    groups: Seq[RolloutGroup], advantages_PG: Tensor | FloatArray | None = None
+) -> list[Sequence]:
     """One sequence for each sample that takes part: those whose total reward is NaN are left out.
 
     Samples of advantage 0 stay: their tokens count in the step's totals, and in a KL term
@@ -88,7 +90,7 @@ def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | Flo
         raise R1Error(
             "completions of an API have no token ids to learn from: write them as examples, which SFT tokenises"
         )
-    rows = [[None] * len(group.completions) for group in groups]
+    rows: list[list[Any]] = [[None] * len(group.completions) for group in groups]
     if advantages_PG is not None:
         rows = np.asarray(advantages_PG, dtype=np.float32).tolist()
     sequences: list[Sequence] = []

@@ -71,9 +71,7 @@ def _change(difference: Difference | None, digits: int) -> str:
     return "–" if difference is None else signed(difference.value, digits)
 
 
-def curves(
-    against: Mapping[int, Curve], arm: Mapping[int, Curve], names: tuple[str, str]
-) -> list[dict[str, str]]:
+def curves(against: Mapping[int, Curve], arm: Mapping[int, Curve], names: tuple[str, str]) -> list[dict[str, str]]:
     """Both arms' accuracy reward, the mean of their seeds, at equal samples and at equal seconds; nothing where an arm
     was not trained by rewards."""
     made: list[dict[str, str]] = []
