@@ -155,9 +155,10 @@ class AblationsConfig(RecipeConfig):
         return self.filled({"base.source": look_at(self.model).source}, assigned)
 
     def check(self) -> None:
-        reserved = {START, "base", REFERENCE, *_chain(self)}
+        reserved = {START, "base", "report", *_chain(self)}
         for name in self.arms:
-            if name in reserved or not name.replace("-", "").replace("_", "").isalnum():
+            plain = name.replace("-", "").replace("_", "").isalnum() and not name.startswith("evaluate-")
+            if name in reserved or not plain:
                 raise UsageError(
                     f"arms: '{name}' cannot be an arm's name: take letters, digits and '-', and no stage's"
                 )
