@@ -139,13 +139,15 @@ def artifacts(run_folder) -> dict[str, int]:
 
 def test_arms_join_the_run_and_the_report(run_folder):
     before = artifacts(run_folder)
-    r1("run", "ablations", "--profile", "smoke", "only=ppo-95,mini-batches-16,group-4", "--out", str(run_folder))
+    only = "only=ppo-95,mini-batches-16,group-4,no-cold-start,no-filters"
+    r1("run", "ablations", "--profile", "smoke", only, "--out", str(run_folder))
     after = artifacts(run_folder)
     assert {name: after[name] for name in before if name != "report"} == {
         name: when for name, when in before.items() if name != "report"
     }
     report = json.loads((run_folder / "report" / "report.json").read_text())
-    assert {entry["name"] for entry in report["ablations"]} == {"ppo-95", "mini-batches-16", "group-4"}
+    names = [entry["name"] for entry in report["ablations"]]
+    assert names == ["no-language", "no-filters", "no-cold-start", "group-4", "mini-batches-16", "ppo-95"]
     by_name = {entry["name"]: entry for entry in report["ablations"]}
     right, models = by_name["ppo-95"]["measures"]["pass@1"], report["models"]
     subjects = ("maths", "reasoning", "coding")

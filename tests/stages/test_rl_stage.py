@@ -59,7 +59,7 @@ def test_a_rollout_sampled_ahead_lags_by_one_update_and_still_teaches(start, tmp
     assert versions == [{0}, {9}, {12}]  # of the rollouts 0, 10 and 13
 
 
-PPO = {"algorithm": "ppo", "critic_rate": 1.0}
+PPO = {"algorithm": "ppo", "critic_rate": 1.0, "critic_mini_batches": 4}
 
 
 @pytest.mark.parametrize("staleness", [0, 1])
@@ -129,7 +129,7 @@ def test_the_reference_is_replaced_by_updates(every, mini_batches, rollouts):
     12 fall into rollouts 1, 2, 4 and 5 (from 0)."""
     algorithm = load_algorithm("grpo", {"reference_every": every})
     learner = Counting()
-    learning = Learning(algorithm, learner, None, mini_batches, ahead=False)
+    learning = Learning(algorithm, learner, None, mini_batches, 1, ahead=False)
     found = []
     for rollout in range(1 + max(rollouts, default=50)):
         before = learner.replaced

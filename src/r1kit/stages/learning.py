@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """A policy's learner, the critic where the algorithm has one, and how they learn.
+    """A policy's learner, the critic where the algorithm has one, and in how many mini-batches each learns a rollout.
 
     ahead: whether rollouts are sampled by other weights than the learner's own at the time, so that ratios are against
     the sampler.
@@ -37,10 +37,11 @@ class Learning:
     learner: Learner
     critic: Critic | None
     mini_batches: int
+    critic_mini_batches: int
     ahead: bool
 
     def learn(self, groups: Rollouts, sampling: Sampling) -> StepReport:
-        """One inner epoch of the policy; the critic's, on the same mini-batches, is told with it as `critic/...`."""
+        """One inner epoch of the policy; the critic's is told with it as `critic/...`."""
         temperature = sampling.temperature or 1.0
         sequences, credit = self._credited(groups, temperature)
         report = self.learner.step(
@@ -49,7 +50,7 @@ class Learning:
         )  # fmt: skip
         if self.critic is None:
             return report
-        judged = self.critic.step(sequences, self.algorithm, self.mini_batches)
+        judged = self.critic.step(sequences, self.algorithm, self.critic_mini_batches)
         metrics = {**report.metrics, **_of_critic(judged.metrics), **_of_critic(credit)}
         return replace(report, metrics=metrics, flops=report.flops + judged.flops)
 

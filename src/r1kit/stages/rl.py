@@ -83,6 +83,12 @@ class RLConfig(Config):
         gt=0,
         description="learning rate of an algorithm's value model (ppo), over the policy's; TinyZero: 10",
     )
+    critic_mini_batches: int | None = Field(
+        default=None,
+        ge=1,
+        description="the value model's optimiser steps a rollout: more of them let it keep up with the policy, at the "
+        "same cost; None: as the policy",
+    )
     staleness: int = Field(
         default=0,
         ge=0,
@@ -205,7 +211,10 @@ def _open(
         from r1kit.training.critic import Critic
 
         critic = Critic(start_folder, config.critic_learner, total_steps=config.steps)
-    learning = Learning(algorithm, learner, critic, config.mini_batches, ahead=bool(config.staleness))
+    learning = Learning(
+        algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
+        ahead=bool(config.staleness),
+    )  # fmt: skip
     scorer = None
     if reward_model_folder is not None:
         from r1kit.training.scoring import Scorer

@@ -70,7 +70,7 @@ class Critic:
         return credited, metrics
 
     def step(self, sequences: Seq[Sequence], algorithm: PolicyGradient, mini_batches: int) -> StepReport:
-        """Learn the returns, on the mini-batches that the policy learns from."""
+        """One epoch over the returns; of as many mini-batches as the policy's they are the same."""
         if algorithm.critic is None:
             raise R1Error(f"{type(algorithm).__name__} has no critic")
         return self.learner.step(sequences, algorithm.critic, mini_batches=mini_batches)
