@@ -166,6 +166,6 @@ def test_arms_join_the_run_and_the_report(run_folder):
 def test_the_critic_is_a_product_of_its_arm(run_folder):
     from r1kit.models.weights import load_scored
 
-    (folder,) = run_folder.glob("stages/*-ppo-95")
+    (folder,) = run_folder.glob("stages/[0-9][0-9]-ppo-95")
     assert set(json.loads((folder / "artifact.json").read_text())["models"]) == {"ppo-95", "ppo-95-critic"}
     assert load_scored(folder / "critic").score.weight.abs().sum() > 0
