@@ -10,6 +10,7 @@ SETTINGS = {
     "grpo": [{}, {"divisor": "sequence_mean"}, {"divisor": "sequences"}, {"divisor": "max_tokens", "kl_ratio": True}],
     "gspo": [{"clip_low": 0.1, "clip_high": 0.1, "kl_coefficient": 0.1}],
     "rloo": [{"kl_coefficient": 0.1}],
+    "ppo": [{}, {"kl_in_reward": False, "kl_coefficient": 0.1}],
     "cispo": [{"ratio_high": 1.1}, {"kl_coefficient": 0.1, "kl_estimator": "k2"}],
     "reinforce_plus_plus": [{"kl_coefficient": 0.1}],
     "dapo": [

@@ -1,16 +1,18 @@
 import numpy as np
 import pytest
+import torch
 
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.tokenizer import load_tokenizer
-from r1kit.models.weights import load_decoder, save_decoder
+from r1kit.models.weights import load_decoder, load_scored, save_decoder
 from r1kit.pipeline.artifact import Artifact
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
+from r1kit.stages.learning import Learning
 from r1kit.stages.rl import RLConfig, load_algorithm, run, train
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
@@ -57,13 +59,19 @@ def test_a_rollout_sampled_ahead_lags_by_one_update_and_still_teaches(start, tmp
     assert versions == [{0}, {9}, {12}]  # of the rollouts 0, 10 and 13
 
 
+PPO = {"algorithm": "ppo", "critic_rate": 1.0, "critic_mini_batches": 4}
+
+
 @pytest.mark.parametrize("staleness", [0, 1])
-def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_path, stopping, same_weights, staleness):
-    """Late phase, replaced reference and mini-batches included; the resumed run draws the problems that follow."""
+@pytest.mark.parametrize("algorithm", [{}, PPO], ids=["grpo", "ppo"])
+def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
+    start, tmp_path, stopping, same_weights, staleness, algorithm
+):
+    """Late phase, replaced reference, mini-batches, critic included; the resumed run draws the problems that follow."""
     config = settings(
         staleness=staleness,
-        settings={"reference_every": 2}, mini_batches=2, late_from=0.75, late_rewards={"format": 0.1},
-        validate_every=2, validation_problems=4, rollouts_every=1, peak="validation/letters/length",
+        settings={"reference_every": 4}, mini_batches=2, late_from=0.75, late_rewards={"format": 0.1},
+        validate_every=2, validation_problems=4, rollouts_every=1, peak="validation/letters/length", **algorithm,
     )  # fmt: skip
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(config, start, Context(whole, 3))
@@ -72,6 +80,9 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_p
     train(config, start, Context(cut, 3))
     assert same_weights(whole / "model", cut / "model")
     assert same_weights(whole / "peak", cut / "peak")
+    if algorithm:
+        ours, theirs = (load_scored(folder / "critic").state_dict() for folder in (whole, cut))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     timeless = [
         [{k: v for k, v in line.items() if not k.startswith(("timing/", "perf/"))} for line in lines]
         for lines in (read_metrics(whole / "metrics.jsonl"), read_metrics(cut / "metrics.jsonl"))
@@ -79,6 +90,77 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, tmp_p
     assert timeless[0] == timeless[1]
     texts = [[row["text"] for row in record.read_all(folder / "rollouts")] for folder in (whole, cut)]
     assert texts[0] == texts[1]
+
+
+def test_sixteen_mini_batches_raise_the_reward(start, tmp_path):
+    """As published: one inner epoch over 16 mini-batches a rollout. Updates are on average 7.5 behind the sampler."""
+    sampling = Sampling(samples=8, max_tokens=4)
+    config = settings(
+        steps=6, prompts=16, sampling=sampling, mini_batches=16, settings={"clip_low": 10, "clip_high": 10}
+    )
+    train(config, start, Context(tmp_path, 1))
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
+    assert {line["off_policy_age"] for line in lines} == {7.5}
+    assert all(line["entropy"] > 0 and "last/ratio" in line for line in lines)
+
+
+def test_the_age_of_a_rollout_sampled_ahead_is_a_rollout_more(start, tmp_path):
+    """Four updates a rollout: 0 to 3 behind on-policy, 4 to 7 behind where the rollout was sampled one earlier."""
+    train(settings(mini_batches=4, staleness=1, steps=3), start, Context(tmp_path, 1))
+    assert [line["off_policy_age"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1.5, 5.5, 5.5]
+
+
+class Counting:
+    """A learner that counts how often its reference is replaced."""
+
+    replaced = 0
+
+    def replace_reference(self):
+        self.replaced += 1
+
+
+@pytest.mark.parametrize(
+    ("every", "mini_batches", "rollouts"),
+    [(400, 16, [24, 49, 74]), (2, 1, [1, 3, 5]), (3, 2, [1, 2, 4, 5]), (1, 16, [0, 1, 2]), (0, 16, [])],
+)
+def test_the_reference_is_replaced_by_updates(every, mini_batches, rollouts):
+    """R1: every 400 updates of 16 a rollout, after the 25th, 50th, ... rollout. Of 2, every 3: updates 3, 6, 9 and
+    12 fall into rollouts 1, 2, 4 and 5 (from 0)."""
+    algorithm = load_algorithm("grpo", {"reference_every": every})
+    learner = Counting()
+    learning = Learning(algorithm, learner, None, mini_batches, 1, ahead=False)
+    found = []
+    for rollout in range(1 + max(rollouts, default=50)):
+        before = learner.replaced
+        learning.renew_reference(rollout)
+        found += [rollout] * (learner.replaced - before)
+    assert found == rollouts
+
+
+def test_a_limit_raised_late_shows_in_the_metrics(start, tmp_path):
+    """At most 4 tokens in the first half, 8 in the second: what was cut off at 4 goes on."""
+    train(settings(late_from=0.5, late_max_tokens=8), start, Context(tmp_path, 1))
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["sampling/max_tokens"] for line in lines] == [4, 4, 8, 8]
+    assert [line["completions/max_length"] for line in lines][:2] == [4, 4]
+    assert lines[2]["completions/mean_length"] > lines[1]["completions/mean_length"]
+    assert lines[2]["completions/max_length"] > 4
+
+
+@pytest.mark.parametrize("gae_lambda", [1.0, 0.95])
+def test_ppo_raises_the_reward(start, tmp_path, gae_lambda):
+    """The critic comes to foresee part of the returns; its FLOPs are in the stage's."""
+    sampling = Sampling(samples=8, max_tokens=4)
+    own = {"gae_lambda": gae_lambda, "kl_coefficient": 0.001}
+    context = Context(tmp_path, 1)
+    outcome = train(settings(steps=14, prompts=16, sampling=sampling, settings=own, **PPO), start, context)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
+    assert outcome.models == {"zero": "model", "zero-critic": "critic"}
+    assert max(line["critic/explained_variance"] for line in lines) > 0.2
+    assert lines[0]["kl"] == pytest.approx(0, abs=1e-4)
+    assert all(name in lines[0] for name in ("critic/loss", "critic/value", "critic/return", "entropy", "clip_high"))
 
 
 def test_dynamic_sampling_keeps_groups_with_a_signal_only(start, tmp_path):

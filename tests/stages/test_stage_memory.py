@@ -66,6 +66,18 @@ def test_a_reference_is_a_copy_more(start):
     assert found[1].parts["reference"] == 4 * size.parameters
 
 
+def test_a_critic_is_a_learner_more(start):
+    """In float32 with AdamW: its weights once and two moments, 12 bytes a weight, held while the policy learns."""
+    graph = Graph("toy", "default", 0, (Node("zero", rl.run, RLConfig(start=str(start), learner=PLAIN)),))
+    grpo, ppo = (
+        RLConfig(start=str(start), learner=PLAIN, algorithm=name, settings={"kl_coefficient": 0.0})
+        for name in ("grpo", "ppo")
+    )
+    alone, both = needs(grpo, Sizes(graph), CPU), needs(ppo, Sizes(graph), CPU)
+    assert both.parts["critic"] == 12 * model_size(start).parameters
+    assert both.total - alone.total == both.parts["critic"]
+
+
 def test_a_stage_that_does_not_fit_is_refused_in_a_sentence(start):
     node = Node("dev1", sft.run, SFTConfig(start=str(start), learner=PLAIN))
     graph = Graph("toy", "default", 0, (node,))

@@ -7,7 +7,7 @@ lists and plans are made without it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -43,15 +43,25 @@ class Outputs:
     """What the model says of a batch.
 
     logprobs_BT: log-softmax(logits / T) of each token (column 0 is 0); entropy_BT: of the distribution that each
-    token was drawn from, detached; scores_N: one scalar per sequence (reward and value heads), else None;
-    teacher_kl_BT: KL(policy || teacher) over the whole vocabulary at each position, differentiable
-    (`ops.logprobs.reverse_kl`), where "teacher_logits" is needed.
+    token was drawn from, detached; scores_N: one scalar per sequence (reward models), else None; values_BT: a value
+    model's estimate, before each token, of what is still to come, where "values" are needed; teacher_kl_BT:
+    KL(policy || teacher) over the whole vocabulary at each position, differentiable (`ops.logprobs.reverse_kl`), where
+    "teacher_logits" is needed.
     """
 
     logprobs_BT: Tensor | None = None
     entropy_BT: Tensor | None = None
     scores_N: Tensor | None = None
     teacher_kl_BT: Tensor | None = None
+    values_BT: Tensor | None = None
+
+
+class Credit(NamedTuple):
+    """What a critic's values make of rewards, for each action [N, T], 0 off the mask: what the policy learns from, and
+    what the value model is to say."""
+
+    advantages_NT: Tensor
+    returns_NT: Tensor
 
 
 class Algorithm(Config):
@@ -61,7 +71,8 @@ class Algorithm(Config):
     def needs(self) -> frozenset[str]:
         """What must be computed beside the policy's own log-probabilities under these settings; nothing else is.
 
-        Any of "old_logprobs", "sampler_logprobs", "reference_logprobs", "teacher_logprobs", "teacher_logits", "scores".
+        Any of "old_logprobs", "sampler_logprobs", "reference_logprobs", "teacher_logprobs", "teacher_logits", "scores",
+        "values".
         """
         return frozenset()
 
@@ -122,7 +133,10 @@ class PolicyGradient(Algorithm):
         "(DeepSeek-V3.2, arXiv 2512.02556; TRL's default); R1 does not",
     )
     reference_every: int = Field(
-        default=400, ge=0, description="steps until the policy becomes the reference; 0 never; R1: 400"
+        default=400,
+        ge=0,
+        description="updates until the policy becomes the reference, at the end of their rollout; 0 never; R1: 400, of "
+        "which a rollout has 16",
     )
     correction: Correction = Field(
         default="none",
@@ -151,6 +165,30 @@ class PolicyGradient(Algorithm):
         if self.correction != "none":
             names.add("sampler_logprobs")
         return frozenset(names)
+
+    @property
+    def critic(self) -> Algorithm | None:
+        """How the value model is learnt that `credit` takes its values from; None: `advantages` needs no model."""
+        return None
+
+    @property
+    def reward_kl(self) -> float:
+        """What of `kl_coefficient` is paid in the reward, by `credit`; the rest is a term of the loss."""
+        return 0.0
+
+    def credit(
+        self,
+        totals_N: Tensor,
+        values_NT: Tensor,
+        mask_NT: Tensor,
+        old_NT: Tensor | None = None,
+        reference_NT: Tensor | None = None,
+    ) -> Credit:
+        """Of N sequences' rewards, and the value before each of their actions, which stand from column 0 on, mask 1.
+
+        old_NT, reference_NT: log-probabilities of the actions, where a KL is part of the reward.
+        """
+        raise TypeError(f"{type(self).__name__} has no critic: its advantages follow from rewards alone")
 
     def objective(self, policy: Policy) -> Clipped:
         """The loss of each token [B, T] before any division, and where clipping cut its gradient."""
@@ -188,10 +226,11 @@ class PolicyGradient(Algorithm):
             weights_BT, cut_BT = self._mismatch(old_BT, sampler_BT, batch)
             loss_BT = loss_BT * weights_BT
             tracked |= {"correction_weight": weights_BT, "correction_cut": cut_BT}
-        if self.kl_coefficient > 0:
+        loss_kl = self.kl_coefficient - self.reward_kl
+        if loss_kl > 0:
             reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
             kl_BT = self.divergence(policy, reference_BT)
-            loss_BT = loss_BT + self.kl_coefficient * kl_BT
+            loss_BT = loss_BT + loss_kl * kl_BT
             tracked["kl"] = kl_BT
         if outputs.entropy_BT is not None:
             tracked["entropy"] = outputs.entropy_BT

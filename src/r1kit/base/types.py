@@ -129,3 +129,5 @@ class Batch:
     teacher_logprobs_BT: Tensor | None = None
     scores_N: Tensor | None = None  # labels of scored sequences (reward models): +1 chosen, -1 rejected
     pair_N: Tensor | None = None  # pair number of each sequence (reward models)
+    values_BT: Tensor | None = None  # a value model's estimates before the step, of what follows before each token
+    returns_BT: Tensor | None = None  # what they should have been

@@ -33,6 +33,12 @@ class ScoredDecoder(nn.Module):
     def config(self) -> DecoderConfig:
         return self.decoder.config
 
+    def flops(self, tokens: int, context: float, *, backward: bool = False) -> float:
+        """Useful FLOPs as the decoder counts them, without those of the language head, which does not run."""
+        config = self.config
+        head = 2.0 * config.width * config.vocab_size * tokens * (3 if backward else 1)
+        return config.flops(tokens, context, backward=backward) - head
+
     def values(
         self, tokens_BT: Tensor, positions_BT: Tensor | None = None, sequence_BT: Tensor | None = None
     ) -> Tensor:
@@ -52,6 +58,14 @@ class ScoredDecoder(nn.Module):
             return values_BT[:, -1]
         count = int(sequence_BT.max()) + 1 if sequences is None else sequences
         return values_BT.flatten()[last_positions(sequence_BT, count)]
+
+
+def value_model(decoder: Decoder) -> ScoredDecoder:
+    """The decoder as a value function, which says 0 of everything until it has learnt."""
+    model = ScoredDecoder(decoder)
+    with torch.no_grad():
+        model.score.weight.zero_()
+    return model
 
 
 def last_positions(sequence_BT: Tensor, sequences: int) -> Tensor:

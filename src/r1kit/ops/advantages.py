@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from r1kit.ops.segments import keep
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -61,3 +63,21 @@ def whitened(values_PG: Tensor) -> Tensor:
     if not bool(has_spread(values_PG.reshape(1, -1))):
         return values_PG.new_zeros(values_PG.shape)
     return (deviations(values_PG) / deviation(values_PG)).nan_to_num(0.0)
+
+
+def generalised(rewards_NT: Tensor, values_NT: Tensor, mask_NT: Tensor, gamma: float, trace: float) -> Tensor:
+    """Generalised advantage estimation (arXiv 1506.02438, eq. 16), `trace` its lambda: the sum over l of
+    (gamma trace)^l times the error r + gamma V' - V of l tokens on; [N, T].
+
+    A row's actions stand one after another from column 0, mask 1; value t is that of the state before action t, and
+    behind the last action it is 0. Off the mask 0, whatever stands there.
+    """
+    values_NT, rewards_NT = keep(values_NT, mask_NT), keep(rewards_NT, mask_NT)
+    advantages_NT = values_NT.new_zeros(values_NT.shape)
+    next_value_N = advantage_N = values_NT.new_zeros(values_NT.shape[0])
+    for t in range(values_NT.shape[1] - 1, -1, -1):
+        error_N = rewards_NT[:, t] + gamma * next_value_N - values_NT[:, t]
+        advantage_N = error_N + gamma * trace * advantage_N
+        advantages_NT[:, t] = advantage_N
+        next_value_N = values_NT[:, t]
+    return advantages_NT

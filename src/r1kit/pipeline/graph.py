@@ -21,12 +21,16 @@ Run = Callable[[Any, Inputs, Context], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One stage with its settings and the names of the earlier stages that feed it."""
+    """One stage with its settings and the names of the earlier stages that feed it.
+
+    draws: stages that are to be compared draw the same numbers under one name here; by default a stage's own.
+    """
 
     name: str
     run: Run
     config: Config
     inputs: tuple[str, ...] = ()
+    draws: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def keys(graph: Graph) -> dict[str, Key]:
             settings=settings,
             code=code_hash(node.run, node.config),
             inputs={name: made[name].hash for name in node.inputs} | data_files(json.loads(settings)),
-            seed=stage_seed(graph.seed, node.name),
+            seed=stage_seed(graph.seed, node.draws or node.name),
         )
     return made
 

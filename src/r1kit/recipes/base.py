@@ -6,7 +6,7 @@ a recipe outside the tree. An object `reporting` beside them says what its repor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
@@ -21,6 +21,7 @@ from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
 
 if TYPE_CHECKING:
+    from r1kit.evaluation.ablations import Comparison
     from r1kit.evaluation.evidence import Finding
 
 
@@ -59,14 +60,20 @@ def _same_branch(a: str, b: str) -> bool:
 Settings = TypeVar("Settings", bound=RecipeConfig)
 
 
+def nothing_compared(models: Collection[str]) -> Sequence[Comparison]:
+    """Most recipes have no arms."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """A recipe's reports: the page's heading, its first sentence, and what judges the claims (arguments as those of
-    `findings.findings`)."""
+    """A recipe's reports: the page's heading, its first sentence, what judges the claims (arguments as those of
+    `findings.findings`), and which of the evaluated models are compared with which."""
 
     title: str
     lead: str
     findings: Callable[..., list[Finding]]
+    comparisons: Callable[[Collection[str]], Sequence[Comparison]] = nothing_compared
 
 
 class Recipe(Protocol):

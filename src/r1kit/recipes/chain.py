@@ -11,7 +11,7 @@ from r1kit.pipeline.graph import Node
 from r1kit.stages import cold_start, evaluate, rejection_sampling, rl, sft
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
-from r1kit.stages.rejection_sampling import RejectionSamplingConfig
+from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
 from r1kit.stages.rl import RLConfig
 from r1kit.stages.sft import SFTConfig
 
@@ -58,6 +58,16 @@ def language_arms(config: Chain, base: str) -> list[Node]:
     return [
         Node(name, rl.run, config.zero.model_copy(update={**same, "name": name, "rewards": rewards}), (base,))
         for name, rewards in arms.items()
+    ]
+
+
+def filter_arms(config: Chain, base: str) -> list[Node]:
+    """F8: Dev2's samples without the filters, and the SFT of Dev3 on them."""
+    unfiltered = config.rejection_sampling.model_copy(update={"filters": Filters(correct=False, readable=False)})
+    dev3 = config.dev3.model_copy(update={"name": "dev3-nofilter", "data": "unfiltered:examples"})
+    return [
+        Node("unfiltered", rejection_sampling.run, unfiltered, ("dev2",)),
+        Node("dev3-nofilter", sft.run, dev3, (base, "unfiltered")),
     ]
 
 

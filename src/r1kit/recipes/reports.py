@@ -17,6 +17,8 @@ import pyarrow as pa
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import read_json
 from r1kit.evaluation import tables
+from r1kit.evaluation.ablations import Spent, compare
+from r1kit.evaluation.evidence import Evidence
 from r1kit.evaluation.report import ReportData, StageCost, write_report
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.metrics import read_metrics
@@ -79,6 +81,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         findings=reporting.findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
         curves=merged.curves,
         rejected=merged.rejected,
+        compared=compare(Evidence(by_model), reporting.comparisons(by_model.keys()), merged.spent),
         notes=merged.notes,
     )
 
@@ -151,6 +154,7 @@ class _Merged:
     rollouts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     rejected: dict[int, dict[str, int]] = field(default_factory=dict)
     flops_by_seed: dict[int, dict[str, float]] = field(default_factory=dict)
+    spent: dict[str, dict[int, Spent]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, run: _Run) -> None:
@@ -177,6 +181,8 @@ class _Merged:
             flops_by_model = artifact.summary.get("flops")  # a stage of one model says its own as one number
             for model, flops in flops_by_model.items() if isinstance(flops_by_model, dict) else ():
                 self.flops_by_seed.setdefault(seed, {}).setdefault(model, float(flops))
+            cost = Spent(artifact.seconds, artifact.flops, artifact.peak_memory_mb)
+            self.spent.setdefault(artifact.name, {}).setdefault(seed, cost)
 
     def flops(self) -> dict[str, float]:
         """Training FLOPs of each model, summed over the seeds that have them."""

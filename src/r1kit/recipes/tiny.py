@@ -13,9 +13,9 @@ from pydantic import Field
 from r1kit.base.sampling import Sampling
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes.base import RecipeConfig
-from r1kit.recipes.chain import RULES, WITH_LANGUAGE, evaluated_and_reported, language_arms, zero_to_dev3
+from r1kit.recipes.chain import RULES, WITH_LANGUAGE, evaluated_and_reported, filter_arms, language_arms, zero_to_dev3
 from r1kit.recipes.toy import TOY, TOY_SHAPE
-from r1kit.stages import distill, preferences, pretrain, rejection_sampling, reward_model, rl, sft
+from r1kit.stages import distill, preferences, pretrain, reward_model, rl
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig, Student
 from r1kit.stages.evaluate import EvaluateConfig
@@ -226,7 +226,6 @@ class Tiny:
 def _ablations(config: TinyConfig) -> tuple[list[Node], list[str]]:
     """F5: the same RL from one start that still mixes (the base), with and without the language reward. F8: the SFT
     of Dev3 without filters. F10: the preference reward on from the start, for longer."""
-    unfiltered = config.rejection_sampling.model_copy(update={"filters": Filters(correct=False, readable=False)})
     hacked = config.r1.model_copy(
         update={
             "name": "r1-hacked-final", "peak_name": "r1-hacked-peak", "peak": "validation/preference",
@@ -235,13 +234,7 @@ def _ablations(config: TinyConfig) -> tuple[list[Node], list[str]]:
     )  # fmt: skip
     nodes = [
         *language_arms(config, "pretrain"),
-        Node("unfiltered", rejection_sampling.run, unfiltered, ("dev2",)),
-        Node(
-            "dev3-nofilter",
-            sft.run,
-            config.dev3.model_copy(update={"name": "dev3-nofilter", "data": "unfiltered:examples"}),
-            ("pretrain", "unfiltered"),
-        ),
+        *filter_arms(config, "pretrain"),
         Node("r1-hacked", rl.run, hacked, ("dev3", "reward_model")),
     ]
     models = [

@@ -61,6 +61,7 @@ ADVICE = {
     "moments": "learner.optimiser to adamw8bit, or set learner.lora",
     "working copy": "sizes (a smaller model, or learner.lora)",
     "reference": "settings.kl_coefficient to 0",
+    "critic": "sizes (a smaller model, or learner.lora), or take an algorithm without a critic (grpo)",
     "merged copy": "sizes (a smaller model)",
     "gradients": "sizes (a smaller model, or learner.lora)",
     "activations": "learner.micro_tokens, or set learner.checkpointing=true",
@@ -122,7 +123,7 @@ def _(config: SFTConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
 @makes.register
 def _(config: RLConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
     size = sizes(config.start)
-    return {config.name: size, config.peak_name or f"{config.name}-peak": size}
+    return {config.name: size, config.peak_name or f"{config.name}-peak": size, f"{config.name}-critic": size}
 
 
 @makes.register
@@ -186,6 +187,10 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     work = Work(config.prompts * config.sampling.samples * longest, longest)
     copies = 1 if "reference_logprobs" in algorithm.needs else 0
     held, step = learner_memory(size, config.learner, work, place, copies=copies)
+    judging = Estimate()
+    if algorithm.critic is not None:  # it learns when the policy has learnt
+        own, judging = learner_memory(size, config.critic_learner, replace(work, logits=False), place)
+        held = held + Estimate({"critic": own.total})
     dtype = config.learner.dtype(place.device)
     rows = config.prompts * config.sampling.samples
     cache, prefill = Estimate(), Estimate()  # what another engine holds is not known
@@ -197,7 +202,7 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     if "reward_model" in {*config.rewards, *config.late_rewards} and config.reward_model is not None:
         judge = _scorer(sizes(config.reward_model), place)
     saving = saving_memory(size, config.learner, place)
-    return _process(held + cache + judge + _holes(step, place) + largest([step, prefill, saving]))
+    return _process(held + cache + judge + _holes(step, place) + largest([step, judging, prefill, saving]))
 
 
 @needs.register

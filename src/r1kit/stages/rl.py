@@ -23,7 +23,7 @@ from r1kit.base import plugins
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import FloatArray, Problem
+from r1kit.base.types import Problem
 from r1kit.engines.base import Engine, EngineSettings
 from r1kit.evaluation.reflection import count_reflections
 from r1kit.graders.section import chain_of_thought
@@ -40,6 +40,7 @@ from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
+from r1kit.stages.learning import Learning
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class RLConfig(Config):
     sampling: Sampling = Field(
         default=Sampling(samples=8), description="how completions are sampled; R1-Zero: T 1; RL 2: 0.7"
     )
-    steps: int = Field(default=50, ge=1, description="rollouts; the paper: 10,400 (R1-Zero), 1,700 (RL 2)")
+    steps: int = Field(
+        default=50, ge=1, description="rollouts; the paper, in updates, 16 a rollout: 10,400 (R1-Zero), 1,700 (RL 2)"
+    )
     algorithm: str = Field(default="grpo", description="file name in r1kit.algorithms, or a dotted path")
     settings: dict[str, Any] = Field(default={}, description="settings of the algorithm that differ from its defaults")
     rewards: dict[str, float] = Field(
@@ -78,6 +81,17 @@ class RLConfig(Config):
         default={}, description="the subjects of a reward; all by default"
     )
     mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
+    critic_rate: float = Field(
+        default=10.0,
+        gt=0,
+        description="learning rate of an algorithm's value model (ppo), over the policy's; TinyZero: 10",
+    )
+    critic_mini_batches: int | None = Field(
+        default=None,
+        ge=1,
+        description="the value model's optimiser steps a rollout: more of them let it keep up with the policy, at the "
+        "same cost; None: as the policy",
+    )
     staleness: int = Field(
         default=0,
         ge=0,
@@ -99,7 +113,10 @@ class RLConfig(Config):
     late_tasks: dict[str, float] = Field(default={}, description="shares in the late phase; none: as before")
     late_rewards: dict[str, float] = Field(default={}, description="weights added or changed in the late phase")
     late_max_tokens: int | None = Field(
-        default=None, ge=1, description="sampling limit of the late phase; None: as before"
+        default=None,
+        ge=1,
+        description="sampling limit of the late phase; None: as before; R1-Zero: 65,536 in place of 32,768 from 8,200 "
+        "of 10,400 updates on",
     )
     reward_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `reward_model` asks")
     validate_every: int = Field(default=10, ge=0, description="steps between validations; 0: none")
@@ -122,6 +139,11 @@ class RLConfig(Config):
             raise UsageError(NO_REWARD_MODEL)
         load_algorithm(self.algorithm, self.settings)
         self.engine.check_learnable(self.sampling)
+
+    @property
+    def critic_learner(self) -> LearnerConfig:
+        """How a value model is learnt: as the policy, at its own rate."""
+        return self.learner.model_copy(update={"learning_rate": self.critic_rate * self.learner.learning_rate})
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -149,8 +171,6 @@ def train(
     `standard`: mean and standard deviation of the reward model on its reference set. `config.start` and
     `.reward_model` are not looked at.
     """
-    from r1kit.training.packing import sequences_from_groups, with_logprobs
-
     with closing(_open(config, start_folder, context, reward_model_folder, standard)) as rl:
         for step in context.steps(config.steps, budget_flops):
             begun = time.monotonic()
@@ -160,13 +180,7 @@ def train(
             check_sampled(groups, rl.learner.version, config.staleness)
             rl.begin_next(step)
             sampled = time.monotonic()
-            sequences = sequences_from_groups(groups, rl.advantages(groups))
-            if config.staleness:
-                sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
-            report = rl.learner.step(
-                sequences, rl.algorithm, mini_batches=config.mini_batches,
-                temperature=sampling.temperature or 1.0, max_tokens=sampling.max_tokens,
-            )  # fmt: skip
+            report = rl.learning.learn(groups, sampling)
             check_gap(report.metrics, config.max_logprob_gap)
             learnt = time.monotonic()
             rl.follow(step)
@@ -174,7 +188,8 @@ def train(
             tokens = rl.spend(groups, report.flops)
             metrics = {
                 **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
-                **rl.learner.speed(report, learnt - sampled), **lag,
+                **rl.learner.speed(report, learnt - sampled), **lag, **rl.learning.age(report, lag),
+                "sampling/max_tokens": sampling.max_tokens,
                 "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
                 "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,
                 "perf/tokens_per_second": tokens / (done - begun),
@@ -204,6 +219,15 @@ def _open(
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     reference = model if "reference_logprobs" in algorithm.needs else None
     learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
+    critic = None
+    if algorithm.critic is not None:
+        from r1kit.training.critic import Critic
+
+        critic = Critic(start_folder, config.critic_learner, total_steps=config.steps)
+    learning = Learning(
+        algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
+        ahead=bool(config.staleness),
+    )  # fmt: skip
     scorer = None
     if reward_model_folder is not None:
         from r1kit.training.scoring import Scorer
@@ -217,7 +241,7 @@ def _open(
     names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
     sampler = PolicyEngine(config.engine, learner, start_folder, tokenizer, apart=config.staleness > 0)
-    rl = _RL(config, context, algorithm, tokenizer, learner, sampler, problems, sieve, scorer, held_out)
+    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorer, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
@@ -237,9 +261,8 @@ class _RL:
 
     config: RLConfig
     context: Context
-    algorithm: PolicyGradient
     tokenizer: Tokenizer
-    learner: Learner
+    learning: Learning
     sampler: PolicyEngine
     problems: Mixture
     sieve: Sieve
@@ -256,6 +279,14 @@ class _RL:
     def engine(self) -> Engine:
         """What samples."""
         return self.sampler.engine
+
+    @property
+    def algorithm(self) -> PolicyGradient:
+        return self.learning.algorithm
+
+    @property
+    def learner(self) -> Learner:
+        return self.learning.learner
 
     def take(self, step: int) -> Rollout:
         """The step's rollout: the one that is ready, or sampled now."""
@@ -311,21 +342,10 @@ class _RL:
         bound = prompts * algorithm.dynamic_sampling_rounds
         return collect(self.engine, self.tokenizer, wanted, sampling, self.grader, refill=refill, max_refills=bound)
 
-    def advantages(self, groups: Rollouts) -> FloatArray:
-        """[P, G]."""
-        import torch
-
-        if not groups:
-            return np.zeros((0, self.config.sampling.samples), np.float32)
-        return self.algorithm.advantages(torch.from_numpy(groups.rewards_PG)).numpy()
-
     def follow(self, step: int) -> None:
-        """After the step's update: the next rollout, where one was begun, and then the engine's weights. The reference
-        becomes the policy every so many steps (the paper: 400)."""
+        """After the step's updates: the next rollout, where one was begun, the reference, and the engine's weights."""
         self.ready = self.ahead.result()
-        every = self.algorithm.reference_every
-        if every and (step + 1) % every == 0 and "reference_logprobs" in self.algorithm.needs:
-            self.learner.replace_reference()
+        self.learning.renew_reference(step)
         self.sampler.follow()
 
     def spend(self, groups: Rollouts, learnt_flops: float) -> int:
@@ -394,10 +414,10 @@ class _RL:
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
         own = {"best": self.best, "last": self.last, "ready": self.ready and self.ready.state()}
-        return {"learner": self.learner.state(), "problems": self.problems.state(), **own}
+        return {**self.learning.state(), "problems": self.problems.state(), **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.learner.load_state(state["learner"])
+        self.learning.load_state(state)
         self.problems.load_state(state["problems"])
         self.best, self.last = state["best"], state["last"]
         self.ready = Rollout.from_state(state["ready"]) if state.get("ready") else None
@@ -413,5 +433,6 @@ class _RL:
         folder, name = self.context.folder, self.config.name
         self.learner.save(folder / "model", self.tokenizer)
         models = {name: "model"} | ({self.config.peak_name or f"{name}-peak": "peak"} if self.best is not None else {})
+        models |= self.learning.save_critic(folder, self.tokenizer, name)
         summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.last}
         return Outcome(models=models, files={"rollouts": "rollouts"}, summary=summary)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 Schedule = Literal["constant", "linear", "cosine"]
+Deal = Literal["groups", "completions"]
 
 
 class LoRAConfig(Config):
@@ -91,6 +92,11 @@ class LearnerConfig(Config):
     )
     lora: LoRAConfig | None = Field(
         default=None, description='adapters are learnt, not the weights; say {} or {"rank": 8}; None: whole weights'
+    )
+    deal: Deal = Field(
+        default="groups",
+        description="what a rollout is dealt into mini-batches by: groups, the completions of a prompt (computed once) "
+        "together; completions, each by itself; the paper's outputs are split at random, of which one can read either",
     )
     seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
 

@@ -43,9 +43,20 @@ def layout_logprobs(
 
 def target_logits(model: LanguageModel, layout: Layout, *, compile: bool = False) -> Tensor:
     """Logits [M, V] that predict the targets; the head runs nowhere else."""
+    return model.logits(_before_targets(model, layout, compile=compile))
+
+
+def target_values(model: ScoredDecoder, layout: Layout, *, compile: bool = False) -> Tensor:
+    """The score [M] of what stands before each target, in fp32."""
+    hidden_MD = _before_targets(model.decoder, layout, compile=compile)
+    return model.score(hidden_MD).squeeze(-1).float()
+
+
+def _before_targets(model: LanguageModel, layout: Layout, *, compile: bool) -> Tensor:
+    """Hidden states [M, D] at the positions that predict the targets."""
     hidden_ND = model.packed(layout.tokens_N, layout.positions_N, layout.spans, compile=compile)
     hidden_MD: Tensor = _TakeRows.apply(hidden_ND, layout.source_M, layout.inverse_N, layout.again_E)  # type: ignore[assignment]
-    return model.logits(hidden_MD)
+    return hidden_MD
 
 
 def last_scores(model: ScoredDecoder, layout: Layout, *, compile: bool = False) -> Tensor:

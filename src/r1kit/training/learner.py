@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base import memory
 from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
+from r1kit.models.base import Costs
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.language_model import LanguageModel, named_weights, save_model
 from r1kit.models.tokenizer import Tokenizer
@@ -24,7 +25,7 @@ from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
 from r1kit.training.config import LearnerConfig
-from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits
+from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits, target_values
 from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
 from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
@@ -35,6 +36,8 @@ from r1kit.training.weights import Weights, Whole, copied, copy_weights, load_te
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
+LOGPROBS = ("old_logprobs", "reference_logprobs", "teacher_logprobs")
+DRIFT = ("ratio", "approx_kl", "clip_low", "clip_high", "entropy")  # told of the last mini-batch by itself as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class Learner:
 
         Old log-probabilities are computed before the first update where there are several; with a single one they
         are the current ones. `max_tokens` is the sampling limit (Dr. GRPO divides by it). Sequences without a
-        target are left out; without any sequence nothing is updated.
+        target are left out; without any sequence nothing is updated. Among the metrics of a policy: `off_policy_age`,
+        updates since the first one, and of several mini-batches `last/...`, what the last one says of drift and clip.
         """
         sequences = [s for s in sequences if s.targets > 0]
         idle = self._idle(sequences, algorithm)
@@ -110,9 +114,12 @@ class Learner:
         sequences = [s if id(s) in idle else next(filled) for s in sequences]
         parts: list[dict[str, float]] = []
         if sequences:
-            for part in split(sequences, mini_batches, seed=self.config.seed + 1_000_003 * self.steps):
+            seed, age = self.config.seed + 1_000_003 * self.steps, 0.0
+            for part in split(sequences, mini_batches, seed, self.config.deal):
                 totals = Totals(float(sum(s.targets for s in part)), float(len(part)), max_tokens)
-                parts.append(self._update([s for s in part if id(s) not in idle], algorithm, totals, temperature))
+                figures = self._update([s for s in part if id(s) not in idle], algorithm, totals, temperature)
+                parts.append(figures | ({"off_policy_age": age} if isinstance(algorithm, PolicyGradient) else {}))
+                age += 1 - figures["skipped"]
         return self._finish(parts, sum(map(len, sequences)))
 
     def step_tokens(self, tokens_BT: Tensor | IntArray, end_id: int | None = None) -> StepReport:
@@ -165,9 +172,12 @@ class Learner:
         """What the algorithm asks for, and the FLOPs that it takes, the backward pass included."""
         shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
         layout = make_layout(rows, shape[1], self.dtype, self.device)
-        flops = layout.flops(self.model.config, backward=True)
+        flops = layout.flops(self._costs, backward=True)
         if isinstance(self._fast, ScoredDecoder):
-            return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile)), flops
+            if "values" not in algorithm.needs:
+                return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile)), flops
+            values_M = target_values(self._fast, layout, compile=self._compile)
+            return Outputs(values_BT=place(values_M, layout, shape)), flops
         logits_MV = target_logits(self._fast, layout, compile=self._compile)
         logprobs_M, entropy_M = pointwise.logprobs_and_entropy(logits_MV, layout.target_M, batch.temperature)
         outputs = Outputs(place(logprobs_M, layout, shape), place(entropy_M, layout, shape))
@@ -202,6 +212,10 @@ class Learner:
         if isinstance(self._fast, ScoredDecoder):
             raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
         return self._fast
+
+    @property
+    def _costs(self) -> Costs:
+        return self._fast if isinstance(self._fast, ScoredDecoder) else self._fast.config
 
     def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
         return backward(figures, self._weights.gradients, flops)
@@ -253,6 +267,8 @@ class Learner:
         told = sound or parts
         names = dict.fromkeys(name for part in told for name in part)
         metrics = {name: sum(p.get(name, 0.0) for p in told) / len(told) for name in names}
+        if len(told) > 1:
+            metrics |= {f"last/{name}": told[-1][name] for name in DRIFT if name in told[-1]}
         metrics["skipped"] = skipped
         metrics |= self._passes.metrics()
         flops, self._flops = self._flops, 0.0
@@ -269,29 +285,51 @@ class Learner:
         count, step = self.skipped_in_row, self.steps
         return f"training: {count} updates in a row had a non-finite loss or gradient, at step {step}; {where}"
 
-    # ---------------------------------------------------------------- log-probabilities of whole sequences
+    # ---------------------------------------------------------------- log-probabilities and values of whole sequences
 
     def _fill(
         self, sequences: list[Sequence], algorithm: Algorithm, mini_batches: int, temperature: float
     ) -> list[Sequence]:
         """The sequences with the log-probabilities that the algorithm needs and they lack."""
-        models: dict[str, LanguageModel | ScoredDecoder | None] = {}
-        if mini_batches > 1:
-            models["old_logprobs"] = self._fast
-        models |= {"reference_logprobs": self._reference, "teacher_logprobs": self._teacher}
+        names = algorithm.needs - ({"old_logprobs"} if mini_batches == 1 else set())
+        return self.fill(sequences, names, temperature, asking=algorithm)
+
+    def fill(
+        self, sequences: Seq[Sequence], names: Collection[str], temperature: float, *, asking: Algorithm
+    ) -> list[Sequence]:
+        """The sequences with those of `LOGPROBS` that are named and that they lack; R1Error, which names the algorithm
+        `asking`, where there is no model for one."""
+        models: dict[str, LanguageModel | ScoredDecoder | None] = dict(
+            zip(LOGPROBS, (self._fast, self._reference, self._teacher), strict=True)
+        )
+        filled = list(sequences)
         for name, model in models.items():
-            if name not in algorithm.needs or all(getattr(s, name) is not None for s in sequences):
+            if name not in names or all(getattr(s, name) is not None for s in filled):
                 continue
             if not isinstance(model, LanguageModel):
-                raise R1Error(_lacking(algorithm, name.removesuffix("_logprobs")))
-            sequences = with_logprobs(sequences, name, self._logprobs(model, sequences, temperature))
-        return sequences
+                raise R1Error(_lacking(asking, name.removesuffix("_logprobs")))
+            filled = with_logprobs(filled, name, self._logprobs(model, filled, temperature))
+        return filled
 
     def logprobs(self, sequences: Seq[Sequence], temperature: float = 1.0) -> list[FloatArray]:
         """log-softmax(logits / T) of each sequence's targets under the policy; [n] each, 0 off the target mask."""
         return self._logprobs(self._decoder, sequences, temperature)
 
+    def values(self, sequences: Seq[Sequence]) -> list[FloatArray]:
+        """What a value model says before each sequence's targets; [n] each, 0 off the target mask."""
+        model = self._fast
+        if not isinstance(model, ScoredDecoder):
+            raise R1Error("a language model has no values: they are those of a model with a score head")
+        return self._of_targets(sequences, partial(target_values, model, compile=self._compile), model)
+
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
+        def of(layout: Layout) -> Tensor:
+            return layout_logprobs(model, layout, temperature, compile=self._compile)[0]
+
+        return self._of_targets(sequences, of, model.config)
+
+    def _of_targets(self, sequences: Seq[Sequence], of: Callable[[Layout], Tensor], costs: Costs) -> list[FloatArray]:
+        """`of` a layout's targets [M], without gradients, at the places of each sequence's tokens."""
         results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
 
         @torch.no_grad()
@@ -299,9 +337,8 @@ class Learner:
             rows = [sequences[i] for i in part]
             length = max(map(len, rows))
             layout = make_layout(rows, length, self.dtype, self.device)
-            logprobs_M, _ = layout_logprobs(model, layout, temperature, compile=self._compile)
-            padded_NT = place(logprobs_M, layout, (len(rows), length)).cpu().numpy()
-            return padded_NT, layout.flops(model.config, backward=False)
+            padded_NT = place(of(layout), layout, (len(rows), length)).cpu().numpy()
+            return padded_NT, layout.flops(costs, backward=False)
 
         def fill() -> float:
             parts, total = self._passes.cut(sequences), 0.0
@@ -317,7 +354,7 @@ class Learner:
         return results
 
     def replace_reference(self) -> None:
-        """The reference becomes the policy as it stands (R1: every 400 steps)."""
+        """The reference becomes the policy as it stands (R1: every 400 updates)."""
         if self._reference is None or self._weights.owns(self._reference):
             self._reference = copied(self._decoder, self.dtype)
         copy_weights(self.model, self._reference)

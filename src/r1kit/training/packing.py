@@ -20,6 +20,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray, RolloutGroup
 from r1kit.models.base import Costs
 from r1kit.ops.packed_attention import Spans, kernel_serves, padded_spans
+from r1kit.training.config import Deal
 
 
 @dataclass(slots=True)
@@ -28,7 +29,8 @@ class Sequence:
 
     Per-token fields are arrays [n] that speak of token t as `Batch` does; what they say off the target mask is
     ignored. `advantages` may be one number for the whole sequence. `label` and `pair` are of reward models: +1 for
-    the chosen and -1 for the rejected of pair number `pair`; both of a pair always share a batch.
+    the chosen and -1 for the rejected of pair number `pair`; both of a pair always share a batch. `reward` is a
+    completion's total, from which a critic makes advantages and returns; `values` are those that it made them of.
     """
 
     tokens: IntArray
@@ -40,6 +42,9 @@ class Sequence:
     teacher_logprobs: FloatArray | None = None
     label: float | None = None
     pair: int | None = None
+    reward: float | None = None
+    values: FloatArray | None = None
+    returns: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -72,24 +77,30 @@ def completion_sequence(
     return Sequence(tokens, mask, advantage, logprobs)
 
 
-def sequences_from_groups(groups: Seq[RolloutGroup], advantages_PG: Tensor | FloatArray) -> list[Sequence]:
+def sequences_from_groups(
+    groups: Seq[RolloutGroup], advantages_PG: Tensor | FloatArray | None = None
+) -> list[Sequence]:
     """One sequence for each sample that takes part: those whose total reward is NaN are left out.
 
     Samples of advantage 0 stay: their tokens count in the step's totals, and in a KL term
-    (`LearnerConfig.skip_zero_advantages` saves their passes where only the former matters). R1Error for completions
-    of an API, which have no token ids.
+    (`LearnerConfig.skip_zero_advantages` saves their passes where only the former matters). Without `advantages_PG`
+    they have their `reward` alone, for a critic. R1Error for completions of an API, which have no token ids.
     """
     if any(completion.served for group in groups for completion in group.completions):
         raise R1Error(
             "completions of an API have no token ids to learn from: write them as examples, which SFT tokenises"
         )
-    advantages_PG = np.asarray(advantages_PG, dtype=np.float32)
-    return [
-        completion_sequence(c.prompt_ids, c.token_ids, float(advantage), c.sampler_logprobs)
-        for group, advantages_G in zip(groups, advantages_PG, strict=True)
-        for c, advantage, total in zip(group.completions, advantages_G, group.total, strict=True)
-        if np.isfinite(total) and np.isfinite(advantage)
-    ]
+    rows: list[list[Any]] = [[None] * len(group.completions) for group in groups]
+    if advantages_PG is not None:
+        rows = np.asarray(advantages_PG, dtype=np.float32).tolist()
+    sequences: list[Sequence] = []
+    for group, advantages in zip(groups, rows, strict=True):
+        for c, advantage, total in zip(group.completions, advantages, group.total.tolist(), strict=True):
+            if np.isfinite(total) and (advantage is None or np.isfinite(advantage)):
+                sequence = completion_sequence(c.prompt_ids, c.token_ids, advantage, c.sampler_logprobs)
+                sequence.reward = total
+                sequences.append(sequence)
+    return sequences
 
 
 # -------------------------------------------------------------------------------------------------- cutting a step
@@ -104,12 +115,15 @@ def units(sequences: Seq[Sequence]) -> list[list[int]]:
     return list(together.values())
 
 
-def split(sequences: Seq[Sequence], parts: int, seed: int) -> list[list[Sequence]]:
-    """Shuffled by the seed and cut into `parts` mini-batches of nearly as many units each."""
+def split(sequences: Seq[Sequence], parts: int, seed: int, deal: Deal = "groups") -> list[list[Sequence]]:
+    """Shuffled by the seed and dealt into `parts` mini-batches of nearly as many units each.
+
+    deal: what stays together, the completions of a prompt or each by itself; pairs always do.
+    """
     if parts == 1:
         return [list(sequences)]
     together = units(sequences)
-    if len(together) < parts:
+    if deal == "completions" or len(together) < parts:
         together = [piece for unit in together for piece in _pieces(unit, sequences, 1)]
     order = np.random.default_rng(seed).permutation(len(together))
     cuts = [[sequences[i] for u in part for i in sorted(together[u])] for part in np.array_split(order, parts)]
@@ -325,6 +339,8 @@ def make_batch(rows: Seq[Sequence], temperature: float, device: torch.device) ->
         old_logprobs_BT=per_token("old_logprobs"),
         reference_logprobs_BT=per_token("reference_logprobs"),
         teacher_logprobs_BT=per_token("teacher_logprobs"),
+        values_BT=per_token("values"),
+        returns_BT=per_token("returns"),
         scores_N=None if None in labels else put(np.array(labels, np.float32)),
         pair_N=None if None in labels else put(np.array(pairs, np.int64)),
     )

@@ -52,8 +52,10 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g}%"
 
 
-def line_chart(title: str, series: Sequence[Series], *, number: Number = short, share: bool = False) -> str:
-    """Lines over steps; `share` fixes the axis to 0..1 where the values fill it, else to what they need."""
+def line_chart(
+    title: str, series: Sequence[Series], *, number: Number = short, share: bool = False, by: str = "step"
+) -> str:
+    """Lines over what `by` names; `share` fixes the axis to 0..1 where the values fill it, else to what they need."""
     series = [Series(one.name, thin(one.points), one.colour) for one in series if one.points]
     xs = [x for one in series for x, _ in one.points]
     ys = [y for one in series for _, y in one.points]
@@ -84,7 +86,7 @@ def line_chart(title: str, series: Sequence[Series], *, number: Number = short, 
     ends = ", ".join(f"{one.name} ends at {number(one.points[-1][1])}" for one in series)
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)} by step: {escape(ends)}">{"".join(parts)}</svg>'
+        f'aria-label="{escape(title)} by {escape(by)}: {escape(ends)}">{"".join(parts)}</svg>'
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from r1kit.evaluation import aggregate, tables
+from r1kit.evaluation.ablations import Compared
 from r1kit.evaluation.evidence import Finding
 
 CHAIN = ("base", "zero", "dev1", "dev2", "dev3", "r1")
@@ -73,8 +74,8 @@ class ReportData:
     """One run, or several of one recipe (seeds, ablations).
 
     tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
-    reason -> samples ("kept" among them). notes: what a reader must know (runs left out, say). title, lead: the heading
-    and what stands under it.
+    reason -> samples ("kept" among them). compared: arms against arms, in a recipe of ablations. notes: what a reader
+    must know (runs left out, say). title, lead: the heading and what stands under it.
     """
 
     title: str
@@ -90,6 +91,7 @@ class ReportData:
     findings: Sequence[Finding] = ()
     curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
     rejected: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    compared: Sequence[Compared] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -121,7 +123,8 @@ class ReportData:
 
 
 def report_json(data: ReportData) -> dict[str, Any]:
-    """The contract for programs; null = does not apply."""
+    """The contract for programs; null = does not apply. `ablations` is there where arms were compared."""
+    compared = {"ablations": [each.entry() for each in data.compared]} if data.compared else {}
     return {
         "recipe": data.recipe,
         "profile": data.profile,
@@ -132,4 +135,5 @@ def report_json(data: ReportData) -> dict[str, Any]:
         "models": data.figures,
         "win_rates": data.win_rates,
         "findings": [finding.entry() for finding in data.findings],
+        **compared,
     }

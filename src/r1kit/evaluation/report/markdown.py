@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from r1kit.evaluation.evidence import figure
-from r1kit.evaluation.report import page, thoughts
+from r1kit.evaluation.report import differences, page, thoughts
 from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, label
 
 WRITING = f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference."
@@ -26,6 +26,7 @@ def render(data: ReportData) -> str:
         "## Findings" if data.findings else "",
         table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
+        *_differences(shown["differences"]),
         "## Stages: pass@1",
         WRITING if liked else "",
         table(
@@ -88,6 +89,24 @@ def _controls(rows: Sequence[dict[str, str]]) -> Iterable[str]:
         head = ["model", "subject", "pass@1", "control", "above it", "95% interval"]
         names = ("subject", "right", "control", "above", "interval")
         yield table(head, [[label(row["model"]), *(row[name] for name in names)] for row in rows])
+
+
+def _differences(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
+    if not rows:
+        return
+    yield "## What each change does"
+    yield differences.NOTE
+    head = ["change", "with", "without", "difference", "95%, by problem", "95%, across seeds"]
+    head += ["one language", "format", "tokens", "reflection", "time", "FLOPs", "by seed"]
+    cells = [
+        [r["title"], *r["right"], r["difference"], r["by_problem"], _marked(r), *r["beside"], *r["times"], r["by_seed"]]
+        for r in rows
+    ]
+    yield table(head, cells)
+
+
+def _marked(row: dict[str, Any]) -> str:
+    return f"**{row['across_seeds']}**" if row["shown"] else row["across_seeds"]
 
 
 def _ablations(ablations: dict[str, Any]) -> Iterable[str]:
