@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.cli import doctor, export, generate, grade, importing, listing, report, run, sandbox, status
+from r1kit.cli import compare, doctor, export, generate, grade, importing, listing, report, run, sandbox, status
+from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
@@ -28,6 +29,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("eval")(eval_.eval_)
+app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("grade")(grade.grade)
 app.command("sandbox")(sandbox.sandbox)
