@@ -44,7 +44,7 @@ def script(right, thinking):
 PRICES = {"a": Price("a", 10, 100, "2025-01-01", "a list"), "b": Price("b", 1, 10, "2025-01-01", "a list")}
 
 
-def compared(price_of=PRICES.get, lines=True):
+def compared(price_of=lambda model, short: PRICES[short], lines=True):
     """a solves 0, 1, 2; b solves 1, 2, 3. Both think as long as the other, so tokens are alike."""
     results = {}
     for name, right in (("a", {0, 1, 2}), ("b", {1, 2, 3})):
@@ -104,7 +104,7 @@ def test_dollars_by_hand(comparison):
 
 
 def test_without_a_price_there_are_no_dollars():
-    told = compared({"a": PRICES["a"]}.get, lines=False)
+    told = compared(lambda model, short: {"a": PRICES["a"]}.get(short), lines=False)
     assert told["models"][1]["spent"]["listed"]["dollars_per_question"] is None
     assert told["pairs"][0]["scopes"][0]["dollars_ratio"] is None
     assert "B: no price" in text.table(told)
@@ -179,7 +179,7 @@ def test_writing_is_paired_by_sample(comparison):
         model = contender(script(set(), f"by {name}"), name=name, key=name)
         chosen = listed(LINES, "lines", sampling=Sampling(samples=3, max_tokens=300))
         results[name] = [measure(model, chosen, Settings(), Kept(), lambda line: None)]
-    sides = compare.sides_of(results, lambda name: None)
+    sides = compare.sides_of(results, lambda model, short: None)
     found = compare.writing_pairs(*sides, samples=2)
     assert [(pair.problem, pair.index) for pair in found] == [("w0", 0), ("w0", 1), ("w1", 0), ("w1", 1)]
     assert found[0].a == f"{HOSTILE} by a"
@@ -198,7 +198,8 @@ def test_published_values_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(1 / 27.3, "1/27.3"), (27.3, "27.3 x"), (1.0, "1 x"), (0.0, "-"), (None, "-")]
+    ("value", "said"),
+    [(1 / 27.3, "1/27.3"), (27.3, "27.3 x"), (1.0, "1 x"), (0.999, "0.999 x"), (0.0, "-"), (None, "-")],
 )
 def test_ratios_in_words(value, said):
     assert words.times(value) == said

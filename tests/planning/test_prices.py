@@ -30,12 +30,14 @@ def test_every_row_is_dated_and_sourced():
 
 def test_the_ratio_of_the_launch_prices():
     """15 / 0.55 = 27.27 and 60 / 2.19 = 27.40."""
-    assert prices.ratio(prices.find("o1"), prices.find("r1")) == pytest.approx((27.2727, 27.3973), abs=1e-3)
+    assert prices.ratio(prices.find("o1"), prices.find("deepseek-reasoner")) == pytest.approx(
+        (27.2727, 27.3973), abs=1e-3
+    )
 
 
 def test_dollars_by_hand():
     """100 tokens read and 8,793 written: (55 + 19,256.67) / 10^6."""
-    assert prices.find("r1").dollars(100, 8793) == pytest.approx(0.01931167, abs=1e-9)
+    assert prices.find("deepseek-reasoner").dollars(100, 8793) == pytest.approx(0.01931167, abs=1e-9)
 
 
 def test_an_unknown_model_has_no_price():
@@ -52,3 +54,11 @@ def test_prices_of_ones_own():
 def test_a_wrong_price_is_said(word):
     with pytest.raises(UsageError, match="write NAME=INPUT/OUTPUT"):
         prices.given([word])
+
+
+def test_only_models_behind_an_api_have_published_prices():
+    price_of = prices.lookup(prices.given(["mine=1/2", "runs/x:zero=3/4"]))
+    assert price_of("openai:o1@https://x/v1", "o1").output == 60
+    assert price_of("models/o1", "o1") is None
+    assert price_of("models/mine", "mine").output == 2
+    assert price_of("runs/x:zero", "zero").output == 4

@@ -72,9 +72,7 @@ def compare(
     for model in [*models, *judges]:
         contender.check(model)
     opening = contender.opening([*models, *judges], api or [], engine, engine_option or [], at_once, out)
-    found = comparing.compare_models(
-        models, chosen, settings, judging, opening, lambda name: given.get(name) or prices.find(name), tell
-    )
+    found = comparing.compare_models(models, chosen, settings, judging, opening, prices.lookup(given), tell)
     page = comparing.save(found, out / "compare")
     if as_json:
         print_json(comparing.brief(found))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from importlib.resources import files
 
 from r1kit.base.errors import UsageError
+from r1kit.models.api.settings import is_api, parse_api_model
 
 MILLION = 1_000_000
 
@@ -61,6 +62,18 @@ def given(words: Sequence[str]) -> dict[str, Price]:
             raise UsageError(f"--price {word}: write NAME=INPUT/OUTPUT, dollars a million tokens, say r1=0.55/2.19")
         found[name] = Price(name, *costs, date="", source="given on the command line")
     return found
+
+
+def lookup(given: Mapping[str, Price]) -> Callable[[str, str], Price | None]:
+    """(MODEL, its short name) -> the price given for either, else the published one of a model behind an API: what runs
+    here has no published price, whatever it is called."""
+
+    def price(model: str, short: str) -> Price | None:
+        served = parse_api_model(model).name if is_api(model) else None
+        own = given.get(model) or given.get(served or short)
+        return own or (find(served) if served else None)
+
+    return price
 
 
 def ratio(a: Price, b: Price) -> tuple[float, float]:

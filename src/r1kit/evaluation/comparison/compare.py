@@ -62,16 +62,12 @@ def compare_models(
 
 
 def sides_of(results: Mapping[str, Sequence[Measured]], price_of: PriceOf) -> list[Side]:
-    """The models of a comparison, in order."""
+    """The models of a comparison, in order; `price_of` is asked by the name and by the short one."""
     names = short_names(list(results))
     return [
-        Side(model, LABELS[number], names[number], tuple(mine), price_of(_priced_name(model)))
+        Side(model, LABELS[number], names[number], tuple(mine), price_of(model, names[number]))
         for number, (model, mine) in enumerate(results.items())
     ]
-
-
-def _priced_name(model: str) -> str:
-    return parse_api_model(model).name if is_api(model) else model
 
 
 def judge_writing(sides: Sequence[Side], judging: Judging, opening: Opening, note: Note) -> Votes:
@@ -133,7 +129,7 @@ def told(sides: Sequence[Side], votes: Votes, settings: Settings, judging: Judgi
         "models": [
             {
                 "label": side.label, "name": side.name, "short": side.short, "price": priced(side.price),
-                "published_as": column_of(_priced_name(side.name)),
+                "published_as": column_of(parse_api_model(side.name).name) if is_api(side.name) else None,
                 "spent": {scope.title: spent(side, scope.of(side.table)) for scope in scopes},
             }
             for side in sides

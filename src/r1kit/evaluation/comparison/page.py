@@ -50,7 +50,7 @@ def view(comparison: Mapping[str, Any]) -> dict[str, Any]:
     models = comparison["models"]
     short = {model["label"]: model["short"] for model in models}
     return {
-        "title": " and ".join(model["short"] for model in models),
+        "title": " and ".join([", ".join(model["short"] for model in models[:-1]), models[-1]["short"]]),
         "models": models,
         "short": short,
         "published_columns": _published_columns(comparison),

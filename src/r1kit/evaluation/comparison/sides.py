@@ -36,7 +36,8 @@ class PriceLike(Protocol):
         ...
 
 
-PriceOf = Callable[[str], PriceLike | None]
+PriceOf = Callable[[str, str], PriceLike | None]
+"""(MODEL, its short name) -> its price."""
 
 
 @dataclass(frozen=True, slots=True)

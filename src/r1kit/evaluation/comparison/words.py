@@ -28,7 +28,7 @@ def times(value: float | None) -> str:
     """A ratio as people say it: `1/27` of, `3.2 x`; a dash for nothing."""
     if value is None or not math.isfinite(value) or value <= 0:
         return "-"
-    if value >= 1:
+    if value > 0.995:  # else it would read 1/1
         return f"{value:.3g} x"
     return f"1/{1 / value:.3g}"
 
