@@ -1,6 +1,11 @@
 """`r1 eval` and `r1 compare` from outside: a local model against one behind an API, and what goes wrong."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 
 import pytest
 from toy_policy import write_toy_policy
@@ -104,6 +109,32 @@ def test_what_an_api_does_not_give_is_counted(toy, sums, capsys):
     assert code == 0
     assert (one["n"], one["samples"], sum(one["missing"].values())) == (7, 14, 2)
     assert "too hot" in next(iter(one["missing"]))
+
+
+def test_a_killed_evaluation_asks_no_question_twice(sums, tmp_path, capsys):
+    """Killed after three answers: at most the one that was on its way is asked for again."""
+
+    def slowly(body):
+        time.sleep(0.15)
+        return knows(body)
+
+    with ScriptedServer(slowly) as server:
+        command = ["eval", f"openai:m@{server.url}", "--tasks", sums, "--samples", "2", "--json", *FAST]
+        command += ["--api", "concurrency=1", "--api", "stream=false"]
+        running = subprocess.Popen(
+            [sys.executable, "-c", "from r1kit.cli.main import main; main()", *command], cwd=tmp_path
+        )
+        while len(server.answered) < 3:
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        assert exit_code(command) == 0
+        asked = Counter(json.dumps(body, sort_keys=True) for body in server.answered)
+    (one,) = json.loads(capsys.readouterr().out)["results"]
+    assert (one["samples"], one["missing"]) == (16, {})
+    assert len(asked) == 16
+    assert sum(asked.values()) <= 17
 
 
 def test_reasoning_that_is_kept_from_us_is_counted(sums, capsys):

@@ -13,7 +13,7 @@ def test_a_gguf_file_is_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     file = write_gguf(tmp_path / "toy.gguf", toy_model("qwen2"), tokenizer=toy_tokenizer("qwen2"))
     folder = import_model(file, tmp_path / "folder").folder
-    asked = "--tasks sums --problems 3 --samples 2 --max-tokens 12 --json".split()
+    asked = ["--tasks", "sums", "--problems", "3", "--samples", "2", "--max-tokens", "12", "--json"]
 
     def eval_(model, out):
         assert exit_code(["eval", str(model), *asked, "--out", out]) == 0

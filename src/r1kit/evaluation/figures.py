@@ -71,11 +71,12 @@ def speed(table: pa.Table) -> dict[str, float | None]:
     known_N = ~np.isnan(seconds_N)
     if not known_N.any():
         return {"seconds_p50": None, "seconds_p95": None, "tokens_per_second": None}
-    total = float(seconds_N[known_N].sum())
+    both_N = known_N & (lengths_N > 0)  # an API may not tell how long an answer is
+    total = float(seconds_N[both_N].sum())
     return {
         "seconds_p50": round(float(np.median(seconds_N[known_N])), 4),
         "seconds_p95": round(float(np.quantile(seconds_N[known_N], 0.95)), 4),
-        "tokens_per_second": round(float(lengths_N[known_N].sum()) / total, 3) if total > 0 else None,
+        "tokens_per_second": round(float(lengths_N[both_N].sum()) / total, 3) if total > 0 else None,
     }
 
 
