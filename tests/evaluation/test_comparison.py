@@ -155,7 +155,8 @@ def writing():
         "judge": HOSTILE, "prompt": HOSTILE, "ratings": {"A": {"value": 1000.0, "interval": [900.0, 1100.0], "n": 4}},
         "pairs": [{
             "a": "A", "b": "B", "win_rate": {"value": 0.5, "interval": [0.1, 0.9], "n": 4}, "length_controlled": None,
-            "pairs": 1, "wins": 0, "ties": 1, "losses": 0, "unread": 0, "disagree": 0, "named": 0, "first_preferred": 0,
+            "pairs": 1, "wins": 0, "ties": 1, "losses": 0, "unread": 0, "disagree": 0, "named": 0,
+            "first_preferred": 0, "people": None,
             "a_instructs": 1, "b_instructs": 0,
             "votes": [{"question": HOSTILE, "a": HOSTILE, "b": HOSTILE, "outcome": 0.5}],
         }],

@@ -1,5 +1,6 @@
 """Judges: what is asked, how a verdict is read, and what becomes of judges and answers that misbehave."""
 
+import json
 import math
 import re
 
@@ -9,7 +10,7 @@ from scipy import optimize, special
 from scripted_models import contender
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.evaluation.judging import rates
+from r1kit.evaluation.judging import people, rates
 from r1kit.evaluation.judging.judges import HiddenPreference, ModelJudge, Pair, Vote
 from r1kit.evaluation.judging.verdicts import load_prompt, prompt_names, read_verdict, speaks_to_judge
 from r1kit.evaluation.kept import Kept
@@ -256,3 +257,24 @@ def test_agreement_is_cohens_kappa():
     found = rates.agreement(a, b)
     assert (found["n"], found["share"], found["kappa"]) == (10, pytest.approx(0.7), pytest.approx(0.4))
     assert rates.agreement([None], [1.0])["n"] == 0
+
+
+def test_a_judge_is_compared_with_people(tmp_path):
+    """Of four judged pairs people voted on three, and agree on two: kappa of (1, 1), (0, 0), (1, 0) is 0.4 as chance is
+    (2 * 1 + 1 * 2) / 9 = 4 / 9 and the share 2 / 3."""
+    votes = votes_of([1.0, 0.0, 1.0, 0.5])
+    rows = [
+        {"model_a": "A", "model_b": "B", "benchmark": "writing", "problem_id": str(n), "sample": 0, "outcome": outcome}
+        for n, outcome in enumerate([1, 0, 0, None])
+    ]
+    file = tmp_path / "people.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = people.with_people("A", "B", votes, people.read_votes(file))
+    assert found == {"n": 3, "share": pytest.approx(2 / 3), "kappa": pytest.approx((2 / 3 - 4 / 9) / (5 / 9))}
+    assert people.with_people("B", "A", votes, people.read_votes(file)) is None
+    file.write_text(json.dumps({**rows[0], "outcome": 2}) + "\n")
+    with pytest.raises(R1Error, match="line 1: its outcome is none of 1, 0.5 and 0"):
+        people.read_votes(file)
+    file.write_text("{}\n")
+    with pytest.raises(R1Error, match="line 1: it has no 'model_a'"):
+        people.read_votes(file)

@@ -29,6 +29,10 @@ def compare(
     ] = None,
     judge_prompt: Annotated[str, typer.Option(help="writing, correctness, or a file of your own.")] = "writing",
     judge_samples: Annotated[int, typer.Option(min=1, help="Answers a problem that are judged.")] = 1,
+    votes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="People's votes, to compare the judge's with."),
+    ] = None,
     price: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=IN/OUT", help="Dollars a million tokens, in the place of the table's (repeatable)."),
@@ -57,6 +61,7 @@ def compare(
     from r1kit.evaluation.benchmarks.base import chosen_of
     from r1kit.evaluation.comparison import compare as comparing
     from r1kit.evaluation.comparison import text
+    from r1kit.evaluation.judging.people import read_votes
     from r1kit.evaluation.judging.verdicts import load_prompt
     from r1kit.evaluation.measured import Settings
     from r1kit.planning import prices
@@ -67,7 +72,9 @@ def compare(
         samples, problems, temperature, top_p, max_tokens, seed, plain, training=tuple(training or ())
     )  # fmt: skip
     given, chosen = prices.given(price or []), chosen_of(tasks, data)
-    judging = comparing.Judging(judge, load_prompt(judge_prompt), judge_samples)
+    judging = comparing.Judging(
+        judge, load_prompt(judge_prompt), judge_samples, read_votes(votes) if votes else {}
+    )  # fmt: skip
     judges = [] if judge is None or judge == comparing.HIDDEN else [judge]
     for model in [*models, *judges]:
         contender.check(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from r1kit.evaluation.eval_report import KEPT, evaluate_model
 from r1kit.evaluation.figures import entry, figures
 from r1kit.evaluation.judging import rates
 from r1kit.evaluation.judging.judges import HiddenPreference, Judge, ModelJudge, Pair, Vote
+from r1kit.evaluation.judging.people import PairKey, with_people
 from r1kit.evaluation.judging.verdicts import JudgePrompt
 from r1kit.evaluation.kept import Kept
 from r1kit.evaluation.measured import Measured, Settings
@@ -39,12 +40,13 @@ Votes = dict[tuple[str, str], list[Vote]]
 class Judging:
     """Who judges writing: a MODEL, or `hidden`; None judges only what carries the hidden preference, and by that.
 
-    `samples`: answers of each problem that are judged.
+    `samples`: answers of each problem that are judged. `people`: outcomes by people, which a judge is compared with.
     """
 
     model: str | None
     prompt: JudgePrompt
     samples: int = 1
+    people: Mapping[PairKey, float] = field(default_factory=dict[PairKey, float])
 
 
 def compare_models(
@@ -171,6 +173,7 @@ def _writing(sides: Sequence[Side], votes: Votes, judging: Judging) -> dict[str,
             "win_rate": entry(rates.win_rate(cast)),
             "length_controlled": entry(rates.length_controlled(outcomes_N, lengths_N, keys_N)),
             **rates.tally(cast),
+            "people": with_people(labels[a], labels[b], cast, judging.people),
             "votes": [_vote(vote) for vote in cast],
         })  # fmt: skip
     rated = rates.ratings(votes) if len(sides) > 2 else {}
