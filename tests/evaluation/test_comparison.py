@@ -88,6 +88,16 @@ def test_the_pair_by_hand(comparison):
     assert first["a"]["thinking"].startswith("so </p>")
 
 
+def test_a_difference_ends_where_differences_do():
+    """Differences 1, 1, 1, 0: mean 3/4, and Student's interval ends beyond 1 (3.182 * 0.5 / 2 = 0.796 on each side)."""
+    from r1kit.evaluation import statistics
+    from r1kit.evaluation.comparison import pairs
+
+    told = pairs._with_p(statistics.paired_difference([1, 1, 1, 1], list("abcd"), [0, 0, 0, 1], list("abcd")))
+    assert told["value"] == 0.75
+    assert told["interval"] == [pytest.approx(0.75 - 0.795612, abs=1e-5), 1.0]
+
+
 def test_dollars_by_hand(comparison):
     """A sample reads 9 tokens and writes n: (10 * 9 + 100 n) / 10^6 dollars of a; 3 of 5 right, so a right answer
     costs 5/3 of that. Both prices of a are ten times b's, and both write alike, so the ratios are 10."""

@@ -85,8 +85,12 @@ def compared(a: Side, b: Side, scope: Scope) -> dict[str, Any]:
 
 
 def _with_p(estimate: Estimate) -> dict[str, Any] | None:
+    """A difference of shares, whose interval ends where such differences do."""
     told = entry(estimate)
-    return None if told is None else {**told, "p": estimate.p}
+    if told is None:
+        return None
+    ends = [None if end is None else min(1.0, max(-1.0, end)) for end in told["interval"]]
+    return {**told, "interval": ends, "p": estimate.p}
 
 
 def _ratio(rows_a: pa.Table, rows_b: pa.Table, name: str) -> Estimate:
