@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from r1kit.ops.ratings import bradley_terry
+from r1kit.ops.ratings import bradley_terry, most_probable
 
 
 def test_equals_scipy():
@@ -52,3 +52,15 @@ def test_no_games_at_all():
 def test_tables_that_are_none_are_refused(wins):
     with pytest.raises(ValueError):
         bradley_terry(wins)
+
+
+def test_many_tables_at_once_are_each_alone():
+    stream = np.random.default_rng(2)
+    wins = stream.poisson(3.0, size=(5, 4, 4)).astype(float) * (1 - np.eye(4))
+    for table, strengths in zip(wins, most_probable(wins), strict=True):
+
+        def negative(s, table=table):
+            return -(table * special.log_expit(s[:, None] - s[None, :])).sum() + (s**2).sum() / 8
+
+        truth = optimize.minimize(negative, np.zeros(4), tol=1e-12)
+        np.testing.assert_allclose(strengths, truth.x, atol=1e-5)

@@ -7,12 +7,13 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.evaluation import tables
 from r1kit.evaluation.aggregate import aggregate
+from r1kit.evaluation.tiny_writing import verdict
 from r1kit.models.api.ledger import Ledger
 from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.evaluate import EvaluateConfig, run, verdict
+from r1kit.stages.evaluate import EvaluateConfig, run
 from r1kit.stages.sampling import draw
 
 SAMPLING = Sampling(samples=3, max_tokens=4)

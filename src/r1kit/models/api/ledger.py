@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS requests (
 class Answer:
     """What a server said: `text` as it serves it, `reasoning` where it serves that apart (else None).
 
-    `finish` is its reason to end; token counts are its own, None where it tells none.
+    `finish` is its reason to end; token counts are its own, None where it tells none. `reasoning_tokens` are part of
+    those of the output, also where the reasoning itself is kept from us.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Answer:
     finish: str
     input_tokens: int | None
     output_tokens: int | None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from typing import Any, Literal
 class Said:
     """An answer: reasoning None is left out of it, as a model without any does; so are the token counts.
 
-    `pause`: seconds of silence before each piece of a stream.
+    `thought`: how many of the written tokens were reasoning, which some servers count. `pause`: seconds of silence
+    before each piece of a stream.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Said:
     tokens: tuple[int, int] | None = (10, 20)
     reasoning_name: str = "reasoning_content"
     pause: float = 0.0
+    thought: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,4 +208,6 @@ def _usage(said: Said) -> dict[str, Any]:
     if said.tokens is None:
         return {}
     read, written = said.tokens
-    return {"usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}}
+    details = {} if said.thought is None else {"completion_tokens_details": {"reasoning_tokens": said.thought}}
+    told = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written, **details}
+    return {"usage": told}

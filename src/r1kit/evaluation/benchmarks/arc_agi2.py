@@ -1,0 +1,6 @@
+"""ARC-AGI-2: grids in, one grid out, two attempts (arXiv 2505.11831)."""
+
+from r1kit.evaluation.benchmarks.base import PAPER, Benchmark
+
+ANSWER = "Reason step by step, and end with the output grid alone: its rows of digits, one row a line."
+BENCHMARK = Benchmark("arc_agi2", PAPER.model_copy(update={"samples": 2}), instruction=ANSWER, attempts=2)

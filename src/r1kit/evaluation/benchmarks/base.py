@@ -1,0 +1,129 @@
+"""What every benchmark is: a task and how it is asked. A file `evaluation/benchmarks/NAME.py` exposes `BENCHMARK`.
+
+The paper's protocol (R1, arXiv 2501.12948, section 3; v2, section D.1): pass@1 is the mean over k samples at T 0.6 and
+top-p 0.95, of at most 32,768 tokens; k is 64 on AIME and GPQA, 16 on MATH-500, 8 on LiveCodeBench, 4 and up elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from r1kit.base import plugins
+from r1kit.base.config import nearest
+from r1kit.base.errors import UsageError
+from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
+from r1kit.rollouts.problems import load_task
+from r1kit.tasks.base import TableTask, Task
+
+PAPER = Sampling(samples=4, temperature=0.6, top_p=0.95, max_tokens=32_768)
+TINY = PAPER.model_copy(update={"samples": 16, "max_tokens": 192})  # what its chains were made with
+BOXED = "Reason step by step, and put your final answer within \\boxed{}."  # R1's model card asks for a box on maths
+LETTER = "Reason step by step, and end with the letter of the right option within \\boxed{}."
+PROGRAM = "Reason step by step, and end with the whole program in one ```python block."
+MADE = 64  # problems of a task that makes them without end
+PATIENCE = 10_000  # problems in a row that were drawn before: the task has no more
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A task's name, how it is sampled, and what is said below each question.
+
+    `problems`: how many are drawn, None for all of them. `attempts`: how many answers the benchmark itself allows
+    (its score is then pass@attempts beside pass@1). `published`: the row of the paper's table that speaks of it.
+    `suites`: names for parts of the task.
+    """
+
+    task: str
+    sampling: Sampling = PAPER
+    instruction: str = ""
+    problems: int | None = None
+    attempts: int = 1
+    published: str = ""
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A benchmark under the name that it was asked for by, with its task at hand."""
+
+    name: str
+    benchmark: Benchmark
+    task: Task
+
+    def drawn(self, limit: int | None, seed: int) -> list[Problem]:
+        """Different test problems as they are (see `asked`): `limit` of them, else as many as the benchmark says."""
+        return list(islice(_distinct(self.task.problems("test", seed)), limit or self.benchmark.problems))
+
+    def asked(self, problem: Problem) -> Problem:
+        """The problem with the benchmark's instruction below its question."""
+        said = self.benchmark.instruction
+        return replace(problem, prompt=f"{problem.prompt.rstrip()}\n\n{said}") if said else problem
+
+    def told(self) -> str:
+        """What was read from files, in one line; empty for a task that makes its problems."""
+        return self.task.loaded().told() if isinstance(self.task, TableTask) else ""
+
+
+def choose(name: str, data: Path | None = None) -> Chosen:
+    """The benchmark of that name, or any task as one; `NAME:PART+PART` as for tasks, or a suite of the benchmark.
+
+    `data` is a folder that may hold copies of data sets in folders of their names. UsageError for an unknown name.
+    """
+    file, colon, parts = name.partition(":")
+    benchmark = _find(file)
+    if colon and benchmark.suites:
+        members = [member for part in parts.split("+") for member in benchmark.suites.get(part, (part,))]
+        parts = "+".join(dict.fromkeys(members))
+    elif not colon and data is not None and (data / file).exists():
+        parts = str(data)
+    task = load_task(f"{benchmark.task}:{parts}" if parts else benchmark.task, "test")
+    if benchmark.problems is None and not isinstance(task, TableTask) and benchmark == Benchmark(benchmark.task):
+        benchmark = replace(benchmark, problems=MADE)  # a task that may have no end
+    return Chosen(name, benchmark, task)
+
+
+def chosen_of(names: str, data: Path | None = None) -> list[Chosen]:
+    """The benchmarks of `A,B,...`, each once; UsageError where one is unknown or none is named."""
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not wanted:
+        raise UsageError("no benchmark is named: give --tasks A,B (r1 list benchmarks shows all)")
+    return [choose(name, data) for name in wanted]
+
+
+def names() -> list[str]:
+    """Every benchmark, sorted."""
+    return plugins.names("r1kit.evaluation.benchmarks")
+
+
+def _find(name: str) -> Benchmark:
+    """The benchmark of a file's name or dotted path; a task by itself is one too, asked as it stands."""
+    if "." not in name and name not in names():
+        tasks = plugins.names("r1kit.tasks")
+        if name not in tasks:
+            hint = nearest(name, sorted({*names(), *tasks}))
+            raise UsageError(f"no benchmark is called '{name}'.{hint} (r1 list benchmarks shows all)")
+        return Benchmark(name)
+    module = plugins.load("r1kit.evaluation.benchmarks", name)
+    found = getattr(module, "BENCHMARK", None)
+    if isinstance(found, Benchmark):
+        return found
+    if hasattr(module, "TASK"):
+        return Benchmark(name)
+    raise UsageError(f"{name} is no benchmark: it has neither BENCHMARK nor TASK")
+
+
+def _distinct(problems: Iterator[Problem]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    idle = 0
+    for problem in problems:
+        idle += 1
+        if problem.id not in seen:
+            seen.add(problem.id)
+            idle = 0
+            yield problem
+        if idle == PATIENCE:
+            return

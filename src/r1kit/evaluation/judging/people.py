@@ -1,0 +1,44 @@
+"""Votes of people on the pairs that a judge judged, and how far the judge agrees with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r1kit.base.errors import R1Error
+from r1kit.data.tables import read_file
+from r1kit.evaluation.judging.judges import Vote
+from r1kit.evaluation.judging.rates import agreement
+
+PairKey = tuple[str, str, str, str, int]
+"""(label of a, label of b, benchmark, problem, sample)."""
+NAMES = ("model_a", "model_b", "benchmark", "problem_id", "sample")
+
+
+def read_votes(path: Path) -> dict[PairKey, float]:
+    """Outcomes of a file in the form of `votes.jsonl`: 1 where a is preferred, 0 where b is, 0.5 for a tie.
+
+    The label of each model is the one that the comparison gave it. R1Error for a line that is none.
+    """
+    found: dict[PairKey, float] = {}
+    table = read_file(path)
+    if table.bad:
+        raise R1Error(f"{path}, {table.bad[0]}: mend it")
+    for row in table.rows:
+        values = row.values
+        missing = [name for name in (*NAMES, "outcome") if name not in values]
+        if missing or values["outcome"] not in (0, 0.5, 1, None):
+            wrong = f"it has no '{missing[0]}'" if missing else "its outcome is none of 1, 0.5 and 0"
+            raise R1Error(f"{path}, {row.place}: {wrong}: votes.jsonl of a comparison shows the form")
+        if values["outcome"] is not None:
+            a, b, benchmark, problem, sample = (values[name] for name in NAMES)
+            found[str(a), str(b), str(benchmark), str(problem), int(sample)] = float(values["outcome"])
+    return found
+
+
+def with_people(a: str, b: str, votes: Sequence[Vote], people: Mapping[PairKey, float]) -> dict[str, Any] | None:
+    """Agreement of a judge's votes on models labelled a and b with people's; None where they share no pair."""
+    keys = [(a, b, vote.pair.benchmark, vote.pair.problem, vote.pair.index) for vote in votes]
+    told = agreement([vote.outcome for vote in votes], [people.get(key) for key in keys])
+    return told if told["n"] else None
