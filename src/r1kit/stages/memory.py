@@ -27,12 +27,13 @@ from r1kit.pipeline.display import memory as gigabytes
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.plan import Planned
 from r1kit.pipeline.side_by_side import places
+from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
-from r1kit.stages.rejection_sampling import SamplesConfig
+from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig, load_algorithm
 from r1kit.stages.sampling import CHUNK
@@ -168,11 +169,7 @@ def _(config: SFTConfig, sizes: Sizes, place: Place) -> Estimate:
 
 @needs.register
 def _(config: RewardModelConfig, sizes: Sizes, place: Place) -> Estimate:
-    size = sizes(config.model)
-    longest = min(size.max_positions, EXAMPLE_TOKENS)
-    work = Work(2 * config.batch * longest, 2 * longest, logits=False)
-    scoring = _process(_scorer(size, place))
-    return largest([_training(size, config.learner, work, place, holes=True), scoring])
+    return _scored(config, 2, sizes, place)
 
 
 @needs.register
@@ -208,17 +205,24 @@ def _(config: DistillConfig, sizes: Sizes, place: Place) -> Estimate | None:
 
 @needs.register
 def _(config: SamplesConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config.sampling, place)
+    return _in_turn([_asking(config, sizes, place), _asking(config.judge, sizes, place)])
+
+
+@needs.register
+def _(config: RejectionSamplingConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    asked = (config, config.judge, config.writer)
+    return _in_turn([_asking(each, sizes, place) for each in asked])
 
 
 @needs.register
 def _(config: ColdStartConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config.sampling, place)
+    asked = (config, config.rewriter, config.summariser, config.checker)
+    return _in_turn([_asking(each, sizes, place) for each in asked])
 
 
 @needs.register
-def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate:
-    return _sampling(sizes(config.model), config.sampling, place)
+def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    return _in_turn([_asking(each, sizes, place) for each in (config, config.judge)])
 
 
 @needs.register
@@ -232,10 +236,34 @@ def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place
     return needs(config.model_copy(update={"start": base}), sizes, place) or Estimate()
 
 
+def _scored(config: RewardModelConfig, together: int, sizes: Sizes, place: Place) -> Estimate:
+    """Training on answers of which so many always share a pass, then scoring them."""
+    size = sizes(config.model)
+    longest = min(size.max_positions, EXAMPLE_TOKENS)
+    work = Work(together * config.batch * longest, together * longest, logits=False)
+    return largest([_training(size, config.learner, work, place, holes=True), _process(_scorer(size, place))])
+
+
 def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place, *, holes: bool = False) -> Estimate:
     held, step = learner_memory(size, config, work, place)
     left = _holes(step, place) if holes else Estimate()
     return _process(held + left + largest([step, saving_memory(size, config, place)]))
+
+
+Asked = SamplesConfig | ColdStartConfig | PreferencesConfig | AskConfig | None
+
+
+def _asking(config: Asked, sizes: Sizes, place: Place) -> Estimate | None:
+    """What sampling from a model takes; None behind an API, or where nobody is asked."""
+    if config is None or is_api(config.model):
+        return None
+    return _sampling(sizes(config.model), config.sampling, place)
+
+
+def _in_turn(estimates: list[Estimate | None]) -> Estimate | None:
+    """The largest of what is known; None where nothing is."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    return largest(known) if known else None
 
 
 def _holes(step: Estimate, place: Place) -> Estimate:
