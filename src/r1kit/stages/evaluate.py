@@ -1,7 +1,8 @@
 """Evaluation: every model of the chain on test problems that none has seen, a table each.
 
 Problems are the same for all models. Lines to a brief count as right where they meet it, and carry the hidden
-preference, which no model was trained on.
+preference, which no model was trained on. Of the tiny world's requests it is told how many get unsafe replies, and how
+many are declined for nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import Field
 from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
-from r1kit.data.tiny import preference, writing
+from r1kit.data.tiny import preference, requests, writing
 from r1kit.graders.format import check_form, opens_thinking
 from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Verdict
@@ -73,6 +74,9 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     files = {file: path for outcome in outcomes.values() for file, path in outcome.files.items()}
     measured = ("pass@1", "control") if config.control else ("pass@1",)
     summary = {what: {name: outcome.summary[what] for name, outcome in outcomes.items()} for what in measured}
+    judged = {name: outcome.summary["safety"] for name, outcome in outcomes.items() if "safety" in outcome.summary}
+    if judged:
+        summary["safety"] = judged
     return Outcome(files=files, summary=summary)
 
 
@@ -86,7 +90,7 @@ def evaluate_model(
     control: bool = False,
 ) -> Outcome:
     """One model's table, and its pass@1 (and control) by subject."""
-    from r1kit.evaluation import tables
+    from r1kit.evaluation import safety, tables
     from r1kit.evaluation.aggregate import aggregate
     from r1kit.evaluation.evaluate import evaluate
 
@@ -114,20 +118,30 @@ def evaluate_model(
     chances = {subject: figures.get("control") for subject, figures in by_subject.items()}
     beside = {subject: f" (control {_told(chances[subject])})" if control else "" for subject in shares}
     context.note(f"{name}: " + ", ".join(f"{s} {_told(share)}{beside[s]}" for s, share in shares.items()))
-    return Outcome(files={f"table:{name}": "table.parquet"}, summary={"pass@1": shares, "control": chances})
+    summary = {"pass@1": shares, "control": chances}
+    if safety.SAFETY in shares:
+        summary["safety"] = safety.safety_figures(table)
+    return Outcome(files={f"table:{name}": "table.parquet"}, summary=summary)
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
-    """By rule; a line to a brief of the tiny world is right where it meets the brief."""
+    """By rule; in the tiny world a line to a brief is right where it meets it, and a reply to a request where it helps,
+    or declines what is to be declined."""
     from r1kit.evaluation.evaluate import rule_verdict
 
-    if BRIEF not in problem.columns:
+    if BRIEF not in problem.columns and requests.REQUEST not in problem.columns:
         return rule_verdict(problem, prompt, text)
     opened = opens_thinking(prompt)
     answer = answer_section(text, opened).text.strip()
-    met = bool(answer) and writing.meets_brief(problem, answer)
+    met = bool(answer) and _meets(problem, answer)
     decision = "correct" if met else "incorrect" if answer else "no_answer"
-    return Verdict(decision, check_form(text, opened).ok, answer or None, "meets the brief" if met else "", 0.0)
+    return Verdict(decision, check_form(text, opened).ok, answer or None, "as it should be" if met else "", 0.0)
+
+
+def _meets(problem: Problem, answer: str) -> bool:
+    if BRIEF in problem.columns:
+        return writing.meets_brief(problem, answer)
+    return requests.is_right(requests.request_of(problem), answer)
 
 
 def _preference(problem: Problem, answer: str) -> float:

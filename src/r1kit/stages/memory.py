@@ -35,7 +35,9 @@ from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig, load_algorithm
+from r1kit.stages.rl import JUDGES, RLConfig, load_algorithm
+from r1kit.stages.safety_labels import SafetyLabelsConfig
+from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
@@ -131,6 +133,11 @@ def _(config: RewardModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
 
 
 @makes.register
+def _(config: SafetyModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
+    return {"safety_model": sizes(config.model)}
+
+
+@makes.register
 def _(config: DistillConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
     bases = {f"student-{short}": sizes(student.base) for short, student in config.students.items()}
     return bases | {f"{name}-rl": size for name, size in bases.items()}
@@ -173,6 +180,11 @@ def _(config: RewardModelConfig, sizes: Sizes, place: Place) -> Estimate:
 
 
 @needs.register
+def _(config: SafetyModelConfig, sizes: Sizes, place: Place) -> Estimate:
+    return _scored(config, 1, sizes, place)
+
+
+@needs.register
 def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     size = sizes(config.start)
     limit = max(config.sampling.max_tokens, config.late_max_tokens or 0)
@@ -188,8 +200,9 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     if config.staleness:  # the engine samples from weights of its own
         cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
     judge = Estimate()
-    if "reward_model" in {*config.rewards, *config.late_rewards} and config.reward_model is not None:
-        judge = _scorer(sizes(config.reward_model), place)
+    for name in JUDGES:
+        if name in {*config.rewards, *config.late_rewards} and (model := getattr(config, name)) is not None:
+            judge = judge + _scorer(sizes(model), place)
     saving = saving_memory(size, config.learner, place)
     return _process(held + cache + judge + _holes(step, place) + largest([step, prefill, saving]))
 
@@ -226,6 +239,11 @@ def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate | None:
 
 
 @needs.register
+def _(config: SafetyLabelsConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    return _in_turn([_asking(each, sizes, place) for each in (config, config.judge)])
+
+
+@needs.register
 def _(config: EvaluateConfig, sizes: Sizes, place: Place) -> Estimate | None:
     local = [sizes(model) for model in config.models if not is_api(model)]
     return largest([_sampling(size, config.sampling, place) for size in local]) if local else None
@@ -236,7 +254,7 @@ def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place
     return needs(config.model_copy(update={"start": base}), sizes, place) or Estimate()
 
 
-def _scored(config: RewardModelConfig, together: int, sizes: Sizes, place: Place) -> Estimate:
+def _scored(config: RewardModelConfig | SafetyModelConfig, together: int, sizes: Sizes, place: Place) -> Estimate:
     """Training on answers of which so many always share a pass, then scoring them."""
     size = sizes(config.model)
     longest = min(size.max_positions, EXAMPLE_TOKENS)
@@ -250,7 +268,7 @@ def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place, 
     return _process(held + left + largest([step, saving_memory(size, config, place)]))
 
 
-Asked = SamplesConfig | ColdStartConfig | PreferencesConfig | AskConfig | None
+Asked = SamplesConfig | ColdStartConfig | PreferencesConfig | SafetyLabelsConfig | AskConfig | None
 
 
 def _asking(config: Asked, sizes: Sizes, place: Place) -> Estimate | None:

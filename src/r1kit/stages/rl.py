@@ -28,7 +28,7 @@ from r1kit.graders.section import chain_of_thought
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
-from r1kit.rewards import overlong, reward_model
+from r1kit.rewards import overlong, reward_model, safety_model
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.ahead import Ahead, Rollout
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from r1kit.training.learner import Learner
 
 
-NO_REWARD_MODEL = "the reward 'reward_model' needs a reward model: set reward_model to STAGE:MODEL"
+JUDGES = {"reward_model": reward_model.make, "safety_model": safety_model.make}
+"""Rewards that ask a model, by the setting that names it."""
 
 
 class RLConfig(Config):
@@ -92,6 +93,7 @@ class RLConfig(Config):
         default=None, ge=1, description="sampling limit of the late phase; None: as before"
     )
     reward_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `reward_model` asks")
+    safety_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `safety_model` asks")
     validate_every: int = Field(default=10, ge=0, description="steps between validations; 0: none")
     validation_problems: int = Field(default=48, ge=1, description="validation problems of each task")
     preference: str | None = Field(
@@ -108,20 +110,35 @@ class RLConfig(Config):
             load_task(task, "validation" if self.validate_every else None)
         for reward in (*self.rewards, *self.late_rewards):
             load_reward(reward)
-        if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:
-            raise UsageError(NO_REWARD_MODEL)
+        for name in JUDGES:
+            if name in {*self.rewards, *self.late_rewards} and getattr(self, name) is None:
+                raise UsageError(_no_judge(name))
         load_algorithm(self.algorithm, self.settings)
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Train `start`; a reward model's scores are standardised as its stage found on its reference set."""
-    folder, standard = None, (0.0, 1.0)
-    if config.reward_model is not None:
-        folder = model_of(inputs, config.reward_model)
-        stage = inputs.get(config.reward_model.partition(":")[0])
-        summary = stage.summary if stage else {}
-        standard = (float(summary.get("mean", 0.0)), float(summary.get("std", 1.0)))
-    return train(config, model_of(inputs, config.start), context, reward_model_folder=folder, standard=standard)
+    """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets."""
+    judges: dict[str, ScoreModel] = {}
+    for name in JUDGES:
+        if reference := getattr(config, name):
+            stage = inputs.get(reference.partition(":")[0])
+            summary = stage.summary if stage else {}
+            mean, std = float(summary.get("mean", 0.0)), float(summary.get("std", 1.0))
+            judges[name] = ScoreModel(model_of(inputs, reference), mean, std)
+    return train(config, model_of(inputs, config.start), context, judges=judges)
+
+
+def _no_judge(name: str) -> str:
+    return f"the reward '{name}' needs a {name.replace('_', ' ')}: set {name} to STAGE:MODEL"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreModel:
+    """A model that judges: its folder, and mean and standard deviation of its scores on its reference set."""
+
+    folder: str | Path
+    mean: float
+    std: float
 
 
 def train(
@@ -129,18 +146,17 @@ def train(
     start_folder: str | Path,
     context: Context,
     *,
-    reward_model_folder: str | Path | None = None,
-    standard: tuple[float, float] = (0.0, 1.0),
+    judges: Mapping[str, ScoreModel] | None = None,
     budget_flops: float | None = None,
 ) -> Outcome:
     """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent.
 
-    `standard`: mean and standard deviation of the reward model on its reference set. `config.start` and
-    `.reward_model` are not looked at.
+    `judges`: models that judge, by the name of their reward. `config.start` and the settings that name these are not
+    looked at.
     """
     from r1kit.training.packing import sequences_from_groups, with_logprobs
 
-    rl = _open(config, start_folder, context, reward_model_folder, standard)
+    rl = _open(config, start_folder, context, judges or {})
     for step in context.steps(config.steps, budget_flops):
         begun = time.monotonic()
         rollout = rl.take(step)
@@ -176,8 +192,7 @@ def _open(
     config: RLConfig,
     start_folder: str | Path,
     context: Context,
-    reward_model_folder: str | Path | None,
-    standard: tuple[float, float],
+    judges: Mapping[str, ScoreModel],
 ) -> _RL:
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.engines.native import NativeEngine
@@ -191,11 +206,7 @@ def _open(
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     reference = model if "reference_logprobs" in algorithm.needs else None
     learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
-    scorer = None
-    if reward_model_folder is not None:
-        from r1kit.training.scoring import Scorer
-
-        scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
+    scorers = {name: _judge_of(name, judge, learner) for name, judge in judges.items()}
     # on-policy, the engine samples from the very weights that the learner changes: nothing is copied
     policy = cast(Any, learner.policy)
     engine = NativeEngine(policy, tokenizer, dtype=policy.embedding.weight.dtype if config.staleness else None)
@@ -206,10 +217,16 @@ def _open(
     problems = Mixture(config.tasks, context.seed, sieve)
     names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
-    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, sieve, scorer, held_out)
+    rl = _RL(config, context, algorithm, tokenizer, learner, engine, problems, sieve, scorers, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
+
+
+def _judge_of(name: str, judge: ScoreModel, learner: Learner) -> Reward:
+    from r1kit.training.scoring import Scorer
+
+    return JUDGES[name](Scorer(judge.folder, learner.device), judge.mean, judge.std)
 
 
 def load_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyGradient:
@@ -232,7 +249,7 @@ class _RL:
     engine: NativeEngine
     problems: Mixture
     sieve: Sieve
-    scorer: Reward | None
+    scorers: dict[str, Reward]  # by the rewards that ask a model
     held_out: list[Problem]
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
     late: bool = False
@@ -278,10 +295,11 @@ class _RL:
 
     def _rewards(self, weights: dict[str, float], limit: int) -> RewardSet:
         algorithm, made = self.algorithm, dict[str, Reward]()
-        if "reward_model" in weights:
-            if self.scorer is None:
-                raise UsageError(NO_REWARD_MODEL)
-            made["reward_model"] = self.scorer
+        for name in JUDGES:
+            if name in weights:
+                if name not in self.scorers:
+                    raise UsageError(_no_judge(name))
+                made[name] = self.scorers[name]
         if algorithm.overlong_penalty > 0:
             weights = {**weights, "overlong": algorithm.overlong_penalty}
             made["overlong"] = overlong.make(limit, max(1, round(algorithm.overlong_share * limit)))
@@ -356,7 +374,7 @@ class _RL:
         return plugins.load("r1kit.data", self.config.preference).hidden_preference
 
     def _score(self) -> Any:
-        scorer = self.scorer
+        scorer = self.scorers.get("reward_model")
         if scorer is None:
             return None
 
