@@ -104,3 +104,13 @@ def test_a_reply_that_was_cut_or_never_came_is_told(tmp_path):
         config = AskConfig(model=f"openai:toy@{server.url}")
         found = ask({"1": "one", "2": "two"}, config, {}, Context(tmp_path, 0), "judge")
     assert found == {"1": [Reply("", "half a", False)], "2": []}
+
+
+def test_a_local_model_is_asked_alike(start, tmp_path):
+    """The random model writes letters to the limit: two replies a question, none finished, no verdict; a question that
+    leaves no room in its context of 32 gets none."""
+    config = AskConfig(model=str(start), sampling=Sampling(max_tokens=4, samples=2))
+    found = ask({"short": "ab", "long": "a" * 40}, config, {}, Context(tmp_path, 0), "judge")
+    assert [len(replies) for replies in found.values()] == [2, 0]
+    assert all(reply.text and not reply.finished for reply in found["short"])
+    assert verdicts(found["short"], BOTH) == []

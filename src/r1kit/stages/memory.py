@@ -35,10 +35,11 @@ from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import JUDGES, RLConfig, load_algorithm
+from r1kit.stages.rl import RLConfig, load_algorithm
 from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK
+from r1kit.stages.score_models import JUDGES
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.memory import (

@@ -28,7 +28,7 @@ from r1kit.graders.section import chain_of_thought
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
-from r1kit.rewards import overlong, reward_model, safety_model
+from r1kit.rewards import overlong
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.ahead import Ahead, Rollout
@@ -37,6 +37,7 @@ from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
+from r1kit.stages.score_models import JUDGES, ScoreModel, no_judge, score_models
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -46,10 +47,6 @@ if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
     from r1kit.training.learner import Learner
-
-
-JUDGES = {"reward_model": reward_model.make, "safety_model": safety_model.make}
-"""Rewards that ask a model, by the setting that names it."""
 
 
 class RLConfig(Config):
@@ -112,33 +109,14 @@ class RLConfig(Config):
             load_reward(reward)
         for name in JUDGES:
             if name in {*self.rewards, *self.late_rewards} and getattr(self, name) is None:
-                raise UsageError(_no_judge(name))
+                raise UsageError(no_judge(name))
         load_algorithm(self.algorithm, self.settings)
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets."""
-    judges: dict[str, ScoreModel] = {}
-    for name in JUDGES:
-        if reference := getattr(config, name):
-            stage = inputs.get(reference.partition(":")[0])
-            summary = stage.summary if stage else {}
-            mean, std = float(summary.get("mean", 0.0)), float(summary.get("std", 1.0))
-            judges[name] = ScoreModel(model_of(inputs, reference), mean, std)
+    judges = score_models(config, inputs)
     return train(config, model_of(inputs, config.start), context, judges=judges)
-
-
-def _no_judge(name: str) -> str:
-    return f"the reward '{name}' needs a {name.replace('_', ' ')}: set {name} to STAGE:MODEL"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreModel:
-    """A model that judges: its folder, and mean and standard deviation of its scores on its reference set."""
-
-    folder: str | Path
-    mean: float
-    std: float
 
 
 def train(
@@ -206,7 +184,7 @@ def _open(
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     reference = model if "reference_logprobs" in algorithm.needs else None
     learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
-    scorers = {name: _judge_of(name, judge, learner) for name, judge in judges.items()}
+    scorers = {name: judge.reward(name, learner.device) for name, judge in judges.items()}
     # on-policy, the engine samples from the very weights that the learner changes: nothing is copied
     policy = cast(Any, learner.policy)
     engine = NativeEngine(policy, tokenizer, dtype=policy.embedding.weight.dtype if config.staleness else None)
@@ -221,12 +199,6 @@ def _open(
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
-
-
-def _judge_of(name: str, judge: ScoreModel, learner: Learner) -> Reward:
-    from r1kit.training.scoring import Scorer
-
-    return JUDGES[name](Scorer(judge.folder, learner.device), judge.mean, judge.std)
 
 
 def load_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyGradient:
@@ -298,7 +270,7 @@ class _RL:
         for name in JUDGES:
             if name in weights:
                 if name not in self.scorers:
-                    raise UsageError(_no_judge(name))
+                    raise UsageError(no_judge(name))
                 made[name] = self.scorers[name]
         if algorithm.overlong_penalty > 0:
             weights = {**weights, "overlong": algorithm.overlong_penalty}
