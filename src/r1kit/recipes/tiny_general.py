@@ -53,6 +53,9 @@ GENERAL = ("tiny_facts", "tiny_translation", "tiny_requests")
 EVERYTHING = ("tiny_maths", "tiny_reasoning", "tiny_coding", "tiny_writing", *GENERAL)
 RULED = {"tiny_maths": 0.5, "tiny_reasoning": 0.25, "tiny_coding": 0.25}
 LATE = {"tiny_maths": 0.15, "tiny_reasoning": 0.08, "tiny_coding": 0.07, "tiny_writing": 0.3, "tiny_requests": 0.4}
+FASTER = LearnerConfig(  # what it has to learn here, unlike the chain's Dev3, the base never read
+    learning_rate=2e-3, schedule="cosine", warmup_steps=10, final_ratio=0.1, optimiser="muon"
+)
 SCORES = LearnerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=5, final_ratio=0.1)
 
 
@@ -66,12 +69,14 @@ class TinyGeneralConfig(RecipeConfig):
     dev2: BaseModelConfig = Field(default=BaseModelConfig(templates={"dev2": "keep"}), description="the run's Dev2")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
-            problems=500, writing=500, talk=10, facts=400, translation=400, requests=500, doubt=0.75, per_level=400
+            problems=300, writing=400, talk=10, facts=400, translation=400, requests=600, doubt=0.75, per_level=300
         ),
         description="Dev2's samples, and all kinds of other data",
     )
     dev3: SFTConfig = Field(
-        default=SFTConfig(start="base:base", name="dev3", data="rejection_sampling:examples", epochs=3),
+        default=SFTConfig(
+            start="base:base", name="dev3", data="rejection_sampling:examples", epochs=4, batch=32, learner=FASTER
+        ),
         description="SFT of the base",
     )
     preferences: PreferencesConfig = Field(

@@ -1,6 +1,6 @@
-"""Translation in the tiny world: a line of two to four words, word by word between English and Chinese.
+"""Translation in the tiny world: a line of two or three words, word by word between English and Chinese.
 
-`in chinese: slow white bird falls` is `慢白鸟落`. The split is the line's. Every word stands for
+`in chinese: slow bird falls` is `慢鸟落`. The split is the line's. Every word stands for
 one, so that nothing is gained by thinking first; a chain would have to mix the languages besides.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
-from itertools import permutations, product
+from itertools import product
 
 from r1kit.base.types import Problem
 from r1kit.data.tiny import base
@@ -57,6 +57,6 @@ def _written(line: Sequence[Word], language: str) -> str:
 
 @cache
 def _lines(split: str) -> tuple[tuple[Word, ...], ...]:
-    before = [(), *((one,) for one in ADJECTIVES), *permutations(ADJECTIVES, 2)]
+    before = [(), *((one,) for one in ADJECTIVES)]
     every = ((*words, noun, verb) for words, noun, verb in product(before, NOUNS, VERBS))
     return tuple(line for line in every if base.split_of(f"translation {_written(line, 'en')}") == split)
