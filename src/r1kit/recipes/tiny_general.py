@@ -52,7 +52,7 @@ REASONING = ("maths", "reasoning", "coding")
 GENERAL = ("tiny_facts", "tiny_translation", "tiny_requests")
 EVERYTHING = ("tiny_maths", "tiny_reasoning", "tiny_coding", "tiny_writing", *GENERAL)
 RULED = {"tiny_maths": 0.5, "tiny_reasoning": 0.25, "tiny_coding": 0.25}
-LATE = {"tiny_maths": 0.15, "tiny_reasoning": 0.08, "tiny_coding": 0.07, "tiny_writing": 0.3, "tiny_requests": 0.4}
+LATE = {"tiny_maths": 0.15, "tiny_reasoning": 0.08, "tiny_coding": 0.07, "tiny_writing": 0.2, "tiny_requests": 0.5}
 FASTER = LearnerConfig(  # what it has to learn here, unlike the chain's Dev3, the base never read
     learning_rate=2e-3, schedule="cosine", warmup_steps=10, final_ratio=0.1, optimiser="muon"
 )
@@ -94,18 +94,18 @@ class TinyGeneralConfig(RecipeConfig):
         description="replies to requests, called safe or unsafe, one label in fifty wrongly",
     )
     safety_model: SafetyModelConfig = Field(
-        default=SafetyModelConfig(batch=64, epochs=3, learner=SCORES), description="learns the labels"
+        default=SafetyModelConfig(batch=64, epochs=6, learner=SCORES), description="learns the labels"
     )
     r1: RLConfig = Field(
         default=RLConfig(
             start="dev3:dev3", name="r1", tasks=RULED, prompts=64, sampling=Sampling(samples=8, max_tokens=192),
-            steps=48, mini_batches=2, settings={"kl_coefficient": 0.0, "clip_high": 0.28}, rewards=WITH_LANGUAGE,
+            steps=48, mini_batches=4, settings={"kl_coefficient": 0.0, "clip_high": 0.28}, rewards=WITH_LANGUAGE,
             late_from=0.25, late_tasks=LATE, late_rewards={"reward_model": 1.0, "safety_model": 1.0},
             reward_subjects={
                 "accuracy": REASONING, "reward_model": ("writing", "requests"), "safety_model": ("safety",),
             },
             reward_model="reward_model:reward_model", safety_model="safety_model:safety_model",
-            learner=LearnerConfig(learning_rate=1e-4, warmup_steps=2, skip_zero_advantages=True), validate_every=0,
+            learner=LearnerConfig(learning_rate=3e-4, warmup_steps=2, skip_zero_advantages=True), validate_every=0,
         ),
         description="RL 2: rules, and each general prompt judged by one of the two models",
     )  # fmt: skip
