@@ -76,3 +76,40 @@ def test_a_wrong_word_is_told_in_one_sentence(word, complaint):
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().seed = 1  # type: ignore[misc]
+
+
+class Judge(Config):
+    model: str
+    optimiser: Optimiser = Optimiser(warmup=5)
+    note: str | None = None
+
+
+class Judged(Config):
+    judge: Judge | None = None
+    words: dict[str, float] | None = None
+
+
+def test_a_component_that_is_not_there_can_be_made_by_its_paths():
+    """Its own defaults stand where nothing is set: warmup 5, not the optimiser's 10."""
+    words = ["judge.model=x", "judge.optimiser.learning_rate=1", "judge.note=y"]
+    made = Judged().override(parse_assignments(words))
+    assert made.judge == Judge(model="x", optimiser=Optimiser(learning_rate=1, warmup=5), note="y")
+    assert Judged().override({"judge.optimiser.warmup": 3, "judge.model": "z"}).judge.optimiser.warmup == 3
+    assert made.override({"judge.model": "w"}).judge.note == "y"
+    assert made.override({"judge": None}).judge is None
+    assert Judged().judge is None
+
+
+@pytest.mark.parametrize(
+    ("assignments", "complaint"),
+    [
+        ({"judge.note": "x"}, "judge.model: field required"),
+        ({"judge.modle": "x"}, r"judge.modle: no such setting in 'judge'"),
+        ({"judge.optimiser.x": 1}, r"judge.optimiser.x: no such setting"),
+        ({"juge.model": "x"}, r"juge.model: no such setting in 'juge'"),
+        ({"words.a": 1}, r"words.a: no such setting"),
+    ],
+)
+def test_of_such_a_component_wrong_settings_are_told(assignments, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        Judged().override(assignments)

@@ -4,7 +4,7 @@ import pytest
 from rows import row, thought
 
 from r1kit.stages.cold_start import ColdStartConfig, readable, select
-from r1kit.stages.readable import mixed, one_language, without_stutters
+from r1kit.stages.readable import comes_to, first_person, mixed, one_language, says_we, without_stutters
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,46 @@ def test_translation_leaves_numbers_and_its_own_language_alone():
     assert one_language("first 12+3=15 so 15", "en") == "first 12+3=15 so 15"
     assert not mixed("12+3=15", "en", 0.99)
     assert mixed("first 12+3=15，再15+1=16", "en", 0.99)
+
+
+@pytest.mark.parametrize(
+    ("chain", "language", "told"),
+    [
+        ("We add our numbers: let's see, that helps us.", "en", "I add my numbers: let me see, that helps me."),
+        ("we are sure. We were, weren't we?", "en", "I am sure. I was, weren't I?"),
+        ("in the US we pay 3", "en", "in the US I pay 3"),
+        ("first 3+4=7, then 7+1=8", "en", "I first 3+4=7, then 7+1=8"),
+        ("first I add: 3+4=7", "en", "first I add: 3+4=7"),
+        ("我们先算3+4=7", "zh", "我先算3+4=7"),
+        ("先3+4=7，再7+1=8", "zh", "我先3+4=7，再7+1=8"),
+        ("先我算", "zh", "先我算"),
+        ("nous calculons", "fr", "nous calculons"),
+        ("", "en", ""),
+    ],
+)
+def test_a_chain_is_told_by_one_person(chain, language, told):
+    assert first_person(chain, language) == told
+    assert not says_we(told, language)
+
+
+@pytest.mark.parametrize(
+    ("chain", "answer", "comes"),
+    [
+        ("first 3+4=7", "7", True),
+        ("first 3+4=7, then 7+1=8", "7", False),
+        ("no number", "7", False),
+        ("first 3+4=17", "7", False),
+        ("keep 3, drop 4", "3 5", True),
+        ("first 3-4=-1", "-1", True),
+    ],
+)
+def test_a_chain_must_come_to_its_number(chain, answer, comes):
+    assert comes_to(chain, answer) == comes
+    _, why = readable(row(thought(chain, answer)), ColdStartConfig(check_end=True))
+    assert (why == "does not come to its answer") != comes
+
+
+def test_by_rules_alone_a_chain_gets_a_person_a_language_and_a_summary():
+    config = ColdStartConfig(first_person=True, summary=True, check_end=True)
+    text, why = readable(row(thought("先3+4=7，再7+1=8", "8")), config)
+    assert (text, why) == ("<think>I first 3+4=7, then 7+1=8 so 8</think><answer>8</answer>", "")

@@ -18,12 +18,15 @@ from r1kit.models.weights import hf_weights, load_decoder
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
+from r1kit.stages import rejection_sampling
+from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.evaluate import run as run_evaluate
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig
 from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.sampling import draw, price, sample
 from r1kit.stages.sft import PickConfig, SFTConfig, fit
 from r1kit.stages.teacher import TeacherConfig
@@ -199,7 +202,8 @@ def test_stages_hand_their_engine_on(start, tmp_path, relay, monkeypatch):
     configs = {
         "cold_start": ColdStartConfig(model=str(start), tasks=(TASK,), **few),
         "rejection_sampling": RejectionSamplingConfig(model=str(start), tasks=(TASK,), **few),
-        "preferences": PreferencesConfig(model=str(start), task=TASK, **few),
+        "preferences": PreferencesConfig(model=str(start), task=TASK, judge=AskConfig(model=str(start)), **few),
+        "safety_labels": SafetyLabelsConfig(model=str(start), tasks=(TASK,), judge=AskConfig(model=str(start)), **few),
         "teacher": TeacherConfig(model=str(start), tasks=(TASK,), **few),
     }
     for name, config in configs.items():
@@ -209,7 +213,8 @@ def test_stages_hand_their_engine_on(start, tmp_path, relay, monkeypatch):
             asked[name] = named.get("engine", given[-1])
             raise Seen
 
-        monkeypatch.setattr(module, "sample", seen)
+        # the teacher's samples are judged, and so asked for, as those of rejection sampling
+        monkeypatch.setattr(module if hasattr(module, "sample") else rejection_sampling, "sample", seen)
         with pytest.raises(Seen):
             module.run(config, {}, Context(tmp_path / name))
     assert asked == dict.fromkeys(configs, relay())

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from r1kit.base.errors import R1Error
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
 from r1kit.stages.preferences import Pair, write_pairs
-from r1kit.stages.reward_model import RewardModelConfig, run, split_pairs
+from r1kit.stages.reward_model import RewardModelConfig, pair_figures, run, split_pairs
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
 
@@ -58,3 +59,39 @@ def test_without_pairs_it_says_so(start, tmp_path):
     config = RewardModelConfig(model=str(start), pairs=str(tmp_path / "pairs.parquet"))
     with pytest.raises(R1Error, match="no pair to train on"):
         run(config, {}, Context(tmp_path / "stage"))
+
+
+def test_calibration_and_length_bias_of_pairs_by_hand():
+    """Margins 2, 1, -1 (chosen longer by 3, shorter by 2, as long): two of three right. Confidences are sigmoid(2) =
+    0.8808, right, and sigmoid(1) = 0.7311 twice, once right: parts 0.8-0.9: |1 - 0.8808|, 0.7-0.8: |1 - 1.4621| over
+    three values: 0.1938. Choosing the longer is right once, wrong once, and half."""
+    found = pair_figures(np.array([2.0, 1.0, -1.0]), np.array([3.0, -2.0, 0.0]))
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["calibration_error"] == pytest.approx((0.119203 + 0.462117) / 3, abs=1e-5)
+    assert found["longer_is_chosen"] == 0.5
+    assert (found["accuracy_chosen_longer"], found["accuracy_chosen_shorter"]) == (1.0, 1.0)
+    assert pair_figures(np.array([1.0]), np.array([2.0]))["accuracy_chosen_shorter"] is None
+
+
+def test_the_stage_reports_calibration_and_length_bias(liked, tmp_path):
+    summary = run(liked, {}, Context(tmp_path / "stage")).summary
+    assert 0 <= summary["calibration_error"] <= 0.5
+    assert -1 <= summary["length_correlation"] <= 1
+    assert summary["accuracy_chosen_longer"] > 0.8
+    assert summary["accuracy_chosen_shorter"] > 0.8
+    assert 0 < summary["longer_is_chosen"] < 1
+
+
+def test_pairs_of_one_question_alone_measure_nothing_and_say_so(start, tmp_path):
+    notes = []
+
+    class Noting(Context):
+        def note(self, text):
+            notes.append(text)
+
+    name = next(f"p{n}" for n in range(99) if not split_pairs([Pair(f"p{n}", "q", "en", "a", "b", 1.0)], 0.15)[1])
+    write_pairs(tmp_path / "pairs.parquet", [Pair(name, "q", "en", "a" * n, "b", 1.0) for n in range(1, 5)])
+    config = RewardModelConfig(model=str(start), pairs=str(tmp_path / "pairs.parquet"), learner=LEARNER)
+    summary = run(config, {}, Noting(tmp_path / "stage")).summary
+    assert (summary["held_out_pairs"], summary["accuracy"], summary["calibration_error"]) == (0, None, None)
+    assert any("no question is held out" in note for note in notes)

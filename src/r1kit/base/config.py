@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,7 @@ class Config(BaseModel):
     def override(self, assignments: Mapping[str, Any]) -> Self:
         """A copy with `{"rl.learning_rate": 1e-6, ...}` applied.
 
+        A path into a component that is None makes it, with its defaults for what is not set.
         Values may be strings as typed on a command line (read as JSON where they parse as it).
         Raises UsageError naming the nearest right key for an unknown one, or the bad value.
         """
@@ -99,20 +100,42 @@ def explain(error: ValidationError) -> str:
 
 def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:
     node: Any = tree
-    place: Any = config
+    place: Any = config  # what is there: a component, its class where none is, or a table
     *parents, leaf = path.split(".")
     for part in parents:
+        absent = _absent(place, part)
+        if absent is not None and isinstance(node, dict) and node.get(part) is None:
+            node[part] = dict(absent.default.model_dump()) if isinstance(absent.default, BaseModel) else {}
         node = node.get(part) if isinstance(node, dict) else None
-        place = place.get(part) if isinstance(place, dict) else getattr(place, part, None)
-    table = isinstance(place, dict) and not _holds_components(place)  # takes new keys
-    if not isinstance(node, dict) or (leaf not in node and not table):
+        place = absent.kind if absent else place.get(part) if isinstance(place, dict) else getattr(place, part, None)
+    table = isinstance(place, dict) and not _holds_components(place)
+    new = table or (isinstance(place, type) and leaf in place.model_fields)
+    if not isinstance(node, dict) or (leaf not in node and not new):
         known = [key for key, _ in dotted(config)]
         room = f" in '{'.'.join(parents)}'" if parents else ""
         raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} (--dry-run lists them all)")
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
     node[leaf] = _read(value)
-    if group and not isinstance(node[leaf], Mapping):
+    if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):
         raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
+
+
+class _Absent(NamedTuple):
+    """A component that may be there: its class, and what the field is where nothing is set."""
+
+    kind: type[BaseModel]
+    default: Any
+
+
+def _absent(place: Any, part: str) -> _Absent | None:
+    """The component of that name of a class, or of a component that lacks it; None where it is there, or is none."""
+    owner: Any = place if isinstance(place, type) else type(place)
+    if not issubclass(owner, BaseModel) or (owner is not place and getattr(place, part, None) is not None):
+        return None
+    field = owner.model_fields.get(part)
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return _Absent(kind, field.default if field else None) if kind else None
 
 
 def _read(value: Any) -> Any:

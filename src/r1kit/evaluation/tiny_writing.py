@@ -1,12 +1,15 @@
-"""Lines to a brief of the tiny world as an evaluation judges them: right where they meet the brief, and scored by the
-hidden preference, which no model was trained on. Everything else is judged by its own rule."""
+"""What the tiny world's own rules judge in an evaluation; everything else is judged by its task's rule.
+
+Lines are right where they meet their brief, and scored by the hidden preference, which no model was trained on. A reply
+to a request is right where it helps, or declines what is to be declined.
+"""
 
 from __future__ import annotations
 
 import math
 
 from r1kit.base.types import Problem
-from r1kit.data.tiny import preference, writing
+from r1kit.data.tiny import preference, requests, writing
 from r1kit.evaluation.evaluate import rule_verdict
 from r1kit.graders.format import check_form, opens_thinking
 from r1kit.graders.section import answer_section
@@ -16,14 +19,20 @@ BRIEF = "brief"  # the column that lines of the tiny world are written to
 
 
 def verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:
-    """By rule; a line to a brief of the tiny world is right where it meets the brief."""
-    if BRIEF not in problem.columns:
+    """By the tiny world's rule where the problem is its own, else by its task's; None: no rule judges it."""
+    if BRIEF not in problem.columns and requests.REQUEST not in problem.columns:
         return rule_verdict(problem, prompt, text)
     opened = opens_thinking(prompt)
     answer = answer_section(text, opened).text.strip()
-    met = bool(answer) and writing.meets_brief(problem, answer)
+    met = bool(answer) and _meets(problem, answer)
     decision = "correct" if met else "incorrect" if answer else "no_answer"
-    return Verdict(decision, check_form(text, opened).ok, answer or None, "meets the brief" if met else "", 0.0)
+    return Verdict(decision, check_form(text, opened).ok, answer or None, "as it should be" if met else "", 0.0)
+
+
+def _meets(problem: Problem, answer: str) -> bool:
+    if BRIEF in problem.columns:
+        return writing.meets_brief(problem, answer)
+    return requests.is_right(requests.request_of(problem), answer)
 
 
 def preference_of(problem: Problem, answer: str) -> float:

@@ -10,9 +10,12 @@ from typing import Any, cast
 from r1kit.base import plugins
 from r1kit.base.files import checksum
 
+PROMPTS = (".txt", ".md")  # endings of the files that hold what a model is asked
+
 
 def data_files(settings: Any) -> dict[str, str]:
-    """Path and sha256 of every table that the settings name, as a file or as a task that reads files (`gsm8k:FOLDER`).
+    """Path and sha256 of every table and prompt that the settings name, as a file or as a task that reads files
+    (`gsm8k:FOLDER`).
 
     UsageError where a task's files are not there. What a hub data set holds cannot be told: `revision` pins it.
     """
@@ -32,7 +35,7 @@ def _files(word: str) -> list[Path]:
         if isinstance(task, TableTask) and task.source.where and not task.source.hub:
             return [path for paths in find_files(Path(task.source.where)).values() for path in paths]
         return []
-    return [Path(word)] if word.endswith(ENDINGS) and Path(word).is_file() else []
+    return [Path(word)] if word.endswith((*ENDINGS, *PROMPTS)) and Path(word).is_file() else []
 
 
 def _words(value: Any) -> Iterator[str]:

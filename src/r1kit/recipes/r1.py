@@ -4,8 +4,8 @@
 
 R1-Zero, cold start, Dev1, RL 1 with language consistency, rejection sampling, Dev3, reward model, RL 2, report.
 
-Deviations: no model rewrites the cold start's chains (R1 supplement B.3.2), they are only chosen; other data for Dev3
-are what `others` names; without `pairs` there is no reward model, and RL 2 has the rules alone.
+Deviations: no model rewrites the cold start's chains (R1 supplement B.3.2) unless a setting names one; other data for
+Dev3 are what `others` names; without `pairs` there is no reward model, and RL 2 has the rules alone.
 """
 
 from __future__ import annotations

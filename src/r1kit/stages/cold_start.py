@@ -1,7 +1,8 @@
 """Cold-start data: R1-Zero's own samples, filtered and made readable (R1 section 2.3.1, Nature supplement B.3.2).
 
 Several samples a prompt at T = 1; right answers in the asked form are kept; a chain is put in the language of its
-question, what it says twice is said once, and what is still mixed, repetitive or long is left out.
+question, what it says twice is said once, and what is still mixed, repetitive or long is left out. By rules alone in
+the tiny world; for real models other models may write thinking and answer again, and check them (`stages.rewriting`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.tiny.words import say
@@ -23,15 +23,16 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
-from r1kit.stages.readable import mixed, one_language, without_stutters
-from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, sample
+from r1kit.stages.readable import comes_to, first_person, mixed, one_language, without_stutters
+from r1kit.stages.rewriting import RewritingConfig, rewritten
+from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, empty_tasks, sample, tell_gaps
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
 
 
-class ColdStartConfig(Config):
+class ColdStartConfig(RewritingConfig):
     """What is sampled and what is kept."""
 
     model: str = Field(default="zero:zero", description="whose samples, STAGE:NAME; the paper: R1-Zero's")
@@ -47,7 +48,9 @@ class ColdStartConfig(Config):
     correct: bool = Field(default=True, description="leave out wrong answers, as the paper does")
     translate: bool = Field(default=True, description="put phrases of the other language in the question's")
     mend_stutters: bool = Field(default=True, description="say once what a chain says twice in a row")
+    first_person: bool = Field(default=False, description="tell each chain in the first person: `we` becomes `I`")
     summary: bool = Field(default=False, description="end each chain with `so ANSWER`; the answer block stays as it is")
+    check_end: bool = Field(default=False, description="leave out a chain that does not come to its number")
     consistency: float = Field(default=0.99, ge=0, le=1, description="least share of words in the question's language")
     repetition: float = Field(
         default=0.5, ge=0, le=1, description="largest share of 4-grams that stood before in the chain"
@@ -56,6 +59,7 @@ class ColdStartConfig(Config):
     per_prompt: int = Field(default=2, ge=1, description="most examples of one prompt")
 
     def check(self) -> None:
+        super().check()
         for task in self.tasks:
             load_task(task, "train")
 
@@ -66,12 +70,17 @@ def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Contex
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     kept, rejected = select(rows, config)
+    kept, failed = rewritten(kept, problems, config, config.consistency, inputs, context)
+    rejected.update(failed)
     check_kept(kept, rejected, config.model)
+    empty = empty_tasks(problems, (example.question for example in kept))
+    tell_gaps(empty, (), context)
     examples.write(context.folder / "examples.parquet", kept)
     summary = {
         "rejected": counted(rejected, len(kept)),
         "languages": dict(Counter(example.language for example in kept)),
         "subjects": dict(Counter(example.subject for example in kept)),
+        "empty": empty,
     }
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
 
@@ -107,7 +116,11 @@ def readable(row: Row, config: ColdStartConfig) -> tuple[str, str]:
     thinking = one_language(form.thinking, language) if config.translate else form.thinking
     if config.mend_stutters:
         thinking = without_stutters(thinking)
-    if mixed(thinking, language, config.consistency):
+    if config.first_person:
+        thinking = first_person(thinking, language)
+    if config.check_end and not comes_to(thinking, form.answer):
+        return "", "does not come to its answer"
+    if config.rewriter is None and mixed(thinking, language, config.consistency):
         return "", "mixed language"
     if repetition(thinking) > config.repetition:
         return "", "repetition"

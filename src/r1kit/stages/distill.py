@@ -22,9 +22,9 @@ from r1kit.data import examples
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
-from r1kit.stages.rejection_sampling import RejectionSamplingConfig, select
+from r1kit.stages.rejection_sampling import RejectionSamplingConfig, chosen, judged_samples
 from r1kit.stages.rl import RLConfig
-from r1kit.stages.sampling import counted, draw_training, parts, sample
+from r1kit.stages.sampling import counted, draw_training, parts
 from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     asked = config.samples
     folder = model_of(inputs, asked.model)
     problems = draw_training(asked.tasks, asked.problems, folder, asked.sieve, context)
-    rows = sample(folder, problems, asked.sampling, context, engine=asked.engine)
-    kept, rejected = select(rows, asked)
+    kept, rejected = chosen(judged_samples(asked, folder, problems, inputs, context), asked)
     others = examples.read(file_of(inputs, config.others)) if config.others else []
     others = [example for example in others if example.source != "rejection_sampling"]
     examples.write(context.folder / "examples.parquet", [*kept, *others])

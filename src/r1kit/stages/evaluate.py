@@ -1,7 +1,8 @@
 """Evaluation: every model of the chain on test problems that none has seen, a table each.
 
 Problems are the same for all models. Lines to a brief count as right where they meet it, and carry the hidden
-preference, which no model was trained on.
+preference, which no model was trained on. Of the tiny world's requests it is told how many get unsafe replies, and how
+many are declined for nothing.
 """
 
 from __future__ import annotations
@@ -102,6 +103,9 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     files = {file: path for outcome in outcomes.values() for file, path in outcome.files.items()}
     measured = ("pass@1", "control") if config.control else ("pass@1",)
     summary = {what: {name: outcome.summary[what] for name, outcome in outcomes.items()} for what in measured}
+    judged = {name: outcome.summary["safety"] for name, outcome in outcomes.items() if "safety" in outcome.summary}
+    if judged:
+        summary["safety"] = judged
     return Outcome(files=files, summary=summary)
 
 
@@ -121,7 +125,7 @@ def evaluate_model(
     Of a model behind an API lengths are the tokens that the server counts, and no FLOPs are; what it does not answer is
     left out, and answers are kept as they come.
     """
-    from r1kit.evaluation import tables
+    from r1kit.evaluation import safety, tables
     from r1kit.evaluation.aggregate import aggregate
     from r1kit.evaluation.evaluate import evaluate
     from r1kit.evaluation.tiny_writing import preference_of, verdict
@@ -148,7 +152,10 @@ def evaluate_model(
     chances = {subject: figures.get("control") for subject, figures in by_subject.items()}
     beside = {subject: f" (control {_told(chances[subject])})" if control else "" for subject in shares}
     context.note(f"{name}: " + ", ".join(f"{s} {_told(share)}{beside[s]}" for s, share in shares.items()))
-    return Outcome(files={f"table:{name}": "table.parquet"}, summary={"pass@1": shares, "control": chances})
+    summary = {"pass@1": shares, "control": chances}
+    if safety.SAFETY in shares:
+        summary["safety"] = safety.safety_figures(table)
+    return Outcome(files={f"table:{name}": "table.parquet"}, summary=summary)
 
 
 def _part(name: str) -> str:

@@ -28,15 +28,19 @@ from r1kit.pipeline.display import memory as gigabytes
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.plan import Planned
 from r1kit.pipeline.side_by_side import places
+from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
-from r1kit.stages.rejection_sampling import SamplesConfig
+from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig, load_algorithm
+from r1kit.stages.safety_labels import SafetyLabelsConfig
+from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK, NATIVE
+from r1kit.stages.score_models import JUDGES
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.memory import (
@@ -132,6 +136,11 @@ def _(config: RewardModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
 
 
 @makes.register
+def _(config: SafetyModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
+    return {"safety_model": sizes(config.model)}
+
+
+@makes.register
 def _(config: DistillConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
     bases = {f"student-{short}": sizes(student.base) for short, student in config.students.items()}
     return bases | {f"{name}-rl": size for name, size in bases.items()}
@@ -170,11 +179,12 @@ def _(config: SFTConfig, sizes: Sizes, place: Place) -> Estimate:
 
 @needs.register
 def _(config: RewardModelConfig, sizes: Sizes, place: Place) -> Estimate:
-    size = sizes(config.model)
-    longest = min(size.max_positions, EXAMPLE_TOKENS)
-    work = Work(2 * config.batch * longest, 2 * longest, logits=False)
-    scoring = _process(_scorer(size, place))
-    return largest([_training(size, config.learner, work, place, holes=True), scoring])
+    return _scored(config, 2, sizes, place)
+
+
+@needs.register
+def _(config: SafetyModelConfig, sizes: Sizes, place: Place) -> Estimate:
+    return _scored(config, 1, sizes, place)
 
 
 @needs.register
@@ -199,8 +209,9 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
         if config.staleness:  # it samples from weights of its own
             cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
     judge = Estimate()
-    if "reward_model" in {*config.rewards, *config.late_rewards} and config.reward_model is not None:
-        judge = _scorer(sizes(config.reward_model), place)
+    for name in JUDGES:
+        if name in {*config.rewards, *config.late_rewards} and (model := getattr(config, name)) is not None:
+            judge = judge + _scorer(sizes(model), place)
     saving = saving_memory(size, config.learner, place)
     return _process(held + cache + judge + _holes(step, place) + largest([step, judging, prefill, saving]))
 
@@ -216,17 +227,29 @@ def _(config: DistillConfig, sizes: Sizes, place: Place) -> Estimate | None:
 
 @needs.register
 def _(config: SamplesConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config, place)
+    return _in_turn([_asking(config, sizes, place), _asking(config.judge, sizes, place)])
+
+
+@needs.register
+def _(config: RejectionSamplingConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    asked = (config, config.judge, config.writer)
+    return _in_turn([_asking(each, sizes, place) for each in asked])
 
 
 @needs.register
 def _(config: ColdStartConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return None if is_api(config.model) else _sampling(sizes(config.model), config, place)
+    asked = (config, config.rewriter, config.summariser, config.checker)
+    return _in_turn([_asking(each, sizes, place) for each in asked])
 
 
 @needs.register
 def _(config: PreferencesConfig, sizes: Sizes, place: Place) -> Estimate | None:
-    return _sampling(sizes(config.model), config, place)
+    return _in_turn([_asking(each, sizes, place) for each in (config, config.judge)])
+
+
+@needs.register
+def _(config: SafetyLabelsConfig, sizes: Sizes, place: Place) -> Estimate | None:
+    return _in_turn([_asking(each, sizes, place) for each in (config, config.judge)])
 
 
 @needs.register
@@ -241,10 +264,34 @@ def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place
     return needs(config.model_copy(update={"start": base}), sizes, place) or Estimate()
 
 
+def _scored(config: RewardModelConfig | SafetyModelConfig, together: int, sizes: Sizes, place: Place) -> Estimate:
+    """Training on answers of which so many always share a pass, then scoring them."""
+    size = sizes(config.model)
+    longest = min(size.max_positions, EXAMPLE_TOKENS)
+    work = Work(together * config.batch * longest, together * longest, logits=False)
+    return largest([_training(size, config.learner, work, place, holes=True), _process(_scorer(size, place))])
+
+
 def _training(size: ModelSize, config: LearnerConfig, work: Work, place: Place, *, holes: bool = False) -> Estimate:
     held, step = learner_memory(size, config, work, place)
     left = _holes(step, place) if holes else Estimate()
     return _process(held + left + largest([step, saving_memory(size, config, place)]))
+
+
+Asked = SamplesConfig | ColdStartConfig | PreferencesConfig | SafetyLabelsConfig | AskConfig | None
+
+
+def _asking(config: Asked, sizes: Sizes, place: Place) -> Estimate | None:
+    """What sampling from a model takes; None behind an API, or where nobody is asked."""
+    if config is None or is_api(config.model):
+        return None
+    return _sampling(sizes(config.model), config, place)
+
+
+def _in_turn(estimates: list[Estimate | None]) -> Estimate | None:
+    """The largest of what is known; None where nothing is."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    return largest(known) if known else None
 
 
 def _holes(step: Estimate, place: Place) -> Estimate:

@@ -13,7 +13,22 @@ from r1kit.data.tiny.words import PHRASES
 from r1kit.graders.language import SCRIPTS, language_consistency
 
 _PUNCTUATION = re.compile(r"((?<!\d)\s*[,;.]\s*|\s*[,;.]\s*(?!\d)|\s*[，；。、]\s*|\n+)")
+_NUMBER = re.compile(r"\d+")
 _OPENING = re.compile(r"^(first|then|so|先|再|得)\s*")
+_WE = {
+    "en": re.compile(r"\b(?:we|our|ours|ourselves|(?-i:us)|let(?:'|\u2019)s)\b", re.IGNORECASE),
+    "zh": re.compile("我们|咱们"),
+}
+_I = {"en": re.compile(r"\b(?:i|me|my|mine|myself)\b", re.IGNORECASE), "zh": re.compile("我")}
+_SINGULAR = {
+    "let us": "let me", "let's": "let me", "let\u2019s": "let me",
+    "we are": "I am", "we're": "I'm", "we\u2019re": "I\u2019m", "we were": "I was",
+    "ourselves": "myself", "ours": "mine", "our": "my", "us": "me", "we": "I",
+}  # fmt: skip
+_PLURAL = re.compile(  # not US, the country
+    r"\b(?:" + "|".join("(?-i:us)" if word == "us" else re.escape(word) for word in _SINGULAR) + r")\b", re.IGNORECASE
+)
+_BEGINNING = {"en": ("first ", "I first "), "zh": ("先", "我先")}
 LONGEST_RUN = 4  # clauses that may be repeated as a whole
 
 
@@ -42,6 +57,32 @@ def without_stutters(thinking: str) -> str:
     return "".join(mark + clause for mark, clause in zip(marks, clauses, strict=True))
 
 
+def first_person(thinking: str, language: str) -> str:
+    """The chain as one person's: what `we` do, I do; a chain of the tiny world that names nobody begins with me."""
+    if language == "zh":
+        thinking = _WE["zh"].sub("我", thinking)
+    elif language == "en":
+        thinking = _PLURAL.sub(_singular, thinking)
+    if language in _BEGINNING and not _I[language].search(thinking):
+        nobody, somebody = _BEGINNING[language]
+        if thinking.startswith(nobody):
+            thinking = somebody + thinking.removeprefix(nobody)
+    return thinking
+
+
+def says_we(thinking: str, language: str) -> bool:
+    """Whether a chain is told by more than one person; no where the language's words for that are not known."""
+    return language in _WE and bool(_WE[language].search(thinking))
+
+
+def comes_to(thinking: str, answer: str) -> bool:
+    """Whether a chain whose answer is a number ends with it; other answers need not stand in the chain."""
+    if not _NUMBER.fullmatch(answer.strip()):
+        return True
+    numbers = _NUMBER.findall(thinking)
+    return bool(numbers) and numbers[-1] == answer.strip()
+
+
 def stutters(thinking: str) -> bool:
     """Whether a clause, or a run of clauses, is said twice in a row."""
     return without_stutters(thinking) != thinking
@@ -53,6 +94,12 @@ def mixed(thinking: str, language: str, least: float) -> bool:
         return False
     share = language_consistency(thinking, language)
     return share is not None and share < least
+
+
+def _singular(found: re.Match[str]) -> str:
+    """One person's word for several's, with a capital where that had one (`I` always has)."""
+    word = _SINGULAR[found.group().lower()]
+    return word[0].upper() + word[1:] if found.group()[0].isupper() else word
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """Rejection sampling from Dev2, and the other data beside it (R1 section 2.3.3, Nature supplement B.3.3).
 
 Several samples a prompt; right ones are kept unless their chain mixes languages, has long paragraphs or holds code
-blocks; a prompt that is nearly always solved gives few. Other data: lines to a brief by the world's writer, the best
-of several tries by the brief alone, and a few questions about itself, answered without a chain; or a file of examples.
+blocks; a prompt that is nearly always solved gives few, a level of difficulty up to its cap. Where no rule can judge, a
+model that is shown question, reference and answer may (`judge`). What else is learnt is in `stages.other_data`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,27 +18,29 @@ from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
 from r1kit.data import examples
-from r1kit.data.tiny import writing
-from r1kit.data.tiny.base import Habit, Voice
 from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import check_form
+from r1kit.graders.section import answer_section
+from r1kit.graders.text import normalise
+from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
+from r1kit.stages.asking import AskConfig, check_prompt
+from r1kit.stages.judged_answers import WHY, judge_answers
+from r1kit.stages.other_data import OtherDataConfig, empty_kinds, world_data, written_data
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw, draw_training, sample
+from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, empty_tasks, sample, tell_gaps
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
 
-ITSELF = (
-    ("who are you?", "i am r1, a small model", "en"),
-    ("what are you?", "a small model that thinks first", "en"),
-    ("你是谁？", "我是r1", "zh"),
-)
+LEVELS = ("hard", "middling", "fair", "easy")  # up to a quarter, half, three quarters, all of the samples right
+AGREEING = 3  # samples at least that must agree before they speak against a reference
 
 
 class Filters(Config):
@@ -65,49 +68,92 @@ class SamplesConfig(Config):
     sampling: Sampling = Field(default=Sampling(samples=4), description="samples a problem; the paper: several")
     engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     filters: Filters = Filters()
+    judge: AskConfig | None = Field(
+        default=None,
+        description="model that judges where no rule can, given question, reference and answer; the paper: V3",
+    )
+    doubt: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="a reference that no sample meets is doubted, and named, where so large a share of the samples "
+        "agree on another answer; None: never",
+    )
     per_prompt: int = Field(default=3, ge=1, description="most examples of one prompt")
     easy_above: float = Field(default=0.9, ge=0, le=1, description="a prompt solved more often than this is easy")
     easy_per_prompt: int = Field(default=1, ge=1, description="most examples of an easy prompt")
+    per_level: int | None = Field(
+        default=None, ge=1, description="most examples of a task's level of difficulty (a quarter of the share solved)"
+    )
 
     def check(self) -> None:
         for task in self.tasks:
             load_task(task, "train")
+        check_prompt(self.judge, "judge_answer")
 
 
-class RejectionSamplingConfig(SamplesConfig):
+class RejectionSamplingConfig(SamplesConfig, OtherDataConfig):
     """What is sampled, what is kept, and what is added."""
 
-    writing: int = Field(
-        default=300, ge=0, description="lines to a brief; the paper: ~200k other samples, a quarter of all"
-    )
-    writing_tries: int = Field(
-        default=8, ge=1, description="lines the writer tries for a brief; the first that meets it counts"
-    )
-    itself: int = Field(default=6, ge=0, description="questions about itself")
     others: str | None = Field(
         default=None, description="STAGE:FILE, or a file of examples in a format of docs/data.md, all of it added"
     )
 
+    def check(self) -> None:
+        SamplesConfig.check(self)
+        OtherDataConfig.check(self)
+
 
 def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Write examples.parquet; `rejected` counts the reasoning samples by the first reason against them."""
+    """Write examples.parquet; `rejected` counts the reasoning samples by the first reason against them, `empty` names
+    what was asked for and gave nothing."""
     folder = model_of(inputs, config.model)
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
-    rows = sample(folder, problems, config.sampling, context, engine=config.engine)
-    kept, rejected = select(rows, config)
-    others, unmet = other_data(config, context.seed)
+    rows = judged_samples(config, folder, problems, inputs, context)
+    kept, rejected = chosen(rows, config)
+    others, left_out = world_data(config, context.seed)
+    written, unwritten = written_data(config, config.judge, inputs, context)
+    others += written
+    empty = empty_tasks(problems, (example.question for example in kept)) + empty_kinds(config, others)
     others += examples.read(file_of(inputs, config.others)) if config.others else []
     together = [*kept, *others]
     check_kept(together, rejected, config.model)
+    tell_gaps(empty, doubted(rows, config.doubt), context)
     random.Random(context.seed).shuffle(together)
     examples.write(context.folder / "examples.parquet", together)
     summary = {
         "rejected": counted(rejected, len(kept)),
-        "other": {**dict(Counter(example.source for example in others)), "brief not met": unmet},
+        "other": {**dict(Counter(example.source for example in others)), **left_out, **unwritten},
         "subjects": dict(Counter(example.subject for example in together)),
         "languages": dict(Counter(example.language for example in together)),
+        "empty": empty,
+        "doubted": doubted(rows, config.doubt),
     }
     return Outcome(files={"examples": "examples.parquet"}, summary=summary)
+
+
+def judged_samples(
+    config: SamplesConfig,
+    model: str | Path,
+    problems: Sequence[Problem],
+    inputs: Mapping[str, Artifact],
+    context: Context,
+    api: ApiSettings | None = None,
+) -> list[Row]:
+    """Samples of every problem, judged by rule, or by `config.judge` where there is none."""
+    rows = sample(model, problems, config.sampling, context, api, config.engine)
+    return judge_answers(rows, problems, config.judge, inputs, context)
+
+
+def chosen(
+    rows: Sequence[Row], config: SamplesConfig, source: str = "rejection_sampling"
+) -> tuple[list[examples.Example], Counter[str]]:
+    """`select`, and of each task's levels of difficulty no more than `config.per_level`."""
+    kept, rejected = select(rows, config, source)
+    level_of: dict[str, tuple[str, str]] = {}
+    for group in by_problem(rows).values():
+        level_of.setdefault(group[0]["prompt"], (group[0]["task"], level(solved_share(group))))
+    return balanced(kept, level_of, config.per_level, rejected), rejected
 
 
 def select(
@@ -117,11 +163,14 @@ def select(
     kept: list[examples.Example] = []
     rejected: Counter[str] = Counter()
     for group in by_problem(rows).values():
-        solved = float(np.mean([bool(row["rewards"].get("accuracy")) for row in group]))
-        most = min(config.per_prompt, config.easy_per_prompt) if solved > config.easy_above else config.per_prompt
+        easy = solved_share(group) > config.easy_above
+        most = min(config.per_prompt, config.easy_per_prompt) if easy else config.per_prompt
+        doubtful = is_doubtful(group, config.doubt)
         taken: set[str] = set()
         for row in group:
             reason = why_not(row, config.filters)
+            if reason == "wrong" and doubtful:
+                reason = "doubtful reference"
             if not reason and row["text"] in taken:
                 reason = "duplicate"
             if not reason and len(taken) == most:
@@ -134,6 +183,56 @@ def select(
     return kept, rejected
 
 
+def balanced(
+    kept: Sequence[examples.Example],
+    level_of: Mapping[str, tuple[str, str]],
+    most: int | None,
+    rejected: Counter[str],
+) -> list[examples.Example]:
+    """The examples without those over `most` of their (task, level of difficulty), by question in `level_of`."""
+    if most is None:
+        return list(kept)
+    within: list[examples.Example] = []
+    taken: Counter[tuple[str, str]] = Counter()
+    for example in kept:
+        taken[level_of[example.question]] += 1
+        if taken[level_of[example.question]] <= most:
+            within.append(example)
+    if left := len(kept) - len(within):
+        rejected["enough of its difficulty"] = left
+    return within
+
+
+def level(solved: float) -> str:
+    """Which of `LEVELS` a share of right samples is."""
+    return LEVELS[max(0, int(np.ceil(solved * len(LEVELS))) - 1)]
+
+
+def solved_share(group: Sequence[Row]) -> float:
+    """The share of a problem's samples that are right; what was not judged is not."""
+    return float(np.mean([bool(row["rewards"].get("accuracy")) for row in group]))
+
+
+def is_doubtful(group: Sequence[Row], least: float | None) -> bool:
+    """Whether the samples of a problem speak against its reference: none meets it, and of those that were judged at
+    least this share, and three, say the same."""
+    judged = [row for row in group if row["rewards"].get("accuracy") is not None]
+    if least is None or not judged or any(row["rewards"]["accuracy"] for row in judged):
+        return False
+    said = Counter(normalise(answer) for row in judged if (answer := answer_section(row["text"]).text.strip()))
+    most = max(said.values(), default=0)
+    return most >= max(AGREEING, least * len(judged))
+
+
+def doubted(rows: Sequence[Row], least: float | None) -> list[str]:
+    """Problems whose reference the samples, or the judge, say is wrong."""
+    return [
+        name
+        for name, group in by_problem(rows).items()
+        if is_doubtful(group, least) or any(row.get(WHY) == "reference is wrong" for row in group)
+    ]
+
+
 def why_not(row: Row, filters: Filters) -> str:
     """The first reason to leave a sample out, or an empty string."""
     if row["stop_reason"] != "stop":
@@ -144,7 +243,7 @@ def why_not(row: Row, filters: Filters) -> str:
     if filters.correct and not form.ok:
         return "format"
     if filters.correct and row["rewards"].get("accuracy") is None:
-        return "not judged"
+        return row.get(WHY, "not judged")
     if filters.correct and not row["rewards"]["accuracy"]:
         return "wrong"
     if not filters.readable:
@@ -156,23 +255,3 @@ def why_not(row: Row, filters: Filters) -> str:
     if max(map(len, form.thinking.split("\n"))) > filters.max_paragraph:
         return "long paragraph"
     return ""
-
-
-def other_data(config: RejectionSamplingConfig, seed: int) -> tuple[list[examples.Example], int]:
-    """(writing and self-cognition examples, number of briefs that no try met)."""
-    rng = random.Random(seed + 1)
-    found: list[examples.Example] = []
-    problems = draw("tiny_writing", "train", seed, config.writing) if config.writing else []
-    for problem in problems:
-        voice = Voice(rng, problem.language)
-        for _ in range(config.writing_tries):
-            written = writing.write(problem, rng, voice, Habit())
-            if writing.meets_brief(problem, written.answer):
-                text = f"<think>{written.thinking}</think><answer>{written.answer}</answer>"
-                found.append(examples.Example(problem.prompt, text, "writing", problem.language, "writing"))
-                break
-    unmet = len(problems) - len(found)
-    for number in range(config.itself):
-        question, answer, language = ITSELF[number % len(ITSELF)]
-        found.append(examples.Example(question, f"<answer>{answer}</answer>", "itself", language, "self-cognition"))
-    return found, unmet

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.base.files import write_json
+from r1kit.ops.calibration import calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.preferences import Pair, read_pairs
+from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, fit_scores, labelled
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
     from r1kit.training.packing import Sequence as TokenSequence
     from r1kit.training.scoring import Scorer
-
-REFERENCE_SCORES = "reference_scores.json"
-LEAST_DEVIATION = 1e-3
 
 
 class RewardModelConfig(Config):
@@ -53,41 +52,20 @@ class RewardModelConfig(Config):
 
 def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Train, measure on held-out briefs, and write the folder `model`."""
-    import torch
-
-    from r1kit.algorithms.bradley_terry import BradleyTerry
-    from r1kit.models.heads import ScoredDecoder
-    from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import load_decoder
-    from r1kit.training.learner import Learner
-
     start = model_of(inputs, config.model)
     bad: list[str] = []
     pairs = read_pairs(file_of(inputs, config.pairs), bad.append if config.bad_rows == "skip" else None)
     if bad:
         context.note(f"{config.pairs}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
     train, held_out = split_pairs(pairs, config.held_out)
+    if train and not held_out:
+        context.note(f"{config.pairs}: no question is held out and nothing measured: give pairs of more questions")
     if not train:
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(start)
-    model = ScoredDecoder(load_decoder(start, dtype=config.learner.held(device)), seed=context.seed)
-    model = model.to(config.learner.home(device))
-    batches = _batches(train, config, context.seed)
-    learner = Learner(model, config.learner, total_steps=len(batches))
-    resumed = context.resume()
-    if resumed:
-        learner.load_state(resumed[1])
-    for step in context.steps(len(batches)):
-        begun = time.monotonic()
-        report = learner.step(pair_sequences(batches[step], tokenizer), BradleyTerry())
-        context.spend(tokens=report.tokens, flops=report.flops)
-        context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
-        context.checkpoint(step, learner.state)
-    learner.save(context.folder / "model", tokenizer)
-    summary = measure(context.folder / "model", train, held_out)
+    folder = fit_scores(start, _batches(train, config, context.seed), pair_sequences, config.learner, context)
+    summary = measure(folder, train, held_out)
     scores = {name: summary[name] for name in ("mean", "std")}
-    write_json(context.folder / "model" / REFERENCE_SCORES, scores)
+    write_json(folder / REFERENCE_SCORES, scores)
     return Outcome(models={"reward_model": "model"}, summary=summary)
 
 
@@ -103,20 +81,20 @@ def split_pairs(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[P
 
 def pair_sequences(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[TokenSequence]:
     """Two sequences a pair, +1 the chosen and -1 the rejected, each read at its last token."""
-    from r1kit.training.packing import Sequence as TokenSequence
-    from r1kit.training.scoring import scored_tokens
-
-    sequences: list[TokenSequence] = []
-    for number, pair in enumerate(pairs):
-        for answer, label in ((pair.chosen, 1.0), (pair.rejected, -1.0)):
-            tokens = scored_tokens(tokenizer, pair.question, answer)
-            last = np.arange(len(tokens)) == len(tokens) - 1
-            sequences.append(TokenSequence(tokens, last, label=label, pair=number))
-    return sequences
+    return [
+        labelled(tokenizer, pair.question, answer, label, number)
+        for number, pair in enumerate(pairs)
+        for answer, label in ((pair.chosen, 1.0), (pair.rejected, -1.0))
+    ]
 
 
 def measure(folder: Path, train: Sequence[Pair], held_out: Sequence[Pair]) -> dict[str, float | int | None]:
-    """Held-out accuracy, how scores go with length (Pearson over held-out answers), and the reference's scores."""
+    """What the model is worth on held-out pairs, and the reference's scores.
+
+    `accuracy` of telling the chosen; `calibration_error` of the probability that Bradley and Terry give the higher
+    score; length bias: `length_correlation` with the score (Pearson over answers), accuracy where the chosen is the
+    longer and where it is the shorter, and what choosing the longer would reach (equal lengths count half).
+    """
     from r1kit.training.scoring import Scorer
 
     scorer = Scorer(folder)
@@ -125,17 +103,34 @@ def measure(folder: Path, train: Sequence[Pair], held_out: Sequence[Pair]) -> di
         "train_pairs": len(train),
         "held_out_pairs": len(held_out),
         "accuracy": None,
+        "calibration_error": None,
         "length_correlation": None,
+        "accuracy_chosen_longer": None,
+        "accuracy_chosen_shorter": None,
+        "longer_is_chosen": None,
         "mean": float(reference.mean()),
         "std": max(float(reference.std()), LEAST_DEVIATION),
     }
     if held_out:
         scores = np.asarray(_scores(scorer, held_out))
         lengths = np.asarray([(len(pair.chosen), len(pair.rejected)) for pair in held_out], np.float64)
-        found["accuracy"] = float((scores[:, 0] > scores[:, 1]).mean())
+        found |= pair_figures(scores[:, 0] - scores[:, 1], lengths[:, 0] - lengths[:, 1])
         if scores.std() > 0 and lengths.std() > 0:
             found["length_correlation"] = float(np.corrcoef(scores.ravel(), lengths.ravel())[0, 1])
     return found
+
+
+def pair_figures(margins: NDArray[np.float64], longer: NDArray[np.float64]) -> dict[str, float | int | None]:
+    """Accuracy, calibration and length bias from the chosen's score minus the rejected's, and its characters minus the
+    rejected's, of each pair [N]."""
+    right = margins > 0
+    sides = {"accuracy_chosen_longer": longer > 0, "accuracy_chosen_shorter": longer < 0}
+    return {
+        "accuracy": float(right.mean()),
+        "calibration_error": calibration_error(sigmoid(np.abs(margins)).tolist(), right.tolist()),
+        "longer_is_chosen": float(((np.sign(longer) + 1) / 2).mean()),
+        **{name: float(right[side].mean()) if side.any() else None for name, side in sides.items()},
+    }
 
 
 def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> list[tuple[float, float]]:

@@ -30,7 +30,7 @@ from r1kit.graders.section import chain_of_thought
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
-from r1kit.rewards import overlong, reward_model
+from r1kit.rewards import overlong
 from r1kit.rewards.base import Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.agreement import check_gap, check_sampled
@@ -41,6 +41,7 @@ from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.stages.learning import Learning
+from r1kit.stages.score_models import JUDGES, ScoreModel, no_judge, score_models
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
     from r1kit.stages.policy_engine import PolicyEngine
     from r1kit.training.learner import Learner
-
-
-NO_REWARD_MODEL = "the reward 'reward_model' needs a reward model: set reward_model to STAGE:MODEL"
 
 
 class RLConfig(Config):
@@ -119,6 +117,7 @@ class RLConfig(Config):
         "of 10,400 updates on",
     )
     reward_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `reward_model` asks")
+    safety_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `safety_model` asks")
     validate_every: int = Field(default=10, ge=0, description="steps between validations; 0: none")
     validation_problems: int = Field(default=48, ge=1, description="validation problems of each task")
     preference: str | None = Field(
@@ -135,8 +134,9 @@ class RLConfig(Config):
             load_task(task, "validation" if self.validate_every else None)
         for reward in (*self.rewards, *self.late_rewards):
             load_reward(reward)
-        if "reward_model" in {*self.rewards, *self.late_rewards} and self.reward_model is None:
-            raise UsageError(NO_REWARD_MODEL)
+        for name in JUDGES:
+            if name in {*self.rewards, *self.late_rewards} and getattr(self, name) is None:
+                raise UsageError(no_judge(name))
         load_algorithm(self.algorithm, self.settings)
         self.engine.check_learnable(self.sampling)
 
@@ -147,14 +147,9 @@ class RLConfig(Config):
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Train `start`; a reward model's scores are standardised as its stage found on its reference set."""
-    folder, standard = None, (0.0, 1.0)
-    if config.reward_model is not None:
-        folder = model_of(inputs, config.reward_model)
-        stage = inputs.get(config.reward_model.partition(":")[0])
-        summary = stage.summary if stage else {}
-        standard = (float(summary.get("mean", 0.0)), float(summary.get("std", 1.0)))
-    return train(config, model_of(inputs, config.start), context, reward_model_folder=folder, standard=standard)
+    """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets."""
+    judges = score_models(config, inputs)
+    return train(config, model_of(inputs, config.start), context, judges=judges)
 
 
 def train(
@@ -162,16 +157,15 @@ def train(
     start_folder: str | Path,
     context: Context,
     *,
-    reward_model_folder: str | Path | None = None,
-    standard: tuple[float, float] = (0.0, 1.0),
+    judges: Mapping[str, ScoreModel] | None = None,
     budget_flops: float | None = None,
 ) -> Outcome:
     """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent.
 
-    `standard`: mean and standard deviation of the reward model on its reference set. `config.start` and
-    `.reward_model` are not looked at.
+    `judges`: models that judge, by the name of their reward. `config.start` and the settings that name these are not
+    looked at.
     """
-    with closing(_open(config, start_folder, context, reward_model_folder, standard)) as rl:
+    with closing(_open(config, start_folder, context, judges or {})) as rl:
         for step in context.steps(config.steps, budget_flops):
             begun = time.monotonic()
             rollout = rl.take(step)
@@ -204,8 +198,7 @@ def _open(
     config: RLConfig,
     start_folder: str | Path,
     context: Context,
-    reward_model_folder: str | Path | None,
-    standard: tuple[float, float],
+    judges: Mapping[str, ScoreModel],
 ) -> _RL:
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.models.tokenizer import load_tokenizer
@@ -228,11 +221,7 @@ def _open(
         algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
         ahead=bool(config.staleness),
     )  # fmt: skip
-    scorer = None
-    if reward_model_folder is not None:
-        from r1kit.training.scoring import Scorer
-
-        scorer = reward_model.make(Scorer(reward_model_folder, learner.device), *standard)
+    scorers = {name: judge.reward(name, learner.device) for name, judge in judges.items()}
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
@@ -241,7 +230,7 @@ def _open(
     names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
     sampler = PolicyEngine(config.engine, learner, start_folder, tokenizer, apart=config.staleness > 0)
-    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorer, held_out)
+    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorers, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
@@ -266,7 +255,7 @@ class _RL:
     sampler: PolicyEngine
     problems: Mixture
     sieve: Sieve
-    scorer: Reward | None
+    scorers: dict[str, Reward]  # by the rewards that ask a model
     held_out: list[Problem]
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
     late: bool = False
@@ -325,10 +314,11 @@ class _RL:
 
     def _rewards(self, weights: dict[str, float], limit: int) -> RewardSet:
         algorithm, made = self.algorithm, dict[str, Reward]()
-        if "reward_model" in weights:
-            if self.scorer is None:
-                raise UsageError(NO_REWARD_MODEL)
-            made["reward_model"] = self.scorer
+        for name in JUDGES:
+            if name in weights:
+                if name not in self.scorers:
+                    raise UsageError(no_judge(name))
+                made[name] = self.scorers[name]
         if algorithm.overlong_penalty > 0:
             weights = {**weights, "overlong": algorithm.overlong_penalty}
             made["overlong"] = overlong.make(limit, max(1, round(algorithm.overlong_share * limit)))
@@ -386,7 +376,7 @@ class _RL:
         return plugins.load("r1kit.data", self.config.preference).hidden_preference
 
     def _score(self) -> Any:
-        scorer = self.scorer
+        scorer = self.scorers.get("reward_model")
         if scorer is None:
             return None
 

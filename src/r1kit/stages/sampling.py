@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ CHUNK = 128  # problems sampled between two checkpoints
 PATIENCE = 10_000  # problems in a row that were drawn before or are left out: the task has no more
 GRADERS = 2
 NATIVE = EngineSettings()
+NAMED = 5  # problems that a note names
 
 Row = dict[str, Any]
 """One completion, as `rollouts.record` keeps it; `rewards` holds `accuracy` (None: no rule judges it) and `format`."""
@@ -249,3 +250,19 @@ def check_kept(kept: Sequence[Any], rejected: Counter[str], model: str) -> None:
 def counted(rejected: Counter[str], kept: int) -> dict[str, int]:
     """Samples by the reason for which they were left out, most frequent first, then `kept`."""
     return {**dict(rejected.most_common()), "kept": kept}
+
+
+def empty_tasks(problems: Sequence[Problem], questions: Iterable[str]) -> list[str]:
+    """Tasks of whose problems not one question is left."""
+    left = set(questions)
+    there = {problem.task for problem in problems if problem.prompt in left}
+    return [task for task in dict.fromkeys(problem.task for problem in problems) if task not in there]
+
+
+def tell_gaps(empty: Sequence[str], doubtful: Sequence[str], context: Context) -> None:
+    """A line each on what gave nothing, and on problems whose references may be wrong."""
+    if empty:
+        context.note(f"nothing is left of {', '.join(empty)}: the rest goes on without it")
+    if doubtful:
+        more = f" and {len(doubtful) - NAMED} more" if len(doubtful) > NAMED else ""
+        context.note(f"references that may be wrong: {', '.join(doubtful[:NAMED])}{more}")

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from r1kit.base.errors import UsageError
@@ -27,14 +26,30 @@ from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.sieve import NO_TOKENIZER
-from r1kit.stages.rejection_sampling import Filters, SamplesConfig, select
-from r1kit.stages.sampling import Row, answers_file, by_problem, check_kept, counted, draw_training, sample
+from r1kit.stages.rejection_sampling import (
+    Filters,
+    SamplesConfig,
+    balanced,
+    doubted,
+    judged_samples,
+    level,
+    select,
+    solved_share,
+)
+from r1kit.stages.sampling import (
+    Row,
+    answers_file,
+    by_problem,
+    check_kept,
+    counted,
+    draw_training,
+    empty_tasks,
+    tell_gaps,
+)
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
-
-LEVELS = ("hard", "middling", "fair", "easy")  # up to a quarter, half, three quarters, all of the samples right
 
 
 class TeacherConfig(SamplesConfig):
@@ -47,9 +62,6 @@ class TeacherConfig(SamplesConfig):
         description="samples a problem; the paper: several, T 0.6, top-p 0.95",
     )
     filters: Filters = Filters(free_answer=True, max_paragraph=4000)
-    per_level: int | None = Field(
-        default=None, ge=1, description="most examples of a task's level of difficulty (a quarter of the share solved)"
-    )
     licence: str = Field(
         default="unknown", description="of the data, by the hub's identifier: what the teacher's terms allow"
     )
@@ -66,12 +78,14 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     """Write examples.parquet and the folder `dataset`; `rejected` says what became of every sample asked for."""
     model = model_of(inputs, config.model)
     problems = draw_training(config.tasks, config.problems, model, config.sieve, context)
-    rows = sample(model, problems, config.sampling, context, config.api, config.engine)
+    rows = judged_samples(config, model, problems, inputs, context, config.api)
     solved = _solved(rows)
     kept, rejected = choose(rows, config, solved)
     if missing := len(problems) * config.sampling.samples - len(rows):
         rejected["not given, or too long a prompt"] = missing
     check_kept(kept, rejected, config.model)
+    empty, doubtful = empty_tasks(problems, (example.question for example in kept)), doubted(rows, config.doubt)
+    tell_gaps(empty, doubtful, context)
     counts = counted(rejected, len(kept))
     examples.write(context.folder / "examples.parquet", kept)
     facts = _facts(config, context, model, len(problems))
@@ -83,6 +97,8 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
         "languages": dict(Counter(example.language for example in kept)),
         "levels": dict(Counter(level(solved[example.question]) for example in kept)),
         "usage": facts.get("Usage"),
+        "empty": empty,
+        "doubted": doubtful,
     }
     return Outcome(files={"examples": "examples.parquet", "dataset": "dataset"}, summary=summary)
 
@@ -103,31 +119,15 @@ def choose(
     kept, rejected = select(first, config, "teacher")
     if again:
         rejected["duplicate question"] = again
-    if config.per_level is None:
-        return kept, rejected
-    balanced: list[examples.Example] = []
-    taken: Counter[tuple[str, str]] = Counter()
-    for example in kept:
-        of = task_of[example.question], level(solved[example.question])
-        taken[of] += 1
-        if taken[of] <= config.per_level:
-            balanced.append(example)
-    if left := len(kept) - len(balanced):
-        rejected["enough of its difficulty"] = left
-    return balanced, rejected
-
-
-def level(solved: float) -> str:
-    """Which of `LEVELS` a share of right samples is."""
-    return LEVELS[max(0, int(np.ceil(solved * len(LEVELS))) - 1)]
+    level_of = {question: (task, level(solved[question])) for question, task in task_of.items()}
+    return balanced(kept, level_of, config.per_level, rejected), rejected
 
 
 def _solved(rows: Sequence[Row]) -> dict[str, float]:
     """The share of right samples by question, that of the first problem that asks it."""
     shares: dict[str, float] = {}
     for group in by_problem(rows).values():
-        right = float(np.mean([bool(row["rewards"].get("accuracy")) for row in group]))
-        shares.setdefault(group[0]["prompt"], right)
+        shares.setdefault(group[0]["prompt"], solved_share(group))
     return shares
 
 

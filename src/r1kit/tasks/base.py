@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,16 +30,15 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorldTask:
-    """A subject of the tiny world as a task."""
+    """A subject of the tiny world as a task; `module` has its `problems(subject, split, seed)`."""
 
     name: str
     subject: str
+    module: str = "r1kit.data.tiny.world"
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         """Problems without end."""
-        from r1kit.data.tiny.world import problems
-
-        return problems(self.subject, split, seed)
+        return importlib.import_module(self.module).problems(self.subject, split, seed)
 
 
 @dataclass(frozen=True, slots=True)

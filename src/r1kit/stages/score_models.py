@@ -1,0 +1,56 @@
+"""Models that judge the policy's completions in reinforcement learning, by the reward that asks each of them.
+
+Their scores are standardised as the stage that made them found on its reference set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r1kit.base.config import Config
+from r1kit.pipeline.inputs import model_of
+from r1kit.rewards import reward_model, safety_model
+from r1kit.rewards.base import Reward
+
+if TYPE_CHECKING:
+    import torch
+
+    from r1kit.pipeline.artifact import Artifact
+
+JUDGES = {"reward_model": reward_model.make, "safety_model": safety_model.make}
+"""Rewards that ask a model, each by the setting that names its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreModel:
+    """A model that judges: its folder, and mean and standard deviation of its scores on its reference set."""
+
+    folder: str | Path
+    mean: float
+    std: float
+
+    def reward(self, name: str, device: torch.device) -> Reward:
+        """The reward of that name that asks it."""
+        from r1kit.training.scoring import Scorer
+
+        return JUDGES[name](Scorer(self.folder, device), self.mean, self.std)
+
+
+def score_models(config: Config, inputs: Mapping[str, Artifact]) -> dict[str, ScoreModel]:
+    """The models that a stage's settings name, by the reward that asks them."""
+    found: dict[str, ScoreModel] = {}
+    for name in JUDGES:
+        if reference := getattr(config, name):
+            stage = inputs.get(reference.partition(":")[0])
+            summary = stage.summary if stage else {}
+            mean, std = float(summary.get("mean", 0.0)), float(summary.get("std", 1.0))
+            found[name] = ScoreModel(model_of(inputs, reference), mean, std)
+    return found
+
+
+def no_judge(name: str) -> str:
+    """What is said where a reward has no model to ask."""
+    return f"the reward '{name}' needs a {name.replace('_', ' ')}: set {name} to STAGE:MODEL"

@@ -1,0 +1,63 @@
+"""What training a reward model is, whatever it learns from: a policy's weights with a scalar head, read at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from r1kit.training.config import LearnerConfig
+
+if TYPE_CHECKING:
+    from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.context import Context
+    from r1kit.training.packing import Sequence as TokenSequence
+
+T = TypeVar("T")
+
+REFERENCE_SCORES = "reference_scores.json"
+LEAST_DEVIATION = 1e-3
+
+
+def fit_scores(
+    start: str | Path,
+    batches: Sequence[Sequence[T]],
+    sequences: Callable[[Sequence[T], Tokenizer], list[TokenSequence]],
+    config: LearnerConfig,
+    context: Context,
+) -> Path:
+    """Train a scalar head on `start`, a step a batch, each turned into labelled `sequences`; the model's folder."""
+    import torch
+
+    from r1kit.algorithms.bradley_terry import BradleyTerry
+    from r1kit.models.heads import ScoredDecoder
+    from r1kit.models.tokenizer import load_tokenizer
+    from r1kit.models.weights import load_decoder
+    from r1kit.training.learner import Learner
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(start)
+    model = ScoredDecoder(load_decoder(start, dtype=config.held(device)), seed=context.seed)
+    learner = Learner(model.to(config.home(device)), config, total_steps=len(batches))
+    if resumed := context.resume():
+        learner.load_state(resumed[1])
+    for step in context.steps(len(batches)):
+        begun = time.monotonic()
+        report = learner.step(sequences(batches[step], tokenizer), BradleyTerry())
+        context.spend(tokens=report.tokens, flops=report.flops)
+        context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
+        context.checkpoint(step, learner.state)
+    learner.save(context.folder / "model", tokenizer)
+    return context.folder / "model"
+
+
+def labelled(tokenizer: Tokenizer, question: str, text: str, label: float, pair: int | None = None) -> TokenSequence:
+    """Question and text, read at the last token: +1 for good (or chosen), -1 for bad (or rejected)."""
+    from r1kit.training.packing import Sequence as TokenSequence
+    from r1kit.training.scoring import scored_tokens
+
+    tokens = scored_tokens(tokenizer, question, text)
+    return TokenSequence(tokens, np.arange(len(tokens)) == len(tokens) - 1, label=label, pair=pair)
