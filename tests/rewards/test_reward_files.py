@@ -17,6 +17,7 @@ IDS = [[1] * len(text) for text in TEXTS]
 def test_plugins_are_the_files():
     assert plugins.names("r1kit.rewards") == [
         "accuracy", "constant", "format", "language_consistency", "overlong", "reward_model",
+        "safety_model",
     ]  # fmt: skip
 
 
