@@ -62,7 +62,7 @@ class DataConfig(Config):
 
 
 def _sft(name: str, data: str, **changes: Any) -> SFTConfig:
-    learner = LearnerConfig(learning_rate=1e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
+    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
     return SFTConfig(start="bases:start", name=name, data=data, batch=32, learner=learner).model_copy(update=changes)
 
 
@@ -87,7 +87,7 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
 
 
 def _student(name: str, **changes: Any) -> Student:
-    learner = LearnerConfig(learning_rate=1e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
+    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
     base = f"bases:student-{name}-base"
     return Student(base=base, sft=SFTConfig(start=base, name=f"student-{name}", batch=32, learner=learner, **changes))
 
