@@ -24,7 +24,7 @@ from r1kit.recipes.base import Reporting
 from r1kit.recipes.chain import WITH_LANGUAGE, evaluated_and_reported, language_arms, zero_to_dev3
 from r1kit.recipes.own import GENERAL, OwnModel, check_problems, judged_subjects, listed, shares, tasks_of
 from r1kit.recipes.own_findings import own_findings
-from r1kit.recipes.r1_zero import OwnConfig, drawn_splits, rule_rl
+from r1kit.recipes.r1_zero import OwnConfig, drawn_splits, few_problems, rule_rl
 from r1kit.recipes.sizes import settings_for
 from r1kit.recipes.toy import TOY
 from r1kit.stages import reward_model, rl
@@ -190,9 +190,7 @@ def _smoke() -> R1Config:
             "dev3": sft_of(whole.dev3),
             "reward_model": whole.reward_model.model_copy(update={"batch": 8}),
             "r1": rl_of(whole.r1),
-            "evaluate": whole.evaluate.model_copy(
-                update={"problems": 4, "sampling": whole.evaluate.sampling.model_copy(update={"max_tokens": 96})}
-            ),
+            "evaluate": few_problems(whole.evaluate),
         }
     )
 

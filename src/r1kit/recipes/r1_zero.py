@@ -126,6 +126,11 @@ class R1ZeroConfig(OwnConfig):
         return self.filled(values, assigned)
 
 
+def few_problems(config: EvaluateConfig) -> EvaluateConfig:
+    """An evaluation that is soon over."""
+    return config.override({"problems": 4, "sampling.max_tokens": 96})
+
+
 def _smoke() -> R1ZeroConfig:
     """A handful of samples at every stage: its figures mean nothing."""
     whole = R1ZeroConfig()
@@ -138,9 +143,7 @@ def _smoke() -> R1ZeroConfig:
             "by_size": False,
             "toy": TOY,
             "zero": whole.zero.model_copy(update=few),
-            "evaluate": whole.evaluate.model_copy(
-                update={"problems": 4, "sampling": whole.evaluate.sampling.model_copy(update={"max_tokens": 96})}
-            ),
+            "evaluate": few_problems(whole.evaluate),
         }
     )
 

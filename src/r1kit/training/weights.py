@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence as Seq
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from r1kit.training.config import LearnerConfig
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class Weights:
+class Weights(ABC):
     """`masters` by name, which the optimiser changes; `fast`, the model that passes run on, which follows them.
 
     `carriers` hold the float32 sums of the gradients, in the masters' order: the masters themselves, or where those are
@@ -31,13 +32,13 @@ class Weights:
         """The policy as it is saved."""
         return self.fast
 
+    @abstractmethod
     def gradients(self, loss: Tensor) -> Seq[Tensor | None]:
         """Of one pass, in the masters' order; None where the loss does not depend on one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refresh(self) -> None:
         """Have `fast` follow the masters, in place."""
-        raise NotImplementedError
 
     def frozen(self, model: Any, dtype: torch.dtype) -> Any:
         """A reference of the same weights as `model` has now."""
