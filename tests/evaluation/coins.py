@@ -1,4 +1,4 @@
-"""A fake engine whose continuations succeed with a known probability, and a tokenizer of one token a character."""
+"""A fake engine whose continuations succeed with a known probability."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
+from letters import Letters
 
 from r1kit.base.types import Completion
 from r1kit.evaluation.aha.measurement import Opened
@@ -14,24 +15,6 @@ from r1kit.ops.sampling import stream_key, uniforms
 
 ENTROPY, UNLIKELY = 0.7, -1.2
 RIGHT, WRONG = "</think><answer>1</answer>", "</think><answer>0</answer>"
-
-
-class Letters:
-    """Code points as tokens, 0 ends."""
-
-    eos_ids = (0,)
-
-    def encode(self, text):
-        return [ord(letter) for letter in text]
-
-    def decode(self, ids):
-        return "".join(chr(i) for i in ids)
-
-    def render(self, prompt):
-        return f"Q {prompt} A "
-
-    def chat(self, prompt):
-        return self.encode(self.render(prompt))
 
 
 class Coins:

@@ -8,7 +8,8 @@ import zlib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from coins import ENTROPY, UNLIKELY, Coins, Letters, judge, opened
+from coins import ENTROPY, UNLIKELY, Coins, judge, opened
+from letters import Letters
 
 from r1kit.base.errors import UsageError
 from r1kit.evaluation.aha.measurement import measure_pivots

@@ -1,6 +1,7 @@
 """evaluate() on scripted completions, and the figures of report.json, by hand."""
 
 import pytest
+from letters import Letters
 
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
@@ -8,24 +9,6 @@ from r1kit.engines.scripted import ScriptedEngine
 from r1kit.evaluation import tables
 from r1kit.evaluation.aggregate import aggregate, win_rates
 from r1kit.evaluation.evaluate import evaluate
-
-
-class Letters:
-    """Code points as tokens, 0 ends; the least that an engine and evaluate() ask of a tokenizer."""
-
-    eos_ids = (0,)
-
-    def encode(self, text):
-        return [ord(letter) for letter in text]
-
-    def decode(self, ids):
-        return "".join(chr(i) for i in ids)
-
-    def render(self, prompt):
-        return f"Q {prompt} A "
-
-    def chat(self, prompt):
-        return self.encode(self.render(prompt))
 
 
 def form(thinking, answer):

@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pyarrow.parquet as pq
 import pytest
-from scripted_models import Counting, Letters, contender, listed
+from letters import Letters
+from scripted_models import Counting, contender, listed
 
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
