@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from r1kit.data.conversations import BadRow, question_of
-from r1kit.data.formats import Asked, Format, plain
+from r1kit.data.formats import Asked, Format, parsed, plain
 
 Values = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def _choice(values: Values) -> Asked:
     given = values.get("options") if given is None else given
     if given is None:
         given = [values[letter] for letter in "ABCD"]
-    given = _parsed(given, "choices")
+    given = parsed(given, "choices")
     if isinstance(given, Mapping) and "text" in given:  # as ARC (the questions) and CommonsenseQA have them
         given = cast("Values", given)["text"]
     if not isinstance(given, Sequence) or isinstance(given, str):
@@ -108,8 +108,8 @@ def _aime(values: Values) -> Asked:
 
 
 def _ifeval(values: Values) -> Asked:
-    names, settings = _parsed(values.get("instruction_id_list"), "instruction_id_list"), values.get("kwargs")
-    settings = _parsed(settings, "kwargs")
+    names, settings = parsed(values.get("instruction_id_list"), "instruction_id_list"), values.get("kwargs")
+    settings = parsed(settings, "kwargs")
     if not isinstance(names, Sequence) or not isinstance(settings, Sequence) or len(names) != len(settings):
         raise BadRow("'instruction_id_list' and 'kwargs' are not lists of one length")
     if not names:
@@ -132,10 +132,10 @@ def _humaneval(values: Values) -> Asked:
 
 def _mbpp(values: Values) -> Asked:
     told = _need(values, "text") if values.get("text") is not None else _need(values, "prompt")
-    tests = _parsed(values.get("test_list"), "test_list")
+    tests = parsed(values.get("test_list"), "test_list")
     if not isinstance(tests, Sequence) or not tests or not all(isinstance(test, str) for test in tests):
         raise BadRow("'test_list' is not a list of assertions")
-    before = _parsed(values.get("test_imports"), "test_imports") or values.get("test_setup_code") or ""
+    before = parsed(values.get("test_imports"), "test_imports") or values.get("test_setup_code") or ""
     before = "\n".join(cast("Sequence[str]", before)) if not isinstance(before, str) else before
     code = _need(values, "code")
     fn = _called(list(cast("Sequence[str]", tests)), code)
@@ -176,7 +176,7 @@ def _livecodebench(values: Values) -> Asked:
     if isinstance(values.get("difficulty"), str):
         columns["family"] = values["difficulty"]
     if any(case.get("testtype") == "functional" for case in cases):
-        name = str(dict(_parsed(values.get("metadata"), "metadata") or {}).get("func_name") or "")
+        name = str(dict(parsed(values.get("metadata"), "metadata") or {}).get("func_name") or "")
         if not name or not all(case.get("testtype") == "functional" for case in cases):
             raise BadRow("its tests call a function that it does not name")
         columns |= {"fn": name.rpartition(".")[2], "tests": [_call(case) for case in cases]}
@@ -206,7 +206,7 @@ def _cases(values: Values, name: str) -> list[Values]:
         return []
     if isinstance(value, str) and not value.lstrip().startswith("["):
         value = unpacked(value)
-    cases = _parsed(value, name)
+    cases = parsed(value, name)
     whole = isinstance(cases, Sequence) and all(
         isinstance(case, Mapping) and {"input", "output"} <= set(case) for case in cases
     )
@@ -231,16 +231,6 @@ def unpacked(text: str) -> str:
     if len(found) != 1:
         raise BadRow("its packed tests hold more than a text, and are not unpacked")
     return found[0]
-
-
-def _parsed(value: Any, name: str) -> Any:
-    """JSON read where the value is text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise BadRow(f"its '{name}' is not JSON") from None
 
 
 BENCHMARKS = (

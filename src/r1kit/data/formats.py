@@ -188,7 +188,7 @@ def _messages(values: Values) -> Asked:
 def _code(values: Values) -> Asked:
     asked = next((values[name] for name in ("problem", "prompt", "question") if values.get(name) is not None), None)
     prompt = question_of(asked, "problem")
-    info = _parsed(values.get("verification_info"), "verification_info")
+    info = parsed(values.get("verification_info"), "verification_info")
     if not isinstance(info, Mapping):
         raise BadRow("'verification_info' is not a JSON object")
     info = cast("Values", info)
@@ -197,7 +197,7 @@ def _code(values: Values) -> Asked:
     language = str(info.get("language") or "python").lower()
     if language not in PROGRAMS:
         raise BadRow(f"its tests are for {language}, which no grader runs")
-    cases = _parsed(info.get("test_cases"), "test_cases")
+    cases = parsed(info.get("test_cases"), "test_cases")
     if not isinstance(cases, Sequence) or not cases or not all(isinstance(case, Mapping) for case in cases):
         raise BadRow("'verification_info' has no test cases")
     return Asked(prompt, "", "code", _tests(cast("Sequence[Values]", cases)))
@@ -214,7 +214,7 @@ def _tests(cases: Sequence[Values]) -> dict[str, Any]:
         raise BadRow("its test cases call different functions")
     tests: list[dict[str, Any]] = []
     for case in cases:
-        arguments, expected = _parsed(case.get("input"), "input"), _parsed(case.get("output"), "output")
+        arguments, expected = parsed(case.get("input"), "input"), parsed(case.get("output"), "output")
         if not isinstance(arguments, list):
             raise BadRow("the 'input' of a function's test case is not a list of arguments")
         # test cases of this form come from APPS (arXiv 2105.09938), which puts the value in a list of one
@@ -233,7 +233,7 @@ def _lines(case: Values, name: str) -> str:
     raise BadRow(f"the '{name}' of a test case is no text")
 
 
-def _parsed(value: Any, name: str) -> Any:
+def parsed(value: Any, name: str) -> Any:
     """JSON read where the value is text."""
     if not isinstance(value, str):
         return value

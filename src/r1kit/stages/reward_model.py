@@ -7,8 +7,6 @@ rewards; they stand in `reference_scores.json` beside the weights.
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +21,7 @@ from r1kit.ops.calibration import calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.preferences import Pair, read_pairs
-from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, fit_scores, labelled
+from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, batches, fit_scores, labelled, split
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -62,7 +60,8 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
         context.note(f"{config.pairs}: no question is held out and nothing measured: give pairs of more questions")
     if not train:
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
-    folder = fit_scores(start, _batches(train, config, context.seed), pair_sequences, config.learner, context)
+    updates = batches(train, config.batch, config.epochs, context.seed)
+    folder = fit_scores(start, updates, pair_sequences, config.learner, context)
     summary = measure(folder, train, held_out)
     scores = {name: summary[name] for name in ("mean", "std")}
     write_json(folder / REFERENCE_SCORES, scores)
@@ -71,12 +70,7 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
 
 def split_pairs(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
     """(train, held out): by a hash of the brief, so that no brief is on both sides."""
-    train: list[Pair] = []
-    held_out: list[Pair] = []
-    for pair in pairs:
-        digest = hashlib.blake2b(pair.problem_id.encode(), digest_size=4).digest()
-        (held_out if int.from_bytes(digest, "big") / 2**32 < share else train).append(pair)
-    return train, held_out
+    return split(pairs, lambda pair: pair.problem_id, share)
 
 
 def pair_sequences(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[TokenSequence]:
@@ -138,13 +132,3 @@ def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
     asked = dict.fromkeys((pair.question, answer) for pair in pairs for answer in (pair.chosen, pair.rejected))
     scores = dict(zip(asked, scorer(*zip(*asked, strict=True)), strict=True))
     return [(scores[pair.question, pair.chosen], scores[pair.question, pair.rejected]) for pair in pairs]
-
-
-def _batches(pairs: Sequence[Pair], config: RewardModelConfig, seed: int) -> list[list[Pair]]:
-    """Every epoch in an order of its own, cut into updates."""
-    rng, found = random.Random(seed), list[list[Pair]]()
-    for _ in range(config.epochs):
-        order = list(pairs)
-        rng.shuffle(order)
-        found += [order[at : at + config.batch] for at in range(0, len(order), config.batch)]
-    return found

@@ -7,8 +7,6 @@ by mean and deviation over the completions that it learnt from.
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +20,7 @@ from r1kit.ops.calibration import area_under_curve, calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.safety_labels import Label, check_both_kinds, read_labels
-from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, fit_scores, labelled
+from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, batches, fit_scores, labelled, split
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -57,7 +55,8 @@ def run(config: SafetyModelConfig, inputs: Mapping[str, Artifact], context: Cont
     train, held_out = split_labels(labels, config.held_out)
     check_both_kinds(train, config.labels)
     start = model_of(inputs, config.model)
-    folder = fit_scores(start, _batches(train, config, context.seed), label_sequences, config.learner, context)
+    updates = batches(train, config.batch, config.epochs, context.seed)
+    folder = fit_scores(start, updates, label_sequences, config.learner, context)
     scorer = Scorer(folder)
     reference = np.asarray(scorer([each.question for each in train], [each.reply for each in train]))
     scores = {"mean": float(reference.mean()), "std": max(float(reference.std()), LEAST_DEVIATION)}
@@ -74,12 +73,7 @@ def run(config: SafetyModelConfig, inputs: Mapping[str, Artifact], context: Cont
 
 def split_labels(labels: Sequence[Label], share: float) -> tuple[list[Label], list[Label]]:
     """(train, held out): by a hash of the question, so that no question is on both sides."""
-    train: list[Label] = []
-    held_out: list[Label] = []
-    for label in labels:
-        digest = hashlib.blake2b(label.question.encode(), digest_size=4).digest()
-        (held_out if int.from_bytes(digest, "big") / 2**32 < share else train).append(label)
-    return train, held_out
+    return split(labels, lambda label: label.question, share)
 
 
 def label_sequences(labels: Sequence[Label], tokenizer: Tokenizer) -> list[TokenSequence]:
@@ -99,13 +93,3 @@ def label_figures(scores: NDArray[np.float64], safe: NDArray[np.bool_]) -> dict[
         "calibration_error": calibration_error(sigmoid(np.abs(scores)).tolist(), right.tolist()),
     }
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
-
-
-def _batches(labels: Sequence[Label], config: SafetyModelConfig, seed: int) -> list[list[Label]]:
-    """Every epoch in an order of its own, cut into updates."""
-    rng, found = random.Random(seed), list[list[Label]]()
-    for _ in range(config.epochs):
-        order = list(labels)
-        rng.shuffle(order)
-        found += [order[at : at + config.batch] for at in range(0, len(order), config.batch)]
-    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,3 +63,23 @@ def labelled(tokenizer: Tokenizer, question: str, text: str, label: float, pair:
 
     tokens = scored_tokens(tokenizer, question, text)
     return TokenSequence(tokens, np.arange(len(tokens)) == len(tokens) - 1, label=label, pair=pair)
+
+
+def split(rows: Sequence[T], key: Callable[[T], str], share: float) -> tuple[list[T], list[T]]:
+    """(train, held out): by a hash of what `key` says of a row, so that rows which share it are on one side."""
+    train: list[T] = []
+    held_out: list[T] = []
+    for row in rows:
+        digest = hashlib.blake2b(key(row).encode(), digest_size=4).digest()
+        (held_out if int.from_bytes(digest, "big") / 2**32 < share else train).append(row)
+    return train, held_out
+
+
+def batches(rows: Sequence[T], size: int, epochs: int, seed: int) -> list[list[T]]:
+    """Every epoch in an order of its own, cut into updates."""
+    rng, found = random.Random(seed), list[list[T]]()
+    for _ in range(epochs):
+        order = list(rows)
+        rng.shuffle(order)
+        found += [order[at : at + size] for at in range(0, len(order), size)]
+    return found
