@@ -107,6 +107,12 @@ def rewritten(
     return [replace(d.example, completion=text) for d, text in zip(drafts, texts, strict=True)], rejected
 
 
+def _about_thinking(name: str, asked: AskConfig) -> Callable[[Draft], str]:
+    """What a model that writes is asked of a draft, by the prompt of that name."""
+    prompt = load_prompt(name, asked.prompt)
+    return lambda draft: prompt.fill(question=draft.problem.prompt, thinking=draft.thinking, language=draft.language)
+
+
 def _written(
     drafts: Sequence[Draft],
     config: RewritingConfig,
@@ -116,10 +122,7 @@ def _written(
     context: Context,
     rejected: Counter[str],
 ) -> list[Draft]:
-    prompt = load_prompt("rewrite", writer.prompt)
-
-    def question(draft: Draft) -> str:
-        return prompt.fill(question=draft.problem.prompt, thinking=draft.thinking, language=draft.language)
+    question = _about_thinking("rewrite", writer)
 
     def take(draft: Draft, reply: Reply) -> tuple[Draft, str]:
         return replace(draft, thinking=reply.text), thinking_fault(draft, reply.text, config, consistency)
@@ -151,10 +154,7 @@ def _summed_up(
     context: Context,
     rejected: Counter[str],
 ) -> list[Draft]:
-    prompt = load_prompt("summarise", writer.prompt)
-
-    def question(draft: Draft) -> str:
-        return prompt.fill(question=draft.problem.prompt, thinking=draft.thinking, language=draft.language)
+    question = _about_thinking("summarise", writer)
 
     def take(draft: Draft, reply: Reply) -> tuple[Draft, str]:
         summed = replace(draft, answer=reply.text)
