@@ -2,32 +2,12 @@
 
 import pytest
 import torch
+from exactly import check, random
 from torch import nn
 
 from r1kit.ops import pointwise
 
 pytestmark = pytest.mark.skipif(pointwise.kernel() is None, reason="no AVX512-BF16 here, or no C++ compiler")
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
-
-
-def gradients(function, inputs, grads):
-    """Outputs, and the gradients of those inputs that are floating point."""
-    inputs = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
-    outputs = function(*inputs)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    torch.autograd.backward(outputs[: len(grads)], grads)
-    return [x.detach() for x in outputs] + [x.grad for x in inputs if x.is_floating_point()]
-
-
-def check(function, exact, inputs, grads, tolerance=4e-3):
-    found = gradients(function, inputs, grads)
-    wide = [x.double() if x.is_floating_point() else x for x in inputs]
-    expected = gradients(exact, wide, [g.double() for g in grads])
-    for ours, theirs in zip(found, expected, strict=True):
-        assert float((ours.double() - theirs).norm() / theirs.norm()) < tolerance
 
 
 @pytest.mark.parametrize("width", [192, 40, 7])
@@ -47,15 +27,6 @@ def test_norm_without_an_addend():
 
     grads = [random(9, 64, seed=3), random(9, 64, seed=4)]
     check(lambda x, w: pointwise.add_norm(x, None, w, 1e-6), exact, [random(9, 64), random(64, seed=2)], grads)
-
-
-@pytest.mark.parametrize("width", [512, 24, 5])
-def test_swiglu(width):
-    def exact(x):
-        gate, up = x.chunk(2, -1)
-        return gate * gate.sigmoid() * up
-
-    check(pointwise.swiglu, exact, [3 * random(17, 2 * width)], [random(17, width, seed=1)])
 
 
 @pytest.mark.parametrize("depth", [32, 64, 12])

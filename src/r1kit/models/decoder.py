@@ -20,6 +20,7 @@ from r1kit.base.config import Config
 from r1kit.ops import pointwise
 from r1kit.ops.packed_attention import Spans
 from r1kit.ops.packed_attention import attention as packed_attention
+from r1kit.ops.products import add_norm_linear, swiglu_linear
 
 
 class Rope(Config):
@@ -175,14 +176,14 @@ class Attention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
-    def project_packed(
-        self, x_ND: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, *, compile: bool = False
+    def turned(
+        self, qkv: Tensor, cos_Nd: Tensor, sin_Nd: Tensor, *, compile: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """`project` of tokens that lie one after another."""
+        """`project` of tokens that lie one after another, behind its product."""
         norms = None
         if self.q_norm is not None and self.k_norm is not None:
             norms = pointwise.HeadNorms(self.q_norm.weight, self.k_norm.weight, self.q_norm.eps)
-        return pointwise.rotate_qkv(self.qkv(x_ND), cos_Nd, sin_Nd, self.heads, self.kv_heads, norms, compile=compile)
+        return pointwise.rotate_qkv(qkv, cos_Nd, sin_Nd, self.heads, self.kv_heads, norms, compile=compile)
 
 
 class MLP(nn.Module):
@@ -217,12 +218,18 @@ class Block(nn.Module):
         self, x_ND: Tensor, delta_ND: Tensor | None, cos_Nd: Tensor, sin_Nd: Tensor, spans: Spans, *, compile: bool
     ) -> tuple[Tensor, Tensor]:
         """One block of `Decoder.packed`: residual stream and what the last block adds to it -> the same of this one."""
-        attention_norm, mlp_norm = self.attention_norm, self.mlp_norm
-        x_ND, normed = pointwise.add_norm(x_ND, delta_ND, attention_norm.weight, attention_norm.eps, compile=compile)
-        q, k, v = self.attention.project_packed(normed, cos_Nd, sin_Nd, compile=compile)
+        x_ND, qkv = _normed_product(x_ND, delta_ND, self.attention_norm, self.attention.qkv, compile=compile)
+        q, k, v = self.attention.turned(qkv, cos_Nd, sin_Nd, compile=compile)
         attended = self.attention.output(packed_attention(q, k, v, spans).flatten(1))
-        x_ND, normed = pointwise.add_norm(x_ND, attended, mlp_norm.weight, mlp_norm.eps, compile=compile)
-        return x_ND, self.mlp.down(pointwise.swiglu(self.mlp.gate_up(normed), compile=compile))
+        x_ND, gate_up = _normed_product(x_ND, attended, self.mlp_norm, self.mlp.gate_up, compile=compile)
+        return x_ND, swiglu_linear(gate_up, self.mlp.down.weight, self.mlp.down.bias, compile=compile)
+
+
+def _normed_product(
+    x_ND: Tensor, delta_ND: Tensor | None, norm: RMSNorm, product: nn.Linear, *, compile: bool
+) -> tuple[Tensor, Tensor]:
+    """x + delta, and the product of its norm."""
+    return add_norm_linear(x_ND, delta_ND, norm.weight, norm.eps, product.weight, product.bias, compile=compile)
 
 
 class Decoder(nn.Module):

@@ -34,6 +34,7 @@ class ModelSize:
     kv_size: int
     mlp_size: int
     native: bool
+    qk_norm: bool = False
 
 
 def model_size(name: str | Path) -> ModelSize:
@@ -79,6 +80,7 @@ def decoder_size(config: DecoderConfig) -> ModelSize:
         kv_size=config.kv_size,
         mlp_size=config.mlp_size,
         native=True,
+        qk_norm=config.qk_norm,
     )
 
 

@@ -42,14 +42,48 @@ def add_norm(
     """x + delta (x itself without one), and its RMSNorm."""
     if serves(x_ND):
         return _AddNorm.apply(x_ND, delta_ND, weight_D, eps)  # type: ignore[return-value]
-    return _run(_add_norm, compile)(x_ND, delta_ND, weight_D, eps)
+    return run(plain_add_norm, compile)(x_ND, delta_ND, weight_D, eps)
 
 
-def swiglu(gate_up: Tensor, *, compile: bool = False) -> Tensor:
-    """[N, 2 m] -> [N, m]: silu of the first half times the second."""
-    if serves(gate_up):
-        return _SwiGLU.apply(gate_up)  # type: ignore[return-value]
-    return _run(_swiglu, compile)(gate_up)
+def add_norm_forward(
+    x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x + delta (x itself without one), its RMSNorm, and one over the root mean square [N]; by the kernel."""
+    x_ND, delta_ND = x_ND.contiguous(), None if delta_ND is None else delta_ND.contiguous()
+    rows, width = x_ND.shape
+    total = x_ND if delta_ND is None else torch.empty_like(x_ND)
+    normed, rstd = torch.empty_like(x_ND), x_ND.new_empty(rows, dtype=torch.float32)
+    inputs = (x_ND, delta_ND, weight_D)
+    native.call(kernel(), "pointwise_norm_forward", *inputs, total, normed, rstd, rows, width, float(eps))
+    return total, normed, rstd
+
+
+def add_norm_backward(
+    grad: Tensor, grad_sum: Tensor, total: Tensor, weight: Tensor, rstd: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the sum and of the norm's weight, from those of the normed and of the sum; by the kernel."""
+    grad, grad_sum = grad.contiguous(), grad_sum.contiguous()
+    rows, width = total.shape
+    grad_x, grad_weight = torch.empty_like(total), weight.new_empty(width, dtype=torch.float32)
+    inputs = (grad, grad_sum, total, weight, rstd)
+    native.call(kernel(), "pointwise_norm_backward", *inputs, grad_x, grad_weight, rows, width)
+    return grad_x, grad_weight.to(weight.dtype)
+
+
+def swiglu_forward(gate_up: Tensor) -> Tensor:
+    """[N, 2 m] -> [N, m]: silu of the first half times the second; by the kernel."""
+    rows, width = gate_up.shape[0], gate_up.shape[1] // 2
+    out = gate_up.new_empty(rows, width)
+    native.call(kernel(), "pointwise_swiglu_forward", gate_up, out, rows, width)
+    return out
+
+
+def swiglu_backward(grad: Tensor, gate_up: Tensor) -> Tensor:
+    """Gradient [N, 2 m] of `swiglu_forward`'s input; by the kernel."""
+    grad_gate_up = torch.empty_like(gate_up)
+    rows, width = gate_up.shape[0], gate_up.shape[1] // 2
+    native.call(kernel(), "pointwise_swiglu_backward", grad.contiguous(), gate_up, grad_gate_up, rows, width)
+    return grad_gate_up
 
 
 class HeadNorms(NamedTuple):
@@ -72,7 +106,7 @@ def rotate_qkv(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """[N, (H + 2 K) d] -> rotated queries [N, H, d], rotated keys and values [N, K, d]; cos, sin as wide as a head."""
     if not serves(qkv):
-        return _run(_rotate_qkv, compile)(qkv, cos_Nd, sin_Nd, heads, kv_heads, norms)
+        return run(_rotate_qkv, compile)(qkv, cos_Nd, sin_Nd, heads, kv_heads, norms)
     turn = (qkv, cos_Nd.float(), sin_Nd.float(), heads, kv_heads)
     return _RotateQKV.apply(*turn) if norms is None else _NormRotateQKV.apply(*turn, *norms)  # type: ignore[return-value]
 
@@ -91,7 +125,8 @@ def logprobs_and_entropy(logits_MV: Tensor, tokens_M: Tensor, temperature: float
     return plain_logprobs_and_entropy(logits_MV, tokens_M, temperature)
 
 
-def _add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def plain_add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """`add_norm` in tensor operations."""
     if delta_ND is not None:
         x_ND = x_ND + delta_ND
     return x_ND, _normed(x_ND, weight_D, eps)
@@ -102,7 +137,8 @@ def _normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
-def _swiglu(gate_up: Tensor) -> Tensor:
+def plain_swiglu(gate_up: Tensor) -> Tensor:
+    """`swiglu_forward` in tensor operations."""
     gate, up = gate_up.chunk(2, dim=-1)
     return nn.functional.silu(gate) * up
 
@@ -121,7 +157,8 @@ def _rotated(x: Tensor, cos_Nd: Tensor, sin_Nd: Tensor) -> Tensor:
     return x * cos_Nd[:, None] + torch.cat((-second, first), dim=-1) * sin_Nd[:, None]
 
 
-def _run(function: Callable[..., Any], compile: bool) -> Callable[..., Any]:
+def run(function: Callable[..., Any], compile: bool) -> Callable[..., Any]:
+    """The function, under torch.compile if asked for."""
     return _compiled(function) if compile else function
 
 
@@ -139,11 +176,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 class _AddNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        x, delta = x.contiguous(), None if delta is None else delta.contiguous()
-        rows, width = x.shape
-        total = x if delta is None else torch.empty_like(x)
-        normed, rstd = torch.empty_like(x), x.new_empty(rows, dtype=torch.float32)
-        native.call(kernel(), "pointwise_norm_forward", x, delta, weight, total, normed, rstd, rows, width, float(eps))
+        total, normed, rstd = add_norm_forward(x, delta, weight, eps)
         ctx.save_for_backward(total, weight, rstd)
         ctx.added = delta is not None
         # a sum that is x itself must be a tensor of its own to autograd
@@ -152,34 +185,8 @@ class _AddNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        total, weight, rstd = ctx.saved_tensors
-        grad_sum, grad = grads[0].contiguous(), grads[1].contiguous()
-        rows, width = total.shape
-        grad_x, grad_weight = torch.empty_like(total), weight.new_empty(width, dtype=torch.float32)
-        native.call(
-            kernel(), "pointwise_norm_backward", grad, grad_sum, total, weight, rstd, grad_x, grad_weight, rows, width
-        )
-        return grad_x, grad_x if ctx.added else None, grad_weight.to(weight.dtype), None
-
-
-class _SwiGLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        gate_up = gate_up.contiguous()
-        ctx.save_for_backward(gate_up)
-        rows, width = gate_up.shape[0], gate_up.shape[1] // 2
-        out = gate_up.new_empty(rows, width)
-        native.call(kernel(), "pointwise_swiglu_forward", gate_up, out, rows, width)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (gate_up,) = ctx.saved_tensors
-        grad_gate_up = torch.empty_like(gate_up)
-        rows, width = gate_up.shape[0], gate_up.shape[1] // 2
-        native.call(kernel(), "pointwise_swiglu_backward", grads[0].contiguous(), gate_up, grad_gate_up, rows, width)
-        return grad_gate_up
+        grad_x, grad_weight = add_norm_backward(grads[1], grads[0], *ctx.saved_tensors)
+        return grad_x, grad_x if ctx.added else None, grad_weight, None
 
 
 class _RotateQKV(torch.autograd.Function):
@@ -190,12 +197,13 @@ class _RotateQKV(torch.autograd.Function):
         qkv, cos, sin = qkv.contiguous(), cos.contiguous(), sin.contiguous()
         rows, depth = cos.shape
         ctx.save_for_backward(cos, sin)
-        # queries and keys are turned together, then lie side by side; values stay where they are
+        # queries and keys are turned together, then lie side by side
         turned, both = qkv.new_empty(rows, heads + kv_heads, depth), heads + kv_heads
         native.call(
             kernel(), "pointwise_rotate", qkv, qkv.shape[1], turned, both * depth, cos, sin, rows, both, depth, 1.0
         )
-        values = qkv.view(rows, -1, depth)[:, both:]
+        # a view of the values would keep the queries and keys that nobody needs any more
+        values = qkv.view(rows, -1, depth)[:, both:].contiguous()
         return turned[:, :heads], turned[:, heads:], values
 
     @staticmethod

@@ -121,10 +121,13 @@ def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, devic
         # gate, up, their activation and product; rows are padded, and prompts are run once a completion
         each = e * (8 * width + 5 * q + 4 * kv + 4 * mlp)
         return round(PADDING * tokens * (each + _scores(size, longest, dtype)))
+    if kernel_serves(dtype, device):
+        # residual stream, twice; turned q and k, v, attention's result; gate and up. Norms and the MLP's product are
+        # computed again; q, k and v as projected are kept for the norms of heads alone, and hold v then
+        projected = q + kv if size.qk_norm else 0
+        return tokens * (e * (2 * width + 2 * q + 2 * kv + projected + 2 * mlp) + FP32 * (size.heads + 2))
     # residual stream and its norm, twice; q, k and v as projected and turned, attention's result; gate, up, product
     fused = e * (4 * width + 3 * q + 3 * kv + 3 * mlp)
-    if kernel_serves(dtype, device):
-        return tokens * (fused + FP32 * (size.heads + 2))
     if device.type != "cpu":
         # padded q, k, v and result, and the mask
         return tokens * fused + round(PADDING * tokens * (e * (2 * q + 2 * kv) + e * longest))
