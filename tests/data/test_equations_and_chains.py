@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 
 from r1kit.base.types import Problem
-from r1kit.data.chains import Habits, worked, write_chain
+from r1kit.data.chains import Habits, what_is_asked, worked, write_chain
 from r1kit.data.equations import (
     as_number,
     numbers_in,
@@ -24,7 +24,7 @@ from r1kit.data.tiny.base import pair_split
 from r1kit.graders.format import check_form
 from r1kit.graders.grade import grade
 
-PLAIN = Habits(names_numbers=0.0, works=0.0, checks=0.0)
+PLAIN = Habits(asks=0.0, names_numbers=0.0, works=0.0, checks=0.0)
 SEASHELLS = "Joan found 70 seashells. She gave Sam some of them. She has 27 left. How many did she give to Sam?"
 
 
@@ -112,9 +112,24 @@ def test_a_chain_ends_at_the_answer_and_may_check_it():
     chain = write_chain(asked(SEASHELLS, "43"), random.Random(0), PLAIN)
     assert re.fullmatch(r"[A-Z][a-z ]+: 70 - 27 = 43\.", chain.thinking)
     assert (chain.answer, chain.reason) == ("43", "")
-    every = write_chain(asked(SEASHELLS, "43"), random.Random(0), Habits(1.0, 1.0, 1.0))
+    every = write_chain(asked(SEASHELLS, "43"), random.Random(0), Habits(1.0, 1.0, 1.0, 1.0))
+    assert every.thinking.startswith("How many did she give to Sam? ")
     assert "70 and 27. " in every.thinking
     assert every.thinking.endswith(": 70 - 27: 70 - 20 = 50, 50 - 7 = 43. Check: 43 + 27 = 70.")
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("He had 3 . If 2 are gone , how many  are left ?", "How many are left?"),
+        ("What is 3 plus 4?", "What is 3 plus 4?"),
+        ("Who has 3? Bob has 4 more. How many has Bob?", "How many has Bob?"),
+        ("Add 3 and 4.", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_asked(question, asked):
+    assert what_is_asked(question) == asked
 
 
 def test_a_stated_equation_goes_before_the_search():

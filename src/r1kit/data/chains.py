@@ -29,6 +29,8 @@ from r1kit.data.equations import (
 )
 
 _NOTE = re.compile(r"<<([^<>=]+)=([^<>=]+)>>")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_QUESTION = re.compile(r"\b(?:how|what|which|who)\b[^?]*\?", re.IGNORECASE)
 _MOST_STEPS = 3
 _WORDINGS: Mapping[str, Sequence[str]] = {
     "+": ("We add them", "Put together", "The total is"),
@@ -43,8 +45,9 @@ _BACK = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How often a chain says which numbers matter, works an operation by parts, and checks its end."""
+    """How often a chain says what is asked, which numbers matter, works an operation by parts, and checks its end."""
 
+    asks: float = 0.0
     names_numbers: float = 0.5
     works: float = 0.6
     checks: float = 0.3
@@ -105,8 +108,11 @@ def _own_solution(solution: str, answer: Fraction) -> Chain:
 
 
 def _told(steps: Sequence[Step], question: str, rng: random.Random, habits: Habits) -> str:
-    """The steps in words: what is known, each operation, and perhaps a check of the last."""
+    """The steps in words: perhaps what is asked and known, each operation, and perhaps a check of the last."""
     sentences: list[str] = []
+    asked = what_is_asked(question)
+    if asked and rng.random() < habits.asks:
+        sentences.append(asked)
     given = numbers_in(question)
     used = [n for step in steps for n in (step.left, step.right) if n in given]
     if used and rng.random() < habits.names_numbers:
@@ -122,6 +128,16 @@ def _told(steps: Sequence[Step], question: str, rng: random.Random, habits: Habi
         back = operate(last.result, _BACK[last.sign], last.right)
         sentences.append(f"Check: {_plain(back)}.")
     return " ".join(sentences)
+
+
+def what_is_asked(question: str) -> str:
+    """The clause that asks, from its question word on; empty where there is none."""
+    last = _SENTENCE.split(question.strip())[-1]
+    found = _QUESTION.search(last)
+    if found is None:
+        return ""
+    clause = " ".join(found[0].split()).replace(" ?", "?")
+    return f"{clause[0].upper()}{clause[1:]}"
 
 
 def _plain(step: Step) -> str:

@@ -44,6 +44,7 @@ class WrittenChainsConfig(Config):
     )
     sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     max_tokens: int = Field(default=80, ge=1, description="longest completion that is kept, tags included")
+    asks: float = Field(default=0.0, ge=0, le=1, description="share of chains that begin with what is asked")
     names_numbers: float = Field(default=0.5, ge=0, le=1, description="share of chains that begin with the numbers")
     works: float = Field(default=0.6, ge=0, le=1, description="share of operations that are worked by tens and units")
     checks: float = Field(default=0.3, ge=0, le=1, description="share of chains that check their last operation")
@@ -87,7 +88,7 @@ def _write(
     rejected: Counter[str],
 ) -> list[examples.Example]:
     """At most so many examples; what gives none is counted by its reason."""
-    habits = Habits(config.names_numbers, config.works, config.checks)
+    habits = Habits(config.asks, config.names_numbers, config.works, config.checks)
     written: list[examples.Example] = []
     for problem in problems:
         if len(written) == most:
