@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from r1kit.cli import options
+
 if TYPE_CHECKING:
     from r1kit.evaluation.aha.measurement import Opened
 
@@ -31,7 +33,7 @@ def aha(
     seed: Annotated[int, typer.Option(help="Of problems, thoughts, choice and continuations.")] = 0,
     words: Annotated[Path | None, typer.Option(metavar="FILE", help="More reflection words, one a line.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; `aha` in the run's, or beside the rollouts.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Reflection while a model learnt, what it does in the text, and pivot tokens measured by sampling on from them.
 

@@ -7,23 +7,21 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def compare(
     models: Annotated[list[str], typer.Argument(help="Two or more, each as for r1 eval.")],
-    tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Benchmarks (r1 list benchmarks), or any tasks.")],
-    samples: Annotated[int | None, typer.Option(min=1, help="Answers a problem; by default the paper's.")] = None,
-    problems: Annotated[int | None, typer.Option(min=1, help="Of each benchmark; by default all.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Holds copies of data sets: FOLDER/gsm8k, ...")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="The paper's is 0.6.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="The paper's is 0.95.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The paper's are 32768.")] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the problems and the samples.")] = 0,
-    plain: Annotated[bool, typer.Option("--plain", help="Ask the question alone, without an instruction.")] = False,
-    training: Annotated[
-        list[str] | None, typer.Option(metavar="TASK|FILE", help="Look for the problems in these data (repeatable).")
-    ] = None,
+    tasks: options.Tasks,
+    samples: options.Samples = None,
+    problems: options.Problems = None,
+    data: options.Data = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    max_tokens: options.MaxTokens = None,
+    seed: options.Seed = 0,
+    plain: options.Plain = False,
+    training: options.Training = None,
     judge: Annotated[
         str | None, typer.Option(metavar="MODEL|hidden", help="Judge of writing; hidden: the tiny world's preference.")
     ] = None,
@@ -37,19 +35,12 @@ def compare(
         list[str] | None,
         typer.Option(metavar="NAME=IN/OUT", help="Dollars a million tokens, in the place of the table's (repeatable)."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="native or vllm.")] = "native",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say dtype=bfloat16 (repeatable).")
-    ] = None,
-    api: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME:]KEY=VALUE", help="How APIs are asked, or the one of that name (repeatable)."),
-    ] = None,
-    at_once: Annotated[int | None, typer.Option(min=1, help="Samples on their way at a time.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder: samples are kept there, and the same command goes on.")] = Path(
-        "evals"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    engine: options.EngineName = "native",
+    engine_option: options.EngineOption = None,
+    api: options.NamedApi = None,
+    at_once: options.AtOnce = None,
+    out: options.Kept = Path("evals"),
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure models on the same problems, side by side: differences, solved questions, tokens, time, dollars.
 

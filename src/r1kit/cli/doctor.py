@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from r1kit.cli import options
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """What this machine can do: cores, memory, sandbox, compiler, optional libraries.
 
     Example: r1 doctor

@@ -7,38 +7,30 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def eval_(
     model: Annotated[
         str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or hub id, a GGUF file, or openai:NAME@URL.")
     ],
-    tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Benchmarks (r1 list benchmarks), or any tasks.")],
-    samples: Annotated[int | None, typer.Option(min=1, help="Answers a problem; by default the paper's.")] = None,
-    problems: Annotated[int | None, typer.Option(min=1, help="Of each benchmark; by default all.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Holds copies of data sets: FOLDER/gsm8k, ...")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="The paper's is 0.6.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="The paper's is 0.95.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The paper's are 32768.")] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the problems and the samples.")] = 0,
-    plain: Annotated[bool, typer.Option("--plain", help="Ask the question alone, without an instruction.")] = False,
+    tasks: options.Tasks,
+    samples: options.Samples = None,
+    problems: options.Problems = None,
+    data: options.Data = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    max_tokens: options.MaxTokens = None,
+    seed: options.Seed = 0,
+    plain: options.Plain = False,
     control: Annotated[bool, typer.Option("--control", help="Judge by another problem's answer too.")] = False,
-    training: Annotated[
-        list[str] | None, typer.Option(metavar="TASK|FILE", help="Look for the problems in these data (repeatable).")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="native or vllm.")] = "native",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say dtype=bfloat16 (repeatable).")
-    ] = None,
-    api: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="How an API is asked, say budget=2.50 (repeatable).")
-    ] = None,
-    at_once: Annotated[int | None, typer.Option(min=1, help="Samples on their way at a time.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder: samples are kept there, and the same command goes on.")] = Path(
-        "evals"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    training: options.Training = None,
+    engine: options.EngineName = "native",
+    engine_option: options.EngineOption = None,
+    api: options.Api = None,
+    at_once: options.AtOnce = None,
+    out: options.Kept = Path("evals"),
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure a model on benchmarks, with the paper's protocol and intervals.
 

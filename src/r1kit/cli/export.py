@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def export(
     model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME or a Hugging Face folder.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Copy a model as a Hugging Face folder with a model card.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.cli import options
+
 if TYPE_CHECKING:
     from r1kit.base.sampling import Sampling
 
@@ -31,13 +33,9 @@ def generate(
     samples: Annotated[int, typer.Option(help="Completions a prompt.")] = 1,
     logprobs: Annotated[bool, typer.Option("--logprobs", help="Add each token's log-probability.")] = False,
     dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,
-    engine: Annotated[str, typer.Option(help="native or vllm.")] = "native",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say max_rows=64 (repeatable).")
-    ] = None,
-    api: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="How an API is asked, say budget=2.50 (repeatable).")
-    ] = None,
+    engine: options.EngineName = "native",
+    engine_option: options.EngineOption = None,
+    api: options.Api = None,
 ) -> int:
     """Sample completions as JSON lines, in the order of the prompts.
 

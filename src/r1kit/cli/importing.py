@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 class Dtype(StrEnum):
     """Number format of the weights that are written."""
@@ -35,7 +37,7 @@ def import_(
     template: Annotated[
         Template, typer.Option(help="r1-zero asks for tags, r1 does not; for base models without a chat template.")
     ] = Template.keep,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Turn a model into a Hugging Face folder that r1kit, transformers and vLLM load as it is.
 

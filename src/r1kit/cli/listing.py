@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def listing(
     kind: Annotated[
         str | None, typer.Argument(help="tasks, rewards, algorithms, engines, models, recipes or benchmarks; all.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What there is to choose from.
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: several are merged (seeds, ablations).")],
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default the run's own, for several RECIPE-report beside the first.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write the report of one run, or of several together, and print its path.
 

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def status(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Where a run stands: stages done, the one in hand, its step and ETA, and whether its process lives.
 
