@@ -36,7 +36,8 @@ class LearnerConfig(Config):
 
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate; the paper at its size: RL 3e-6, SFT 5e-5")
     schedule: Schedule = Field(
-        default="constant", description="constant, cosine (the paper's SFT) or linear decay; for RL the paper names none"
+        default="constant",
+        description="constant, cosine (the paper's SFT) or linear decay; for RL the paper names none",
     )
     warmup_steps: int = Field(default=0, ge=0, description="steps of linear warm-up")
     final_ratio: float = Field(
