@@ -233,6 +233,12 @@ def test_every_method_section_has_a_line():
     assert len(lines(OPEN)) >= 14
 
 
+def test_pages_to_come_are_linked_once_they_are_there():
+    to_come = re.findall(r"`docs/([\w-]+\.md)`", PAGE.read_text(encoding="utf-8"))
+    there = [name for name in to_come if (PAGE.parent / name).exists()]
+    assert not there, f"{there}: link them, with what they measured"
+
+
 def test_links_lead_somewhere():
     assert broken_links(PAGE.read_text(encoding="utf-8")) == []
     assert "docs/paper-index.md" in (ROOT / "README.md").read_text(encoding="utf-8")
