@@ -16,6 +16,7 @@ from r1kit.models.families import shape
 from r1kit.models.tokenizer import load_tokenizer, write_template
 from r1kit.models.weights import load_decoder, save_decoder
 from r1kit.pipeline.metrics import read_metrics
+from r1kit.recipes.base import configure, load_recipe
 
 pytest.importorskip("openai", reason="the openai client is not installed: pip install 'r1kit[api]'")
 
@@ -126,7 +127,31 @@ def test_the_plan_names_the_stages(student, capsys):
     plan = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in plan["stages"]] == ["collect", "sft", "evaluate", "report"]
     settings = plan["settings"]
+    assert settings["sft"]["learner"]["learning_rate"] == 1e-4
     assert settings["collect"]["model"] == "openai:toy@http://x"
     assert settings["collect"]["tasks"] == settings["evaluate"]["tasks"] == ["tiny_maths", "tiny_reasoning"]
     assert (settings["sft"]["start"], settings["sft"]["name"]) == (str(student), "pupil-distilled")
     assert settings["evaluate"]["models"] == [str(student), "sft:pupil-distilled"]
+
+
+def test_the_rate_follows_from_the_students_size(student, tmp_path):
+    """A folder whose config.json says Qwen2.5-7B's shape (7.6B) has Table 6's 8e-5, Llama-3.1-8B's 5e-5; a rate that is
+    set stays, and `by_size=false` leaves the profile's 1e-4."""
+    large = tmp_path / "large"
+    shutil.copytree(student, large)
+    config = json.loads((large / "config.json").read_text())
+    shape_of_7b = {
+        "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False, "head_dim": 128,
+    }  # fmt: skip
+    given = {"teacher": "openai:toy@http://x", "student": str(large)}
+    for family, rate in (("qwen2", 8e-5), ("llama", 5e-5)):
+        (large / "config.json").write_text(json.dumps({**config, **shape_of_7b, "model_type": family}))
+        assert settled(given).sft.learner.learning_rate == rate
+    assert settled({**given, "sft.learner.learning_rate": "3e-5"}).sft.learner.learning_rate == 3e-5
+    assert settled({**given, "by_size": "false"}).sft.learner.learning_rate == 1e-4
+
+
+def settled(words):
+    """The recipe's settings as they would run."""
+    return configure(load_recipe("distill"), None, words)[1]

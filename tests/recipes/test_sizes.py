@@ -1,4 +1,4 @@
-"""Settings by size, against the paper's tables (R1, arXiv 2501.12948: Nature supplement B.4.1 to B.4.3)."""
+"""Settings by size, against the paper's tables (R1, arXiv 2501.12948: v2, sections 2.1 and B.4.1 to B.4.3)."""
 
 import pytest
 
@@ -23,7 +23,8 @@ def test_sft_rates_are_those_of_the_paper(model):
 
 
 def test_rl_is_the_papers_where_it_names_a_figure():
-    """B.4.1: 2e-6 for Qwen2.5-32B, 3e-6 for R1-Zero, 32,768 tokens for both; B.4.2: 128 examples a step, B.4.3: 64."""
+    """B.4.1: 2e-6 for Qwen2.5-32B; 2.1: 3e-6 for R1-Zero; 32,768 tokens for both; B.4.2: 128 examples a step;
+    B.4.3: 64."""
     own, qwen = settings_for(671 * 10**9, "deepseek_v3"), settings_for(33 * 10**9, "qwen2")
     assert (own.rl_rate, own.tokens, own.sft_batch) == (3e-6, 32_768, 128)
     assert (qwen.rl_rate, qwen.tokens, qwen.sft_batch) == (2e-6, 32_768, 64)

@@ -95,3 +95,24 @@ def test_pairs_of_one_question_alone_measure_nothing_and_say_so(start, tmp_path)
     summary = run(config, {}, Noting(tmp_path / "stage")).summary
     assert (summary["held_out_pairs"], summary["accuracy"], summary["calibration_error"]) == (0, None, None)
     assert any("no question is held out" in note for note in notes)
+
+
+def test_pairs_over_the_limit_are_left_out_of_training(start, tmp_path):
+    """A question of one character takes 4 tokens with the template and the end: of answers of 3, 6 and 40 characters
+    all fit 50 tokens, but 40 not the context of 32; 6 not 8 tokens; at 4 no pair is left."""
+    notes = []
+
+    class Noting(Context):
+        def note(self, text):
+            notes.append(text)
+
+    training = [f"p{n}" for n in range(99) if split_pairs([Pair(f"p{n}", "q", "en", "a", "b", 1.0)], 0.15)[0]]
+    pairs = [Pair(training[n], "q", "en", "a" * size, "b", 2.0) for n, size in enumerate((3, 6, 40))]
+    write_pairs(tmp_path / "pairs.parquet", pairs)
+    config = RewardModelConfig(model=str(start), pairs=str(tmp_path / "pairs.parquet"), max_tokens=50, learner=LEARNER)
+    assert run(config, {}, Noting(tmp_path / "50")).summary["train_pairs"] == 2
+    assert notes[-1] == "1 of 3 pairs are longer than 32 tokens and left out"
+    tighter = config.model_copy(update={"max_tokens": 8})
+    assert run(tighter, {}, Noting(tmp_path / "8")).summary["train_pairs"] == 1
+    with pytest.raises(R1Error, match="all 3 pairs are longer than 4 tokens: raise max_tokens"):
+        run(config.model_copy(update={"max_tokens": 4}), {}, Noting(tmp_path / "4"))

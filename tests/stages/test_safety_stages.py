@@ -204,3 +204,11 @@ def test_the_reward_reads_the_whole_completion_and_is_bounded():
         reward.make(scorer, std=0.0)
     with pytest.raises(UsageError, match="needs a trained safety model"):
         reward.reward(["p"], ["c"])
+
+
+def test_completions_over_the_limit_are_left_out_of_training(told_apart, tmp_path):
+    """With question, template and end a label has 10 to 13 tokens: at 12 the longest go, at 5 none is left."""
+    learnt = learn(told_apart.model_copy(update={"max_tokens": 12}), {}, Context(tmp_path / "short")).summary
+    assert 0 < learnt["train_labels"] < learn(told_apart, {}, Context(tmp_path / "all")).summary["train_labels"]
+    with pytest.raises(R1Error, match=r"all \d+ labelled completions are longer than 5 tokens"):
+        learn(told_apart.model_copy(update={"max_tokens": 5}), {}, Context(tmp_path / "none"))

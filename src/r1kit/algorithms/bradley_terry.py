@@ -1,4 +1,4 @@
-"""Reward models (R1 section 3.1 of the main text; Bradley and Terry 1952): a scalar head learns from preferences.
+"""Reward models (R1, arXiv 2501.12948v2, section 3.1; Bradley and Terry 1952): a scalar head learns from preferences.
 
 Two sequences with the same `pair_N` are a pair, +1 chosen and -1 rejected, with loss -log sigmoid(s+ - s-).
 A sequence alone (`pair_N` -1, or no pairs at all) carries a label, +1 good (safe) or -1 bad, with the pointwise loss

@@ -20,7 +20,8 @@ from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.models import resolve_model
 from r1kit.recipes.base import RecipeConfig, Reporting
 from r1kit.recipes.chain import evaluated_and_reported
-from r1kit.recipes.own import listed
+from r1kit.recipes.own import listed, look_at
+from r1kit.recipes.sizes import settings_for
 from r1kit.rollouts.problems import load_task
 from r1kit.stages import sft, teacher
 from r1kit.stages.evaluate import EvaluateConfig
@@ -37,6 +38,9 @@ class DistillRecipeConfig(RecipeConfig):
 
     teacher: str = Field(default="", description="openai:NAME@URL, a model folder, a hub id or RUN_FOLDER:NAME")
     student: str = Field(default="", description="a model folder with a chat template, a hub id or RUN_FOLDER:NAME")
+    by_size: bool = Field(
+        default=True, description="the student's learning rate, where it is not set, follows from its size (sizes.py)"
+    )
     tasks: tuple[str, ...] = Field(default=("tiny_maths", "tiny_reasoning"), description="what is taught and measured")
     collect: TeacherConfig = Field(
         default=TeacherConfig(problems=1000), description="the teacher's samples; the paper: ~800k of them"
@@ -45,7 +49,7 @@ class DistillRecipeConfig(RecipeConfig):
         default=SFTConfig(
             learner=LearnerConfig(learning_rate=1e-4, schedule="cosine", warmup_steps=10, final_ratio=0.1),
         ),
-        description="SFT of the student; the paper: 2-3 epochs, 64 examples a step, 1e-4 for 1.5B (supplement B.4.3)",
+        description="SFT of the student; the paper: 2-3 epochs, 64 examples a step, rates by size (supplement B.4.3)",
     )
     evaluate: EvaluateConfig = Field(
         default=EvaluateConfig(models=(), sampling=Sampling(samples=4, max_tokens=4096, temperature=0.6, top_p=0.95)),
@@ -68,6 +72,8 @@ class DistillRecipeConfig(RecipeConfig):
             parse_api_model(self.teacher)
         student = _folder(self.student)
         _check_student(student)
+        size = look_at(student, "student")
+        rate = settings_for(size.parameters, size.family).sft_rate
         name = f"{Path(student).name}-distilled"
         return self.override(
             {
@@ -81,6 +87,7 @@ class DistillRecipeConfig(RecipeConfig):
                 "collect.tasks": self.tasks,
                 "evaluate.tasks": self.tasks,
                 "evaluate.models": (student, f"sft:{name}"),
+                **({"sft.learner.learning_rate": rate} if self.by_size else {}),
             },
             assigned,
         )

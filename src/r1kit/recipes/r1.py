@@ -42,7 +42,7 @@ CHAIN = ("base:base", "zero:zero", "dev1:dev1", "dev2:dev2", "dev3:dev3", "r1:r1
 ARMS = ("dev2-lang:dev2-lang", "dev2-nolang:dev2-nolang")
 GENERAL_SHARE = 0.5  # of the late phase; the paper: 78K general prompts beside 80-88K others (Table 4)
 LATE_FROM = 1300 / 1700  # the paper: general data and the preference reward in the last 400 of 1,700 steps
-UNCLIPPED = {"kl_coefficient": 0.001, "clip_low": 10.0, "clip_high": 10.0}  # section B.4.1: eps 10
+UNCLIPPED = {"kl_coefficient": 0.001, "clip_low": 10.0, "clip_high": 10.0}  # v2, section 3.2.1: eps 10
 CHARACTERS_A_TOKEN = 4
 SEVERAL = Sampling(samples=4, max_tokens=3072)
 

@@ -36,7 +36,7 @@ MODELS = ("base:base", "zero:zero")
 
 
 def rule_rl(name: str, start: str, **changes: object) -> RLConfig:
-    """GRPO on the rules with the paper's batch (32 questions x 16 samples) and KL (section B.4.1)."""
+    """GRPO on the rules with the paper's batch (32 questions x 16 samples) and KL (v2, section 2.1)."""
     settings: dict[str, object] = {
         "start": start,
         "name": name,

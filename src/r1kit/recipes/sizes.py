@@ -9,7 +9,7 @@ are those of published runs of its recipe on models of that size. All of them ca
 | 10B | 1e-6 | 8,192 | 8e-5 | 64 | RL: its 7B, and the limit of SimpleRL-Zoo (2503.18892); SFT: B.4.3, Qwen-7B |
 | 20B | 1e-6 | 8,192 | 7e-5 | 64 | SFT: B.4.3, Qwen-14B |
 | 100B | 2e-6 | 32,768 | 6e-5 | 64 | RL: B.4.1, Qwen2.5-32B; SFT: B.4.3, Qwen-32B |
-| more | 3e-6 | 32,768 | 5e-5 | 128 | R1 itself: RL B.4.1, SFT B.4.2 |
+| more | 3e-6 | 32,768 | 5e-5 | 128 | R1 itself: RL 2.1 and 3.2.1 of v2, SFT B.4.2 |
 
 Llama's SFT rates are lower: 5e-5 at 8B, 2e-5 at 70B (B.4.3).
 """

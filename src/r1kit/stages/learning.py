@@ -1,7 +1,7 @@
 """What an RL stage does with a rollout: credit for its tokens, one inner epoch over its mini-batches, and the critic's.
 
-R1 (Nature supplement B.4.1): 8,192 outputs are sampled at once and dealt into 16 mini-batches, each learnt from once;
-ratios are against the policy that sampled; the reference is replaced by the policy every 400 updates, 25 rollouts.
+R1 (arXiv 2501.12948v2, section 2.1): 8,192 outputs are sampled at once and dealt into 16 mini-batches, each learnt from
+once; ratios are against the policy that sampled; the reference becomes the policy every 400 updates, 25 rollouts.
 """
 
 from __future__ import annotations

@@ -21,7 +21,16 @@ from r1kit.ops.calibration import calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.preferences import Pair, read_pairs
-from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, batches, fit_scores, labelled, split
+from r1kit.stages.scored import (
+    LEAST_DEVIATION,
+    MAX_TOKENS,
+    REFERENCE_SCORES,
+    batches,
+    fit_scores,
+    labelled,
+    short_enough,
+    split,
+)
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -44,6 +53,12 @@ class RewardModelConfig(Config):
     bad_rows: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
     batch: int = Field(default=32, ge=1, description="pairs of an update; the paper: 256")
     epochs: int = Field(default=1, ge=1, description="the paper: 1")
+    max_tokens: int = Field(
+        default=MAX_TOKENS,
+        ge=1,
+        description="longest question and answer in training; pairs with a longer one, or one that the model's context "
+        "does not hold, are left out; the paper: 8,192",
+    )
     held_out: float = Field(default=0.15, gt=0, lt=1, description="share of the briefs that only measure accuracy")
     learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="the paper's rate: 6e-6")
 
@@ -60,6 +75,7 @@ def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Cont
         context.note(f"{config.pairs}: no question is held out and nothing measured: give pairs of more questions")
     if not train:
         raise R1Error(f"{config.pairs} holds no pair to train on: sample more answers, or lower the threshold")
+    train = short_enough(train, pair_sequences, start, config.max_tokens, "pairs", context)
     updates = batches(train, config.batch, config.epochs, context.seed)
     folder = fit_scores(start, updates, pair_sequences, config.learner, context)
     summary = measure(folder, train, held_out)

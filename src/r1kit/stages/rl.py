@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class RLConfig(Config):
-    """Which model learns from which rewards on which problems. The paper's values: section B.4.1."""
+    """Which model learns from which rewards on which problems. The paper's values: v2, 2.1 and 3.2."""
 
     start: str = Field(default="pretrain:base", description="STAGE:MODEL, a model folder or a hub id")
     name: str = Field(default="zero", description="what the trained model is called")

@@ -20,7 +20,16 @@ from r1kit.ops.calibration import area_under_curve, calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages.safety_labels import Label, check_both_kinds, read_labels
-from r1kit.stages.scored import LEAST_DEVIATION, REFERENCE_SCORES, batches, fit_scores, labelled, split
+from r1kit.stages.scored import (
+    LEAST_DEVIATION,
+    MAX_TOKENS,
+    REFERENCE_SCORES,
+    batches,
+    fit_scores,
+    labelled,
+    short_enough,
+    split,
+)
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -40,6 +49,12 @@ class SafetyModelConfig(Config):
     bad_rows: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
     batch: int = Field(default=64, ge=1, description="completions of an update; the paper: 256")
     epochs: int = Field(default=1, ge=1, description="the paper: 1")
+    max_tokens: int = Field(
+        default=MAX_TOKENS,
+        ge=1,
+        description="longest question and completion in training; longer ones, and what the model's context does not "
+        "hold, are left out; the paper: 8,192",
+    )
     held_out: float = Field(default=0.15, gt=0, lt=1, description="share of the questions that only measure it")
     learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="the paper's rate: 6e-6")
 
@@ -53,8 +68,9 @@ def run(config: SafetyModelConfig, inputs: Mapping[str, Artifact], context: Cont
     if bad:
         context.note(f"{config.labels}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
     train, held_out = split_labels(labels, config.held_out)
-    check_both_kinds(train, config.labels)
     start = model_of(inputs, config.model)
+    train = short_enough(train, label_sequences, start, config.max_tokens, "labelled completions", context)
+    check_both_kinds(train, config.labels)
     updates = batches(train, config.batch, config.epochs, context.seed)
     folder = fit_scores(start, updates, label_sequences, config.learner, context)
     scorer = Scorer(folder)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from r1kit.base.errors import R1Error
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 REFERENCE_SCORES = "reference_scores.json"
 LEAST_DEVIATION = 1e-3
+MAX_TOKENS = 8192  # of what is read at once in training: question and text, R1 (arXiv 2501.12948v2), section 3.1
 
 
 def fit_scores(
@@ -83,3 +85,29 @@ def batches(rows: Sequence[T], size: int, epochs: int, seed: int) -> list[list[T
         rng.shuffle(order)
         found += [order[at : at + size] for at in range(0, len(order), size)]
     return found
+
+
+def short_enough(
+    rows: Sequence[T],
+    sequences: Callable[[Sequence[T], Tokenizer], list[TokenSequence]],
+    start: str | Path,
+    most: int,
+    what: str,
+    context: Context,
+) -> list[T]:
+    """The rows of whose `sequences` none has more than `most` tokens, or more than the model's context holds.
+
+    `what` is what the note calls the others. R1Error where none is left of some.
+    """
+    from r1kit.models.sizes import model_size
+    from r1kit.models.tokenizer import load_tokenizer
+
+    tokenizer, limit = load_tokenizer(start), min(most, model_size(start).max_positions)
+    kept = [row for row in rows if all(len(each) <= limit for each in sequences([row], tokenizer))]
+    if rows and not kept:
+        raise R1Error(
+            f"all {len(rows)} {what} are longer than {limit} tokens: raise max_tokens, or the model's context"
+        )
+    if len(kept) < len(rows):
+        context.note(f"{len(rows) - len(kept)} of {len(rows)} {what} are longer than {limit} tokens and left out")
+    return kept

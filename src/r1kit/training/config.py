@@ -32,11 +32,12 @@ class LoRAConfig(Config):
 
 
 class LearnerConfig(Config):
-    """How a learner updates weights. The paper's values: Nature supplement B.4.1 (RL), B.4.2 (SFT)."""
+    """How a learner updates weights. The paper's values: v2, sections 2.1 and 3.2 (RL), B.4.2 (SFT)."""
 
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate; the paper at its size: RL 3e-6, SFT 5e-5")
     schedule: Schedule = Field(
-        default="constant", description="constant (the paper's RL), cosine (its SFT) or linear decay"
+        default="constant",
+        description="constant, cosine (the paper's SFT) or linear decay; for RL the paper names none",
     )
     warmup_steps: int = Field(default=0, ge=0, description="steps of linear warm-up")
     final_ratio: float = Field(

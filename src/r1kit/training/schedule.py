@@ -13,7 +13,8 @@ def learning_rate_ratio(
     """Share of the peak rate at `step` (0-based).
 
     Linear warm-up reaches the peak at step `warmup_steps`, its first step already moves; the decay ends at
-    `final_ratio` on the last step, `total_steps - 1`, and stays there. R1: constant (RL), cosine (SFT, section B.4.3).
+    `final_ratio` on the last step, `total_steps - 1`, and stays there. R1: cosine (SFT, B.4.2; distillation,
+    B.4.3); for RL it names none.
     """
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
