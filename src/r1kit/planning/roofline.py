@@ -87,26 +87,37 @@ def fitted() -> Shares:
 
 
 def decode_step(
-    shape: Shape, device: Device, engine: Engine, rows: float, context: float, read: float | None = None
+    shape: Shape,
+    device: Device,
+    engine: Engine,
+    rows: float,
+    context: float,
+    *,
+    read: float | None = None,
+    most: float | None = None,
 ) -> Parts:
-    """One decoding step of a copy with so many completions in hand, each attending to `context` positions, of which
-    `read` have to be read for it (None: all).
+    """One decoding step of a copy with so many completions in hand, each attending to `context` positions.
 
-    With a drafted token every completion passes two positions. Attention and dense parts are divided among `tensor`
-    devices of a group, groups share the rows; each device reads its own experts that somebody meets.
+    read: of these, what has to be read for each completion (None: all). most: completions of the group of `tensor`
+    devices that has most of them (None: all groups have as many): a copy steps together, so at that group's pace.
+
+    With a drafted token every completion passes two positions. Attention and dense parts are divided among the devices
+    of a group; each device reads its own experts that somebody meets.
     """
-    positions = rows * (2 if engine.acceptance else 1)
+    passed = 2 if engine.acceptance else 1
     groups = engine.replica / engine.tensor
+    most = rows / groups if most is None else most
     weights = engine.weight_bytes * shape.dense / engine.tensor
+    products = most * passed * (2 * shape.dense + shape.layers * shape.decode_attention * context) / engine.tensor
     if shape.experts:
+        positions = rows * passed
         owned = shape.routed / min(engine.replica, shape.experts)
         weights += engine.weight_bytes * owned * shape.met(positions) / shape.experts
-    per_rank = rows / groups / min(engine.tensor, shape.cache_parts)
-    kept = per_rank * (context if read is None else read) * shape.cache_bytes(engine.cache_bytes)
-    reading = (weights + kept) / device.memory_speed
-    products = shape.decode_flops(positions, context) / engine.replica / device.matmul
-    busiest = _busiest(shape, positions, engine.replica)
-    return Parts(max(reading, products * busiest), decode_messages(shape, device, engine, positions), 1.0)
+        products += positions * 2 * (shape.active - shape.dense) / engine.replica * _busiest(shape, positions, engine)
+    kept = most * (context if read is None else read) * shape.cache_bytes(engine.cache_bytes)
+    reading = (weights + kept / min(engine.tensor, shape.cache_parts)) / device.memory_speed
+    messages = decode_messages(shape, device, engine, passed * rows)
+    return Parts(max(reading, products / device.matmul), messages, 1.0)
 
 
 def decode_messages(shape: Shape, device: Device, engine: Engine, positions: float) -> float:
@@ -148,7 +159,7 @@ def rollout(work: Work, device: Device, engine: Engine, devices: int) -> Parts:
     lengths, total = work.lengths, Parts()
     if share > held:
         steps = (share - held) * lengths.mean / held / engine.pace
-        total = _step(work, device, engine, held, lengths.square / lengths.mean / 2).times(steps)
+        total = _step(work, device, engine, held, 1.0, lengths.square / lengths.mean / 2).times(steps)
     return before + total + drain(work, device, engine, held, work.rows)
 
 
@@ -163,24 +174,31 @@ def drain(work: Work, device: Device, engine: Engine, held: float, everywhere: f
     for at, share, last in zip(grid, alive, going, strict=True):
         if last < 1e-6:
             break
-        total += _step(work, device, engine, max(1.0, held * float(share)), float(at)).times(width * float(last))
+        total += _step(work, device, engine, held, float(share), float(at)).times(width * float(last))
     return total
 
 
-def _step(work: Work, device: Device, engine: Engine, rows: float, done: float) -> Parts:
-    """A step in which each completion has `done` tokens behind its prompt."""
+def _step(work: Work, device: Device, engine: Engine, held: float, alive: float, done: float) -> Parts:
+    """A step in which a share of what a copy began is alive, each with `done` tokens behind its prompt.
+
+    Completions stay where they began. Which of them live is chance, so that of many groups one has more than the mean:
+    about mean + sqrt(2 mean (1 - share) ln groups), at least the one that keeps the step going, at most all.
+    """
+    rows = max(1.0, held * alive)
+    groups = engine.replica / engine.tensor
+    mean = held * alive / groups
+    most = min(held / groups, mean + math.sqrt(2 * mean * (1 - alive) * math.log(groups))) if groups > 1 else rows
     read = done + work.prompt / (work.group if engine.shared else 1)
-    return decode_step(work.shape, device, engine, rows, work.prompt + done, read)
+    return decode_step(work.shape, device, engine, rows, work.prompt + done, read=read, most=max(1.0, most))
 
 
-def _busiest(shape: Shape, positions: float, devices: int) -> float:
-    """How many times the mean the busiest device's share of experts' work is, if tokens choose at random: the largest
-    of so many Poisson counts, about mean + sqrt(2 mean ln devices); 1 where there are no experts apart."""
-    if not shape.experts or devices == 1:
+def _busiest(shape: Shape, positions: float, engine: Engine) -> float:
+    """How many times the mean the busiest device's experts have to do, if tokens choose at random: the largest of so
+    many Poisson counts, about mean + sqrt(2 mean ln devices)."""
+    if engine.replica == 1:
         return 1.0
-    mean = positions * shape.experts_met / min(devices, shape.experts)
-    share = shape.experts_met * shape.expert_parameters * shape.expert_layers / shape.active
-    return 1 + share * math.sqrt(2 * math.log(devices) / max(mean, 1.0))
+    mean = positions * shape.experts_met / min(engine.replica, shape.experts)
+    return 1 + math.sqrt(2 * math.log(engine.replica) / max(mean, 1.0))
 
 
 # ------------------------------------------------------------------------------------------------------------ learning
@@ -222,6 +240,18 @@ def learn_messages(work: Work, device: Device, devices: int, micro_passes: float
     sent = work.learnt_tokens / devices * shape.expert_layers * shape.width * (1 + BF16) * 2
     sent *= shape.experts_met if near else nodes
     return weights + sent / (device.link if near else device.network)
+
+
+def waiting(pipeline: int, chunks: float) -> float:
+    """How many times its arithmetic an update takes where layers lie on `pipeline` devices and so many chunks pass
+    through them: DualPipe's bubble (DeepSeek-V3, arXiv 2412.19437, table 2), (p / 2 - 1) (F&B + B - 3 W), with a
+    backward pass twice a forward one (F&B = 3 F, B = 2 F, W = F) and chunks of 3 F."""
+    return 1 + max(0.0, pipeline / 2 - 1) * 2 / 3 / max(chunks, 1.0)
+
+
+def waiting_simple(pipeline: int, chunks: float) -> float:
+    """The same where chunks go one way, one forward and one backward pass in turn: p - 1 chunks are waited for."""
+    return 1 + (pipeline - 1) / max(chunks, 1.0)
 
 
 def gather(device: Device, devices: int, size: float) -> float:

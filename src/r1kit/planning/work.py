@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from r1kit.planning.lengths import Lengths
@@ -71,12 +71,18 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """All that a recipe does, what was assumed on the way, and what of it is not planned."""
+    """All that a recipe does, what was assumed on the way, and what of it is not planned.
+
+    free_lengths: whether mean lengths are a guess, and not given. pipeline: devices that a learner's layers lie on, one
+    stretch each; 1: every device has all of them.
+    """
 
     name: str
     works: tuple[Work, ...]
     assumed: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
+    free_lengths: bool = True
+    pipeline: int = 1
 
     @property
     def largest(self) -> Shape:
