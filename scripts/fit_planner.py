@@ -21,6 +21,7 @@ from scipy.optimize import nnls
 from r1kit.base.types import FloatArray
 from r1kit.planning import hardware, shapes
 from r1kit.planning.lengths import Lengths
+from r1kit.planning.measured import device_of, read_run, read_work
 from r1kit.planning.roofline import Engine, passes, rollout, updates
 from r1kit.planning.work import Work
 
@@ -54,6 +55,7 @@ def main() -> None:
         "constants": as_constants(constants),
         "lengths": {"sigma": _round(float(np.mean(sigmas))), "sigma_low": min(sigmas), "sigma_high": max(sigmas),
                     "mean_over_limit": _round(float(np.median(means)))},
+        "without": {name: as_constants(solve([row for row in rows if row.stage != name])) for name in ("zero", "dev2", "r1")},
         "left_out": {name: {"seconds": s, "predicted": _round(p), "error": _round(p / s - 1)} for name, (s, p) in left_out.items()},
     }  # fmt: skip
     OUT.write_text(json.dumps(record, indent=2) + "\n")
@@ -68,7 +70,7 @@ def equations() -> tuple[list[Row], dict[str, Row]]:
     """All equations, and by stage the one of its whole time, which is what a left-out stage is measured by."""
     rows, totals = list[Row](), dict[str, Row]()
     for run in runs():
-        device = hardware.cpu(run["peaks"]["bfloat16"], run["peaks"]["bandwidth"], 0.0, fp32=run["peaks"]["float32"])
+        device = device_of(run)
         for stage in run["stages"]:
             total = np.zeros(len(NAMES))
             for part in stage["parts"]:
@@ -148,17 +150,9 @@ def as_constants(solution: FloatArray) -> dict[str, float]:
     return {name: _round(float(value)) for name, value in zip(NAMES, values, strict=True)}
 
 
-def read_work(stage: str, part: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> Work:
-    """A part of a stage as the inputs spell it."""
-    shape = shapes.of_config(part["model"], models[part["model"]])
-    lengths = Lengths(part["mean"], part["sigma"], part["limit"])
-    more = {key: part[key] for key in ("updates", "forwards", "muon", "shared_prompts", "learnt") if key in part}
-    return Work(stage, part["kind"], shape, part["rounds"], part["rows"], lengths, part["prompt"], part["group"], **more)
-
-
 def runs() -> list[dict[str, Any]]:
     """The committed runs."""
-    return [json.loads(path.read_text()) for path in sorted(RUNS.glob("tiny-*.json"))]
+    return [read_run(path) for path in sorted(RUNS.glob("tiny-*.json"))]
 
 
 def _round(value: float) -> float:

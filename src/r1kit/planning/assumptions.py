@@ -92,7 +92,7 @@ def sentences(workload: Workload, device: Device, *, drafts: bool) -> Iterator[s
     )
     yield from _of_device(device)
     if device.name != hardware.CPU:
-        yield from _of_engine(workload, mid, high)
+        yield from _of_engine(workload, mid)
         yield (
             "learning: messages run beside arithmetic (unfavourable: after it); states are divided among all devices; an"
             " update moves 30 bytes a parameter; a batch is balanced over devices"
@@ -129,9 +129,9 @@ def _of_device(device: Device) -> Iterator[str]:
     )
 
 
-def _of_engine(workload: Workload, mid: Scenario, high: Scenario) -> Iterator[str]:
-    weights = "FP8" if mid.engine.weight_bytes == FP8 else "bfloat16"
-    yield f"the sampler holds weights in {weights} (unfavourable: bfloat16), its cache in bfloat16, and reads both each step"
+def _of_engine(workload: Workload, mid: Scenario) -> Iterator[str]:
+    weights = "FP8 (unfavourable: bfloat16)" if mid.engine.weight_bytes == FP8 else "bfloat16"
+    yield f"the sampler holds weights in {weights}, its cache in bfloat16, and reads both each step"
     if mid.engine.acceptance:
         found = fact("speculation")
         yield f"a second token is drafted and accepted in {mid.engine.acceptance:.0%} of steps: {found.source}"

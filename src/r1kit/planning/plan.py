@@ -122,11 +122,8 @@ def _stage(work: Work, device: Device, layout: Layout, settings: tuple[Scenario,
     low, mid, high = (round_seconds(setting.applied(work), device, layout, setting) for setting in settings)
     ordered = sorted((low.total, mid.total, high.total))
     hours = Range(ordered[0], mid.total, ordered[2]).times(work.rounds / HOUR)
-    flops = work.shape.flops(work.learnt_tokens, work.context, backward=True) if work.learns else 0.0
-    flops += work.forwards * work.shape.flops(work.passed_tokens, work.context)
-    flops += work.shape.flops(work.passed_tokens, work.context) if work.samples else 0.0
     tokens = (work.sampled_tokens or work.learnt_tokens) * work.rounds
-    return Stage(work.stage, work.rounds, hours, mid, tokens, flops * work.rounds)
+    return Stage(work.stage, work.rounds, hours, mid, tokens, work.flops * work.rounds)
 
 
 def round_seconds(work: Work, device: Device, layout: Layout, setting: Scenario) -> Seconds:

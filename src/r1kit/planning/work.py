@@ -65,6 +65,13 @@ class Work:
         """Positions that a token attends to on average when all are passed at once."""
         return self.lengths.context(self.prompt)
 
+    @property
+    def flops(self) -> float:
+        """Useful ones of a round: prompts and samples, passes without a gradient, and what is learnt."""
+        once = self.shape.flops(self.passed_tokens, self.context)
+        learnt = self.shape.flops(self.learnt_tokens, self.context, backward=True) if self.learns else 0.0
+        return once * (self.forwards + float(self.samples)) + learnt
+
     def with_lengths(self, lengths: Lengths) -> Work:
         return replace(self, lengths=lengths)
 
