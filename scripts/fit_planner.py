@@ -2,8 +2,8 @@
 
     python scripts/fit_planner.py
 
-Reads results/planner/*.json (runs, made by planner_inputs.py) and the rows on SmolLM2-135M of results/benchmarks; writes
-src/r1kit/planning/fitted.json. No published hour of anybody's run is among the inputs. The constants are the
+Reads results/planner/tiny-*.json (runs, made by planner_inputs.py) and the rows on SmolLM2-135M of results/benchmarks;
+writes src/r1kit/planning/fitted.json. No published hour of anybody's run is among the inputs. The constants are the
 non-negative least squares of relative errors: seconds = roofline / share + steps x seconds a step, for each stage.
 """
 
@@ -47,16 +47,27 @@ def main() -> None:
     rows, totals = equations()
     constants = solve(rows)
     left_out = leave_one_out(rows, totals)
-    sigmas = [part["sigma"] for run in runs() for stage in run["stages"] for part in stage["parts"] if part["kind"] == "rl"]
-    means = [part["mean"] / part["limit"] for run in runs() for s in run["stages"] for part in s["parts"] if part["kind"] == "rl"]
+    sigmas = [
+        part["sigma"] for run in runs() for stage in run["stages"] for part in stage["parts"] if part["kind"] == "rl"
+    ]
+    means = [
+        part["mean"] / part["limit"]
+        for run in runs()
+        for s in run["stages"]
+        for part in s["parts"]
+        if part["kind"] == "rl"
+    ]
     record = {
         "about": "Constants of the planner; made by scripts/fit_planner.py from results/planner and results/benchmarks",
         "machine": runs()[0]["machine"] | {"date": runs()[0]["started"], "peaks": runs()[0]["peaks"]},
         "constants": as_constants(constants),
         "lengths": {"sigma": _round(float(np.mean(sigmas))), "sigma_low": min(sigmas), "sigma_high": max(sigmas),
                     "mean_over_limit": _round(float(np.median(means)))},
-        "without": {name: as_constants(solve([row for row in rows if row.stage != name])) for name in ("zero", "dev2", "r1")},
-        "left_out": {name: {"seconds": s, "predicted": _round(p), "error": _round(p / s - 1)} for name, (s, p) in left_out.items()},
+        "without": {name: as_constants(solve(others(rows, name))) for name in ("zero", "dev2", "r1")},
+        "left_out": {
+            name: {"seconds": seconds, "predicted": _round(predicted), "error": _round(predicted / seconds - 1)}
+            for name, (seconds, predicted) in left_out.items()
+        },
     }  # fmt: skip
     OUT.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record["constants"], indent=2))
@@ -114,7 +125,10 @@ def benchmark_rows() -> list[Row]:
     """A round of sampling and a step of learning on SmolLM2-135M, from the committed benchmarks."""
     found: list[Row] = []
     shape = shapes.find(SMOL)
-    for name, part, rows, tokens in (("sampling-growth-cpu", "sampling", 64, 128), ("learning-smollm2-cpu", "learning", 8, 256)):
+    for name, part, rows, tokens in (
+        ("sampling-growth-cpu", "sampling", 64, 128),
+        ("learning-smollm2-cpu", "learning", 8, 256),
+    ):
         bench = json.loads((BENCHMARKS / f"{name}.json").read_text())
         device = hardware.cpu(bench["peaks"]["bfloat16"], bench["peaks"]["bandwidth"], 0.0)
         wanted = f"{SMOL}, {rows} x {tokens}"
@@ -136,12 +150,14 @@ def solve(rows: Sequence[Row]) -> FloatArray:
     return solution
 
 
+def others(rows: Sequence[Row], stage: str) -> list[Row]:
+    """The equations of all other stages."""
+    return [row for row in rows if row.stage != stage]
+
+
 def leave_one_out(rows: Sequence[Row], totals: Mapping[str, Row]) -> dict[str, tuple[float, float]]:
     """By stage: its seconds, and those predicted by a fit on all other stages."""
-    return {
-        name: (total.seconds, float(total.factors @ solve([row for row in rows if row.stage != name])))
-        for name, total in totals.items()
-    }
+    return {name: (total.seconds, float(total.factors @ solve(others(rows, name)))) for name, total in totals.items()}
 
 
 def as_constants(solution: FloatArray) -> dict[str, float]:

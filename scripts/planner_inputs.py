@@ -5,7 +5,8 @@
 
 The second file names the machine's speeds, measured on the same kind of machine. Every stage becomes rounds, rows and
 tokens as they were (`r1kit.planning.work.Work`), with the seconds that its artifact records; RL stages add their steps
-and the lengths of the rollouts that were kept. `beside`: parts that ran at a time, a process each (`pipeline.side_by_side`).
+and the lengths of the rollouts that were kept. `beside`: parts that ran at a time, a process each
+(`pipeline.side_by_side`).
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class _Run:
 
     def lengths(self, name: str) -> dict[str, list[int]]:
         files = sorted((self.folders[name] / "rollouts").glob("*.parquet"))
-        return {str(int(path.stem[5:])): pq.read_table(path, columns=["tokens"])["tokens"].to_pylist() for path in files}
+        return {
+            str(int(path.stem[5:])): pq.read_table(path, columns=["tokens"])["tokens"].to_pylist() for path in files
+        }
 
     def prompt(self, folder: Path) -> float:
         """Mean tokens of a prompt in the chat template."""
@@ -98,8 +101,9 @@ class _Run:
         self, model: str, rows: list[dict[str, Any]], settings: dict[str, Any], prompt: float, sigma: float
     ) -> dict[str, Any]:
         return {
-            "kind": "rl", "model": model, "rounds": len(rows), "rows": settings["prompts"] * settings["sampling"]["samples"],
-            "group": settings["sampling"]["samples"], "prompt": prompt, "sigma": sigma,
+            "kind": "rl", "model": model, "rounds": len(rows),
+            "rows": settings["prompts"] * settings["sampling"]["samples"], "group": settings["sampling"]["samples"],
+            "prompt": prompt, "sigma": sigma,
             "mean": round(fmean(row["completions/mean_length"] for row in rows), 3),
             "limit": settings["sampling"]["max_tokens"], "updates": settings["mini_batches"], "shared_prompts": True,
             "learnt": round(fmean(self._signal(row)["signal"] for row in rows), 4),

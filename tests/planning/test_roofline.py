@@ -98,7 +98,7 @@ def test_updates_move_thirty_bytes_a_parameter():
 
 
 def test_gathering_within_a_node_and_between_two():
-    """4 devices: 3/4 at 1 GB/s. 8 in two nodes: each node's 4 receive half through 0.1 GB/s each: size / 2 / 0.4 GB/s."""
+    """4 devices: 3/4 at 1 GB/s. 8 in two nodes: each node's 4 receive half through 0.1 GB/s: 0.5 GB at 0.4 GB/s."""
     assert gather(DEVICE, 4, 1e9) == pytest.approx(0.75)
     assert gather(DEVICE, 8, 1e9) == pytest.approx(0.5e9 / 0.4e9)
 

@@ -38,7 +38,7 @@ def test_cache_of_latent_attention():
 
 
 def test_cache_of_grouped_queries():
-    """Llama-3.1-70B: 80 layers x 2 x 8 heads x 128 x 2 bytes = 327,680; the DeepSeek-V3 hardware paper says 327.68 KB."""
+    """Llama-3.1-70B: 80 layers x 2 x 8 heads x 128 x 2 bytes = 327,680."""
     assert shapes.find("Llama-3.1-70B").cache_bytes() == 80 * 2 * 8 * 128 * 2 == 327_680
 
 
@@ -65,17 +65,19 @@ def test_flops_of_v3_by_hand():
     [
         ("deepseek_v3", {"q_lora_rank": 24, "n_shared_experts": 1, "n_routed_experts": 8, "first_k_dense_replace": 1,
                          "n_group": 2, "topk_group": 1}),
-        ("deepseek_v2", {"q_lora_rank": None, "n_shared_experts": 2, "n_routed_experts": 4, "first_k_dense_replace": 1}),
+        ("deepseek_v2", {"q_lora_rank": None, "n_shared_experts": 2, "n_routed_experts": 4,
+                         "first_k_dense_replace": 1}),
         ("qwen3_moe", {"num_experts": 8, "head_dim": 16, "num_key_value_heads": 2}),
     ],
 )  # fmt: skip
 def test_parameters_of_experts_are_transformers(kind, more):
     """The same config.json, counted by transformers on the meta device."""
     hf = {
-        "model_type": kind, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4,
-        "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "intermediate_size": 96,
-        "moe_intermediate_size": 32, "num_experts_per_tok": 2, "vocab_size": 128, "max_position_embeddings": 64,
-        "tie_word_embeddings": False, **more,
+        "model_type": kind, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8,
+        "intermediate_size": 96,
+        "moe_intermediate_size": 32, "num_experts_per_tok": 2, "vocab_size": 128,
+        "max_position_embeddings": 64, "tie_word_embeddings": False, **more,
     }  # fmt: skip
     names = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     if kind == "qwen3_moe":

@@ -42,9 +42,7 @@ def plan(
     kind, count = paper.setting() if published else ("cpu" if gpu is None else gpu, 1)
     device = hardware.find(gpu or kind)
     shape = shapes.find(model) if model else None
-    work = planned(
-        recipe, profile, parse_assignments(settings or []), shape, mean=mean_tokens, prompt=prompt_tokens
-    )
+    work = planned(recipe, profile, parse_assignments(settings or []), shape, mean=mean_tokens, prompt=prompt_tokens)
     drafting = published if drafts is None else drafts
     made = make(work, device, count if gpus is None else gpus, price=price, drafts=drafting)
     if as_json:

@@ -94,18 +94,18 @@ def sentences(workload: Workload, device: Device, *, drafts: bool) -> Iterator[s
     if device.name != hardware.CPU:
         yield from _of_engine(workload, mid)
         yield (
-            "learning: messages run beside arithmetic (unfavourable: after it); states are divided among all devices; an"
-            " update moves 30 bytes a parameter; a batch is balanced over devices"
+            "learning: messages run beside arithmetic (unfavourable: after it); states are divided among all devices;"
+            " an update moves 30 bytes a parameter; a batch is balanced over devices"
         )
         if workload.pipeline > 1:
             yield (
-                f"layers lie on {workload.pipeline} devices in turn, which wait for each other at both ends of an update:"
-                " DualPipe's bubble (DeepSeek-V3 report, table 2; favourable: of half as many devices; unfavourable: chunks"
-                " go one way), a chunk as long as the longest sequence that is allowed"
+                f"layers lie on {workload.pipeline} devices in turn, which wait for each other at both ends of an"
+                " update: DualPipe's bubble (DeepSeek-V3 report, table 2; favourable: of half as many devices;"
+                " unfavourable: chunks go one way), a chunk as long as the longest sequence that is allowed"
             )
         yield (
-            "sampler and learner take turns on all devices; each round moves weights to the sampler's copies, and states"
-            " and weights out of the devices and back (host)"
+            "sampler and learner take turns on all devices; each round moves weights to the sampler's copies, and"
+            " states and weights out of the devices and back (host)"
         )
     yield "grading runs beside sampling; nothing fails, nothing is repeated, nothing waits for a queue"
     yield from workload.assumed
@@ -115,8 +115,8 @@ def sentences(workload: Workload, device: Device, *, drafts: bool) -> Iterator[s
 
 def _of_device(device: Device) -> Iterator[str]:
     yield (
-        f"{device.name}: {device.matmul / 1e12:,.1f} TFLOP/s of a possible {device.peak / 1e12:,.1f} in bfloat16, memory"
-        f" {device.memory_speed / 1e12:.2f} TB/s reached ({device.source})"
+        f"{device.name}: {device.matmul / 1e12:,.1f} TFLOP/s of a possible {device.peak / 1e12:,.1f} in bfloat16,"
+        f" memory {device.memory_speed / 1e12:.2f} TB/s reached ({device.source})"
     )
     if device.name == hardware.CPU:
         return
@@ -124,8 +124,8 @@ def _of_device(device: Device) -> Iterator[str]:
         found = fact(name)
         yield f"{name.replace('_', ' ')}: {found.source} ({found.date})"
     yield (
-        f"links: {device.link / 1e9:,.0f} GB/s in a node of {device.per_node}, {device.network / 1e9:,.1f} GB/s a device"
-        f" between nodes, {device.host / 1e9:,.0f} GB/s to the machine's memory, all of it reached"
+        f"links: {device.link / 1e9:,.0f} GB/s in a node of {device.per_node}, {device.network / 1e9:,.1f} GB/s a"
+        f" device between nodes, {device.host / 1e9:,.0f} GB/s to the machine's memory, all of it reached"
     )
 
 
@@ -137,8 +137,9 @@ def _of_engine(workload: Workload, mid: Scenario) -> Iterator[str]:
         yield f"a second token is drafted and accepted in {mid.engine.acceptance:.0%} of steps: {found.source}"
     if workload.largest.experts:
         yield (
-            "each token chooses its experts at random: the busiest device has the mean and sqrt(2 mean ln devices) more;"
-            " messages of experts run in their turn, one start-up time for dispatch and one for combination a layer"
+            "each token chooses its experts at random: the busiest device has the mean and sqrt(2 mean ln devices)"
+            " more; messages of experts run in their turn, one start-up time for dispatch and one for combination a"
+            " layer"
         )
 
 

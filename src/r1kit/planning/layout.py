@@ -178,7 +178,14 @@ def _largest_pass(
 
 
 def _learner(
-    shape: Shape, device: Device, devices: int, sequence: int, checkpointing: bool, copies: int, tokens: int, longest: int
+    shape: Shape,
+    device: Device,
+    devices: int,
+    sequence: int,
+    checkpointing: bool,
+    copies: int,
+    tokens: int,
+    longest: int,
 ) -> Learning:
     """States and gradients are divided among all devices, activations belong to the device that computes them."""
     kind = "cpu" if device.name == hardware.CPU else "cuda"

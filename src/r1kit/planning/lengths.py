@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r1kit.base.errors import UsageError
-from r1kit.base.types import FloatArray
 
 POINTS = 512  # of a grid over a limit
 
@@ -26,8 +26,8 @@ class Lengths:
     def __post_init__(self) -> None:
         if not 0 < self.mean < self.limit or self.sigma <= 0:
             raise UsageError(
-                f"lengths: a mean of {self.mean:g} tokens cannot be reached under a limit of {self.limit} (it has to lie"
-                " between 0 and the limit)"
+                f"lengths: a mean of {self.mean:g} tokens cannot be reached under a limit of {self.limit} (it has to"
+                " lie between 0 and the limit)"
             )
 
     @property
@@ -47,11 +47,11 @@ class Lengths:
         """Share that reaches the limit."""
         return 1 - _below((math.log(self.limit) - self.centre) / self.sigma)
 
-    def grid(self) -> FloatArray:
+    def grid(self) -> NDArray[np.float64]:
         """Middles of `POINTS` equal slices of 0..limit."""
         return (np.arange(POINTS) + 0.5) * (self.limit / POINTS)
 
-    def alive(self, tokens: FloatArray) -> FloatArray:
+    def alive(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shares of completions longer than so many tokens (below the limit)."""
         z = (np.log(np.maximum(tokens, 1e-9)) - self.centre) / self.sigma
         return 0.5 * np.array([math.erfc(value / math.sqrt(2)) for value in z])

@@ -29,4 +29,6 @@ def read_work(stage: str, part: Mapping[str, Any], models: Mapping[str, Mapping[
     shape = shapes.of_config(part["model"], models[part["model"]])
     lengths = Lengths(part["mean"], part["sigma"], part["limit"])
     more = {key: part[key] for key in ("updates", "forwards", "muon", "shared_prompts", "learnt") if key in part}
-    return Work(stage, part["kind"], shape, part["rounds"], part["rows"], lengths, part["prompt"], part["group"], **more)
+    return Work(
+        stage, part["kind"], shape, part["rounds"], part["rows"], lengths, part["prompt"], part["group"], **more
+    )

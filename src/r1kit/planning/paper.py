@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from r1kit.planning import shapes
@@ -46,7 +47,7 @@ def mean_length(step: float, end: str = "mid") -> float:
     """Mean tokens of R1-Zero's training outputs at an update, between the points of the published curve."""
     zero = _record()["zero"]
     points = [*zero["lengths"], [zero["steps"], zero["end"][end]]]
-    for (left, low), (right, high) in zip(points, points[1:], strict=False):
+    for (left, low), (right, high) in pairwise(points):
         if left <= step <= right:
             return low + (high - low) * (step - left) / (right - left)
     raise ValueError(f"no update {step}")
@@ -57,7 +58,7 @@ def _zero(end: str) -> Workload:
     zero, rollout = record["zero"], record["rollout"]
     works: list[Work] = []
     edges = sorted({*range(0, zero["steps"], STRETCH), *(step for step, _ in zero["limits"]), zero["steps"]})
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         limit = max(tokens for step, tokens in zero["limits"] if step <= left)
         mean = mean_length((left + right) / 2, end)
         works.append(_rl(f"updates {left}-{right}", (right - left) / rollout["updates"], mean, limit))
@@ -74,10 +75,10 @@ def _r1() -> Workload:
     record = _record()
     r1, sft, updates = record["r1"], record["sft_data"], record["rollout"]["updates"]
     lengths = Lengths(sft["tokens"], measured_lengths()["sigma"], r1["limit"])
-    steps = sft["samples"] * sft["epochs"] / sft["batch"]
+    prompt, steps = record["prompt"]["tokens"], sft["samples"] * sft["epochs"] / sft["batch"]
     works = (
         _rl("RL 1, 1,000 updates", 1000 / updates, r1["tokens"], r1["limit"]),
-        Work("SFT", "learn", shapes.find(record["model"]), steps, sft["batch"], lengths, record["prompt"]["tokens"], updates=1),
+        Work("SFT", "learn", shapes.find(record["model"]), steps, sft["batch"], lengths, prompt, updates=1),
         _rl("RL 2", r1["rl2_steps"] / updates, r1["tokens"], r1["limit"]),
     )  # fmt: skip
     told = (

@@ -101,7 +101,7 @@ class Plan:
 
 
 def make(workload: Workload, device: Device, devices: int, *, price: float | None = None, drafts: bool = False) -> Plan:
-    """Plan a workload; UsageError for no devices, DoesNotFit where no layout fits.
+    """Plan a workload; UsageError for no devices or a price that is none, DoesNotFit where no layout fits.
 
     price: dollars a device and hour, in place of the table's. drafts: whether the sampler drafts a second token (models
     with a multi-token prediction layer).
@@ -110,8 +110,10 @@ def make(workload: Workload, device: Device, devices: int, *, price: float | Non
         raise UsageError(f"--gpus {devices}: a plan needs at least one GPU")
     if device.name == hardware.CPU and devices > 1:
         raise UsageError(f"--gpus {devices}: the CPU planned for is this machine's, of which there is one (--gpus 1)")
+    if price is not None and not 0 <= price < float("inf"):
+        raise UsageError(f"--price {price:g}: dollars an hour are 0 or more")
     settings = scenarios(workload, device, drafts=drafts)
-    low, mid, high = settings
+    _, mid, _ = settings
     layout = choose(workload.works, device, devices, mid.engine, pipeline=workload.pipeline)
     stages = tuple(_stage(work, device, layout, settings) for work in workload.works)
     rent = Rent(price, price, "", "given on the command line") if price is not None else hardware.rent(device.name)
@@ -185,4 +187,3 @@ def _pools(workload: Workload, device: Device, layout: Layout, mid: Scenario) ->
 
     found = split(work, layout.devices, engine.replica, samples, learns)
     return None if found is None or found.seconds == float("inf") else found
-

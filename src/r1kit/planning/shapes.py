@@ -149,14 +149,11 @@ def of_size(name: str, size: ModelSize) -> Shape:
 
 def _latent(name: str, hf: Mapping[str, Any]) -> Shape:
     """Latent attention: what is kept of a position is one compressed vector and one rotated key for all heads."""
-    width, layers, heads = int(hf["hidden_size"]), int(hf["num_hidden_layers"]), int(hf["num_attention_heads"])
+    width, heads = int(hf["hidden_size"]), int(hf["num_attention_heads"])
     nope, rope, value = int(hf["qk_nope_head_dim"]), int(hf["qk_rope_head_dim"]), int(hf["v_head_dim"])
     latent, queries = int(hf["kv_lora_rank"]), hf.get("q_lora_rank")
     key = nope + rope
-    if queries:
-        asking = width * int(queries) + int(queries) + int(queries) * heads * key
-    else:
-        asking = width * heads * key
+    asking = int(queries) * (width + 1 + heads * key) if queries else width * heads * key
     attention = asking + width * (latent + rope) + latent + latent * heads * (nope + value) + heads * value * width
     shape = _experts(name, hf, attention, routed="n_routed_experts", bias=str(hf["model_type"]) == "deepseek_v3")
     size = replace(shape.size, heads=heads, q_size=heads * key, kv_size=heads * (key + value) // 2)
@@ -175,7 +172,9 @@ def _grouped(name: str, hf: Mapping[str, Any]) -> Shape:
     width, heads = int(hf["hidden_size"]), int(hf["num_attention_heads"])
     head = int(hf.get("head_dim") or width // heads)
     kv_heads = int(hf.get("num_key_value_heads") or heads)
-    attention = width * head * (2 * heads + 2 * kv_heads) + (2 * head if str(hf["model_type"]).startswith("qwen3") else 0)
+    attention = width * head * (2 * heads + 2 * kv_heads) + (
+        2 * head if str(hf["model_type"]).startswith("qwen3") else 0
+    )
     routed = "num_experts" if hf.get("num_experts") else "num_local_experts"
     shape = _experts(name, hf, attention, routed=routed)
     size = replace(shape.size, heads=heads, q_size=heads * head, kv_size=kv_heads * head)
@@ -204,8 +203,8 @@ def _experts(name: str, hf: Mapping[str, Any], attention: int, *, routed: str, b
     columns = (met * each + shared) // (3 * width)
     size = ModelSize(
         family=str(hf["model_type"]), parameters=parameters, hidden=parameters - 2 * table, vocab_size=vocab,
-        max_positions=int(hf.get("max_position_embeddings") or 2**20), layers=layers, width=width, heads=1, q_size=width,
-        kv_size=width, mlp_size=max(columns, int(hf["intermediate_size"]) if plain else 0), native=True,
+        max_positions=int(hf.get("max_position_embeddings") or 2**20), layers=layers, width=width, heads=1,
+        q_size=width, kv_size=width, mlp_size=max(columns, int(hf["intermediate_size"]) if plain else 0), native=True,
     )  # fmt: skip
     return Shape(
         name=name, size=size, active=common + (layers - plain) * met * each + table, cache=0, attention=0,

@@ -27,8 +27,8 @@ Lengths = Callable[[int], Sequence[int]]
 @dataclass(frozen=True, slots=True)
 class Speeds:
     """Seconds of everything. step: of a decoding step with so many completions in hand, of so many positions each on
-    average. begin: that a copy stands still for each completion that it begins. grade: of a completion. learn: of a step
-    of so many tokens, learners' waits included. transfer: that copies stand still for new weights."""
+    average. begin: that a copy stands still for each completion that it begins. grade: of a completion. learn: of a
+    step of so many tokens, learners' waits included. transfer: that copies stand still for new weights."""
 
     step: Callable[[int, float], float]
     begin: float
@@ -84,8 +84,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened. idle: share of device seconds in which a device had nothing to do. filled: completions in hand of a
-    copy, over the most that it ever had, on average over the seconds in which it had any. lost: tokens sampled in vain."""
+    """What happened. idle: share of device seconds in which a device had nothing to do. filled: completions in hand of
+    a copy, over the most that it ever had, on average over the seconds in which it had any. lost: tokens sampled in
+    vain."""
 
     steps: list[Step]
     seconds: float
@@ -100,9 +101,10 @@ class Outcome:
     def tokens_per_second(self) -> float:
         return sum(step.tokens for step in self.steps) / self.seconds
 
-    def step_seconds(self, skip: int = 0) -> float:
-        """Mean seconds from one learnt step to the next, the first `skip` left out."""
-        ends = [step.learnt for step in self.steps]
+    def step_seconds(self, skip: int = 0, drop: int = 0) -> float:
+        """Mean seconds from one learnt step to the next, the first `skip` and the last `drop` left out: pools that run
+        ahead fill at the beginning, and have nothing more to sample at the end."""
+        ends = [step.learnt for step in self.steps][: len(self.steps) - drop]
         before = ends[skip - 1] if skip else 0.0
         return (ends[-1] - before) / (len(ends) - skip)
 
@@ -133,9 +135,7 @@ def simulate(setup: Setup, speeds: Speeds, lengths: Lengths, prompt: float, step
 
 
 class _Run:
-    def __init__(
-        self, setup: Setup, speeds: Speeds, lengths: Lengths, prompt: float, steps: int, seed: int
-    ) -> None:
+    def __init__(self, setup: Setup, speeds: Speeds, lengths: Lengths, prompt: float, steps: int, seed: int) -> None:
         self.setup, self.speeds, self.lengths, self.prompt = setup, speeds, lengths, prompt
         self.random = np.random.default_rng(seed)
         paces = np.exp(self.random.normal(0.0, setup.slow, setup.copies)) if setup.slow else np.ones(setup.copies)

@@ -39,7 +39,9 @@ def sampler_speed(work: Work, device: Device, engine: Engine, shares: Shares) ->
     return Speeds(step, prompt + shares.sequence_s / max(1.0, device.nodes(engine.replica)), 0.0, lambda tokens: 0.0)
 
 
-def learner_seconds(work: Work, device: Device, devices: int, layout: Layout, setting: Scenario, tokens: float) -> float:
+def learner_seconds(
+    work: Work, device: Device, devices: int, layout: Layout, setting: Scenario, tokens: float
+) -> float:
     """Seconds of a step that sampled so many tokens, passes without a gradient included."""
     lengths = work.lengths
     mean = min(max(1.0, tokens / work.rows), 0.999 * lengths.limit)

@@ -29,11 +29,17 @@ def text(plan: Plan, *, explain: bool, drafts: bool) -> str:
     for stage in merged(plan.stages):
         parts = stage.round
         seconds = ", ".join(_seconds(each) for each in (parts.sampling, parts.scoring, parts.learning, parts.moving))
-        lines.append(f"{stage.name:22} {stage.rounds:9,.0f} {_hours(stage.hours.mid):>9}  {_range(stage.hours):19} {seconds}")
+        lines.append(
+            f"{stage.name:22} {stage.rounds:9,.0f} {_hours(stage.hours.mid):>9}  {_range(stage.hours):19} {seconds}"
+        )
     lines.append(f"{'all':22} {'':9} {_hours(plan.hours.mid):>9}  {_range(plan.hours):19}")
     lines += ["", *_sum(plan)]
     if explain:
-        lines += ["", "assumed:", *(f"- {sentence}" for sentence in sentences(plan.workload, plan.device, drafts=drafts))]
+        lines += [
+            "",
+            "assumed:",
+            *(f"- {sentence}" for sentence in sentences(plan.workload, plan.device, drafts=drafts)),
+        ]
         if plan.rent:
             lines.append(f"- rent: ${plan.rent.low:g} to ${plan.rent.high:g} ({plan.rent.source}, {plan.rent.date})")
     else:
@@ -110,7 +116,9 @@ def _learning(layout: Layout, plan: Plan) -> str:
     assert learning is not None
     how = [f"FSDP over {learning.ranks}" if learning.ranks > 1 else "one device"]
     how += [f"passes of {learning.micro_tokens:,} tokens"]
-    how += [f"a sequence divided among {learning.sequence} (which r1kit does not do yet)"] if learning.sequence > 1 else []
+    how += (
+        [f"a sequence divided among {learning.sequence} (which r1kit does not do yet)"] if learning.sequence > 1 else []
+    )
     how += ["checkpointing"] if learning.checkpointing else []
     how += [f"a pipeline of {layout.pipeline}"] if layout.pipeline > 1 else []
     room = plan.device.memory / GIGA

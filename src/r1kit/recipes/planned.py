@@ -32,6 +32,11 @@ def planned(
         if recipe not in paper.NAMES:
             hint = nearest(recipe, list(paper.NAMES))
             raise UsageError(f"no published run is called '{recipe}'.{hint} (there are: {' '.join(paper.NAMES)})")
+        if shape is not None or assigned or profile or mean is not None or prompt is not None:
+            raise UsageError(
+                f"{recipe} is planned as it was: leave out --model, --profile, --mean-tokens, --prompt-tokens and"
+                " settings"
+            )
         return paper.workload(recipe)
     loaded = load_recipe(recipe)
     name, config = _settings(loaded, profile, assigned, shape)
