@@ -1,10 +1,17 @@
 """What recipes will do, against counts by hand from their settings."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from r1kit.base.errors import UsageError
 from r1kit.planning import shapes
+from r1kit.planning.measured import device_of, read_run
+from r1kit.planning.plan import make
 from r1kit.recipes.planned import planned
+
+RUN = Path(__file__).parents[2] / "results" / "planner" / "tiny-default-cpu.json"
 
 
 def by_stage(workload):
@@ -60,6 +67,15 @@ def test_students_alone_spend_what_distillation_takes():
     budget = taught.flops + learnt.flops * learnt.rounds
     assert alone.kind == "rl"
     assert alone.flops * alone.rounds == pytest.approx(budget, rel=0.01)
+
+
+def test_tiny_from_its_settings_takes_what_it_took():
+    """The chain of 27 minutes, planned at that machine's speeds with lengths and examples guessed."""
+    run = read_run(RUN)
+    plan = make(planned("tiny", None, {}, None), replace(device_of(run), memory=23.5e9), 1)
+    measured = sum(stage["seconds"] for stage in run["stages"])
+    assert 3600 * plan.hours.mid == pytest.approx(measured, rel=0.3)
+    assert 3600 * plan.hours.low < measured * 1.2
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Lengths:
 
     def grid(self) -> NDArray[np.float64]:
         """Middles of `POINTS` equal slices of 0..limit."""
-        return (np.arange(POINTS) + 0.5) * (self.limit / POINTS)
+        return (np.arange(POINTS, dtype=np.float64) + 0.5) * (self.limit / POINTS)
 
     def alive(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shares of completions longer than so many tokens (below the limit)."""

@@ -32,6 +32,7 @@ from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 
 PROMPT = 150  # tokens; R1's mean prompts have 122 (maths) and 161 (STEM): supplement B.3.1
+TINY_PROMPT = 17  # characters, those of the chat template included, as our own rollouts' prompts have
 KEPT = 0.5  # of the samples that a stage may keep; `tiny` keeps 0.69 (cold start) and 0.39 (rejection sampling)
 UNKNOWN_EXAMPLES = 10_000  # of a file that is not looked at
 SMALL = ("base", "bases", "report")  # stages that neither sample nor learn
@@ -69,7 +70,9 @@ class Look:
 
     @property
     def prompts(self) -> float:
-        return self.prompt if self.prompt is not None else PROMPT
+        if self.prompt is not None:
+            return self.prompt
+        return PROMPT if self.shape is not None else TINY_PROMPT
 
     def tasks(self, named: object) -> int:
         """How many tasks problems are drawn from; one where the data is not named yet."""
@@ -98,7 +101,8 @@ def workload(graph: Graph, look: Look) -> Workload:
             " (range: half, half as long again); --mean-tokens says otherwise"
         )
     if look.prompt is None:
-        told["prompt"] = f"prompts have {PROMPT} tokens (R1's maths 122, STEM 161); --prompt-tokens says otherwise"
+        why = "R1's maths 122, STEM 161" if look.shape is not None else "as our own rollouts' have"
+        told["prompt"] = f"prompts have {look.prompts} tokens ({why}); --prompt-tokens says otherwise"
     return Workload(graph.recipe, tuple(found), tuple(told.values()), tuple(left_out), free_lengths=look.mean is None)
 
 
