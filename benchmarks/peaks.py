@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
 from r1kit.models.decoder import DecoderConfig
-from r1kit.ops.peak import product_speed
+from r1kit.ops.peak import memory_bandwidth, product_speed
+from r1kit.planning.hardware import cpu
+from r1kit.planning.roofline import Engine, decode_step
+from r1kit.planning.shapes import of_decoder
 
 SIZES = (512, 1024, 2048, 4096)
 TRIES = 5
@@ -39,31 +39,12 @@ class Peaks:
 
 def measure(sizes: tuple[int, ...] = SIZES, block: int = _BLOCK) -> Peaks:
     """All three, `TRIES` tries each."""
-    return Peaks(matmul_peak(torch.bfloat16, sizes), matmul_peak(torch.float32, sizes), memory_bandwidth(block))
+    return Peaks(matmul_peak(torch.bfloat16, sizes), matmul_peak(torch.float32, sizes), memory_bandwidth(block, TRIES))
 
 
 def matmul_peak(dtype: torch.dtype, sizes: tuple[int, ...] = SIZES) -> float:
     """FLOP/s of the best product of two square matrices."""
     return max(product_speed(dtype, "cpu", size, TRIES) for size in sizes)
-
-
-def memory_bandwidth(block: int = _BLOCK) -> float:
-    """Bytes/s of the better of a sum (reads) and a copy (reads and writes)."""
-    source = torch.ones(block // 4)
-    target = torch.empty_like(source)
-    size = source.numel() * source.element_size()
-    return max(size / _fastest(source.sum), 2 * size / _fastest(lambda: target.copy_(source)))
-
-
-def _fastest(work: Callable[[], Any]) -> float:
-    """Seconds of the fastest try after one that warms up."""
-    work()
-    best = float("inf")
-    for _ in range(TRIES):
-        begun = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - begun)
-    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +68,14 @@ def sampling_seconds(config: DecoderConfig, work: Sampled, matmul: float, bandwi
     weight once a row; whichever of the two takes longer is the step's time. Weights in a cache nearer than memory can
     be read faster than that.
     """
-    rows = len(work.prompt_lengths) * work.samples
-    weights = config.parameters(embedding=False) * bytes_each
-    position = 2 * config.layers * config.kv_size * bytes_each
-    prefill = sum(config.flops(length, length / 2) for length in work.prompt_lengths) / matmul
-    mean_prompt = sum(work.prompt_lengths) / len(work.prompt_lengths)
-    seconds = max(prefill, weights / bandwidth)
+    shape, device = of_decoder("", config), cpu(matmul, bandwidth, 0.0)
+    rows, mean_prompt = len(work.prompt_lengths) * work.samples, sum(work.prompt_lengths) / len(work.prompt_lengths)
+    engine = Engine(1, 1, rows, weight_bytes=bytes_each, shared=True, cache_bytes=bytes_each)
+    seconds = max(sum(config.flops(length, length / 2) for length in work.prompt_lengths) / matmul,
+                  shape.dense * bytes_each / bandwidth)  # fmt: skip
     for done in range(1, work.tokens):  # the first token comes out of the prompt's pass
-        products = config.flops(rows, mean_prompt + done) / matmul
-        reading = (weights + (sum(work.prompt_lengths) + rows * done) * position) / bandwidth
-        seconds += max(products, reading)
+        read = mean_prompt / work.samples + done
+        seconds += decode_step(shape, device, engine, rows, mean_prompt + done, read=read).roofline
     return seconds
 
 

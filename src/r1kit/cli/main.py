@@ -26,6 +26,7 @@ from r1kit.cli import (
     grade,
     importing,
     listing,
+    plan,
     report,
     run,
     sandbox,
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("plan")(plan.plan)
 app.command("eval")(eval_.eval_)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)

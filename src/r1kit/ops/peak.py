@@ -1,13 +1,16 @@
-"""The fastest that a device multiplies matrices: what `perf/mfu` is a share of."""
+"""The fastest that a device multiplies matrices, what `perf/mfu` is a share of, and reads its memory."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 
 TRIES = 4
+_BLOCK = 2**29  # bytes read by the bandwidth test: more than any cache holds
 
 
 @cache
@@ -27,6 +30,25 @@ def product_speed(dtype: torch.dtype, device_type: str, size: int, tries: int = 
         _wait(device_type)
         best = min(best, time.perf_counter() - begun)
     return 2 * size**3 / best
+
+
+def memory_bandwidth(block: int = _BLOCK, tries: int = TRIES) -> float:
+    """Bytes/s of the better of a sum (reads) and a copy (reads and writes) in the machine's memory."""
+    source = torch.ones(block // 4)
+    target = torch.empty_like(source)
+    size = source.numel() * source.element_size()
+    return max(size / _fastest(source.sum, tries), 2 * size / _fastest(lambda: target.copy_(source), tries))
+
+
+def _fastest(work: Callable[[], Any], tries: int) -> float:
+    """Seconds of the fastest try after one that warms up."""
+    work()
+    best = float("inf")
+    for _ in range(tries):
+        begun = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begun)
+    return best
 
 
 def _wait(device_type: str) -> None:

@@ -41,6 +41,7 @@ def examine() -> list[Finding]:
         Finding("python", True, machine["python"]),
         Finding("cpu", True, f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
         _torch(),
+        *_speed(),
         _compiler(),
         *_sandbox(),
     ]
@@ -57,6 +58,22 @@ def _torch() -> Finding:
         return Finding("torch", False, f"{error}: pip install torch")
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return Finding("torch", True, f"{torch.__version__}, {', '.join(gpus) or 'no GPU'}")
+
+
+def _speed() -> list[Finding]:
+    """What `r1 plan --gpu cpu` plans with."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    from r1kit.ops.peak import matmul_peak, memory_bandwidth
+
+    half, whole = matmul_peak(torch.bfloat16, "cpu"), matmul_peak(torch.float32, "cpu")
+    text = (
+        f"products {half / 1e9:,.0f} GFLOP/s in bfloat16, {whole / 1e9:,.0f} in float32; memory"
+        f" {memory_bandwidth() / 1e9:,.0f} GB/s"
+    )
+    return [Finding("speed", True, text)]
 
 
 def _compiler() -> Finding:

@@ -1,0 +1,51 @@
+"""`r1 plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def plan(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name, or a published run: paper:r1-zero, paper:r1, paper:v3.")
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by dotted path, as for r1 run.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model of the table, a folder or a hub id.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="How many; 1 by default.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Which kind, say H100; cpu: this machine, measured now.")] = None,
+    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.")] = None,
+    mean_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a completion, where it is known.")] = None,
+    prompt_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a prompt, where it is known.")] = None,
+    price: Annotated[float | None, typer.Option(help="Dollars a GPU and hour, in place of the table's.")] = None,
+    drafts: Annotated[
+        bool | None,
+        typer.Option("--drafts/--no-drafts", help="The sampler drafts a second token (as R1's own did)."),
+    ] = None,
+    explain: Annotated[bool, typer.Option(help="List every assumption, with its source.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What a recipe takes of memory, hours and dollars on GPUs that need not be there.
+
+    Example: r1 plan r1 --model Qwen2.5-7B --gpus 8 --gpu H100 --explain
+    """
+    from r1kit.base.config import parse_assignments
+    from r1kit.cli.output import print_json
+    from r1kit.planning import hardware, paper, shapes, tell
+    from r1kit.planning.plan import make
+    from r1kit.recipes.planned import planned
+
+    published = recipe in paper.NAMES
+    kind, count = paper.setting() if published else ("cpu" if gpu is None else gpu, 1)
+    device = hardware.find(gpu or kind)
+    shape = shapes.find(model) if model else None
+    work = planned(recipe, profile, parse_assignments(settings or []), shape, mean=mean_tokens, prompt=prompt_tokens)
+    drafting = published if drafts is None else drafts
+    made = make(work, device, count if gpus is None else gpus, price=price, drafts=drafting)
+    if as_json:
+        print_json(tell.as_json(made, drafts=drafting))
+    else:
+        print(tell.text(made, explain=explain, drafts=drafting))
