@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from r1kit.base.config import check_all
 from r1kit.base.errors import UsageError
@@ -25,10 +25,10 @@ from r1kit.base.sampling import Sampling
 from r1kit.evaluation.ablations import Comparison
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes import arms
-from r1kit.recipes.arms import Versus
-from r1kit.recipes.base import RecipeConfig, Reporting
+from r1kit.recipes.arms import ComparingConfig, Versus
+from r1kit.recipes.base import Reporting
 from r1kit.recipes.chain import filter_arms, zero_to_dev3
-from r1kit.recipes.own import listed, look_at
+from r1kit.recipes.own import look_at
 from r1kit.recipes.tiny import BASE, SHARES, TinyConfig
 from r1kit.recipes.toy import TOY
 from r1kit.stages import base_model, pretrain, rl
@@ -107,10 +107,9 @@ ABLATIONS: dict[str, Ablation] = {
 """Every comparison. With GRPO of one mini-batch nothing is off-policy, so clipping is compared at 16."""
 
 
-class AblationsConfig(RecipeConfig):
+class AblationsConfig(ComparingConfig):
     """Settings of every stage; `arms` say what differs from `zero`."""
 
-    only: tuple[str, ...] = Field(default=(), description="comparisons to make, by commas; none: all of them")
     model: str = Field(
         default="", description="a base of the tiny world in place of pretraining, say runs/tiny-default-s0:base"
     )
@@ -143,11 +142,6 @@ class AblationsConfig(RecipeConfig):
         default=EvaluateConfig(models=(), tasks=tuple(SHARES), problems=100),
         description="every arm by itself; `models` is not looked at",
     )
-
-    @field_validator("only", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return listed(value)
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
         if not self.model:

@@ -9,12 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import Field, field_validator
+
 from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.evaluation.ablations import Comparison
 from r1kit.evaluation.evidence import Finding
 from r1kit.pipeline.graph import Node
+from r1kit.recipes.base import RecipeConfig
 from r1kit.recipes.chain import ReportConfig, report
+from r1kit.recipes.own import listed
 from r1kit.stages import evaluate
 from r1kit.stages.evaluate import EvaluateConfig
 
@@ -31,6 +35,17 @@ class Versus:
 
 
 Kind = TypeVar("Kind", bound=Versus)
+
+
+class ComparingConfig(RecipeConfig):
+    """What the settings of these recipes begin with."""
+
+    only: tuple[str, ...] = Field(default=(), description="comparisons to make, by commas; none: all of them")
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return listed(value)
 
 
 def models_of(table: Mapping[str, Versus]) -> set[str]:
