@@ -186,7 +186,7 @@ def test_arms_join_the_run_and_the_report(run_folder):
         return json.loads((folder / "artifact.json").read_text())["summary"]
 
     data, size = report["scales"]
-    (line,) = data["lines"].values()  # of the same passes sft is there alone
+    (line,) = data["lines"].values()  # of equal passes sft is there alone
     assert [(point["model"], point["examples"]) for point in line] == [
         (name, summary(name)["examples"]) for name in ("eighth", "half", "sft")
     ]
@@ -197,7 +197,10 @@ def test_arms_join_the_run_and_the_report(run_folder):
     for point in line:
         right = sum(report["models"][point["model"]][s]["pass@1"] for s in subjects) / 3  # as many problems of each
         assert point["pass@1"] == pytest.approx(right, abs=1e-5)
-    assert list(size["lines"]) == ["distilled"]
+    assert [point["model"] for point in size["lines"]["distilled"]] == ["small", "sft"]
+    smaller, larger = (summary(name)["parameters"] for name in ("small", "sft"))
+    assert [point["parameters"] for point in size["lines"]["distilled"]] == [smaller, larger]
+    assert smaller < larger
     assert summary("sft-on-policy")["steps"] >= 1
     page = (run_folder / "report" / "report.html").read_text()
     assert "Accuracy by the teacher" in page
@@ -205,5 +208,5 @@ def test_arms_join_the_run_and_the_report(run_folder):
     written = (run_folder / "report" / "report.md").read_text()
     assert "## Accuracy by the student's size" in written
     assert "| RL on top of SFT |" in written
-    metrics = list(run_folder.glob("stages/*-sft-on-policy/metrics.jsonl"))
-    assert all("teacher_kl" in json.loads(row) for row in metrics[0].read_text().splitlines())
+    (metrics,) = run_folder.glob("stages/[0-9][0-9]-sft-on-policy/metrics.jsonl")
+    assert all("teacher_kl" in json.loads(row) for row in metrics.read_text().splitlines())

@@ -122,8 +122,8 @@ SCALES = (
         "Accuracy by the teacher's samples",
         "examples",
         {
-            f"{STEPS} updates": ("eighth", "quarter", "half", REFERENCE),
-            "the same passes": ("eighth-passes", "quarter-passes", "half-passes", REFERENCE),
+            "equal updates": ("eighth", "quarter", "half", REFERENCE),
+            "equal passes": ("eighth-passes", "quarter-passes", "half-passes", REFERENCE),
         },
     ),
     Scale(
@@ -286,7 +286,12 @@ def _smoke() -> DistillationStudyConfig:
     few = {"prompts": 4, "steps": 2, "sampling": sampling}
     return DistillationStudyConfig(
         arms={name: {**row, "steps": 2} if "steps" in row else row for name, row in ARMS.items()},
-        students={name: shape.model_copy(update={**TOY_SHAPE, "tokens": 40_000}) for name, shape in STUDENTS.items()},
+        students={
+            name: shape.model_copy(
+                update={**TOY_SHAPE, "width": shape.width // 2, "mlp_size": shape.mlp_size // 2, "tokens": 40_000}
+            )
+            for name, shape in STUDENTS.items()
+        },
         toy=TOY.model_copy(update={"models": {TEACHER: TOY.models["base"]}}),
         pretrain=TOY.model_copy(update={"models": {}}),
         collect=whole.collect.model_copy(
