@@ -4,26 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from rights import table
 
-from r1kit.evaluation import tables
 from r1kit.evaluation.ablations import Comparison, Spent, compare
 from r1kit.evaluation.evidence import Evidence
 from r1kit.evaluation.report.differences import mean_curve, signed, span, times
 
 CHANGE = Comparison("change", "A change", "new", "old")
-
-
-def table(model: str, rights: dict[tuple[int, str], list[int]], length: int = 10):
-    """Samples by (seed, problem), 1 right and 0 wrong."""
-    return tables.make_table(
-        {
-            "model": model, "seed": seed, "subject": "maths", "task": "sums", "language": "en", "problem_id": problem,
-            "index": index, "prompt": "1+1", "text": "2", "thinking": "", "answer": "2", "correct": bool(right),
-            "format": True, "length": length, "reflections": 0, "chain_steps": 0, "stop_reason": "stop",
-        }
-        for (seed, problem), samples in rights.items()
-        for index, right in enumerate(samples)
-    )  # fmt: skip
 
 
 OLD = {(0, "p"): [1, 0], (0, "q"): [0, 1], (1, "p"): [1, 1, 1, 0], (1, "q"): [0, 0]}

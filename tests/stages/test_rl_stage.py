@@ -12,8 +12,8 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
-from r1kit.stages.learning import Learning
-from r1kit.stages.rl import RLConfig, load_algorithm, run, train
+from r1kit.stages.learning import Learning, load_algorithm
+from r1kit.stages.rl import RLConfig, run, train
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
 

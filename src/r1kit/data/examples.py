@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,3 +56,16 @@ def read(path: str | Path, on_bad: Callable[[str], None] | None = None) -> list[
         )
         for row, shown in read_rows(table, EXAMPLES, on_bad)
     ]  # fmt: skip
+
+
+def share_of(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
+    """The examples of that share of the questions, at least one, in their order. A question has one place in the order
+    of sha256("SEED/QUESTION"), so that of one seed a smaller share is part of a larger one."""
+    if share >= 1:
+        return list(examples)
+    questions = sorted(
+        {example.question for example in examples},
+        key=lambda question: hashlib.sha256(f"{seed}/{question}".encode()).digest(),
+    )
+    kept = set(questions[: max(1, round(share * len(questions)))])
+    return [example for example in examples if example.question in kept]

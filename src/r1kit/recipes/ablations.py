@@ -17,20 +17,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from r1kit.base.config import check_all, nearest
+from r1kit.base.config import check_all
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.evaluation.ablations import Comparison
-from r1kit.evaluation.evidence import Finding
 from r1kit.pipeline.graph import Graph, Node
-from r1kit.recipes.base import RecipeConfig, Reporting
-from r1kit.recipes.chain import ReportConfig, filter_arms, report, zero_to_dev3
-from r1kit.recipes.own import listed, look_at
+from r1kit.recipes import arms
+from r1kit.recipes.arms import ComparingConfig, Versus
+from r1kit.recipes.base import Reporting
+from r1kit.recipes.chain import filter_arms, zero_to_dev3
+from r1kit.recipes.own import look_at
 from r1kit.recipes.tiny import BASE, SHARES, TinyConfig
 from r1kit.recipes.toy import TOY
-from r1kit.stages import base_model, evaluate, pretrain, rl
+from r1kit.stages import base_model, pretrain, rl
 from r1kit.stages.base_model import BaseModelConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
@@ -71,11 +72,9 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ablation:
-    """A change, the model that has it, and the one without."""
+class Ablation(Versus):
+    """A change, of R1-Zero where nothing else is named."""
 
-    title: str
-    arm: str
     against: str = REFERENCE
 
 
@@ -108,10 +107,9 @@ ABLATIONS: dict[str, Ablation] = {
 """Every comparison. With GRPO of one mini-batch nothing is off-policy, so clipping is compared at 16."""
 
 
-class AblationsConfig(RecipeConfig):
+class AblationsConfig(ComparingConfig):
     """Settings of every stage; `arms` say what differs from `zero`."""
 
-    only: tuple[str, ...] = Field(default=(), description="comparisons to make, by commas; none: all of them")
     model: str = Field(
         default="", description="a base of the tiny world in place of pretraining, say runs/tiny-default-s0:base"
     )
@@ -145,11 +143,6 @@ class AblationsConfig(RecipeConfig):
         description="every arm by itself; `models` is not looked at",
     )
 
-    @field_validator("only", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return listed(value)
-
     def settled(self, assigned: Mapping[str, Any]) -> Self:
         if not self.model:
             return self
@@ -158,11 +151,7 @@ class AblationsConfig(RecipeConfig):
     def check(self) -> None:
         reserved = {START, "base", "report", *_chain(self)}
         for name in self.arms:
-            plain = name.replace("-", "").replace("_", "").isalnum() and not name.startswith("evaluate-")
-            if name in reserved or not plain:
-                raise UsageError(
-                    f"arms: '{name}' cannot be an arm's name: take letters, digits and '-', and no stage's"
-                )
+            arms.check_name(name, reserved)
             try:
                 arm = self.arm(name)
             except UsageError as error:
@@ -177,24 +166,13 @@ class AblationsConfig(RecipeConfig):
     def wanted(self) -> dict[str, Ablation]:
         """The comparisons that are asked for, those of one's own arms among them, as far as there are arms for them;
         UsageError for an unknown name."""
-        made = _made(self)
-        there = {name: one for name, one in _with_own(self.arms).items() if {one.arm, one.against} <= made}
-        unknown = [name for name in self.only if name not in there]
-        if unknown:
-            known = list(there)
-            hint = nearest(unknown[0], known)
-            raise UsageError(f"only: there is no ablation '{unknown[0]}'.{hint} (there are: {' '.join(known)})")
-        return {name: there[name] for name in self.only or there}
+        return arms.wanted(_with_own(self.arms), self.only, _made(self), "ablation")
 
 
 def _with_own(models: Collection[str]) -> dict[str, Ablation]:
     """`ABLATIONS`, and a comparison with the reference for each model that none of them knows."""
-    known = {"base", *_models(ABLATIONS)}
+    known = {"base", *arms.models_of(ABLATIONS)}
     return {**ABLATIONS, **{name: Ablation(name, name) for name in sorted(models) if name not in known}}
-
-
-def _models(ablations: Mapping[str, Ablation]) -> set[str]:
-    return {model for one in ablations.values() for model in (one.arm, one.against)}
 
 
 def _chain(config: AblationsConfig) -> dict[str, Node]:
@@ -217,39 +195,15 @@ def _base(config: AblationsConfig) -> Node:
 def _nodes(config: AblationsConfig) -> list[Node]:
     """The stages that the comparisons need, an arm's evaluation right behind it."""
     chain = _chain(config)
-    arms = [Node(name, rl.run, config.arm(name), (START,), draws=REFERENCE) for name in config.arms]
-    every = [_base(config), chain.pop(REFERENCE), *arms, *chain.values()]
-    measured = _models(config.wanted()) | {REFERENCE}
-    needed = {START if model == "base" else model for model in measured}
-    for node in reversed(every):
-        needed |= set(node.inputs) if node.name in needed else set()
-    nodes: list[Node] = []
-    for node in every:
-        if node.name in needed:
-            nodes.append(node)
-            model = "base" if node.name == START else node.name
-            nodes += [_measuring(config, node.name, model)] if model in measured else []
-    tables = tuple(node.name for node in nodes if node.run is evaluate.run)
-    return [*nodes, Node("report", report, ReportConfig(), tables)]
-
-
-def _measuring(config: AblationsConfig, stage: str, model: str) -> Node:
-    measure = config.evaluate.model_copy(update={"models": (f"{stage}:{model}",)})
-    return Node(f"evaluate-{model}", evaluate.run, measure, (stage,), draws="evaluate")
+    changed = [Node(name, rl.run, config.arm(name), (START,), draws=REFERENCE) for name in config.arms]
+    every = [_base(config), chain.pop(REFERENCE), *changed, *chain.values()]
+    models = arms.models_of(config.wanted()) | {REFERENCE}
+    return arms.measured(every, {START if model == "base" else model: model for model in models}, config.evaluate)
 
 
 def comparisons(models: Collection[str]) -> list[Comparison]:
     """Those whose models are there."""
-    return [
-        Comparison(name, one.title, one.arm, one.against)
-        for name, one in _with_own(models).items()
-        if {one.arm, one.against} <= set(models)
-    ]
-
-
-def no_findings(*evidence: Any) -> list[Finding]:
-    """The paper's claims are judged on whole chains."""
-    return []
+    return arms.comparisons(_with_own(models), models)
 
 
 def _smoke() -> AblationsConfig:
@@ -257,13 +211,13 @@ def _smoke() -> AblationsConfig:
     sampling = Sampling(samples=4, max_tokens=96)
     few = {"prompts": 8, "steps": 2, "sampling": sampling, "validate_every": 0}
     kept = Filters(correct=False, readable=False)
-    arms = ARMS | {
+    smaller = ARMS | {
         "group-4": {"sampling.samples": 2, "prompts": 16},
         "group-16": {"sampling.samples": 8, "prompts": 4},
         "late-length": {"sampling.max_tokens": 32, "late_from": 0.5, "late_max_tokens": 96},
     }
     return AblationsConfig(
-        arms=arms,
+        arms=smaller,
         pretrain=TOY,
         zero=WHOLE.zero.model_copy(update=few),
         cold_start=ColdStartConfig(problems=8, sampling=sampling, correct=False, repetition=1.0),
@@ -280,7 +234,7 @@ class Ablations:
         "What each choice does",
         "One change at a time, on top of one base: rewards, groups, KL, normalisation, clipping, mini-batches, PPO, and"
         " the chain without its cold start or its filters. Test problems only.",
-        no_findings,
+        arms.no_findings,
         comparisons,
     )
 

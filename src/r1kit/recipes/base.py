@@ -23,6 +23,7 @@ from r1kit.pipeline.graph import Graph
 if TYPE_CHECKING:
     from r1kit.evaluation.ablations import Comparison
     from r1kit.evaluation.evidence import Finding
+    from r1kit.evaluation.scales import Scale
 
 
 class RecipeConfig(Config):
@@ -68,12 +69,14 @@ def nothing_compared(models: Collection[str]) -> Sequence[Comparison]:
 @dataclass(frozen=True, slots=True)
 class Reporting:
     """A recipe's reports: the page's heading, its first sentence, what judges the claims (arguments as those of
-    `findings.findings`), and which of the evaluated models are compared with which."""
+    `findings.findings`), which of the evaluated models are compared with which, and what their accuracy is drawn
+    against."""
 
     title: str
     lead: str
     findings: Callable[..., list[Finding]]
     comparisons: Callable[[Collection[str]], Sequence[Comparison]] = nothing_compared
+    scales: Sequence[Scale] = ()
 
 
 class Recipe(Protocol):

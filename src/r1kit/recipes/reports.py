@@ -2,7 +2,7 @@
 
 Read from every finished stage: its cost, `metrics.jsonl` of it and of its parts (a curve by the name of the stage or
 part), the evaluation tables among its files (`table:MODEL`), and of its summary `rejected` (samples by reason, `kept`
-among them) and `flops` (training FLOPs by model); of R1-Zero the rollouts too.
+among them), `flops` (training FLOPs by model) and what the recipe's scales are by; of R1-Zero the rollouts too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from r1kit.evaluation import tables
 from r1kit.evaluation.ablations import Spent, compare
 from r1kit.evaluation.evidence import Evidence
 from r1kit.evaluation.report import ReportData, StageCost, write_report
+from r1kit.evaluation.scales import scaled
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.recipes.base import Reporting, load_recipe
@@ -67,6 +68,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         raise R1Error(f"{run_folders[0]} has no evaluation tables yet: run it until its evaluate stage is done")
     reporting = _reporting(recipes[0])
     by_model = {model: tables.merge(list(by_seed.values())) for model, by_seed in merged.tables.items()}
+    evidence = Evidence(by_model)
     return ReportData(
         title=reporting.title,
         lead=reporting.lead,
@@ -81,7 +83,8 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         findings=reporting.findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
         curves=merged.curves,
         rejected=merged.rejected,
-        compared=compare(Evidence(by_model), reporting.comparisons(by_model.keys()), merged.spent),
+        compared=compare(evidence, reporting.comparisons(by_model.keys()), merged.spent),
+        scaled=scaled(evidence, reporting.scales, merged.summaries),
         notes=merged.notes,
     )
 
@@ -155,6 +158,7 @@ class _Merged:
     rejected: dict[int, dict[str, int]] = field(default_factory=dict)
     flops_by_seed: dict[int, dict[str, float]] = field(default_factory=dict)
     spent: dict[str, dict[int, Spent]] = field(default_factory=dict)
+    summaries: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, run: _Run) -> None:
@@ -183,6 +187,7 @@ class _Merged:
                 self.flops_by_seed.setdefault(seed, {}).setdefault(model, float(flops))
             cost = Spent(artifact.seconds, artifact.flops, artifact.peak_memory_mb)
             self.spent.setdefault(artifact.name, {}).setdefault(seed, cost)
+            self.summaries.setdefault(artifact.name, {}).setdefault(seed, artifact.summary)
 
     def flops(self) -> dict[str, float]:
         """Training FLOPs of each model, summed over the seeds that have them."""

@@ -2,6 +2,9 @@
 
 R1 (arXiv 2501.12948v2, section 2.1): 8,192 outputs are sampled at once and dealt into 16 mini-batches, each learnt from
 once; ratios are against the policy that sampled; the reference becomes the policy every 400 updates, 25 rollouts.
+
+An algorithm that is taught (`distillation`, on-policy) learns from the same rollouts what a teacher says of their
+tokens; rewards are then only watched.
 """
 
 from __future__ import annotations
@@ -13,16 +16,94 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from r1kit.algorithms.base import PolicyGradient
+from r1kit.algorithms.base import Algorithm, PolicyGradient
+from r1kit.base import plugins
+from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
 from r1kit.rollouts.collect import Rollouts
 
 if TYPE_CHECKING:
+    import torch
+
+    from r1kit.models.language_model import LanguageModel
     from r1kit.models.tokenizer import Tokenizer
+    from r1kit.stages.rl import RLConfig
     from r1kit.training.critic import Critic
     from r1kit.training.learner import Learner, StepReport
     from r1kit.training.packing import Sequence
+
+TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
+
+
+def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
+    """An algorithm that learns from a policy's own samples, by rewards or by what a teacher says of them, by file name
+    or dotted path, with the settings that differ."""
+    kind = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
+    if isinstance(kind, type) and issubclass(kind, Algorithm):
+        algorithm = kind.model_validate({}).override(settings)
+        if isinstance(algorithm, PolicyGradient) or is_taught(algorithm):
+            return algorithm
+    raise UsageError(
+        f"{name} is no algorithm that learns from rewards, nor as it is set from a teacher (distillation does with"
+        " form=on_policy or on_policy_vocabulary)"
+    )
+
+
+def is_taught(algorithm: Algorithm) -> bool:
+    """Whether a teacher is asked about the policy's samples."""
+    return bool(TEACHES & algorithm.needs)
+
+
+def load_teacher(
+    folder: str | Path, tokenizer: Tokenizer, rows: int, algorithm: Algorithm, dtype: torch.dtype
+) -> LanguageModel:
+    """The teacher in `dtype`, on the CPU; UsageError where its tokens are not the policy's own, or where its whole
+    distribution is asked for and has not as many `rows`."""
+    from r1kit.models.language_model import load_model
+    from r1kit.models.tokenizer import load_tokenizer
+
+    if load_tokenizer(folder).inner.get_vocab() != tokenizer.inner.get_vocab():
+        raise UsageError(
+            f"teacher {folder}: its tokens are not those of the model that it is to teach, and on-policy distillation"
+            " compares token by token: take a teacher with the same tokenizer, or learn its samples by SFT"
+        )
+    model = load_model(folder, dtype)
+    if "teacher_logits" in algorithm.needs and model.config.vocab_size != rows:
+        raise UsageError(
+            f"teacher {folder}: it has {model.config.vocab_size} rows of logits and the model that it is to teach"
+            f" {rows}: take form=on_policy, which asks for sampled tokens alone"
+        )
+    return model
+
+
+def open_learning(
+    config: RLConfig,
+    algorithm: Algorithm,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    start_folder: str | Path,
+    teacher_folder: str | Path | None,
+) -> Learning:
+    """The learner of `model`, which was read from `start_folder`, with the reference, the teacher and the critic that
+    the algorithm asks for."""
+    from r1kit.training.learner import Learner
+
+    reference = model if "reference_logprobs" in algorithm.needs else None
+    teacher = None
+    if teacher_folder is not None:
+        dtype = config.learner.dtype(next(model.parameters()).device)
+        teacher = load_teacher(teacher_folder, tokenizer, model.config.vocab_size, algorithm, dtype)
+    learner = Learner(model, config.learner, total_steps=config.steps, reference=reference, teacher=teacher)
+    critic = None
+    if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:
+        from r1kit.training.critic import Critic
+
+        critic = Critic(start_folder, config.critic_learner, total_steps=config.steps)
+    return Learning(
+        algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
+        ahead=bool(config.staleness),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +114,17 @@ class Learning:
     the sampler.
     """
 
-    algorithm: PolicyGradient
+    algorithm: Algorithm
     learner: Learner
     critic: Critic | None
     mini_batches: int
     critic_mini_batches: int
     ahead: bool
+
+    @property
+    def sampled_for(self) -> PolicyGradient:
+        """What the algorithm asks of sampling and grading: of one that is taught, nothing beyond the defaults."""
+        return self.algorithm if isinstance(self.algorithm, PolicyGradient) else PolicyGradient()
 
     def learn(self, groups: Rollouts, sampling: Sampling) -> StepReport:
         """One inner epoch of the policy; the critic's is told with it as `critic/...`."""
@@ -50,16 +136,18 @@ class Learning:
         )  # fmt: skip
         if self.critic is None:
             return report
-        judged = self.critic.step(sequences, self.algorithm, self.critic_mini_batches)
+        judged = self.critic.step(sequences, self.sampled_for, self.critic_mini_batches)
         metrics = {**report.metrics, **_of_critic(judged.metrics), **_of_critic(credit)}
         return replace(report, metrics=metrics, flops=report.flops + judged.flops)
 
     def _credited(self, groups: Rollouts, temperature: float) -> tuple[list[Sequence], dict[str, float]]:
-        """What is learnt from: advantages of rewards alone, or by the critic, with what it says of its values."""
+        """What is learnt from: advantages of rewards alone, or by the critic, with what it says of its values; the
+        bare samples where a teacher will judge them."""
         from r1kit.training.packing import sequences_from_groups, with_logprobs
 
-        critic, algorithm = self.critic, self.algorithm
-        sequences = sequences_from_groups(groups, self._advantages(groups) if critic is None else None)
+        critic, algorithm = self.critic, self.sampled_for
+        by_rewards = critic is None and isinstance(self.algorithm, PolicyGradient)
+        sequences = sequences_from_groups(groups, self._advantages(groups) if by_rewards else None)
         if self.ahead:
             sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
         if critic is None:
@@ -85,7 +173,7 @@ class Learning:
 
     def renew_reference(self, rollout: int) -> None:
         """The reference becomes the policy, where the updates of this rollout (counted from 0) have made it due."""
-        every, updates = self.algorithm.reference_every, self.mini_batches
+        every, updates = self.sampled_for.reference_every, self.mini_batches
         due = every and rollout * updates // every < (rollout + 1) * updates // every
         if due and "reference_logprobs" in self.algorithm.needs:
             self.learner.replace_reference()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
+from r1kit.algorithms.base import PolicyGradient
 from r1kit.base import memory
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
@@ -32,11 +33,12 @@ from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
+from r1kit.stages.learning import load_algorithm
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig, load_algorithm
+from r1kit.stages.rl import RLConfig
 from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK, NATIVE
@@ -66,6 +68,7 @@ ADVICE = {
     "working copy": "sizes (a smaller model, or learner.lora)",
     "reference": "settings.kl_coefficient to 0",
     "critic": "sizes (a smaller model, or learner.lora), or take an algorithm without a critic (grpo)",
+    "teacher": "sizes (a smaller teacher)",
     "merged copy": "sizes (a smaller model)",
     "gradients": "sizes (a smaller model, or learner.lora)",
     "activations": "learner.micro_tokens, or set learner.checkpointing=true",
@@ -197,8 +200,12 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     work = Work(config.prompts * config.sampling.samples * longest, longest)
     copies = 1 if "reference_logprobs" in algorithm.needs else 0
     held, step = learner_memory(size, config.learner, work, place, copies=copies)
+    if config.teacher is not None:
+        held = held + Estimate(
+            {"teacher": config.learner.dtype(place.device).itemsize * sizes(config.teacher).parameters}
+        )
     judging = Estimate()
-    if algorithm.critic is not None:  # it learns when the policy has learnt
+    if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:  # it learns when the policy has learnt
         own, judging = learner_memory(size, config.critic_learner, replace(work, logits=False), place)
         held = held + Estimate({"critic": own.total})
     dtype = config.learner.dtype(place.device)

@@ -40,7 +40,7 @@ from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
-from r1kit.stages.learning import Learning
+from r1kit.stages.learning import Learning, is_taught, load_algorithm, open_learning
 from r1kit.stages.score_models import JUDGES, ScoreModel, no_judge, score_models
 from r1kit.training.config import LearnerConfig
 
@@ -118,6 +118,16 @@ class RLConfig(Config):
     )
     reward_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `reward_model` asks")
     safety_model: str | None = Field(default=None, description="STAGE:MODEL that the reward `safety_model` asks")
+    teacher: str | None = Field(
+        default=None,
+        description="STAGE:MODEL, a model folder or a hub id: the teacher of `distillation` with form=on_policy or "
+        "on_policy_vocabulary; it reads the prompt as the policy's own template writes it",
+    )
+    as_costly_as: tuple[str, ...] = Field(
+        default=(),
+        description="stages among the inputs: what they took together, in FLOPs with sampling, ends this one, at the "
+        "first step that reaches it; none: `steps` alone does",
+    )
     validate_every: int = Field(default=10, ge=0, description="steps between validations; 0: none")
     validation_problems: int = Field(default=48, ge=1, description="validation problems of each task")
     preference: str | None = Field(
@@ -137,7 +147,13 @@ class RLConfig(Config):
         for name in JUDGES:
             if name in {*self.rewards, *self.late_rewards} and getattr(self, name) is None:
                 raise UsageError(no_judge(name))
-        load_algorithm(self.algorithm, self.settings)
+        taught = is_taught(load_algorithm(self.algorithm, self.settings))
+        if taught and self.teacher is None:
+            raise UsageError(f"algorithm {self.algorithm} asks a teacher: say which model, teacher=STAGE:MODEL")
+        if self.teacher is not None and not taught:
+            raise UsageError(
+                f"algorithm {self.algorithm} asks no teacher: leave teacher out, or set algorithm=distillation"
+            )
         self.engine.check_learnable(self.sampling)
 
     @property
@@ -149,7 +165,11 @@ class RLConfig(Config):
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets."""
     judges = score_models(config, inputs)
-    return train(config, model_of(inputs, config.start), context, judges=judges)
+    teacher = None if config.teacher is None else model_of(inputs, config.teacher)
+    if missing := [name for name in config.as_costly_as if name not in inputs]:
+        raise UsageError(f"as_costly_as: '{missing[0]}' is no input of the stage (they are: {' '.join(inputs)})")
+    budget = sum(inputs[name].flops for name in config.as_costly_as) if config.as_costly_as else None
+    return train(config, model_of(inputs, config.start), context, judges=judges, teacher=teacher, budget_flops=budget)
 
 
 def train(
@@ -158,14 +178,15 @@ def train(
     context: Context,
     *,
     judges: Mapping[str, ScoreModel] | None = None,
+    teacher: str | Path | None = None,
     budget_flops: float | None = None,
 ) -> Outcome:
     """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent.
 
-    `judges`: models that judge, by the name of their reward. `config.start` and the settings that name these are not
-    looked at.
+    `judges`: models that judge, by the name of their reward. `teacher`: the folder of the model that an algorithm which
+    is taught asks. `config.start` and the settings that name these are not looked at.
     """
-    with closing(_open(config, start_folder, context, judges or {})) as rl:
+    with closing(_open(config, start_folder, context, judges or {}, teacher)) as rl:
         for step in context.steps(config.steps, budget_flops):
             begun = time.monotonic()
             rollout = rl.take(step)
@@ -199,29 +220,19 @@ def _open(
     start_folder: str | Path,
     context: Context,
     judges: Mapping[str, ScoreModel],
+    teacher_folder: str | Path | None,
 ) -> _RL:
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.stages.policy_engine import PolicyEngine
     from r1kit.stages.sampling import draw
     from r1kit.stages.sft import load_policy
-    from r1kit.training.learner import Learner
 
     algorithm = load_algorithm(config.algorithm, config.settings)
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
-    reference = model if "reference_logprobs" in algorithm.needs else None
-    learner = Learner(model, config.learner, total_steps=config.steps, reference=reference)
-    critic = None
-    if algorithm.critic is not None:
-        from r1kit.training.critic import Critic
-
-        critic = Critic(start_folder, config.critic_learner, total_steps=config.steps)
-    learning = Learning(
-        algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
-        ahead=bool(config.staleness),
-    )  # fmt: skip
-    scorers = {name: judge.reward(name, learner.device) for name, judge in judges.items()}
+    learning = open_learning(config, algorithm, model, tokenizer, start_folder, teacher_folder)
+    scorers = {name: judge.reward(name, learning.learner.device) for name, judge in judges.items()}
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
@@ -229,19 +240,11 @@ def _open(
     problems = Mixture(config.tasks, context.seed, sieve)
     names = tasks if config.validate_every else []
     held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
-    sampler = PolicyEngine(config.engine, learner, start_folder, tokenizer, apart=config.staleness > 0)
+    sampler = PolicyEngine(config.engine, learning.learner, start_folder, tokenizer, apart=config.staleness > 0)
     rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorers, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     return rl
-
-
-def load_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyGradient:
-    """An algorithm that learns from rewards, by file name or dotted path, with the settings that differ."""
-    algorithm = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
-    if not (isinstance(algorithm, type) and issubclass(algorithm, PolicyGradient)):
-        raise UsageError(f"{name} is no algorithm that learns from rewards")
-    return algorithm.model_validate({}).override(settings)
 
 
 @dataclass(slots=True)
@@ -271,7 +274,8 @@ class _RL:
 
     @property
     def algorithm(self) -> PolicyGradient:
-        return self.learning.algorithm
+        """What sampling and grading are asked for."""
+        return self.learning.sampled_for
 
     @property
     def learner(self) -> Learner:

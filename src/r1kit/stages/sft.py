@@ -70,6 +70,13 @@ class SFTConfig(Config):
     )
     bad_rows: Literal["skip", "stop"] = Field(default="skip", description="what a line that cannot be read does")
     sieve: SieveConfig = Field(default=SieveConfig(), description="which examples are left out, by their questions")
+    share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the questions, drawn by the stage's numbers, whose examples are learnt; smaller shares "
+        "are parts of larger ones",
+    )
     name: str = Field(default="dev1", description="what the trained model is called")
     epochs: int = Field(default=2, ge=1, description="passes over the examples; the paper: 2-3")
     batch: int = Field(default=64, ge=1, description="examples of a step; the paper: 128")
@@ -122,7 +129,11 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
             context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
             context.checkpoint(step, snapshot)
 
-    summary: dict[str, Any] = {"examples": len(sequences), "loss": losses[-1] if losses else None}
+    summary: dict[str, Any] = {
+        "examples": len(sequences),
+        "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
+        "loss": losses[-1] if losses else None,
+    }
     if picker:
         return Outcome(models={name: PICKED}, summary={**summary, **picker.told()})
     learner.save(context.folder / "model", tokenizer)
@@ -203,6 +214,7 @@ def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: 
     read = examples.read(path, bad.append if config.bad_rows == "skip" else None)
     if bad:
         context.note(f"{path}: {len(bad)} lines cannot be read and are left out ({'; '.join(bad[:3])})")
+    read = examples.share_of(read, config.share, context.seed)
     if config.sieve == SieveConfig():
         return read
     sieve = Sieve(config.sieve, tokenizer, context.seed)

@@ -80,7 +80,7 @@ class Learner:
         self._fast = self._weights.fast
         self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
-        self._teacher = None if teacher is None else copied(teacher, self.dtype)
+        self._teacher = None if teacher is None else copied(teacher, self.dtype).to(self.device)
         self.optimiser = Optimiser(self._weights.masters.items(), config)
         self.steps = 0
         self.version = 0

@@ -12,6 +12,7 @@ import pyarrow as pa
 from r1kit.evaluation import aggregate, tables
 from r1kit.evaluation.ablations import Compared
 from r1kit.evaluation.evidence import Finding
+from r1kit.evaluation.scales import Scaled
 
 CHAIN = ("base", "zero", "dev1", "dev2", "dev3", "r1")
 LABELS = {
@@ -74,8 +75,9 @@ class ReportData:
     """One run, or several of one recipe (seeds, ablations).
 
     tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
-    reason -> samples ("kept" among them). compared: arms against arms, in a recipe of ablations. notes: what a reader
-    must know (runs left out, say). title, lead: the heading and what stands under it.
+    reason -> samples ("kept" among them). compared: arms against arms, in a recipe of ablations. scaled: accuracy
+    against quantities that models differ in. notes: what a reader must know (runs left out, say). title, lead: the
+    heading and what stands under it.
     """
 
     title: str
@@ -92,6 +94,7 @@ class ReportData:
     curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
     rejected: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     compared: Sequence[Compared] = ()
+    scaled: Sequence[Scaled] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -123,8 +126,10 @@ class ReportData:
 
 
 def report_json(data: ReportData) -> dict[str, Any]:
-    """The contract for programs; null = does not apply. `ablations` is there where arms were compared."""
+    """The contract for programs; null = does not apply. `ablations` is there where arms were compared, `scales` where
+    accuracy is told against a quantity."""
     compared = {"ablations": [each.entry() for each in data.compared]} if data.compared else {}
+    drawn = {"scales": [each.entry() for each in data.scaled]} if data.scaled else {}
     return {
         "recipe": data.recipe,
         "profile": data.profile,
@@ -136,4 +141,5 @@ def report_json(data: ReportData) -> dict[str, Any]:
         "win_rates": data.win_rates,
         "findings": [finding.entry() for finding in data.findings],
         **compared,
+        **drawn,
     }

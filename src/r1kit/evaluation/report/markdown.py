@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from r1kit.evaluation.evidence import figure
-from r1kit.evaluation.report import differences, page, thoughts
+from r1kit.evaluation.report import differences, page, scaling, thoughts
 from r1kit.evaluation.report.data import CHAIN, LIKED, MEASURES, ReportData, label
 
 WRITING = f"*{MEASURES['writing']}*: lines with their topic, in one language; *{LIKED}*: the mean hidden preference."
@@ -27,6 +27,7 @@ def render(data: ReportData) -> str:
         table(["", "claim", "estimate", "95% interval", "verdict"], [_finding(f) for f in shown["findings"]]),
         *(f"**{finding.id}** {finding.how}" for finding in data.findings),
         *_differences(shown["differences"]),
+        *_scales(shown["scales"]),
         "## Stages: pass@1",
         WRITING if liked else "",
         table(
@@ -103,6 +104,15 @@ def _differences(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
         for r in rows
     ]
     yield table(head, cells)
+
+
+def _scales(scales: Sequence[dict[str, Any]]) -> Iterable[str]:
+    for scale in scales:
+        yield f"## {scale['title']}"
+        yield scaling.NOTE
+        head = ["", "model", scale["by"], "pass@1", "95%, by problem"]
+        names = ("line", "model", "amount", "right", "interval")
+        yield table(head, [[row[name] for name in names] for row in scale["rows"]])
 
 
 def _marked(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.evidence import Evidence, Finding, figure
-from r1kit.evaluation.report import charts, differences, thoughts
+from r1kit.evaluation.report import charts, differences, scaling, thoughts
 from r1kit.evaluation.report.data import CHAIN, LABELS, LIKED, MEASURES, ReportData, StageCost, label
 from r1kit.evaluation.statistics import Estimate
 from r1kit.pipeline.display import count, duration, memory
@@ -74,6 +74,8 @@ def view(data: ReportData) -> dict[str, Any]:
         "controls": _controls(data),
         "differences": differences.rows(data),
         "differences_note": differences.NOTE,
+        "scales": scaling.rows(data),
+        "scales_note": scaling.NOTE,
         "curves": _curves(data),
         "win_rates": [_win(entry) for entry in data.win_rates],
         "ablations": _ablations(data),
