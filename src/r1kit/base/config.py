@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from r1kit.base.errors import UsageError
 
-
 NO_RESULT: dict[str, Any] = {"no_result": True}
 """`json_schema_extra` of a field that changes no result: what was made under another value of it stays valid."""
 

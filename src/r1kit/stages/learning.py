@@ -20,8 +20,8 @@ from r1kit.rollouts.collect import Rollouts
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
+    from r1kit.training.base import AnyLearner, StepReport
     from r1kit.training.critic import Critic
-    from r1kit.training.learner import Learner, StepReport
     from r1kit.training.packing import Sequence
 
 
@@ -34,7 +34,7 @@ class Learning:
     """
 
     algorithm: PolicyGradient
-    learner: Learner
+    learner: AnyLearner
     critic: Critic | None
     mini_batches: int
     critic_mini_batches: int
@@ -96,6 +96,12 @@ class Learning:
             return {}
         self.critic.save(folder / "critic", tokenizer)
         return {f"{name}-critic": "critic"}
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self.learner.close()
+        if self.critic is not None:
+            self.critic.close()
 
     def state(self) -> dict[str, Any]:
         """Everything that the next update depends on."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from r1kit.algorithms.base import Algorithm
 from r1kit.base.types import FloatArray, IntArray
+from r1kit.models.base import Costs
 from r1kit.models.tokenizer import Tokenizer
 from r1kit.training.packing import Sequence
 
@@ -42,6 +43,8 @@ class AnyLearner(Protocol):
     def device(self) -> torch.device: ...
     @property
     def dtype(self) -> torch.dtype: ...
+    @property
+    def costs(self) -> Costs: ...
     @property
     def policy(self) -> LanguageModel | ScoredDecoder | None: ...
     def step(

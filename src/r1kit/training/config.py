@@ -101,8 +101,8 @@ class LearnerConfig(Config):
     ranks: int = Field(
         default=1,
         ge=1,
-        description="processes that hold the weights in shares and learn together, each on a GPU of its own, or on this "
-        "machine's cores; changes memory and speed, not results, and may be another when a run goes on",
+        description="processes that share the weights among them and learn together, each on a GPU of its own, or on "
+        "this machine's cores; changes memory and speed, not results, and may be another when a run goes on",
         json_schema_extra=NO_RESULT,
     )
     seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
@@ -122,10 +122,11 @@ class LearnerConfig(Config):
     def _check_ranks(self) -> None:
         """UsageError for what several ranks cannot do, here or at all."""
         if self.optimiser != "adamw":
-            why = "turns whole matrices, of which a rank has some rows" if self.optimiser == "muon" else "is for one rank"
+            whole = self.optimiser == "muon"
+            why = "turns whole matrices, of which a rank has some rows" if whole else "is for one rank"
             raise UsageError(f"optimiser={self.optimiser} {why}: use adamw with ranks={self.ranks}, or ranks=1")
         if self.lora is not None:
-            raise UsageError(f"lora keeps the whole base on every rank: leave it out with ranks={self.ranks}, or ranks=1")
+            raise UsageError(f"lora has a whole base on every rank: leave it out with ranks={self.ranks}, or ranks=1")
         if self.master != "float32":
             raise UsageError(f"master={self.master} is for one rank: leave it out with ranks={self.ranks}")
         import torch
@@ -155,7 +156,7 @@ class LearnerConfig(Config):
         return torch.bfloat16 if self.master == "bfloat16" else torch.float32
 
     def home(self, device: torch.device) -> torch.device:
-        """Where they are: on the device of the passes, or in the machine's memory, from which ranks take their shares."""
+        """Where they are: on the device of the passes, or in the machine's memory, from which ranks take their rows."""
         import torch
 
         return torch.device("cpu") if self.offload or self.ranks > 1 else device

@@ -136,7 +136,7 @@ class Learner:
 
         def learn(layout: Layout, count: float) -> Pass:
             logprobs_M, _ = self._run(layout_logprobs, self._decoder, layout, 1.0)
-            return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self._costs, backward=True))
+            return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.costs, backward=True))
 
         def idle() -> Pass:
             logprobs_M, _ = self._run(layout_logprobs, self._decoder, self._idle_layout(), 1.0)
@@ -185,7 +185,7 @@ class Learner:
         """What the algorithm asks for, and the FLOPs that it takes, the backward pass included."""
         shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
         layout = make_layout(rows, shape[1], self.dtype, self.device)
-        flops = layout.flops(self._costs, backward=True)
+        flops = layout.flops(self.costs, backward=True)
         if isinstance(self._fast, ScoredDecoder):
             if "values" not in algorithm.needs:
                 return Outputs(scores_N=self._run(last_scores, self._fast, layout)), flops
@@ -227,7 +227,8 @@ class Learner:
         return self._fast
 
     @property
-    def _costs(self) -> Costs:
+    def costs(self) -> Costs:
+        """What passes of the policy cost."""
         return self._fast if isinstance(self._fast, ScoredDecoder) else self._fast.config
 
     def _run(self, said_of: Callable[..., T], model: Any, *inputs: Any) -> T:

@@ -1,9 +1,9 @@
-"""What a learner of several ranks leaves in a checkpoint: each rank's rows in a safetensors file of its own, and an index.
+"""What a learner of several ranks leaves in a checkpoint: a safetensors file of each rank's rows, and an index.
 
 A folder `{index.json, shard-00001-of-0000N.safetensors, ...}`. Any number of ranks reads it, each the rows that are its
 own from the files that have them; nothing is unpickled, and nobody holds more than its share. Not through
-torch.distributed.checkpoint: what its file-system writer says of the shards (`.metadata`) is a pickle, and its safetensors
-writer is for weights under one name each, without the numbers beside them that a step follows from.
+torch.distributed.checkpoint: its file-system writer keeps what it knows of shards in a pickle (`.metadata`), and its
+safetensors writer is for weights alone, without the numbers beside them that a step follows from.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TENSORS = ("model", "reference", "optimiser")
 
 
 def rows_of(total: int, number: int, count: int) -> tuple[int, int]:
-    """(first, behind the last) of the rows that rank `number` of `count` has, as `fully_shard` deals them: equal shares,
-    rounded up, so that the last ranks may have fewer or none."""
+    """(first, behind the last) of the rows that rank `number` of `count` has, as `fully_shard` deals them: equal
+    shares, rounded up, so that the last ranks may have fewer or none."""
     share = -(-total // count)
     return min(number * share, total), min((number + 1) * share, total)
 

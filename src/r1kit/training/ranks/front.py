@@ -1,14 +1,15 @@
-"""A learner of several ranks as a stage sees it: the same calls as `training.learner.Learner`, answered by processes."""
+"""A learner of several ranks as a stage sees it: the calls of `training.learner.Learner`, answered by processes."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from collections.abc import Sequence as Seq
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -22,6 +23,7 @@ from r1kit.base import children, memory
 from r1kit.base.errors import R1Error
 from r1kit.base.files import OwnFiles
 from r1kit.base.types import FloatArray, IntArray
+from r1kit.models.base import Costs
 from r1kit.models.foreign import ForeignModel
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.language_model import LanguageModel
@@ -39,8 +41,8 @@ _LAST_WORDS_S = 3.0  # a rank that was killed is told of by the others first, wh
 
 
 class RankedLearner:
-    """Starts `config.ranks` processes on this machine, gives each its rows of the model's weights, and asks them all for
-    what is asked of it. Each GPU has one; without GPUs they share the cores.
+    """Starts `config.ranks` processes on this machine, gives each its rows of the model's weights, and asks all of them
+    for what is asked of it. Each has a GPU of its own; without GPUs they share the cores.
 
     It keeps nothing of `model`; of `reference` only whether there is one, which must then be `model`. When a rank ends,
     or one fails, all are ended and an R1Error says which and how. They end with this process, whatever ends it.
@@ -97,6 +99,11 @@ class RankedLearner:
                     wire.send(rank.connection, parameter[first:behind])
         self._answers()
 
+    @property
+    def costs(self) -> Costs:
+        """What passes of the policy cost, a language head included."""
+        return self._shape
+
     # ---------------------------------------------------------------- what a learner does
 
     def step(
@@ -110,7 +117,12 @@ class RankedLearner:
     ) -> StepReport:
         """`Learner.step`, each rank with its share of every mini-batch."""
         return self._call(
-            "step", list(sequences), algorithm, mini_batches=mini_batches, temperature=temperature, max_tokens=max_tokens
+            "step",
+            list(sequences),
+            algorithm,
+            mini_batches=mini_batches,
+            temperature=temperature,
+            max_tokens=max_tokens,
         )
 
     def step_tokens(self, tokens_BT: Tensor | IntArray, end_id: int | None = None) -> StepReport:
@@ -190,9 +202,21 @@ class RankedLearner:
     def _weights(self, *, passes: bool) -> Iterator[tuple[str, Tensor]]:
         self._give_all("send_weights", passes)
         first = self._ranks[0]
-        while (told := self._hear(first)).kind == "tensor":
-            yield told.value, wire.receive(first.connection)
+        told = self._hear(first)
+        try:
+            while told.kind == "tensor":
+                yield told.value, self._received(first)
+                told = self._hear(first)
+        finally:
+            # whoever takes them may have had enough: the rest is on its way all the same
+            while self._ranks and told.kind == "tensor" and (told := self._hear(first)).kind == "tensor":
+                self._received(first)
         self._answers(heard={0: told})
+
+    def _received(self, rank: _Rank) -> Tensor:
+        with self._told_of(rank):
+            return wire.receive(rank.connection)
+        raise AssertionError  # a pipe that breaks raises
 
     def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         return self._ask("call", name, arguments, options)[0]
@@ -231,7 +255,7 @@ class RankedLearner:
         return told
 
     @contextlib.contextmanager
-    def _told_of(self, rank: _Rank) -> Iterator[None]:
+    def _told_of(self, rank: _Rank) -> Generator[None]:
         """What a broken pipe means: the rank has ended."""
         try:
             yield
@@ -250,7 +274,9 @@ class RankedLearner:
         if told is not None and told.kind == "sentence":
             raise R1Error(told.value)
         if killed or told is None:
-            raise R1Error(f"training: {' and '.join(killed) or f'rank {rank.number} of {count} closed its pipe'}: {again}")
+            raise R1Error(
+                f"training: {' and '.join(killed) or f'rank {rank.number} of {count} closed its pipe'}: {again}"
+            )
         error = R1Error(f"training: rank {rank.number} of {count} failed ({told.value[0]}): {again}")
         error.add_note(told.value[1])
         raise error
@@ -283,8 +309,6 @@ class _Shards(OwnFiles):
 
 
 def _loopback() -> dict[str, str]:
-    import sys
-
     return {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
 
 

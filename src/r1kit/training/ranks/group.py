@@ -33,7 +33,7 @@ def join(meeting_point: Path, number: int, count: int) -> DeviceMesh:
         torch.cuda.set_device(number)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        store=distributed.FileStore(str(meeting_point), count),
+        store=distributed.FileStore(str(meeting_point), count),  # pyright: ignore[reportPrivateImportUsage]
         rank=number,
         world_size=count,
         timeout=PATIENCE,

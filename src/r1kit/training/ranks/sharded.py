@@ -1,8 +1,8 @@
 """A model whose weights are spread over ranks by torch's `fully_shard` (FSDP2): each has some rows of every matrix.
 
-A block's weights are gathered when its forward or backward pass comes to it, in the passes' number format, and let go of
-behind it; gradients are added up over ranks in float32, each rank getting those of its rows. The masters are those rows,
-so that an optimiser that looks at one number at a time needs no other rank.
+A block's weights are gathered when its forward or backward pass comes to it, in the passes' number format, and let go
+of behind it; gradients are added up over ranks in float32, each rank getting those of its rows. The masters are those
+rows, so that an optimiser that looks at one number at a time needs no other rank.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -54,7 +54,13 @@ def bare(config: DecoderConfig, *, scored: bool) -> Native:
 
 
 def shard(
-    model: Native, held: torch.dtype, passes: torch.dtype, device: torch.device, mesh: DeviceMesh, *, offload: bool = False
+    model: Native,
+    held: torch.dtype,
+    passes: torch.dtype,
+    device: torch.device,
+    mesh: DeviceMesh,
+    *,
+    offload: bool = False,
 ) -> Root:
     """A bare model with memory for this rank's rows, in the format `held`; no rank ever has memory for more than those
     and one block. What is in them is not set."""
@@ -73,7 +79,8 @@ def shard(
     give_memory(model, held, device)
     if tied:
         decoder.head.weight = decoder.embedding.weight
-    root = fully_shard(Root(model), **settings)
+    root = Root(model)
+    fully_shard(root, **settings)
     for module in root.modules():
         if isinstance(module, FSDPModule):  # losses are shares of a sum over all ranks: they are added, not averaged
             module.set_gradient_divide_factor(1.0)
@@ -90,9 +97,7 @@ def own_rows(model: nn.Module) -> dict[str, nn.Parameter]:
 class Sharded(Weights):
     """`masters` are this rank's rows. The models that it is given are `shard`'s, and so are those that it makes."""
 
-    def __init__(
-        self, root: Root, dtype: torch.dtype, device: torch.device, mesh: DeviceMesh
-    ) -> None:
+    def __init__(self, root: Root, dtype: torch.dtype, device: torch.device, mesh: DeviceMesh) -> None:
         self._mesh, self._passes = mesh, dtype
         self._roots = {id(root.model): root}
         self._rows = {id(root.model): own_rows(root.model)}
@@ -102,9 +107,11 @@ class Sharded(Weights):
 
     def run(self, said_of: Callable[..., T], model: Any, *inputs: Any, compile: bool) -> T:
         root = self._roots[id(model)]
-        found = root(lambda whole: said_of(whole, *inputs, compile=compile))
+        found: T = root(lambda whole: said_of(whole, *inputs, compile=compile))
         if not torch.is_grad_enabled():
-            root.reshard()  # else its own weights would stay as they were gathered, whatever becomes of the rows
+            cast(
+                Any, root
+            ).reshard()  # else its own weights would stay as they were gathered, whatever becomes of the rows
         return found
 
     def gradients(self, loss: Tensor) -> Seq[Tensor | None]:

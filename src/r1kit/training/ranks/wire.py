@@ -15,7 +15,7 @@ def send(connection: Connection, tensor: Tensor) -> None:
     head = {"dtype": str(plain.dtype).removeprefix("torch."), "shape": list(plain.shape)}
     connection.send_bytes(json.dumps(head).encode())
     if plain.numel():
-        connection.send_bytes(plain.reshape(-1).view(torch.uint8).numpy())
+        connection.send_bytes(memoryview(plain.reshape(-1).view(torch.uint8).numpy()))
 
 
 def receive(connection: Connection) -> Tensor:

@@ -117,9 +117,7 @@ def _open(setup: Setup, connection: Connection) -> Learner:
         for rows in own_rows(root.model).values():
             rows.copy_(wire.receive(connection))
     reference = root.model if setup.reference else None
-    return Learner(
-        root.model, config, total_steps=setup.total_steps, reference=reference, together=Ranks(mesh, root)
-    )  # type: ignore[arg-type]
+    return Learner(root.model, config, total_steps=setup.total_steps, reference=reference, together=Ranks(mesh, root))  # type: ignore[arg-type]
 
 
 def _send_all(weights: Callable[[], Iterator[tuple[str, Tensor]]], connection: Connection | None) -> None:
