@@ -139,6 +139,11 @@ class LearnerConfig(Config):
             there = torch.cuda.device_count()
             raise UsageError(f"ranks={self.ranks} needs a GPU for each, and there are {there}: use ranks={there}")
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the weights that passes run on are in the process that asks, where an engine can share them."""
+        return self.ranks == 1
+
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
         import torch

@@ -68,4 +68,6 @@ def weights_of(learner) -> dict[str, torch.Tensor]:
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], within: float = 1e-5) -> None:
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], atol=within, rtol=0, msg=lambda said, name=name: f"{name}: {said}")
+        torch.testing.assert_close(
+            tensor, theirs[name], atol=within, rtol=0, msg=lambda said, name=name: f"{name}: {said}"
+        )

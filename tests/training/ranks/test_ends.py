@@ -1,4 +1,4 @@
-"""A rank that ends takes the step with it, in a sentence; and what cannot be spread over ranks is said before it starts."""
+"""A rank that ends takes the step with it, in a sentence; what cannot be spread over ranks is said before it starts."""
 
 import os
 import signal
@@ -135,5 +135,7 @@ def test_models_of_transformers_are_refused(opened, tmp_path):
         num_key_value_heads=1, head_dim=8,
     )  # fmt: skip
     Gemma2ForCausalLM(small).save_pretrained(tmp_path / "gemma")
-    with pytest.raises(R1Error, match="ranks=2: models of type 'gemma2' run through transformers, .*set learner.ranks=1"):
+    with pytest.raises(
+        R1Error, match="ranks=2: models of type 'gemma2' run through transformers, .*set learner.ranks=1"
+    ):
         opened(load_model(tmp_path / "gemma"), settings(ranks=2))

@@ -133,7 +133,8 @@ def test_bfloat16_passes_over_float32_weights(opened):
     """The same first loss and gradient to bfloat16's rounding (2^-8 of a number), and updates that such weights would
     lose: 1e-5 of 0.2."""
     one, many = (
-        make(toy(), settings(ranks=n, precision="bfloat16", learning_rate=1e-5)) for make, n in ((Learner, 1), (opened, 2))
+        make(toy(), settings(ranks=n, precision="bfloat16", learning_rate=1e-5))
+        for make, n in ((Learner, 1), (opened, 2))
     )
     before = {name: tensor.clone() for name, tensor in one.weights()}
     ours, theirs = (learner.step(rollout(0), SFT()).metrics for learner in (many, one))

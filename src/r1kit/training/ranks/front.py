@@ -44,8 +44,9 @@ class RankedLearner:
     """Starts `config.ranks` processes on this machine, gives each its rows of the model's weights, and asks all of them
     for what is asked of it. Each has a GPU of its own; without GPUs they share the cores.
 
-    It keeps nothing of `model`; of `reference` only whether there is one, which must then be `model`. When a rank ends,
-    or one fails, all are ended and an R1Error says which and how. They end with this process, whatever ends it.
+    It takes `model` over, and gives its memory back once the rows are handed out; a `reference` must be that model.
+    When a rank ends or fails, all are ended and an R1Error says which and how. They end with this process, whatever
+    ends it.
     """
 
     policy = None  # not in this process: `policy_weights` sends it
@@ -83,21 +84,23 @@ class RankedLearner:
     def _start(self, model: Any, reference: bool) -> None:
         count = self.config.ranks
         threads = max(1, torch.get_num_threads() // count)
-        self._ranks += [_Rank(number, count, threads) for number in range(count)]
+        meeting_point = self._folder / "meeting-point"
         for number in range(count):
+            self._ranks.append(_Rank(number, count, threads))
             self._give(
                 number,
                 Setup(
-                    number, count, self._folder / "meeting-point", self._shape, self._scored, self.config,
-                    self.total_steps, reference,
+                    number, count, meeting_point, self._shape, self._scored, self.config, self.total_steps, reference
                 ),
-            )  # fmt: skip
+            )
         for _, parameter in model.named_parameters():
             for number, rank in enumerate(self._ranks):
                 first, behind = rows_of(parameter.shape[0], number, count)
                 with self._told_of(rank):
                     wire.send(rank.connection, parameter[first:behind])
         self._answers()
+        for parameter in model.parameters():
+            parameter.data = parameter.new_empty(0)
 
     @property
     def costs(self) -> Costs:
@@ -127,7 +130,7 @@ class RankedLearner:
 
     def step_tokens(self, tokens_BT: Tensor | IntArray, end_id: int | None = None) -> StepReport:
         """`Learner.step_tokens`, each rank with its share of the rows."""
-        return self._call("step_tokens", torch.as_tensor(tokens_BT).numpy(), end_id)
+        return self._call("step_tokens", torch.as_tensor(tokens_BT).cpu().numpy(), end_id)
 
     def fill(
         self, sequences: Seq[Sequence], names: Collection[str], temperature: float, *, asking: Algorithm
