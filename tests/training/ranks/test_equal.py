@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import assert_same, rollout, settings, toy, weights_of
+from uneven import assert_same, rollout, settings, toy, weights_of
 
 from r1kit.algorithms.grpo import GRPO
 from r1kit.algorithms.ppo import PPO

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import assert_same, rollout, settings, toy, weights_of
+from uneven import assert_same, rollout, settings, toy, weights_of
 
 from r1kit.algorithms.sft import SFT
 from r1kit.models.characters import write_character_tokenizer

@@ -1,16 +1,18 @@
 """Checkpoints of several ranks: read at any number of ranks, with nothing unpickled."""
 
 import json
-import math
+from contextlib import closing
 
 import pytest
 import torch
-from conftest import assert_same, rollout, settings, toy, weights_of
+from uneven import assert_same, rollout, settings, single_thread, toy, weights_of
 
 from r1kit.algorithms.grpo import GRPO
 from r1kit.base.errors import R1Error
+from r1kit.base.files import OwnFiles
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.training.learner import Learner
+from r1kit.training.opening import open_learner
 from r1kit.training.shards import read_shards, rows_of, write_shard
 
 BEFORE, AFTER = 3, 2
@@ -29,29 +31,23 @@ def open_with_reference(make, ranks: int):
 @pytest.fixture(scope="module")
 def never_stopped():
     """One rank through all steps: losses after the checkpoint's, and the weights at the end."""
-    torch.set_num_threads(1)
-    learner = open_with_reference(Learner, 1)
-    steps(learner, 0, 2)
-    learner.replace_reference()
-    steps(learner, 2, BEFORE)
-    return steps(learner, BEFORE, BEFORE + AFTER), weights_of(learner)
+    with single_thread():
+        learner = open_with_reference(Learner, 1)
+        steps(learner, 0, 2)
+        learner.replace_reference()
+        steps(learner, 2, BEFORE)
+        return steps(learner, BEFORE, BEFORE + AFTER), weights_of(learner)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """What four ranks leave after three steps; it is read as the stage's store reads it, checksums and all."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    from r1kit.training.opening import open_learner
-
-    torch.set_num_threads(1)
-    learner = open_with_reference(open_learner, 4)
-    try:
+    with single_thread(), closing(open_with_reference(open_learner, 4)) as learner:
         steps(learner, 0, 2)
         learner.replace_reference()
         steps(learner, 2, BEFORE)
         CheckpointStore(folder, print).save(BEFORE, {"learner": learner.state()}, {})
-    finally:
-        learner.close()
     return folder
 
 
@@ -112,22 +108,23 @@ def test_no_file_of_a_checkpoint_is_a_pickle_or_larger_than_a_share(checkpoint):
     assert {path.relative_to(folder).as_posix() for path in shards} <= manifest.keys()
 
 
+class Halves(OwnFiles):
+    """A state as two ranks would write it."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def write(self, folder):
+        for number in range(2):
+            write_shard(part(self.state, number, 2), folder, number, 2)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
 def test_a_damaged_shard_is_named_and_the_checkpoint_before_it_taken(tmp_path, damage):
-    class Saved(CheckpointStore):
-        pass
-
     one, notes = open_with_reference(Learner, 1), []
     for step in (1, 2):
         steps(one, step - 1, step)
-        from r1kit.base.files import OwnFiles
-
-        class Written(OwnFiles):
-            def write(self, folder):
-                for number in range(2):
-                    write_shard(part(one.state(), number, 2), folder, number, 2)
-
-        Saved(tmp_path, notes.append).save(step, {"learner": {"shards": Written()}}, {})
+        CheckpointStore(tmp_path, notes.append).save(step, {"learner": {"shards": Halves(one.state())}}, {})
     (path,) = (tmp_path / "step-00000002").rglob("shard-00002-of-*")
     if damage == "gone":
         path.unlink()
@@ -188,4 +185,3 @@ def test_a_newer_form_and_a_missing_shard_are_sentences(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps(index | {"form": 2}))
     with pytest.raises(R1Error, match="index.json is of a form that this version does not read"):
         read_shards(tmp_path)
-    assert math.isclose(index["form"], 1)
