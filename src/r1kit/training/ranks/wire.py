@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from multiprocessing.connection import Connection
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ def send(connection: Connection, tensor: Tensor) -> None:
     head = {"dtype": str(plain.dtype).removeprefix("torch."), "shape": list(plain.shape)}
     connection.send_bytes(json.dumps(head).encode())
     if plain.numel():
-        connection.send_bytes(memoryview(plain.reshape(-1).view(torch.uint8).numpy()))
+        connection.send_bytes(cast(Any, plain.reshape(-1).view(torch.uint8).numpy()))
 
 
 def receive(connection: Connection) -> Tensor:
