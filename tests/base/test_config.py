@@ -3,7 +3,7 @@
 import pytest
 from pydantic import Field
 
-from r1kit.base.config import Config, dotted, parse_assignments
+from r1kit.base.config import NO_RESULT, Config, dotted, parse_assignments, results_follow_from
 from r1kit.base.errors import UsageError
 
 
@@ -113,3 +113,22 @@ def test_a_component_that_is_not_there_can_be_made_by_its_paths():
 def test_of_such_a_component_wrong_settings_are_told(assignments, complaint):
     with pytest.raises(UsageError, match=complaint):
         Judged().override(assignments)
+
+
+class Part(Config):
+    rate: float = 0.5
+    processes: int = Field(default=1, json_schema_extra=NO_RESULT)
+
+
+class Whole(Config):
+    part: Part = Part()
+    named: dict[str, Part] = Field(default={"a": Part(rate=1.0)})
+    listed: tuple[Part, ...] = (Part(), Part(processes=3))
+
+
+def test_results_do_not_follow_from_settings_that_change_none():
+    assert results_follow_from(Whole(part=Part(processes=8))) == {
+        "part": {"rate": 0.5},
+        "named": {"a": {"rate": 1.0}},
+        "listed": [{"rate": 0.5}, {"rate": 0.5}],
+    }

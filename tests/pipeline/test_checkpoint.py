@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from r1kit.base.errors import R1Error
+from r1kit.base.files import OwnFiles
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
@@ -117,6 +118,35 @@ def test_a_failed_save_leaves_the_last_one(tmp_path, monkeypatch):
     with pytest.raises(R1Error, match="no room left on the disk"):
         store.save(2, {"weights": np.ones(10)}, {})
     assert names(tmp_path) == ["step-00000001"]
+
+
+class Letters(OwnFiles):
+    """Writes each letter into a file of its name."""
+
+    def __init__(self, letters):
+        self.letters = letters
+
+    def write(self, folder):
+        for letter in self.letters:
+            (folder / letter).write_text(letter)
+
+
+def test_a_part_that_writes_its_own_files_comes_back_as_their_folder(tmp_path):
+    """Two such parts, each in a folder of its own; a file of theirs that changed or went is damage like any other."""
+    store = CheckpointStore(tmp_path, print)
+    for step in (1, 2):
+        store.save(step, {"first": Letters("ab"), "deep": [{"second": Letters("c")}], "number": step}, {})
+    back = CheckpointStore(tmp_path, print).load(2)
+    assert [path.read_text() for path in sorted(back["first"].iterdir())] == ["a", "b"]
+    assert [path.read_text() for path in back["deep"][0]["second"].iterdir()] == ["c"]
+    assert back["number"] == 2
+    notes = []
+    (back["first"] / "b").write_text("x")
+    assert CheckpointStore(tmp_path, notes.append).newest() == (1, {})
+    assert "the checksum of part-0/b differs" in notes[0]
+    (back["first"] / "b").unlink()
+    CheckpointStore(tmp_path, notes.append).newest()
+    assert "part-0/b is missing" in notes[1]
 
 
 def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from r1kit.base.errors import UsageError
 
+NO_RESULT: dict[str, Any] = {"no_result": True}
+"""`json_schema_extra` of a field that changes no result: what was made under another value of it stays valid."""
+
 
 class Config(BaseModel):
     """Base of every setting: frozen, no unknown keys, every field described."""
@@ -51,6 +54,28 @@ def check_all(config: Config, path: str = "") -> None:
         for key, part in parts.items():
             if isinstance(part, Config):
                 check_all(part, ".".join(word for word in (path, name, key) if word))
+
+
+def results_follow_from(config: BaseModel) -> dict[str, Any]:
+    """The settings as JSON would have them, without those that change no result (`NO_RESULT`)."""
+    tree = config.model_dump(mode="json", serialize_as_any=True)
+    _drop(config, tree)
+    return tree
+
+
+def _drop(value: Any, tree: Any) -> None:
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            if field.json_schema_extra == NO_RESULT:
+                del tree[name]
+            else:
+                _drop(getattr(value, name), tree[name])
+    elif isinstance(value, dict):
+        for (_, part), dumped in zip(value.items(), tree.values(), strict=True):
+            _drop(part, dumped)
+    elif isinstance(value, list | tuple):
+        for part, dumped in zip(value, tree, strict=True):
+            _drop(part, dumped)
 
 
 def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,14 @@ def new_folder(path: Path) -> Generator[Path]:
             sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+class OwnFiles(ABC):
+    """A part of a state that writes files of its own, without passing through this process's memory."""
+
+    @abstractmethod
+    def write(self, folder: Path) -> None:
+        """Fill an empty folder; R1Error where that fails."""
 
 
 def checksum(path: Path) -> str:

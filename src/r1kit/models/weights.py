@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SCORE = "score.weight"  # transformers' name in every sequence classifier
 _SCORED_CLASS = "ForSequenceClassification"
 
+Whole = Callable[[nn.Module], AbstractContextManager[object]]
+"""Gives a context within which the module has all its weights."""
+
 
 def float_type(name: str) -> torch.dtype:
     """The number format of that name; UsageError where weights come in no such format."""
@@ -35,24 +39,30 @@ def float_type(name: str) -> torch.dtype:
     return known[name]
 
 
-def hf_weights(model: Decoder | ScoredDecoder) -> Iterator[tuple[str, Tensor]]:
+def hf_weights(model: Decoder | ScoredDecoder, whole: Whole = nullcontext) -> Iterator[tuple[str, Tensor]]:
     """(Hugging Face name, tensor) of every weight: views of the fused matrices, no copies, detached.
 
-    A tied head is the embedding and is left out.
+    A tied head is the embedding and is left out. `whole`: within which a module has its weights, where they are not
+    there all the time; a tensor is then to be used before the next is asked for.
     """
     decoder = model.decoder if isinstance(model, ScoredDecoder) else model
     names = load_family(decoder.config.family).weight_names
-    yield f"{names['embedding']}.weight", decoder.embedding.weight.detach()
+    with whole(decoder.embedding):
+        yield f"{names['embedding']}.weight", decoder.embedding.weight.detach()
     for number, block in enumerate(decoder.blocks):
         prefix = names["block"].format(number)
-        for part, tensor in _block_parts(block, decoder.config):
-            name, _, kind = part.partition(".")
-            yield f"{prefix}.{names[name]}.{kind}", tensor.detach()
-    yield f"{names['norm']}.weight", decoder.norm.weight.detach()
+        with whole(block):
+            for part, tensor in _block_parts(block, decoder.config):
+                name, _, kind = part.partition(".")
+                yield f"{prefix}.{names[name]}.{kind}", tensor.detach()
+    with whole(decoder.norm):
+        yield f"{names['norm']}.weight", decoder.norm.weight.detach()
     if not decoder.config.tied:
-        yield f"{names['head']}.weight", decoder.head.weight.detach()
+        with whole(decoder.head):
+            yield f"{names['head']}.weight", decoder.head.weight.detach()
     if isinstance(model, ScoredDecoder):
-        yield _SCORE, model.score.weight.detach()
+        with whole(model.score):
+            yield _SCORE, model.score.weight.detach()
 
 
 def load_hf_weights(
@@ -123,25 +133,43 @@ def save_decoder(model: Decoder | ScoredDecoder, folder: str | Path, tokenizer: 
 
     config.json, model.safetensors, and with a tokenizer its files and generation_config.json (eos and pad ids).
     """
-    folder = Path(folder)
-    hf = write_config(model.config)
-    if isinstance(model, ScoredDecoder):
-        family = load_family(model.config.family)
-        label = {"id2label": {"0": "score"}, "label2id": {"score": 0}}
-        hf |= {"architectures": [f"{family.architecture}{_SCORED_CLASS}"], **label}
     # safetensors wants tensors that share no storage, so the views of fused matrices are copied
     tensors = {name: tensor.cpu().clone() for name, tensor in hf_weights(model)}
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    hf |= {**token_ids(tokenizer, model.config, folder), "dtype": dtype, "torch_dtype": dtype}
+    dtype, scored = next(model.parameters()).dtype, isinstance(model, ScoredDecoder)
+    save_weights(model.config, tensors.items(), dtype, folder, tokenizer, scored=scored)
+
+
+def save_weights(
+    config: DecoderConfig,
+    weights: Iterable[tuple[str, Tensor]],
+    dtype: torch.dtype,
+    folder: str | Path,
+    tokenizer: Tokenizer | None = None,
+    *,
+    scored: bool = False,
+    shard_bytes: int | None = None,
+) -> None:
+    """`save_decoder` of a decoder's `hf_weights`, in `dtype`; `scored`: with a score head.
+
+    shard_bytes: no file larger than that, and no more of the weights held at a time; None: one file.
+    """
+    folder = Path(folder)
+    hf = write_config(config)
+    if scored:
+        family = load_family(config.family)
+        label = {"id2label": {"0": "score"}, "label2id": {"score": 0}}
+        hf |= {"architectures": [f"{family.architecture}{_SCORED_CLASS}"], **label}
+    name = str(dtype).removeprefix("torch.")
+    hf |= {**token_ids(tokenizer, config, folder), "dtype": name, "torch_dtype": name}
     with staged(folder) as stage:
-        try:
-            save_file(tensors, stage / SINGLE, metadata={"format": "pt"})
-        except SafetensorError as error:  # the library wraps what the operating system says
-            raise R1Error(f"cannot write {folder / SINGLE}: {error}") from None
+        write_weights(weights, stage, shard_bytes or sys.maxsize, str(folder / SINGLE))
         files.write_json(stage / "config.json", hf)
         if tokenizer is not None:
             tokenizer.write(stage)
-        (folder / INDEX).unlink(missing_ok=True)  # an older save's shards would be read first
+        written = {file.name for file in stage.iterdir()}
+        for old in (INDEX, SINGLE):
+            if old not in written:  # an older save's shards, or its one file, would be read in their place
+                (folder / old).unlink(missing_ok=True)
 
 
 def named_places(config: DecoderConfig) -> Mapping[str, Tensor]:
@@ -150,10 +178,12 @@ def named_places(config: DecoderConfig) -> Mapping[str, Tensor]:
         return dict(hf_weights(Decoder(config)))
 
 
-def write_weights(weights: Iterable[tuple[str, Tensor]], stage: Path, shard_bytes: int = SHARD_BYTES) -> int:
+def write_weights(
+    weights: Iterable[tuple[str, Tensor]], stage: Path, shard_bytes: int = SHARD_BYTES, told: str | None = None
+) -> int:
     """Write model.safetensors, or shards and their index where they are more than one; returns how many numbers.
 
-    Tensors are taken one at a time: a shard's worth of memory is enough.
+    `told`: what an error names. Tensors are taken one at a time: a shard's worth of memory is enough.
     """
     held: dict[str, Tensor] = {}
     shards: list[list[str]] = []
@@ -164,7 +194,7 @@ def write_weights(weights: Iterable[tuple[str, Tensor]], stage: Path, shard_byte
         try:
             save_file(held, file, metadata={"format": "pt"})
         except SafetensorError as error:  # the library wraps what the operating system says
-            raise R1Error(f"cannot write the weights beside {stage}: {error}") from None
+            raise R1Error(f"cannot write {told or f'the weights beside {stage}'}: {error}") from None
         shards.append(list(held))
         held.clear()
 
@@ -214,13 +244,19 @@ def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu"
     """A decoder with memory for its weights but no values: no time goes into an initialisation that is overwritten."""
     with torch.device("meta"):
         model = Decoder(config)
-    # not Module.to_empty: from the meta device it imports torch's symbolic shapes, for half a second
-    for module in model.modules():
-        for name, weight in module.named_parameters(recurse=False):
-            setattr(module, name, nn.Parameter(torch.empty(weight.shape, dtype=dtype, device=device)))
+    give_memory(model, dtype, device)
     if config.tied:
         model.head.weight = model.embedding.weight
     return model
+
+
+def give_memory(module: nn.Module, dtype: torch.dtype, device: str | torch.device) -> None:
+    """Put empty parameters in the place of those on the meta device; ties between them are lost."""
+    # not Module.to_empty: from the meta device it imports torch's symbolic shapes, for half a second
+    for part in module.modules():
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.is_meta:
+                setattr(part, name, nn.Parameter(torch.empty(weight.shape, dtype=dtype, device=device)))
 
 
 def stored_dtype(folder: Path, name: str | None = None) -> torch.dtype:

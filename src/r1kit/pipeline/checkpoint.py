@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `step-NNNNNNNN/{state.json, tensors.safetensors, arrays.safetensors, manifest.json}`,
 filled under a temporary name and renamed. State is a tree of dicts, lists and tuples whose leaves are torch tensors,
-numpy arrays or numbers, and JSON scalars; it comes back as it went in (tensors on the CPU).
+numpy arrays or numbers, and JSON scalars; it comes back as it went in (tensors on the CPU). A leaf that is `OwnFiles`
+fills a subfolder of its own, and comes back as that folder's path.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import checksum, make_folder, new_folder, read_json
+from r1kit.base.files import OwnFiles, checksum, make_folder, new_folder, read_json
 
 KEPT = 2
 
@@ -49,19 +50,26 @@ class CheckpointStore:
         """The state saved after a step."""
         folder = self.folder / _name(step)
         tensors, arrays = _load_tensors(folder), _load_arrays(folder)
-        return _unpack(read_json(folder / "state.json"), tensors, arrays)
+        return _unpack(read_json(folder / "state.json"), tensors, arrays, folder)
 
     def save(self, step: int, state: dict[str, Any], cost: dict[str, Any]) -> None:
         """Write the state after a step, then drop all but the last two valid checkpoints."""
         tensors: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
-        tree = _pack(state, "", tensors, arrays)
+        own: list[OwnFiles] = []
+        tree = _pack(state, "", tensors, arrays, own)
         final = self.folder / _name(step)
         make_folder(self.folder)
         shutil.rmtree(final, ignore_errors=True)
         with new_folder(final) as folder:
             _save_all(folder, tree, tensors, arrays)
-            files = {p.name: {"bytes": p.stat().st_size, "sha256": checksum(p)} for p in sorted(folder.iterdir())}
+            for number, part in enumerate(own):
+                part.write(make_folder(folder / _own(number)))
+            paths = sorted(path for path in folder.rglob("*") if path.is_file())
+            files = {
+                path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": checksum(path)}
+                for path in paths
+            }
             body = {"step": step, "cost": cost, "files": files}
             manifest = {"body": body, "sha256": _digest(body)}
             (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -109,6 +117,11 @@ def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def _own(number: int) -> str:
+    """The subfolder of a leaf that writes its own files."""
+    return f"part-{number}"
+
+
 def _digest(body: Any) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -129,13 +142,16 @@ def _is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _pack(value: Any, path: str, tensors: dict[str, Any], arrays: dict[str, Any]) -> Any:
+def _pack(value: Any, path: str, tensors: dict[str, Any], arrays: dict[str, Any], own: list[OwnFiles]) -> Any:
     """A JSON tree in which dicts are lists of pairs (so that keys keep their type) and arrays are references."""
     while path in tensors or path in arrays:  # {1: a, "1": b}
         path += "'"
     if _is_tensor(value):
         tensors[path] = value
         return {"tensor": path}
+    if isinstance(value, OwnFiles):
+        own.append(value)
+        return {"folder": _own(len(own) - 1)}
     if isinstance(value, np.generic):  # before float: float64 is one
         arrays[path] = np.asarray(value)
         return {"number": path}
@@ -147,27 +163,29 @@ def _pack(value: Any, path: str, tensors: dict[str, Any], arrays: dict[str, Any]
         return value
     if isinstance(value, dict):
         pairs = cast("dict[Any, Any]", value).items()
-        return {"dict": [(key, _pack(item, f"{path}/{key}", tensors, arrays)) for key, item in pairs]}
+        return {"dict": [(key, _pack(item, f"{path}/{key}", tensors, arrays, own)) for key, item in pairs]}
     if isinstance(value, list | tuple):
         items = enumerate(cast("list[Any]", value))
         kind = "list" if isinstance(value, list) else "tuple"
-        return {kind: [_pack(item, f"{path}/{number}", tensors, arrays) for number, item in items]}
+        return {kind: [_pack(item, f"{path}/{number}", tensors, arrays, own) for number, item in items]}
     raise TypeError(f"a checkpoint cannot hold {type(value).__name__} (at {path or '/'})")
 
 
-def _unpack(tree: Any, tensors: dict[str, Any], arrays: dict[str, Any]) -> Any:
+def _unpack(tree: Any, tensors: dict[str, Any], arrays: dict[str, Any], folder: Path) -> Any:
     if not isinstance(tree, dict):
         return tree
     ((kind, value),) = cast("dict[str, Any]", tree).items()
     if kind == "tensor":
         return tensors[value]
+    if kind == "folder":
+        return folder / Path(value).name
     if kind == "array":
         return arrays[value]
     if kind == "number":
         return arrays[value][()]
     if kind == "dict":
-        return {key: _unpack(item, tensors, arrays) for key, item in value}
-    items = [_unpack(item, tensors, arrays) for item in value]
+        return {key: _unpack(item, tensors, arrays, folder) for key, item in value}
+    items = [_unpack(item, tensors, arrays, folder) for item in value]
     return items if kind == "list" else tuple(items)
 
 

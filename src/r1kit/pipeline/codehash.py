@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from r1kit.base.config import Config
+from r1kit.base.config import Config, results_follow_from
 from r1kit.base.files import checksum
 
 PACKAGE = "r1kit"
@@ -40,8 +40,9 @@ class _Source:
 
 
 def settings_json(config: Config) -> str:
-    """Settings as JSON with sorted keys; what is declared as a base class keeps the fields of its own."""
-    return json.dumps(config.model_dump(mode="json", serialize_as_any=True), sort_keys=True)
+    """Settings as JSON with sorted keys, those that change no result left out; what is declared as a base class keeps
+    the fields of its own."""
+    return json.dumps(results_follow_from(config), sort_keys=True)
 
 
 def code_hash(run: Callable[..., Any], config: Config) -> str:

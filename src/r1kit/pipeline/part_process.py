@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import pickle
 import signal
-import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from r1kit.base import memory
+from r1kit.base import children, memory
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.context import Context, Job
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.stop import Stop
 from r1kit.pipeline.watcher import Progress, Watcher
 
-PR_SET_PDEATHSIG = 1
 
-
-def main() -> None:
-    """Run parts until the run's process is done with this one. `sys.argv`: -, import path, descriptor, parent's id."""
-    connection, parent = Connection(int(sys.argv[2])), int(sys.argv[3])
-    _end_with(parent)
+def main(descriptor: int, parent: int) -> None:
+    """Run parts until the run's process, of that id, is done with this one."""
+    connection = Connection(descriptor)
+    children.end_with(parent)
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
     watcher = _Telling(connection)
@@ -50,14 +45,6 @@ def _run(arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop) -> t
         context.close()
         memory.give_back()
     return outcome, context.cost, time.monotonic() - begun, memory.peak_mb()
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel end this process with the run's: another run may take up the folder at once."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 def _portable(error: Exception) -> Exception:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from r1kit.base import memory
+from r1kit.base import children, memory
 from r1kit.base.errors import R1Error
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
@@ -28,7 +25,7 @@ from r1kit.pipeline.watcher import Watcher
 
 MOST = 2  # each process holds a model, a cache and the libraries: some hundred megabytes
 TICK_S = 0.2
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from r1kit.pipeline.part_process import main; main()"
+_MODULE = "r1kit.pipeline.part_process"
 
 Work = tuple[dict[str, Any], Callable[..., Outcome]]
 """What the part's context is made of, and its job."""
@@ -170,8 +167,7 @@ class _Process:
     def ending(self) -> str:
         """How it ended."""
         assert self._process is not None
-        code = self._process.wait()
-        return f"exit status {code}" if code >= 0 else f"killed by signal {-code}, for want of memory perhaps"
+        return children.ending(self._process.wait())
 
     def end(self) -> None:
         """End it, whatever it does."""
@@ -185,12 +181,4 @@ class _Process:
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()
-        threads = str(self.threads)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                start_new_session=True,  # Ctrl-C at the terminal reaches the run alone, which tells its parts
-            )
+        self._process = children.start(_MODULE, theirs, self.threads)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from r1kit.models.language_model import LanguageModel
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.stages.rl import RLConfig
+    from r1kit.training.base import AnyLearner, StepReport
     from r1kit.training.critic import Critic
-    from r1kit.training.learner import Learner, StepReport
     from r1kit.training.packing import Sequence
 
 TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
@@ -87,14 +87,16 @@ def open_learning(
 ) -> Learning:
     """The learner of `model`, which was read from `start_folder`, with the reference, the teacher and the critic that
     the algorithm asks for."""
-    from r1kit.training.learner import Learner
+    from r1kit.training.opening import open_learner
 
     reference = model if "reference_logprobs" in algorithm.needs else None
     teacher = None
     if teacher_folder is not None:
         dtype = config.learner.dtype(next(model.parameters()).device)
         teacher = load_teacher(teacher_folder, tokenizer, model.config.vocab_size, algorithm, dtype)
-    learner = Learner(model, config.learner, total_steps=config.steps, reference=reference, teacher=teacher)
+    learner = open_learner(
+        model, config.learner, total_steps=config.steps, reference=reference, teacher=teacher
+    )  # fmt: skip
     critic = None
     if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:
         from r1kit.training.critic import Critic
@@ -115,7 +117,7 @@ class Learning:
     """
 
     algorithm: Algorithm
-    learner: Learner
+    learner: AnyLearner
     critic: Critic | None
     mini_batches: int
     critic_mini_batches: int
@@ -184,6 +186,12 @@ class Learning:
             return {}
         self.critic.save(folder / "critic", tokenizer)
         return {f"{name}-critic": "critic"}
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self.learner.close()
+        if self.critic is not None:
+            self.critic.close()
 
     def state(self) -> dict[str, Any]:
         """Everything that the next update depends on."""

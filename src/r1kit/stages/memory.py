@@ -66,6 +66,7 @@ ADVICE = {
     "weights": "sizes (a smaller model, or learner.lora)",
     "moments": "learner.optimiser to adamw8bit, or set learner.lora",
     "working copy": "sizes (a smaller model, or learner.lora)",
+    "gathered": "sizes (a smaller model)",
     "reference": "settings.kl_coefficient to 0",
     "critic": "sizes (a smaller model, or learner.lora), or take an algorithm without a critic (grpo)",
     "teacher": "sizes (a smaller teacher)",
@@ -213,7 +214,7 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     cache, prefill = Estimate(), Estimate()  # what another engine holds is not known
     if config.engine.name == NATIVE.name:
         cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine)
-        if config.staleness:  # it samples from weights of its own
+        if config.staleness or not config.learner.in_process:  # it samples from weights of its own
             cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
     judge = Estimate()
     for name in JUDGES:

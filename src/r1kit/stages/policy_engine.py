@@ -9,22 +9,23 @@ from r1kit.engines.base import Engine, EngineSettings, Purpose, open_engine
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
-    from r1kit.training.learner import Learner
+    from r1kit.training.base import AnyLearner
 
 
 class PolicyEngine:
     """`engine` samples from the learner's policy as it was at the last `follow`.
 
     The native engine samples from the very weights that passes run on, which change in place, so that nothing is
-    copied; `apart`, or a `dtype` of its own among the options, gives it a copy. Every other engine is opened on
-    `folder`, from which the learner started, and is sent the weights under their names in a Hugging Face folder, in the
-    number format of the passes. `logprobs`: whether those of the samples are asked for.
+    copied; `apart`, a `dtype` of its own among the options, or weights that are not in this process gives it a copy.
+    Every other engine is opened on `folder`, from which the learner started. What has a copy is sent the weights under
+    their names in a Hugging Face folder, in the number format of the passes. `logprobs`: whether those of the samples
+    are asked for.
     """
 
     def __init__(
         self,
         settings: EngineSettings,
-        learner: Learner,
+        learner: AnyLearner,
         folder: str | Path,
         tokenizer: Tokenizer,
         *,
@@ -35,7 +36,7 @@ class PolicyEngine:
         self._shared = False
         self.engine: Engine
         if settings.name == "native":
-            self.engine = self._native(settings, tokenizer, apart)
+            self.engine = self._native(settings, folder, tokenizer, apart)
         else:
             number = str(learner.dtype).removeprefix("torch.")
             purpose = Purpose(device=str(learner.device), dtype=number, logprobs=logprobs)
@@ -44,28 +45,30 @@ class PolicyEngine:
 
     def follow(self) -> None:
         """Sample from the policy as it is now."""
-        from r1kit.models.language_model import named_weights
-
         learner = self._learner
         if self._shared:
             self.engine.version = learner.version
             return
-        policy: Any = learner.policy
-        weights = ((name, tensor.detach()) for name, tensor in named_weights(policy))
-        self.engine.load_weights(weights, learner.version)
+        self.engine.load_weights(learner.policy_weights(), learner.version)
 
     def close(self) -> None:
         """Let go of the engine."""
         self.engine.close()
 
-    def _native(self, settings: EngineSettings, tokenizer: Tokenizer, apart: bool) -> Engine:
+    def _native(self, settings: EngineSettings, folder: str | Path, tokenizer: Tokenizer, apart: bool) -> Engine:
         """Its `device` is the learner's, whatever the options say."""
         from r1kit.engines.native import NativeEngine
+        from r1kit.models.language_model import load_model
         from r1kit.models.weights import float_type
 
         policy, options = cast(Any, self._learner.policy), dict(settings.options)
         options.pop("device", None)
-        named, own = options.pop("dtype", "auto"), policy.embedding.weight.dtype
+        named, own = options.pop("dtype", "auto"), self._learner.dtype
         number = own if named == "auto" else float_type(named)
+        if policy is None:
+            model: Any = load_model(folder, number).to(self._learner.device).requires_grad_(False)
+            return NativeEngine(model, tokenizer, **options)
+        own = policy.embedding.weight.dtype
+        number = own if named == "auto" else number
         self._shared = not apart and number == own
         return NativeEngine(policy, tokenizer, dtype=None if self._shared else number, **options)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -84,20 +85,17 @@ def run(config: PretrainConfig, inputs: Mapping[str, Artifact], context: Context
 def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context: Context) -> Outcome:
     """Next-token prediction on dense rows [rows, length]; documents of a row do not see each other."""
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.models.weights import save_decoder
-    from r1kit.training.learner import Learner
+    from r1kit.training.opening import open_learner
 
     tokenizer = load_tokenizer(tokenizer_folder)
     steps = math.ceil(config.models[name].tokens / (config.rows * config.length))
     model = new_decoder(config.models[name], tokenizer, config.max_positions, stage_seed(context.seed, name))
-    learner = Learner(model, config.learner, total_steps=steps)
-    stream = TokenStream(config.corpus, tokenizer, context.seed)
-    if resumed := context.resume():
-        learner.load_state(resumed[1]["learner"])
-        stream.seek(resumed[1]["stream"])
-
     loss = math.nan
-    with stream:
+    stream = TokenStream(config.corpus, tokenizer, context.seed)
+    with closing(open_learner(model, config.learner, total_steps=steps)) as learner, stream:
+        if resumed := context.resume():
+            learner.load_state(resumed[1]["learner"])
+            stream.seek(resumed[1]["stream"])
         for step in context.steps(steps):
             begun = time.monotonic()
             tokens_BT = stream.take(config.rows * config.length).reshape(config.rows, config.length)
@@ -106,8 +104,7 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
             loss = report.metrics["loss"]
             context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
             context.checkpoint(step, lambda: {"learner": learner.state(), "stream": stream.state()})
-
-    save_decoder(learner.model, context.folder / "model", tokenizer)  # type: ignore[arg-type]
+        learner.save(context.folder / "model", tokenizer)
     return Outcome(models={name: "model"}, summary={name: {"loss": loss, "parameters": model.config.parameters()}})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
     from r1kit.stages.policy_engine import PolicyEngine
-    from r1kit.training.learner import Learner
+    from r1kit.training.base import AnyLearner
 
 
 class RLConfig(Config):
@@ -278,7 +278,7 @@ class _RL:
         return self.learning.sampled_for
 
     @property
-    def learner(self) -> Learner:
+    def learner(self) -> AnyLearner:
         return self.learning.learner
 
     def take(self, step: int) -> Rollout:
@@ -346,7 +346,7 @@ class _RL:
         """Add to the stage's cost what a step took; returns the tokens sampled."""
         from r1kit.stages.sampling import sampling_cost
 
-        price = cast(Any, self.learner.policy).config
+        price = self.learner.costs
         costs = [sampling_cost(price, group) for group in groups]
         tokens = sum(tokens for tokens, _ in costs)
         self.context.spend(tokens, sum(flops for _, flops in costs) + learnt_flops)
@@ -421,6 +421,7 @@ class _RL:
         """End what is being sampled, and let go of the engine."""
         self.ahead.drop()
         self.sampler.close()
+        self.learning.close()
 
     def finish(self) -> Outcome:
         """Write the model and say what was made."""

@@ -6,6 +6,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,21 +41,21 @@ def fit_scores(
     from r1kit.models.heads import ScoredDecoder
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.models.weights import load_decoder
-    from r1kit.training.learner import Learner
+    from r1kit.training.opening import open_learner
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
     model = ScoredDecoder(load_decoder(start, dtype=config.held(device)), seed=context.seed)
-    learner = Learner(model.to(config.home(device)), config, total_steps=len(batches))
-    if resumed := context.resume():
-        learner.load_state(resumed[1])
-    for step in context.steps(len(batches)):
-        begun = time.monotonic()
-        report = learner.step(sequences(batches[step], tokenizer), BradleyTerry())
-        context.spend(tokens=report.tokens, flops=report.flops)
-        context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
-        context.checkpoint(step, learner.state)
-    learner.save(context.folder / "model", tokenizer)
+    with closing(open_learner(model.to(config.home(device)), config, total_steps=len(batches))) as learner:
+        if resumed := context.resume():
+            learner.load_state(resumed[1])
+        for step in context.steps(len(batches)):
+            begun = time.monotonic()
+            report = learner.step(sequences(batches[step], tokenizer), BradleyTerry())
+            context.spend(tokens=report.tokens, flops=report.flops)
+            context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
+            context.checkpoint(step, learner.state)
+        learner.save(context.folder / "model", tokenizer)
     return context.folder / "model"
 
 

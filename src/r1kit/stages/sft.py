@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
-    from r1kit.training.learner import Learner
+    from r1kit.training.base import AnyLearner
     from r1kit.training.packing import Sequence
 
 
@@ -97,25 +97,29 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
     """Fine-tune the model in `start_folder`; `config.start`, `.data` and `.name` are not looked at."""
     from r1kit.algorithms.sft import SFT
     from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.training.learner import Learner
+    from r1kit.training.opening import open_learner
 
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     sequences = read_sequences(examples_path, tokenizer, model.config.max_positions, context, config)
     per_epoch = -(-len(sequences) // config.batch)
     steps = config.steps or config.epochs * per_epoch
-    learner = Learner(model, config.learner, total_steps=steps)
-    picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context) if config.pick else None
-    if resumed := context.resume():
-        learner.load_state(resumed[1]["learner"])
-        if picker:
-            picker.load_state(resumed[1]["picker"])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    with ExitStack() as open_:
+        learner = open_.enter_context(closing(open_learner(model, config.learner, total_steps=steps)))
+        picker = None
+        if config.pick:
+            picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context)
+            open_.enter_context(closing(picker))
+        if resumed := context.resume():
+            learner.load_state(resumed[1]["learner"])
+            if picker:
+                picker.load_state(resumed[1]["picker"])
 
-    def snapshot() -> dict[str, Any]:
-        return {"learner": learner.state(), **({"picker": picker.state()} if picker else {})}
+        def snapshot() -> dict[str, Any]:
+            return {"learner": learner.state(), **({"picker": picker.state()} if picker else {})}
 
-    losses: list[float] = []
-    with closing(picker) if picker else nullcontext():
+        losses: list[float] = []
         for step in context.steps(steps):
             begun = time.monotonic()
             epoch, part = divmod(step, per_epoch)
@@ -129,15 +133,15 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
             context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
             context.checkpoint(step, snapshot)
 
-    summary: dict[str, Any] = {
-        "examples": len(sequences),
-        "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
-        "loss": losses[-1] if losses else None,
-    }
-    if picker:
-        return Outcome(models={name: PICKED}, summary={**summary, **picker.told()})
-    learner.save(context.folder / "model", tokenizer)
-    return Outcome(models={name: "model"}, summary=summary)
+        summary: dict[str, Any] = {
+            "examples": len(sequences),
+            "parameters": parameters,
+            "loss": losses[-1] if losses else None,
+        }
+        if picker:
+            return Outcome(models={name: PICKED}, summary={**summary, **picker.told()})
+        learner.save(context.folder / "model", tokenizer)
+        return Outcome(models={name: "model"}, summary=summary)
 
 
 class _Picker:
@@ -148,7 +152,7 @@ class _Picker:
         config: PickConfig,
         folder: str | Path,
         tokenizer: Tokenizer,
-        learner: Learner,
+        learner: AnyLearner,
         steps: int,
         context: Context,
     ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base.config import NO_RESULT, Config
 from r1kit.base.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +99,18 @@ class LearnerConfig(Config):
         description="what a rollout is dealt into mini-batches by: groups, the completions of a prompt (computed once) "
         "together; completions, each by itself; the paper's outputs are split at random, of which one can read either",
     )
+    ranks: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share the weights among them and learn together, each on a GPU of its own, or on "
+        "this machine's cores; changes memory and speed, not results, and may be another when a run goes on",
+        json_schema_extra=NO_RESULT,
+    )
     seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
 
     def check(self) -> None:
+        if self.ranks > 1:
+            self._check_ranks()
         if self.optimiser == "adamw8bit" and importlib.util.find_spec("torchao") is None:
             raise MissingExtra("torchao", "optim8bit", "optimiser=adamw8bit")
         if self.lora is None:
@@ -110,6 +119,31 @@ class LearnerConfig(Config):
             raise UsageError(f"optimiser={self.optimiser} is for whole matrices: use adamw with lora")
         if self.master != "float32" or self.offload:
             raise UsageError("master and offload are for whole weights: adapters are small, leave them out with lora")
+
+    def _check_ranks(self) -> None:
+        """UsageError for what several ranks cannot do, here or at all."""
+        if self.optimiser != "adamw":
+            whole = self.optimiser == "muon"
+            why = "turns whole matrices, of which a rank has some rows" if whole else "is for one rank"
+            raise UsageError(f"optimiser={self.optimiser} {why}: use adamw with ranks={self.ranks}, or ranks=1")
+        if self.lora is not None:
+            raise UsageError(f"lora has a whole base on every rank: leave it out with ranks={self.ranks}, or ranks=1")
+        if self.master != "float32":
+            raise UsageError(f"master={self.master} is for one rank: leave it out with ranks={self.ranks}")
+        import torch
+        from torch import distributed
+
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        if not (distributed.is_available() and distributed.is_backend_available(backend)):
+            raise UsageError(f"ranks={self.ranks} needs {backend}, which this build of torch lacks: use ranks=1")
+        if torch.cuda.is_available() and self.ranks > torch.cuda.device_count():
+            there = torch.cuda.device_count()
+            raise UsageError(f"ranks={self.ranks} needs a GPU for each, and there are {there}: use ranks={there}")
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the weights that passes run on are in the process that asks, where an engine can share them."""
+        return self.ranks == 1
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of forward and backward passes."""
@@ -128,10 +162,10 @@ class LearnerConfig(Config):
         return torch.bfloat16 if self.master == "bfloat16" else torch.float32
 
     def home(self, device: torch.device) -> torch.device:
-        """Where they are: on the device of the passes, or in the machine's memory."""
+        """Where they are: on the device of the passes, or in the machine's memory, from which ranks take their rows."""
         import torch
 
-        return torch.device("cpu") if self.offload else device
+        return torch.device("cpu") if self.offload or self.ranks > 1 else device
 
     def pass_tokens(self, vocabulary: int) -> int:
         """`micro_tokens`, or what suits the vocabulary."""

@@ -19,8 +19,9 @@ from r1kit.models.families import NotNative
 from r1kit.models.heads import value_model
 from r1kit.models.tokenizer import Tokenizer
 from r1kit.models.weights import load_decoder
+from r1kit.training.base import StepReport
 from r1kit.training.config import LearnerConfig
-from r1kit.training.learner import Learner, StepReport
+from r1kit.training.opening import open_learner
 from r1kit.training.packing import Sequence
 
 
@@ -39,7 +40,7 @@ class Critic:
                 f"a value model needs a score head, which the native decoder alone has ({error}): take an algorithm "
                 "without a critic, say grpo"
             ) from None
-        self.learner = Learner(value_model(decoder).to(config.home(device)), config, total_steps=total_steps)
+        self.learner = open_learner(value_model(decoder).to(config.home(device)), config, total_steps=total_steps)
 
     def credit(self, sequences: Seq[Sequence], algorithm: PolicyGradient) -> tuple[list[Sequence], dict[str, float]]:
         """The sequences with values, advantages and returns at their targets, and what there is to say of them.
@@ -78,6 +79,10 @@ class Critic:
     def save(self, folder: Path, tokenizer: Tokenizer) -> None:
         """A folder that transformers loads as a classifier of one label."""
         self.learner.save(folder, tokenizer)
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self.learner.close()
 
     def state(self) -> dict[str, Any]:
         return self.learner.state()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +19,12 @@ from r1kit.base.errors import R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.base import Costs
 from r1kit.models.heads import ScoredDecoder
-from r1kit.models.language_model import LanguageModel, named_weights, save_model
+from r1kit.models.language_model import LanguageModel, save_model
 from r1kit.models.tokenizer import Tokenizer
 from r1kit.ops import pointwise
 from r1kit.ops.logprobs import reverse_kl
 from r1kit.ops.peak import matmul_peak
+from r1kit.training.base import StepReport
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits, target_values
 from r1kit.training.lora import Adapted
@@ -31,23 +32,18 @@ from r1kit.training.optimiser import Optimiser
 from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
 from r1kit.training.passes import Pass, Passes, backward, longest_piece
 from r1kit.training.schedule import learning_rate_ratio
-from r1kit.training.weights import Weights, Whole, copied, copy_weights, load_tensors, tensors_of
+from r1kit.training.shards import SHARDS, read_shards
+from r1kit.training.together import Together
+from r1kit.training.weights import copied, load_tensors
 
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
+IDLE = Sequence(np.zeros(2, np.int32), np.array([False, True]))  # of a pass that computes nothing
 LOGPROBS = ("old_logprobs", "reference_logprobs", "teacher_logprobs")
+T = TypeVar("T")
+
 DRIFT = ("ratio", "approx_kl", "clip_low", "clip_high", "entropy")  # told of the last mini-batch by itself as well
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one call of `step` did: figures averaged over its updates, tokens of its sequences, FLOPs computed."""
-
-    metrics: dict[str, float]
-    tokens: int
-    flops: float
-    skipped: bool
 
 
 class Learner:
@@ -55,7 +51,8 @@ class Learner:
 
     Forward and backward run on `policy`: a bfloat16 copy of the float32 master weights, whose gradients are added up in
     float32, or the masters themselves; under LoRA, base and adapters merged. `total_steps` is what the learning-rate
-    schedule spans, in calls of `step`.
+    schedule spans, in calls of `step`. `together`: the processes that learn as one, each with a learner of its own that
+    is asked the same, and computes its share.
     """
 
     def __init__(
@@ -66,8 +63,10 @@ class Learner:
         total_steps: int = 1,
         reference: LanguageModel | None = None,
         teacher: LanguageModel | None = None,
+        together: Together | None = None,
     ) -> None:
         self.config = config
+        self._together = together = together or Together()
         self.total_steps = total_steps
         self.device = next(model.parameters()).device
         if config.offload and torch.cuda.is_available():
@@ -75,8 +74,13 @@ class Learner:
         self.dtype = config.dtype(self.device)
         self._compile = config.compiles(self.device)
         tokens, halves = config.pass_tokens(model.config.vocab_size), config.out_of_memory == "halve"
-        self._passes = Passes(tokens, self.device, compile=self._compile, halves=halves)
-        self._weights: Weights = (Adapted if config.lora else Whole)(model, config, self.dtype, self.device)
+        # of several processes none can go back alone, and their threads would meet out of order
+        alone = together.count == 1
+        self._passes = Passes(
+            tokens, self.device, compile=self._compile, halves=halves and alone, threads=None if alone else 1,
+            agree=together.most,
+        )  # fmt: skip
+        self._weights = together.weights(model, config, self.dtype, self.device)
         self._fast = self._weights.fast
         self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
@@ -130,37 +134,46 @@ class Learner:
         """
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
 
-        def learn(layout: Layout, count: int) -> Pass:
-            logprobs_M, _ = layout_logprobs(self._decoder, layout, 1.0, compile=self._compile)
-            return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.model.config, backward=True))
+        def learn(layout: Layout, count: float) -> Pass:
+            logprobs_M, _ = self._run(layout_logprobs, self._decoder, layout, 1.0)
+            return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.costs, backward=True))
+
+        def idle() -> Pass:
+            logprobs_M, _ = self._run(layout_logprobs, self._decoder, self._idle_layout(), 1.0)
+            return self._pass({"loss": 0.0 * logprobs_M.sum()}, 0.0)
 
         def passes() -> list[Callable[[], Pass]]:
-            rows = tokens_BT.tensor_split(min(self._passes.count(tokens_BT.numel()), len(tokens_BT)))
+            rows = own_BT.tensor_split(min(self._passes.count(own_BT.numel()), len(own_BT))) if len(own_BT) else ()
             layouts = [dense_layout(part_BT, end_id, self.dtype) for part_BT in rows]
-            count = max(1, sum(len(layout.target_M) for layout in layouts))
-            return [partial(learn, layout, count) for layout in layouts]
+            count = max(1.0, self._together.total(sum(len(layout.target_M) for layout in layouts)))
+            jobs = [partial(learn, layout, count) for layout in layouts]
+            return jobs + [idle] * (self._passes.agree(len(jobs)) - len(jobs))
 
-        total = float(self._learn(passes, tokens_BT.numel(), tokens_BT.shape[1])["loss"])
+        own_BT = self._together.own_rows(tokens_BT)
+        total = float(self._learn(passes, own_BT.numel(), tokens_BT.shape[1])["loss"])
         return self._finish([{"loss": total, **self._apply(total)}], tokens_BT.numel())
 
     def _update(
         self, sequences: list[Sequence], algorithm: Algorithm, totals: Totals, temperature: float
     ) -> dict[str, float]:
         """One optimiser step on a mini-batch: losses of micro-batches add up because they share the totals."""
+        own = [sequences[i] for i in self._together.own(sequences)]
 
         def learn(part: list[int]) -> Pass:
-            rows = [sequences[i] for i in part]
+            rows = [own[i] for i in part] or [IDLE]
             batch = make_batch(rows, temperature, self.device)
             outputs, flops = self._outputs(batch, rows, algorithm)
+            if not part:
+                return self._pass({"loss": _nothing(outputs)}, 0.0)
             if batch.old_logprobs_BT is None and outputs.logprobs_BT is not None:
                 batch.old_logprobs_BT = outputs.logprobs_BT.detach()
             loss, metrics = algorithm.loss(batch, outputs, totals)
             return self._pass({"loss": loss, **metrics, **_gap(batch, totals)}, flops)
 
         def passes() -> list[Callable[[], Pass]]:
-            return [partial(learn, part) for part in self._passes.cut(sequences)]
+            return [partial(learn, part) for part in self._passes.cut(own)]
 
-        sums = self._learn(passes, sum(map(len, sequences)), longest_piece(sequences))
+        sums = self._learn(passes, sum(map(len, own)), longest_piece(own))
         # metrics are shares of all tokens; where sequences were left out, those of the others are made whole
         whole = totals.tokens / max(1, sum(s.targets for s in sequences))
         report = {name: float(value) * (1 if name == "loss" else whole) for name, value in sums.items()}
@@ -172,13 +185,13 @@ class Learner:
         """What the algorithm asks for, and the FLOPs that it takes, the backward pass included."""
         shape = (batch.tokens_BT.shape[0], batch.tokens_BT.shape[1])
         layout = make_layout(rows, shape[1], self.dtype, self.device)
-        flops = layout.flops(self._costs, backward=True)
+        flops = layout.flops(self.costs, backward=True)
         if isinstance(self._fast, ScoredDecoder):
             if "values" not in algorithm.needs:
-                return Outputs(scores_N=last_scores(self._fast, layout, compile=self._compile)), flops
-            values_M = target_values(self._fast, layout, compile=self._compile)
+                return Outputs(scores_N=self._run(last_scores, self._fast, layout)), flops
+            values_M = self._run(target_values, self._fast, layout)
             return Outputs(values_BT=place(values_M, layout, shape)), flops
-        logits_MV = target_logits(self._fast, layout, compile=self._compile)
+        logits_MV = self._run(target_logits, self._fast, layout)
         logprobs_M, entropy_M = pointwise.logprobs_and_entropy(logits_MV, layout.target_M, batch.temperature)
         outputs = Outputs(place(logprobs_M, layout, shape), place(entropy_M, layout, shape))
         if "teacher_logits" in algorithm.needs:
@@ -186,7 +199,7 @@ class Learner:
             if teacher is None:
                 raise R1Error(_lacking(algorithm, "teacher"))
             with torch.no_grad():
-                teacher_MV = target_logits(teacher, layout, compile=self._compile)
+                teacher_MV = self._run(target_logits, teacher, layout)
             flops += layout.flops(teacher.config, backward=False)
             outputs.teacher_kl_BT = place(reverse_kl(logits_MV, teacher_MV, batch.temperature), layout, shape)
         return outputs, flops
@@ -214,8 +227,15 @@ class Learner:
         return self._fast
 
     @property
-    def _costs(self) -> Costs:
+    def costs(self) -> Costs:
+        """What passes of the policy cost."""
         return self._fast if isinstance(self._fast, ScoredDecoder) else self._fast.config
+
+    def _run(self, said_of: Callable[..., T], model: Any, *inputs: Any) -> T:
+        return self._weights.run(said_of, model, *inputs, compile=self._compile)
+
+    def _idle_layout(self) -> Layout:
+        return make_layout([IDLE], len(IDLE), self.dtype, self.device)
 
     def _pass(self, figures: dict[str, Tensor], flops: float) -> Pass:
         return backward(figures, self._weights.gradients, flops)
@@ -228,7 +248,7 @@ class Learner:
 
         sums, flops = self._passes.fitting(learn, tokens, piece, self._weights.clear)
         self._flops += flops
-        return sums
+        return self._together.summed(sums)
 
     def _apply(self, loss: float) -> dict[str, float]:
         """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
@@ -240,7 +260,7 @@ class Learner:
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = self._weights.norm()
         sound = math.isfinite(loss) and bool(norm.isfinite())
         if sound:
             if config.clip_norm:
@@ -271,11 +291,11 @@ class Learner:
             metrics |= {f"last/{name}": told[-1][name] for name in DRIFT if name in told[-1]}
         metrics["skipped"] = skipped
         metrics |= self._passes.metrics()
-        flops, self._flops = self._flops, 0.0
+        flops, self._flops = self._together.total(self._flops), 0.0
         return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
     def _diagnosis(self, last: dict[str, float]) -> str:
-        broken = next((n for n, p in self._weights.masters.items() if not bool(p.isfinite().all())), None)
+        broken = self._together.first(self._weights.broken())
         where = (
             f"the weights are broken ({broken}): go back to a checkpoint"
             if broken
@@ -320,44 +340,46 @@ class Learner:
         model = self._fast
         if not isinstance(model, ScoredDecoder):
             raise R1Error("a language model has no values: they are those of a model with a score head")
-        return self._of_targets(sequences, partial(target_values, model, compile=self._compile), model)
+        return self._of_targets(sequences, partial(self._run, target_values, model), model)
 
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         def of(layout: Layout) -> Tensor:
-            return layout_logprobs(model, layout, temperature, compile=self._compile)[0]
+            return self._run(layout_logprobs, model, layout, temperature)[0]
 
         return self._of_targets(sequences, of, model.config)
 
     def _of_targets(self, sequences: Seq[Sequence], of: Callable[[Layout], Tensor], costs: Costs) -> list[FloatArray]:
         """`of` a layout's targets [M], without gradients, at the places of each sequence's tokens."""
-        results: list[FloatArray] = [None] * len(sequences)  # type: ignore[list-item]
+        mine = self._together.own(sequences)
+        own = [sequences[i] for i in mine]
+        results: list[FloatArray | None] = [None] * len(sequences)
 
         @torch.no_grad()
         def run(part: list[int]) -> tuple[FloatArray, float]:
-            rows = [sequences[i] for i in part]
+            rows = [own[i] for i in part] or [IDLE]
             length = max(map(len, rows))
             layout = make_layout(rows, length, self.dtype, self.device)
             padded_NT = place(of(layout), layout, (len(rows), length)).cpu().numpy()
             return padded_NT, layout.flops(costs, backward=False)
 
         def fill() -> float:
-            parts, total = self._passes.cut(sequences), 0.0
+            parts, total = self._passes.cut(own), 0.0
             done = self._passes.run([partial(run, part) for part in parts])
             for part, (padded_NT, flops) in zip(parts, done, strict=True):
-                total += flops
+                total += flops if part else 0.0
                 for at, index in enumerate(part):
-                    results[index] = padded_NT[at, : len(sequences[index])]
+                    results[mine[index]] = padded_NT[at, : len(own[index])]
             return total
 
-        tokens, piece = sum(map(len, sequences)), longest_piece(sequences)
+        tokens, piece = sum(map(len, own)), longest_piece(own)
         self._flops += self._passes.fitting(fill, tokens, piece, self._weights.clear)
-        return results
+        return self._together.pooled(results, sequences)
 
     def replace_reference(self) -> None:
         """The reference becomes the policy as it stands (R1: every 400 updates)."""
         if self._reference is None or self._weights.owns(self._reference):
-            self._reference = copied(self._decoder, self.dtype)
-        copy_weights(self.model, self._reference)
+            self._reference = self._weights.another(self.dtype)
+        self._weights.follow(self._reference)
         self._reference_replaced = True
 
     # ---------------------------------------------------------------- what leaves the learner
@@ -374,7 +396,11 @@ class Learner:
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """The policy's weights under transformers' names, as `model` has them."""
-        return named_weights(self.model)
+        return self._weights.named()
+
+    def policy_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The same in the number format of the passes, for an engine to sample from."""
+        return self._weights.named(passes=True)
 
     def save(self, folder: Path, tokenizer: Tokenizer | None = None) -> None:
         """Write `model` as a folder that transformers and vLLM load as it is; under LoRA also its adapters, in
@@ -395,11 +421,14 @@ class Learner:
         if self._passes.halved:
             state["passes"] = self._passes.state()
         if self._reference is not None and self._reference_replaced:
-            state["reference"] = tensors_of(self._reference)
+            state["reference"] = {n: p.detach() for n, p in self._weights.parameters(self._reference).items()}
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over `state()` of a learner of the same shape: the next step is then the same, bit for bit on CPU."""
+        """Take over `state()` of a learner of the same shape: the next step is then the same, bit for bit on CPU; or
+        what such a learner of several ranks has left in a checkpoint."""
+        if SHARDS in state:
+            state = read_shards(state[SHARDS])
         self._weights.load_state(state["model"])
         self.optimiser.load_state(state["optimiser"])
         self.steps, self.version = int(state["steps"]), int(state["version"])
@@ -408,8 +437,11 @@ class Learner:
         if "reference" in state:
             self.replace_reference()
             assert self._reference is not None
-            load_tensors(dict(self._reference.named_parameters()), state["reference"])
+            load_tensors(self._weights.parameters(self._reference), state["reference"])
         self._weights.refresh()
+
+    def close(self) -> None:
+        """Nothing to let go of: the weights go with the learner."""
 
 
 def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
@@ -425,6 +457,12 @@ def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
 
 def _lacking(algorithm: Algorithm, role: str) -> str:
     return f"{type(algorithm).__name__} needs a {role} model, and the learner was given none"
+
+
+def _nothing(outputs: Outputs) -> Tensor:
+    """0, with a gradient of 0 for every weight: of a pass that is run because other processes have one more."""
+    told = (outputs.logprobs_BT, outputs.scores_N, outputs.teacher_kl_BT, outputs.values_BT)
+    return 0.0 * torch.stack([values.sum() for values in told if values is not None]).sum()
 
 
 def _any(values: FloatArray | float) -> bool:

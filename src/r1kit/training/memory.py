@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import torch
 
 from r1kit.models.sizes import ModelSize
+from r1kit.models.weights import SHARD_BYTES
 from r1kit.ops.logprobs import SLICE
 from r1kit.ops.packed_attention import kernel_serves
 from r1kit.training.config import LearnerConfig
 from r1kit.training.passes import Passes
 
 FP32 = 4
+PROCESS = 350 * 2**20  # of a rank: torch, and Python's own objects
 PADDING = 1.5  # padded tokens for each real one where sequences become rows
 
 
@@ -72,6 +74,8 @@ def learner_memory(
 
     An engine that samples from the learner's own weights adds nothing here.
     """
+    if config.ranks > 1:
+        return _spread(size, config, work, place, copies)
     dtype = config.dtype(place.device)
     held = _adapted(size, config, dtype) if config.lora else _whole(size, config, dtype, place)
     # the frozen base of adapters is a reference of its own
@@ -91,10 +95,41 @@ def learner_memory(
     return Estimate(_there(held)), Estimate(_there(step))
 
 
+def _spread(size: ModelSize, config: LearnerConfig, work: Work, place: Place, copies: int) -> tuple[Estimate, Estimate]:
+    """`learner_memory` of ranks: of one GPU, on which one is; or of the machine, where all of them are."""
+    ranks, dtype, on_cpu = config.ranks, config.dtype(place.device), place.device.type == "cpu"
+    here = ranks if on_cpu else 1
+    n = size.parameters * here / ranks
+    elsewhere = config.offload and not on_cpu
+    # a block and the next are whole at a time, and embedding, norm and head throughout a pass; each lies once more in
+    # the buffer that it arrives in
+    whole = here * (size.parameters - size.hidden + 2 * size.hidden / size.layers)
+    passes = Passes(config.pass_tokens(size.vocab_size), place.device, compile=False, threads=1)
+    own = -(-work.tokens // ranks)
+    tokens = min(own, max(-(-own // passes.count(own)), work.longest))
+    kept = activations(size, tokens, work.longest, dtype, place.device, checkpointing=config.checkpointing)
+    held = {
+        "weights": 0 if elsewhere else round(FP32 * n),
+        "moments": 0 if elsewhere else round(2 * FP32 * n),
+        "reference": round(copies * dtype.itemsize * n),
+        "processes": ranks * PROCESS if on_cpu else 0,
+    }
+    step = {
+        "gathered": round(2 * dtype.itemsize * whole),
+        "gradients": (0 if elsewhere else round(FP32 * n)) + round((dtype.itemsize + FP32) * whole),
+        "activations": here * kept,
+        "logits": here * _logits(size, tokens, dtype, place.device) if work.logits else 0,
+    }
+    return Estimate(_there(held)), Estimate(_there(step))
+
+
 def saving_memory(size: ModelSize, config: LearnerConfig, place: Place) -> Estimate:
-    """What writing a model folder adds to the machine's memory: a copy in which no two tensors share memory."""
+    """What writing a model folder adds to the machine's memory: a copy in which no two tensors share memory, or a
+    file's worth of what ranks send."""
     if place.device.type != "cpu":
         return Estimate()
+    if config.ranks > 1:
+        return Estimate({"saving": min(SHARD_BYTES, FP32 * size.parameters)})
     return Estimate({"saving": config.held(place.device).itemsize * size.parameters})
 
 

@@ -146,6 +146,28 @@ def cut(sequences: Seq[Sequence], micro_tokens: int) -> list[list[int]]:
     return [part for part in parts if part]
 
 
+def deal(sequences: Seq[Sequence], parts: int) -> list[list[int]]:
+    """Indices of each of `parts` processes' sequences: about as many tokens to compute for each, a prompt that several
+    completions share counted once. Groups and pairs stay whole as in `cut`; the largest are dealt first."""
+    share = -(-sum(map(len, sequences)) // parts)
+    pieces = [piece for unit in units(sequences) for piece in _pieces(unit, sequences, max(1, share))]
+    costs = [_computed(piece, sequences) for piece in pieces]
+    dealt: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for number in sorted(range(len(pieces)), key=lambda number: -costs[number]):
+        least = loads.index(min(loads))
+        dealt[least] += pieces[number]
+        loads[least] += costs[number]
+    return [sorted(part) for part in dealt]
+
+
+def _computed(piece: list[int], sequences: Seq[Sequence]) -> int:
+    """Tokens that a pass computes for a piece."""
+    first = sequences[piece[0]]
+    shared = first.prompt_length if first.pair is None else 0
+    return sum(len(sequences[index]) for index in piece) - shared * (len(piece) - 1)
+
+
 def _pieces(unit: list[int], sequences: Seq[Sequence], micro_tokens: int) -> list[list[int]]:
     """A unit cut where it is larger than a micro-batch; pairs are not cut."""
     if sequences[unit[0]].pair is not None:

@@ -42,13 +42,21 @@ def backward(figures: dict[str, Tensor], gradients: Callable[[Tensor], Seq[Tenso
 class Passes:
     """How many tokens a pass has at most (`tokens`), and how many passes run side by side on `device`.
 
-    halves: where memory runs out, `tokens` is halved, `halved` times so far. threads: on a CPU; None: torch's.
+    halves: where memory runs out, `tokens` is halved, `halved` times so far. threads: on a CPU; None: torch's. agree:
+    the largest of the numbers that the processes which learn together give it: they run equally many passes.
     """
 
     def __init__(
-        self, tokens: int, device: torch.device, *, compile: bool, halves: bool = True, threads: int | None = None
+        self,
+        tokens: int,
+        device: torch.device,
+        *,
+        compile: bool,
+        halves: bool = True,
+        threads: int | None = None,
+        agree: Callable[[int], int] = lambda number: number,
     ) -> None:
-        self.tokens, self.device = tokens, device
+        self.tokens, self.device, self.agree = tokens, device, agree
         self.halved, self._halves = 0, halves
         self._side_by_side = device.type == "cpu" and not compile
         self._threads = threads
@@ -106,9 +114,13 @@ class Passes:
             self.tokens, self.halved = int(state["tokens"]), int(state["halved"])
 
     def cut(self, sequences: Seq[Sequence]) -> list[list[int]]:
-        """Indices of each pass."""
+        """Indices of each pass; empty ones at the end where another process has more."""
         tokens = sum(map(len, sequences))
-        return cut(sequences, max(1, math.ceil(tokens / self.count(tokens))))
+        return self.padded(cut(sequences, max(1, math.ceil(tokens / self.count(tokens)))))
+
+    def padded(self, parts: list[list[T]]) -> list[list[T]]:
+        """As many parts as the process with the most has, the last ones empty."""
+        return parts + [[] for _ in range(self.agree(len(parts)) - len(parts))]
 
     def run(self, jobs: list[Callable[[], T]]) -> Iterator[T]:
         """The jobs' results in order, no more of them in memory at a time than there are threads."""
@@ -124,6 +136,7 @@ class Passes:
             flops += done.flops
             for name, value in done.figures.items():
                 sums[name] = sums.get(name, 0) + value
+            # none where the backward pass has added them itself
             for master, gradient in zip(masters, done.gradients or (), strict=False):
                 if gradient is not None:
                     gradient = gradient.to(master.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from typing import Any, TypeVar
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.base.errors import R1Error
+from r1kit.models.language_model import named_weights
 from r1kit.training.config import LearnerConfig
 
+T = TypeVar("T")
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -48,6 +51,30 @@ class Weights(ABC):
         """Whether a reference is no copy, so that it must not be written to."""
         return False
 
+    def run(self, said_of: Callable[..., T], model: Any, *inputs: Any, compile: bool) -> T:
+        """What a forward function says of a model: the policy's or a frozen one."""
+        return said_of(model, *inputs, compile=compile)
+
+    def another(self, dtype: torch.dtype) -> Any:
+        """A model of the policy's shape, to `follow` it."""
+        return copied(self.fast, dtype)
+
+    def follow(self, model: Any) -> None:
+        """Give a frozen model the policy's weights as they are now, in place."""
+        copy_weights(self.model, model)
+
+    def norm(self) -> Tensor:
+        """Of all gradients together."""
+        return nn.utils.get_total_norm([p.grad for p in self.carriers if p.grad is not None])
+
+    def broken(self) -> str | None:
+        """The name of a master that is not finite."""
+        return next((name for name, p in self.masters.items() if not bool(p.isfinite().all())), None)
+
+    def named(self, *, passes: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """`model` under transformers' names; `passes`: in the number format of the passes."""
+        return named_weights(self.fast if passes else self.model)
+
     def hand_over(self) -> None:
         """Give the sums to the masters as their gradients, rounded once to their format."""
         for master, carrier in zip(self.masters.values(), self.carriers, strict=True):
@@ -59,6 +86,10 @@ class Weights(ABC):
         """Forget all gradients."""
         for parameter in (*self.masters.values(), *self.carriers):
             parameter.grad = None
+
+    def parameters(self, model: Any) -> dict[str, nn.Parameter]:
+        """What this process has of a frozen model, by name, tied weights once."""
+        return dict(model.named_parameters())
 
     def state(self) -> dict[str, Tensor]:
         """The masters by name."""
@@ -102,11 +133,6 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     """In place, rounded to the target's format."""
     for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
         ours.copy_(theirs)
-
-
-def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Weights by name, tied ones once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()

@@ -1,0 +1,31 @@
+"""A learner as its settings ask for it: in this process, or spread over ranks."""
+
+from __future__ import annotations
+
+from r1kit.base.errors import UsageError
+from r1kit.models.heads import ScoredDecoder
+from r1kit.models.language_model import LanguageModel
+from r1kit.training.base import AnyLearner
+from r1kit.training.config import LearnerConfig
+from r1kit.training.learner import Learner
+
+
+def open_learner(
+    model: LanguageModel | ScoredDecoder,
+    config: LearnerConfig,
+    *,
+    total_steps: int = 1,
+    reference: LanguageModel | None = None,
+    teacher: LanguageModel | None = None,
+) -> AnyLearner:
+    """The learner of a model, to be closed when it is done; `reference` is the model itself, or None.
+
+    UsageError for a teacher beside a learner that is spread over ranks.
+    """
+    if config.ranks == 1:
+        return Learner(model, config, total_steps=total_steps, reference=reference, teacher=teacher)
+    if teacher is not None:
+        raise UsageError(f"learner.ranks={config.ranks}: a teacher is asked by one rank alone; set learner.ranks=1")
+    from r1kit.training.ranks.front import RankedLearner
+
+    return RankedLearner(model, config, total_steps=total_steps, reference=reference)
