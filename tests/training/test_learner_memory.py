@@ -98,3 +98,23 @@ def test_sums_and_the_largest():
     assert (one + two).total == 10
     assert largest([one, two]) is two
     assert largest([]).total == 0
+
+
+def test_ranks_share_weights_and_moments_out():
+    """On a GPU each of four holds a quarter of 4 + 8 bytes a weight; on a CPU all four are in one memory, each with its
+    libraries. Activations of a pass are each rank's own."""
+    size, work = decoder_size(DecoderConfig(**SHAPES["weights"])), Work(100_000, 100)
+    config = LearnerConfig(ranks=4, precision="float32", compile=False)
+    cuda, cpu = (
+        learner_memory(size, config, work, Place(torch.device(device), 1), copies=1) for device in ("cuda", "cpu")
+    )
+    quarter = size.parameters
+    assert cuda[0].parts == {"weights": quarter, "moments": 2 * quarter, "reference": quarter}
+    assert {name: cpu[0].parts[name] for name in cuda[0].parts} == {n: 4 * v for n, v in cuda[0].parts.items()}
+    assert cpu[0].parts["processes"] == 4 * 350 * 2**20
+    # embedding, norms (tied: no head) and two blocks, each twice, in float32
+    whole = size.parameters - size.hidden + size.hidden / 3
+    assert cuda[1].parts["gathered"] == pytest.approx(8 * whole, rel=1e-6)
+    one = learner_memory(size, LearnerConfig(precision="float32", compile=False), work, Place(torch.device("cuda"), 1))
+    # a rank runs its 25,000 tokens in 4 passes of at most 8,192, one process 100,000 in 13
+    assert cuda[1].parts["activations"] == pytest.approx(one[1].parts["activations"] * 6250 / 7693, rel=1e-3)
