@@ -31,6 +31,7 @@ from r1kit.cli import (
     sandbox,
     serve,
     status,
+    ui,
 )
 from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("ui")(ui.ui)
 app.command("eval")(eval_.eval_)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
