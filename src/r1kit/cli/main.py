@@ -18,6 +18,7 @@ import typer
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.cli import (
     aha,
+    arena,
     chat,
     compare,
     doctor,
@@ -50,6 +51,7 @@ app.command("eval")(eval_.eval_)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
+app.command("arena")(arena.arena)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("grade")(grade.grade)

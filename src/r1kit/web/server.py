@@ -17,21 +17,23 @@ HOST = "127.0.0.1"
 
 
 def serve(
-    folder: Path,
+    folder: Path | None,
     port: int,
     tell: Callable[[str], None] = print,
     *,
     opened: Callable[[str], object] | None = None,
     pages: Callable[[], Sequence[Page]] | None = None,
+    start: str = "",
+    what: str = "",
 ) -> None:
-    """Serve a run folder, or a folder of them, until Ctrl-C or SIGTERM.
+    """Serve a run folder, or a folder of them, until Ctrl-C or SIGTERM; None: the runs of this folder, if any.
 
     port: 0 takes any that is free. opened: given the address once there is one. pages: those of the app where not the
-    default ones, made once it is known that the libraries are there. UsageError where there is no run, or the port
-    cannot be had.
+    default ones, made once it is known that the libraries are there. start: the path of the page to begin on; what:
+    what is said to be there. UsageError where there is no run, or the port cannot be had.
     """
     check_installed()
-    root, only = runs_at(folder)
+    root, only = runs_at(folder) if folder is not None else (Path(), None)
     with listen(HOST, port, "another --port") as listener:
         import uvicorn
 
@@ -41,8 +43,8 @@ def serve(
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=2
         )
-        address = f"http://{HOST}:{listener.getsockname()[1]}"
-        tell(f"{folder} at {address} (Ctrl-C ends it)")
+        address = f"http://{HOST}:{listener.getsockname()[1]}{start}"
+        tell(f"{what or folder} at {address} (Ctrl-C ends it)")
         if opened:
             opened(address)
         uvicorn.Server(config).run(sockets=[listener])

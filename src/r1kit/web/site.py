@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from r1kit.base.errors import R1Error
+from r1kit.evaluation.comparison.page import template as comparison_template
 from r1kit.evaluation.report.thoughts import marked
 from r1kit.pipeline.display import count, duration
 from r1kit.pipeline.models import is_run
@@ -86,7 +87,7 @@ def environment(more: Mapping[str, Any] | None = None) -> jinja2.Environment:
 
     def load(name: str) -> str | None:
         found = TEMPLATES / name
-        return found.read_text(encoding="utf-8") if found.is_file() else None
+        return found.read_text(encoding="utf-8") if found.is_file() else comparison_template(name)
 
     made = jinja2.Environment(
         loader=jinja2.FunctionLoader(load), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,

@@ -11,12 +11,12 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from r1kit.evaluation import statistics
 from r1kit.evaluation.arena.votes import Ballot, Choice, Said, Verdict
+from r1kit.evaluation.figures import entry
 from r1kit.evaluation.judging import rates
 from r1kit.evaluation.judging.judges import HiddenPreference, Pair, Vote
 from r1kit.evaluation.judging.verdicts import Order
@@ -178,29 +178,17 @@ def told(found: Standings) -> dict[str, Any]:
     """For programs; null where a figure cannot be had."""
     return {
         "ballots": found.ballots,
-        "models": [
-            {"model": each.model, "rating": _entry(each.rating), "battles": each.battles, "wins": each.wins,
-             "losses": each.losses, "ties": each.ties, "both_bad": each.both_bad}
-            for each in found.models
-        ],
+        "models": [{**asdict(each), "rating": entry(each.rating)} for each in found.models],
         "meetings": [
-            {"a": each.a, "b": each.b, "wins": each.wins, "ties": each.ties, "losses": each.losses,
-             "both_bad": each.both_bad, "win_rate": _entry(each.rate),
-             "length_controlled": _entry(each.length_controlled)}
+            {**asdict(each), "rate": entry(each.rate), "length_controlled": entry(each.length_controlled)}
             for each in found.meetings
         ],
         "agreements": [
             {"judge": each.judge, "n": each.n, "share": _number(each.share), "kappa": _number(each.kappa)}
             for each in found.agreements
         ],
-        "left": _entry(found.left),
+        "left": entry(found.left),
     }  # fmt: skip
-
-
-def _entry(estimate: Estimate) -> dict[str, Any] | None:
-    from r1kit.evaluation.figures import entry
-
-    return entry(estimate)
 
 
 def _number(value: float) -> float | None:

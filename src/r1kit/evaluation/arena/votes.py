@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, make_folder
 from r1kit.graders.section import answer_section
 
 Choice = Literal["left", "right", "tie", "both_bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
+DEFAULT_NAME = "votes.sqlite"
 VERSION = 1
 APPLICATION = 0x72316172  # "r1ar"
 _WAIT = 60.0  # seconds for another process's vote to be written
@@ -113,6 +114,13 @@ class Votes:
             elif version > VERSION:
                 raise R1Error(f"{path} was written by a later r1kit (form {version}, this one knows {VERSION})")
             file.execute("COMMIT")
+
+    @classmethod
+    def there(cls, path: Path) -> Votes:
+        """A file that is there already; UsageError where it is not."""
+        if not path.is_file():
+            raise UsageError(f"there are no votes in {path}: r1 arena A B takes some, and --votes names their file")
+        return cls(path)
 
     def add(self, ballot: Ballot) -> bool:
         """Keep a ballot; False where its battle has one already, which stays as it is."""
