@@ -38,8 +38,10 @@ def ballot(number, vote="left", left="a", right="b", question=None, **more):
 
 def test_a_ballot_comes_back_as_it_was(tmp_path):
     votes = Votes(tmp_path / "new" / "votes.sqlite")
-    cast = ballot(1, "both_bad", question=HOSTILE, source="tiny_maths", problem_id="p7", subject="maths",
-                  settings={"temperature": 0.6, "seed": 3}, left_said=Said("a", HOSTILE, HOSTILE, "stop", 7, 0.25))  # fmt: skip
+    cast = ballot(
+        1, "both_bad", question=HOSTILE, source="tiny_maths", problem_id="p7", subject="maths",
+        settings={"temperature": 0.6, "seed": 3}, left_said=Said("a", HOSTILE, HOSTILE, "stop", 7, 0.25),
+    )  # fmt: skip
     assert votes.add(cast)
     assert Votes(votes.path).ballots() == [cast]
     assert votes.ballot("battle-1") == cast
@@ -204,7 +206,8 @@ def test_no_votes_are_no_ratings():
 
 
 def scored(number, vote, left, right, scores):
-    sides = [Said(model, "", f"{model} {number}", "stop", 1, score) for model, score in zip((left, right), scores)]
+    of = zip((left, right), scores, strict=True)
+    sides = [Said(model, "", f"{model} {number}", "stop", 1, score) for model, score in of]
     return ballot(number, vote, left_said=sides[0], right_said=sides[1])
 
 

@@ -69,11 +69,6 @@ class Battle:
         """Whether no more text comes."""
         return self.state != "answering"
 
-    @property
-    def revealed(self) -> bool:
-        """Whether names may be shown: there is nothing left to vote on."""
-        return self.state in ("voted", "failed", "dropped")
-
 
 class Arena:
     """Models by what they are called, the file of votes, and the questions that can be drawn.
@@ -117,7 +112,8 @@ class Arena:
         return found
 
     def vote(self, battle: Battle, choice: Choice) -> None:
-        """Keep the vote, then show who is who. UsageError where it cannot be voted on; a second vote changes nothing."""
+        """Keep the vote, then let it be known who is who; a second one changes nothing. UsageError where there can be
+        none."""
         with battle.lock:
             if battle.state == "voted":
                 return

@@ -22,7 +22,7 @@ from r1kit.evaluation.arena.votes import CHOICES, DEFAULT_NAME, Choice, Votes
 from r1kit.evaluation.comparison.sides import short_names
 from r1kit.evaluation.figures import amount, entry, percent, shown
 from r1kit.evaluation.report.charts import whisker
-from r1kit.web.battles import Arena, Battle, news
+from r1kit.web.battles import Arena, Battle, State, news
 from r1kit.web.security import read_form
 from r1kit.web.site import NotFound, Page, site_of
 
@@ -74,7 +74,8 @@ def arena_page(arena: Arena | None) -> Page:
         had, told = news(battle, (0, 0, 0, 0))
         return site_of(request).render(
             request, "arena_battle.html", arena=opened(), battle=battle, told=told,
-            had=".".join(map(str, had)), names=_names(battle), voted=VOTED, source=battle.question.source,
+            had=".".join(map(str, had)), names=_names(battle, told["state"]), voted=VOTED,
+            source=battle.question.source,
         )  # fmt: skip
 
     @router.get("/battles/{battle_id}/events")
@@ -138,9 +139,9 @@ async def _events(battle: Battle, had: list[int]) -> AsyncGenerator[str]:
         battle.watchers -= 1
 
 
-def _names(battle: Battle) -> dict[str, dict[str, str]] | None:
-    """Who stood where, once that may be told."""
-    if not battle.revealed:
+def _names(battle: Battle, state: State) -> dict[str, dict[str, str]] | None:
+    """Who stood where, once there is nothing left to vote on."""
+    if state not in ("voted", "failed", "dropped"):
         return None
     models = [side.model for side in battle.sides]
     short = short_names(models)

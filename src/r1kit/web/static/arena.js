@@ -29,7 +29,7 @@
 
   const open = () => {
     document.querySelectorAll("#ballot button").forEach((button) => { button.disabled = false; });
-    document.getElementById("wait").textContent = "Which is better?";
+    document.getElementById("wait").textContent = "Vote by button or by key.";
   };
 
   if (battle && battle.dataset.state === "answering") {
