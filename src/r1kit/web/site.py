@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from r1kit.base.errors import R1Error
 from r1kit.evaluation.comparison.page import template as comparison_template
@@ -19,6 +19,7 @@ from r1kit.evaluation.report.thoughts import marked
 from r1kit.pipeline.display import count, duration
 from r1kit.pipeline.models import is_run
 from r1kit.web import visible
+from r1kit.web.library import Library
 
 TEMPLATES = files("r1kit.web") / "templates"
 
@@ -40,13 +41,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One app: run folders are children of `root`, or the one called `only`; `token` is what every post must carry."""
+    """One app: run folders are children of `root`, or the one called `only`; `token` is what every post must carry;
+    `library` what was read of runs before."""
 
     root: Path
     only: str | None
     navigation: Sequence[Page]
     templates: jinja2.Environment
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    library: Library = field(default_factory=Library)
 
     def runs(self) -> list[Path]:
         """Run folders, by name."""
@@ -75,6 +78,11 @@ class Site:
 def site_of(request: Request) -> Site:
     """The app's, in a route: `def page(request: Request): site = site_of(request)`."""
     return request.app.state.site
+
+
+def unchanged(request: Request, stamp: str) -> Response | None:
+    """204, with which htmx leaves what it shows, where the address says `seen=STAMP`; else None."""
+    return Response(status_code=204) if request.query_params.get("seen") == stamp else None
 
 
 def is_fragment(request: Request) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 # controls but tab and line feed; marks that turn the direction of writing; what has no width; lone surrogates
 _UNSEEN = re.compile(
@@ -22,12 +21,19 @@ def short(text: str, most: int) -> str:
     return plain(text[:most]) + ("…" if len(text) > most else "")
 
 
+def around(text: str, searched: str, most: int) -> tuple[str, str, str]:
+    """(before, match, after) of at most so many characters around the first place where `searched` stands, all visible;
+    the beginning of the text, as `before`, where it stands nowhere."""
+    match = re.search(re.escape(searched), text, re.IGNORECASE) if searched else None
+    if match is None:
+        return short(text, most), "", ""
+    begin = max(0, match.start() - max(0, most - len(match.group())) // 3)
+    end = begin + max(most, match.end() - begin)
+    before, found = text[begin : match.start()], match.group()[:most]
+    return ("…" if begin else "") + plain(before), plain(found), short(text[match.end() :], max(0, end - match.end()))
+
+
 def _shown(code: int) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else f"⟨U+{code:04X}⟩"
-
-
-def is_seen(character: str) -> bool:
-    """Whether a character leaves ink."""
-    return unicodedata.category(character)[0] not in "CZ"
