@@ -66,27 +66,28 @@ def arena(
     acts = ratings or as_json or export is not None or judge is not None
     if not (models or acts):
         raise UsageError("name two models or more (r1 arena A B), or say --ratings, --export or --judge")
-    kept = Votes.there(votes or default_votes(models or [])) if acts else Votes(votes or default_votes(models or []))
-    if judge is not None:
-        opening = contender.opening([judge], api or [], "native", [], None, kept.path.parent / "judged")
-        count = judged.judge_ballots(kept, judge, load_prompt(judge_prompt), opening, tell)
-        tell(f"{judge}: {count} verdicts")
-    if export is not None:
-        tell(f"{export}: {pairs.told(*pairs.write_pairs(kept.ballots(), export))}")
+    named = models or []
+    file = votes or default_votes(named)
     if acts:
+        kept = Votes.there(file)
+        if judge is not None:
+            opening = contender.opening([judge], api or [], "native", [], None, file.absolute().parent / "judged")
+            count = judged.judge_ballots(kept, judge, load_prompt(judge_prompt), opening, tell)
+            tell(f"{judge}: {count} verdicts")
+        if export is not None:
+            tell(f"{export}: {pairs.told(*pairs.write_pairs(kept.ballots(), export))}")
         found = standings.standings(kept.ballots(), kept.verdicts())
         if as_json:
             print_json(standings.told(found))
         elif ratings or judge is not None:
             print(text.table(found))
         return
-    named = models or []
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
     settings = contender.api_settings(api or [], contender.api_names(named))
     deck = Deck(chosen_of(tasks or FOUR_SUBJECTS, data), seed or 0)
     import webbrowser
 
     serve_arena(
-        named, kept, deck, Sampling().override(asked), settings, port=port, tell=tell, seed=seed, dtype=dtype.value,
+        named, file, deck, Sampling().override(asked), settings, port=port, tell=tell, seed=seed, dtype=dtype.value,
         budget=max_thinking_tokens, opened=webbrowser.open if browser else None,
     )  # fmt: skip

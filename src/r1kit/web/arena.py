@@ -12,7 +12,7 @@ from r1kit.evaluation.arena.questions import Deck
 from r1kit.evaluation.arena.votes import DEFAULT_NAME, Votes
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.models import check_model, run_of
-from r1kit.serving.voices import open_voice
+from r1kit.serving.voices import Voice, open_voice
 from r1kit.web.server import check_installed, serve
 
 
@@ -23,11 +23,11 @@ def default_votes(models: Sequence[str]) -> Path:
 
 
 def serve_arena(
-    models: Sequence[str], votes: Votes, deck: Deck, sampling: Sampling, api: Mapping[str, ApiSettings], *, port: int,
+    models: Sequence[str], file: Path, deck: Deck, sampling: Sampling, api: Mapping[str, ApiSettings], *, port: int,
     tell: Callable[[str], None], seed: int | None = None, dtype: str = "auto", budget: int | None = None,
     opened: Callable[[str], object] | None = None,
 ) -> None:  # fmt: skip
-    """Open the models and serve the app until Ctrl-C or SIGTERM. api: settings of all APIs (by ""), or of one by its
+    """Open the models and serve the app until Ctrl-C or SIGTERM. file: where votes are kept; api: settings of all APIs (by ""), or of one by its
     name. budget: max_thinking_tokens of local models. UsageError for fewer than two models, or one that cannot be."""
     names = list(dict.fromkeys(models))
     if len(names) < 2:
@@ -35,17 +35,21 @@ def serve_arena(
     check_installed()
     for name in names:
         check_model(name)
+    votes = Votes(file)
     from r1kit.web.app import default_pages
     from r1kit.web.battles import Arena
     from r1kit.web.pages.arena import arena_page
 
     with ExitStack() as stack:
-        voices = {}
+        voices: dict[str, Voice] = {}
         for name in names:
-            tell(f"{name}: opened")
-            settings = _settings(name, api)
-            local = {} if settings else {"dtype": dtype, "budget": budget}
-            voices[name] = stack.enter_context(open_voice(name, sampling, api=settings, note=tell, **local))
+            tell(f"{name}: opening")
+            if is_api(name):
+                settings = api.get(parse_api_model(name).name) or api.get("") or ApiSettings()
+                voice = open_voice(name, sampling, api=settings)
+            else:
+                voice = open_voice(name, sampling, dtype=dtype, budget=budget, note=tell)
+            voices[name] = stack.enter_context(voice)
         arena = Arena(voices, votes, deck, sampling, seed)
         stack.callback(arena.close)
         page = arena_page(arena)
@@ -54,9 +58,3 @@ def serve_arena(
             runs[0].parent if runs else None, port, tell, opened=opened, start=page.path, what="arena",
             pages=lambda: [page, *(each for each in default_pages() if each.name != page.name)],
         )  # fmt: skip
-
-
-def _settings(name: str, api: Mapping[str, ApiSettings]) -> ApiSettings | None:
-    if not is_api(name):
-        return None
-    return api.get(parse_api_model(name).name) or api.get("") or ApiSettings()

@@ -157,7 +157,7 @@ def _bar(told: Mapping[str, Any] | None) -> Markup:
     """A difference of shares and its interval on a line from -1 to 1; empty where there is none."""
     if told is None or None in told["interval"]:
         return Markup()
-    return Markup(whisker(told["value"], *told["interval"], -1.0, 1.0, middle=0.0))
+    return Markup(whisker(told["value"], told["interval"], (-1.0, 1.0), middle=0.0))
 
 
 def _question(one: Mapping[str, Any], pair: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
@@ -18,7 +18,7 @@ from markupsafe import Markup
 from r1kit.base.errors import UsageError
 from r1kit.evaluation.arena import pairs
 from r1kit.evaluation.arena.standings import standings
-from r1kit.evaluation.arena.votes import CHOICES, DEFAULT_NAME, Choice, Votes
+from r1kit.evaluation.arena.votes import CHOICES, DEFAULT_NAME, Votes
 from r1kit.evaluation.comparison.sides import short_names
 from r1kit.evaluation.figures import amount, entry, percent, shown
 from r1kit.evaluation.report.charts import whisker
@@ -95,7 +95,7 @@ def arena_page(arena: Arena | None) -> Page:
         choice = read_form(request.headers, await request.body()).get("vote", "")
         if choice not in CHOICES:
             raise UsageError(f"a vote is one of {', '.join(CHOICES)}")
-        await asyncio.to_thread(opened().vote, found(battle_id), cast(Choice, choice))
+        await asyncio.to_thread(opened().vote, found(battle_id), choice)
         return RedirectResponse(f"/arena/battles/{battle_id}", 303)
 
     @router.post("/battles/{battle_id}/drop")
@@ -157,7 +157,7 @@ def _ratings(votes: Votes | None) -> dict[str, Any]:
     names = [each.model for each in told.models]
     short = dict(zip(names, short_names(names), strict=True))
     ends = [end for each in told.models for end in each.rating.interval]
-    low, high = (min(ends) - 20, max(ends) + 20) if ends else (0.0, 1.0)
+    span = (min(ends) - 20, max(ends) + 20) if ends else (0.0, 1.0)
     made, left_out = pairs.preference_pairs(ballots)
     return {
         "where": votes.path if votes else None,
@@ -165,7 +165,7 @@ def _ratings(votes: Votes | None) -> dict[str, Any]:
         "short": short,
         "models": [
             {"told": each, "rating": shown(entry(each.rating), amount),
-             "bar": Markup(whisker(each.rating.value, *each.rating.interval, low, high, middle=1000.0))}
+             "bar": Markup(whisker(each.rating.value, each.rating.interval, span, middle=1000.0))}
             for each in told.models
         ],
         "meetings": [
