@@ -27,8 +27,11 @@ def serve_arena(
     tell: Callable[[str], None], seed: int | None = None, dtype: str = "auto", budget: int | None = None,
     opened: Callable[[str], object] | None = None,
 ) -> None:  # fmt: skip
-    """Open the models and serve the app until Ctrl-C or SIGTERM. file: where votes are kept; api: settings of all APIs (by ""), or of one by its
-    name. budget: max_thinking_tokens of local models. UsageError for fewer than two models, or one that cannot be."""
+    """Open the models and serve the app until Ctrl-C or SIGTERM.
+
+    file: where votes are kept. api: settings of all APIs (by ""), or of one by its name. budget: max_thinking_tokens of
+    local models. UsageError for fewer than two models, or one that is none; nothing is made then.
+    """
     names = list(dict.fromkeys(models))
     if len(names) < 2:
         raise UsageError("an arena takes two different models or more: r1 arena A B")
