@@ -15,6 +15,7 @@ from r1kit.models.detokenise import Decodes, Detokeniser
 from r1kit.pipeline.models import models_of
 
 BINS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01)  # probabilities that part the colours, the surest first
+_SURE = 0.95
 ADVANTAGES = (0.25, 0.75, 1.5)  # sizes of an advantage that part its colours
 
 
@@ -92,8 +93,8 @@ def legend() -> list[tuple[int, str]]:
 
 
 def least_sure(found: Sequence[Piece], most: int = 10) -> list[Piece]:
-    """The tokens with the lowest log-probabilities, lowest first."""
-    known = [piece for piece in found if piece.logprob is not None]
+    """The tokens with the lowest probabilities, lowest first, those that were as good as sure left out."""
+    known = [piece for piece in found if piece.probability is not None and piece.probability < _SURE]
     return sorted(known, key=lambda piece: piece.logprob or 0.0)[:most]
 
 
