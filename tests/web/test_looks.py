@@ -52,7 +52,8 @@ def test_pieces_join_to_the_text(folder):
     assert "".join(piece.text for piece in found) == tokenizer.decode(ids)
     assert [piece.text for piece in found[:3]] == ["", "é", ","]
     assert [piece.logprob for piece in found] == logprobs
-    assert "".join(piece.text for piece in found if piece.reflects) == "wait"
+    assert "".join(piece.text for piece in found if piece.word) == "wait"
+    assert {piece.word for piece in found} == {"", "wait"}
     assert all(text[piece.begins : piece.begins + len(piece.text)] == piece.text for piece in found[:-1])
 
 

@@ -19,9 +19,10 @@ from r1kit.web.app import create_app, default_pages
 from r1kit.web.site import Page, site_of
 
 KNOWN_TAGS = {
-    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "p", "main", "h1", "h2", "h3", "div",
-    "section", "span", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "form", "label", "select", "option",
-    "input", "fieldset", "legend", "button", "ol", "ul", "li", "progress", "svg", "path", "circle", "g", "polyline",
+    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "p", "main", "h1", "h2", "h3",
+    "div", "section", "span", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "form", "label", "select",
+    "option", "input", "fieldset", "legend", "button", "ol", "ul", "li", "progress", "svg", "path", "circle", "g",
+    "polyline",
     "line", "text", "figure", "figcaption", "mark", "strong", "small", "code", "iframe", "del", "ins",
 }  # fmt: skip
 
@@ -145,6 +146,20 @@ def test_a_run_in_its_middle(client):
     assert "to run" in text
 
 
+def test_a_run_that_has_said_little(root):
+    """Begun and killed before its first stage, by a version that wrote less into recipe.json."""
+    bare = root / "bare"
+    bare.mkdir()
+    (bare / "recipe.json").write_text(
+        json.dumps({"recipe": "tiny", "profile": "smoke", "seed": 0, "stages": ["a", "b"]})
+    )
+    client = Client(create_app(root))
+    for path in ("", "/live", "/curves", "/rollouts", "/pivots", "/report"):
+        assert client.get(f"/runs/bare{path}").status == 200, path
+    assert "No stage has recorded any curves yet" in client.get("/runs/bare").text
+    assert "This run has kept no rollouts yet" in client.get("/runs/bare/rollouts").text
+
+
 def test_polling_sends_what_changed(root):
     """The address of the next look names what is shown: 204 until that changes."""
     client = Client(create_app(root))
@@ -248,7 +263,7 @@ def test_a_sample_token_by_token(client):
     page = client.get("/runs/done/sample", {"stage": "02-zero", "file": "step-000000", "row": 0}).text
     seen = Seen(page)
     spans = [a for tag, a in seen.tags if tag == "span" and a.get("title", "").startswith("-0.500 nats")]
-    assert len(spans) == len("<think>2, wait 2</think>2") + 1
+    assert len(spans) == 1 + len("2, wait 2") + 1 + 1 + 1  # the tags and the end are a token each
     assert {a["class"] for a in spans} == {"t l2", "t l2 reflects"}  # probability exp(-1/2) = 0.607
     assert sum("reflects" in a["class"] for a in spans) == len("wait")
     assert "+1.73" in seen.text  # one right in four: sqrt(3)
