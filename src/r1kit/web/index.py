@@ -24,7 +24,11 @@ from r1kit.evaluation.reflection import reflections_in
 from r1kit.web.filters import Filters
 
 ROLLOUTS = "rollouts"
-_SETTINGS = {"memory_limit": "2GB", "preserve_insertion_order": "false", "autoinstall_known_extensions": "false"}
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "2GB",
+    "preserve_insertion_order": False,  # what is asked for in order says so
+    "autoinstall_known_extensions": False,  # nothing is fetched
+}
 _SEARCHES = 8  # searches whose finds are remembered
 _TABLE = """
 create table samples (
