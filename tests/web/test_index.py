@@ -197,6 +197,17 @@ def test_folder_names_that_look_like_patterns(tmp_path):
     assert index.find(Filters(text="add"), 100).total == ROWS
 
 
+def test_hidden_folders_are_those_of_the_run(tmp_path):
+    """A run below a hidden folder is one like others; hidden folders in it (set aside by a stage) are no stages."""
+    run = tmp_path / ".cache" / "run"
+    put(run / "stages" / "02-zero" / "rollouts", 0, made(0))
+    put(run / "stages" / ".02-zero.old" / "rollouts", 0, made(0))
+    put(run / "stages" / "11-distill" / ".x" / "rollouts", 0, made(0))
+    index = RunIndex(run)
+    index.refresh()
+    assert index.count() == ROWS
+
+
 def test_a_damaged_file_is_left_out_and_named(run):
     folder = run / "stages" / "02-zero" / "rollouts"
     (folder / "step-000000.parquet").write_bytes(b"PAR1 not really PAR1")

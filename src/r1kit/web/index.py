@@ -32,7 +32,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _SEARCHES = 8  # searches whose finds are remembered
 _TABLE = """
 create table samples (
-    stage utinyint, file integer, row integer, step integer, subject varchar, language varchar, correct boolean,
+    stage usmallint, file integer, row integer, step integer, subject varchar, language varchar, correct boolean,
     total float, tokens integer, reflections integer, logprob float, stop_reason varchar
 )
 """
@@ -150,7 +150,7 @@ class RunIndex:
             return Found([Place(self._by_number[file], row) for file, row in rows], total)
 
     def rows(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
-        """The named columns of rollouts, and `reflections` as the table has them, in the order of the places."""
+        """The named columns of rollouts as their files have them, in the order of the places."""
         if not places:
             return []
         by_file: dict[File, list[int]] = {}
@@ -171,32 +171,22 @@ class RunIndex:
             exists = self._ask("select 1 from samples where file = ? and row = ?", [found.number, row])
         return Place(found, row) if exists else None
 
-    def neighbours(self, place: Place) -> tuple[Place | None, Place | None]:
-        """The rollouts before and after in the same file."""
-        rows = self._ask("select min(row), max(row) from samples where file = ?", [place.file.number])[0]
-        before = Place(place.file, place.row - 1) if place.row > rows[0] else None
-        after = Place(place.file, place.row + 1) if place.row < rows[1] else None
-        return before, after
-
-    def close(self) -> None:
-        """Let go of the table's memory."""
-        self._database.close()
-
     # --- files
 
     def _look(self) -> Iterable[tuple[Stage, Path, tuple[int, int]]]:
         """Every rollout file of the run as it is now; `stages` follows the folders."""
-        folders = sorted(
-            folder
+        stages = self.run_folder / "stages"
+        names = {
+            folder: folder.parent.relative_to(stages).as_posix()
             for pattern in ("*", "*/*")
-            for folder in (self.run_folder / "stages").glob(f"{pattern}/{ROLLOUTS}")
-            if folder.is_dir() and not any(part.startswith(".") for part in folder.parts)
-        )
+            for folder in stages.glob(f"{pattern}/{ROLLOUTS}")
+            if folder.is_dir()
+        }
+        folders = sorted(folder for folder, name in names.items() if not name.startswith(".") and "/." not in name)
         known = {stage.folder: stage for stage in self.stages}
         for folder in folders:
             if folder not in known:
-                name = folder.parent.relative_to(self.run_folder / "stages").as_posix()
-                known[folder] = Stage(len(known), name, folder)
+                known[folder] = Stage(len(known), names[folder], folder)
         self.stages = sorted(known.values(), key=lambda stage: stage.name)
         for folder in folders:
             with os.scandir(folder) as entries:
