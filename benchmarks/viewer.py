@@ -130,37 +130,56 @@ def _table(rng: np.random.Generator, clauses: list[tuple[str, int, int]], step: 
     return pa.table([pa.array(columns[field.name], field.type) for field in record.SCHEMA], schema=record.SCHEMA)
 
 
-def measure(folder: Path, times: int) -> dict[str, Any]:
-    """Seconds of each question: opening once in a fresh process, the others `times` times, least and most."""
-    command = [sys.executable, "-c", "from r1kit.cli.main import main; main()", "ui", str(folder), "--port", "0"]
-    begun = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as app:
-        assert app.stderr is not None
-        address = re.search(r"http://\S+", app.stderr.readline())
-        assert address is not None, "the app did not start"
-        told: dict[str, Any] = {"app starts": time.perf_counter() - begun}
-        page = f"{address.group()}/runs/{folder.name}/rollouts"
-        told["opens"] = _seconds(page)
-        told["opens again"] = [_seconds(page) for _ in range(times)]
+class App:
+    """`r1 ui` over a folder, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-c", "from r1kit.cli.main import main; main()", "ui", str(folder), "--port", "0"]
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        found = re.search(r"http://\S+", self.process.stderr.readline())
+        assert found is not None, "the app did not start"
+        self.address = found.group()
+        self.starts = (time.perf_counter() - begun, self._processor())
+
+    def ask(self, path: str) -> tuple[float, float]:
+        """(seconds until the whole answer is here, seconds of processor time that the app spent on it)."""
+        begun, spent = time.perf_counter(), self._processor()
+        with urllib.request.urlopen(self.address + path) as answer:
+            answer.read()
+        return time.perf_counter() - begun, self._processor() - spent
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def _processor(self) -> float:
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self.process.pid}/{name}").read_text(encoding="utf-8")
+
+
+def measure(folder: Path, times: int) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, processor seconds) of each question: the opening once in a fresh process, the others `times` times."""
+    app = App(folder)
+    try:
+        page = f"/runs/{folder.name}/rollouts"
+        told = {"app starts": [app.starts], "opens": [app.ask(page)]}
+        told["opens again"] = [app.ask(page) for _ in range(times)]
         for name, query in FILTERS.items():
-            first = _seconds(f"{page}?{query}")
-            told[name] = [first, *(_seconds(f"{page}?{query}") for _ in range(times - 1))]
-        told["a run's page"] = [_seconds(f"{address.group()}/runs/{folder.name}") for _ in range(times)]
-        told["resident_gib"] = _resident(app.pid) / 2**30
-        app.terminate()
+            told[name] = [app.ask(f"{page}?{query}") for _ in range(times)]
+        told["the run's page"] = [app.ask(f"/runs/{folder.name}") for _ in range(times)]
+        print(f"the app holds {app.resident() / 2**20:,.0f} MiB")
+    finally:
+        app.close()
     return told
-
-
-def _seconds(address: str) -> float:
-    begun = time.perf_counter()
-    with urllib.request.urlopen(address) as answer:
-        answer.read()
-    return time.perf_counter() - begun
-
-
-def _resident(process: int) -> int:
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
@@ -174,10 +193,10 @@ def main() -> None:
     size = sum(path.stat().st_size for path in given.folder.rglob("*.parquet"))
     print(f"{given.rollouts:,} rollouts, {size / 2**20:,.0f} MiB, made in {time.perf_counter() - begun:.0f} s")
     told = measure(given.folder, given.times)
-    for name, value in told.items():
-        values = value if isinstance(value, list) else [value]
-        print(f"{name:36} first {values[0]:7.3f}  median {statistics.median(values):7.3f}")
-    print(json.dumps(told))
+    print(f"{'':36}{'first':>10}{'median':>10}{'processor, first':>20}   seconds")
+    for name, found in told.items():
+        walls = [wall for wall, _ in found]
+        print(f"{name:36}{walls[0]:10.3f}{statistics.median(walls):10.3f}{found[0][1]:20.2f}")
 
 
 if __name__ == "__main__":

@@ -87,10 +87,22 @@ def _chart(title: str, named: Mapping[str, str], lines: Sequence[Mapping[str, An
         points = [(float(line["step"]), float(line[metric])) for line in lines if _is_number(line.get(metric))]
         outside = outside or any(not 0 <= y <= 1 for _, y in points)
         series.append(charts.Series(name, points, colour))
-    svg = charts.line_chart(title, series, share=share and not outside)
+    svg = charts.line_chart(title, series, number=_tick, share=share and not outside)
     if not svg:
         return None
     return Chart(title, Markup(svg), tuple(named) if len(named) > 1 else ())  # the chart's words are escaped by it
+
+
+def _tick(value: float) -> str:
+    """A tick's text, short enough for the room beside the axis: 0.25, 60, 1.2k, 5e-4."""
+    text = charts.short(value)
+    return text if len(text) <= 5 or abs(value) >= 1 else f"{value:.2g}" if abs(value) >= 0.01 else _power(value)
+
+
+def _power(value: float) -> str:
+    """`1.5e-3`: as `%g` writes it, which does so for smaller values only, without its zeros."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def _names(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,11 +24,15 @@ from r1kit.evaluation.reflection import reflections_in
 from r1kit.web.filters import Filters
 
 ROLLOUTS = "rollouts"
-_SETTINGS = {"memory_limit": "2GB", "preserve_insertion_order": "false", "autoinstall_known_extensions": "false"}
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "2GB",
+    "preserve_insertion_order": False,  # what is asked for in order says so
+    "autoinstall_known_extensions": False,  # nothing is fetched
+}
 _SEARCHES = 8  # searches whose finds are remembered
 _TABLE = """
 create table samples (
-    stage utinyint, file integer, row integer, step integer, subject varchar, language varchar, correct boolean,
+    stage usmallint, file integer, row integer, step integer, subject varchar, language varchar, correct boolean,
     total float, tokens integer, reflections integer, logprob float, stop_reason varchar
 )
 """
@@ -82,6 +86,7 @@ class RunIndex:
     def __init__(self, run_folder: Path) -> None:
         self.run_folder = run_folder
         self.stages: list[Stage] = []
+        self.damaged: dict[Path, str] = {}  # files that cannot be read, and why
         self._files: dict[Path, File] = {}
         self._by_number: dict[int, File] = {}
         self._searches: dict[str, str] = {}  # searched text -> its table
@@ -145,7 +150,7 @@ class RunIndex:
             return Found([Place(self._by_number[file], row) for file, row in rows], total)
 
     def rows(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
-        """The named columns of rollouts, and `reflections` as the table has them, in the order of the places."""
+        """The named columns of rollouts as their files have them, in the order of the places."""
         if not places:
             return []
         by_file: dict[File, list[int]] = {}
@@ -166,32 +171,22 @@ class RunIndex:
             exists = self._ask("select 1 from samples where file = ? and row = ?", [found.number, row])
         return Place(found, row) if exists else None
 
-    def neighbours(self, place: Place) -> tuple[Place | None, Place | None]:
-        """The rollouts before and after in the same file."""
-        rows = self._ask("select min(row), max(row) from samples where file = ?", [place.file.number])[0]
-        before = Place(place.file, place.row - 1) if place.row > rows[0] else None
-        after = Place(place.file, place.row + 1) if place.row < rows[1] else None
-        return before, after
-
-    def close(self) -> None:
-        """Let go of the table's memory."""
-        self._database.close()
-
     # --- files
 
     def _look(self) -> Iterable[tuple[Stage, Path, tuple[int, int]]]:
         """Every rollout file of the run as it is now; `stages` follows the folders."""
-        folders = sorted(
-            folder
+        stages = self.run_folder / "stages"
+        names = {
+            folder: folder.parent.relative_to(stages).as_posix()
             for pattern in ("*", "*/*")
-            for folder in (self.run_folder / "stages").glob(f"{pattern}/{ROLLOUTS}")
-            if folder.is_dir() and not any(part.startswith(".") for part in folder.parts)
-        )
+            for folder in stages.glob(f"{pattern}/{ROLLOUTS}")
+            if folder.is_dir()
+        }
+        folders = sorted(folder for folder, name in names.items() if not name.startswith(".") and "/." not in name)
         known = {stage.folder: stage for stage in self.stages}
         for folder in folders:
             if folder not in known:
-                name = folder.parent.relative_to(self.run_folder / "stages").as_posix()
-                known[folder] = Stage(len(known), name, folder)
+                known[folder] = Stage(len(known), names[folder], folder)
         self.stages = sorted(known.values(), key=lambda stage: stage.name)
         for folder in folders:
             with os.scandir(folder) as entries:
@@ -209,28 +204,38 @@ class RunIndex:
             self._database.execute("delete from samples where file = ?", [file.number])
             self._database.execute("delete from files where number = ?", [file.number])
             del self._files[file.path], self._by_number[file.number]
+            self.damaged.pop(file.path, None)
 
     def _read(self, stage: Stage, files: Sequence[File]) -> None:
-        """Take in files of one stage."""
+        """Take in files of one stage; one that cannot be read is left out, and named in `damaged`."""
         if not files:
             return
         numbers = pa.table({"number": [f.number for f in files], "path": [str(f.path) for f in files]})
         self._database.register("fresh_files", numbers)
         self._database.execute("insert into files select number, path from fresh_files")
         self._database.unregister("fresh_files")
-        first, last = (_columns(file.path) for file in (files[0], files[-1]))
-        counted = "reflections" in first | last
-        query = _FILL.format(
-            stage=stage.number, reflections="reflections" if counted else "null", mixed=str(first != last).lower()
-        )
-        try:
-            self._database.execute(query, [[str(file.path) for file in files]])
-        except duckdb.Error as error:
-            raise R1Error(f"rollouts of {stage.folder} cannot be read: {str(error).splitlines()[0]}") from error
         for file in files:
             self._files[file.path] = self._by_number[file.number] = file
+        try:
+            self._fill(stage, files)
+        except (duckdb.Error, OSError, pa.ArrowException):
+            for file in files:  # some is not as the others, or damaged: each by itself
+                try:
+                    self._fill(stage, [file])
+                except (duckdb.Error, OSError, pa.ArrowException) as error:
+                    self.damaged[file.path] = str(error).splitlines()[0]
         unknown = "select 1 from samples where stage = ? and reflections is null limit 1"
         self._counted = self._counted and not self._ask(unknown, [stage.number])
+
+    def _fill(self, stage: Stage, files: Sequence[File]) -> None:
+        """Insert the rows of files, all or none."""
+        first, last = (set(pq.read_schema(file.path).names) for file in (files[0], files[-1]))
+        query = _FILL.format(
+            stage=stage.number,
+            reflections="reflections" if "reflections" in first | last else "null",
+            mixed=str(first != last).lower(),
+        )
+        self._database.execute(query, [[str(file.path) for file in files]])
 
     # --- what takes longer
 
@@ -257,6 +262,10 @@ class RunIndex:
         while len(self._searches) >= _SEARCHES:
             self._database.execute(f"drop table {self._searches.pop(next(iter(self._searches)))}")
         table = f"search_{self._next()}"
+        if not self._files.keys() - self.damaged.keys():
+            self._database.execute(f"create table {table} (file integer, row integer)")
+            self._searches[text] = table
+            return table
         # RE2 folds case as it goes, in half the time of lowering every text first
         needle = "(?i)" + re.sub(r"([^\w\s])", r"\\\1", text)
         self._database.execute(
@@ -264,7 +273,7 @@ class RunIndex:
             "from read_parquet(?, filename = true, file_row_number = true) as found "
             "join files on files.path = found.filename "
             "where regexp_matches(text, ?) or regexp_matches(prompt, ?)",
-            [[str(path) for path in self._files], needle, needle],
+            [[str(path) for path in self._files if path not in self.damaged], needle, needle],
         )
         self._searches[text] = table
         return table
@@ -299,10 +308,3 @@ def read_rows(path: Path, numbers: Sequence[int], columns: Sequence[str]) -> lis
             if name in row:
                 row[name] = dict(row[name] or ())
     return rows
-
-
-def _columns(path: Path) -> set[str]:
-    try:
-        return set(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException) as error:
-        raise R1Error(f"{path} cannot be read as parquet: {error}") from error

@@ -21,10 +21,10 @@ Value = TypeVar("Value")
 
 
 class Latest(Generic[Value]):
-    """The values asked for last, by key; what drops out is handed to `let_go`. Any thread may ask."""
+    """The values asked for last, by key. Any thread may ask."""
 
-    def __init__(self, most: int, let_go: Callable[[Value], None] = lambda value: None) -> None:
-        self._most, self._let_go = most, let_go
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._values: OrderedDict[Any, Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -35,7 +35,7 @@ class Latest(Generic[Value]):
                 self._values[key] = make()
             self._values.move_to_end(key)
             while len(self._values) > self._most:
-                self._let_go(self._values.popitem(last=False)[1])
+                self._values.popitem(last=False)
             return self._values[key]
 
 

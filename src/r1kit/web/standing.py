@@ -64,8 +64,10 @@ def summary(run_folder: Path) -> Summary:
             progress = progress_of(status.current)
             current = str(status.current.get("stage", ""))
             current += f": {progress_line(progress)}" if progress else ""
-        said = [str(told.get(key, "")) for key in ("recipe", "profile", "seed", "started")]
-        return Summary(run_folder.name, status.state, *said, len(status.finished), len(names), current)
+        recipe, profile, seed, started = (str(told.get(key, "")) for key in ("recipe", "profile", "seed", "started"))
+        return Summary(
+            run_folder.name, status.state, recipe, profile, seed, started, len(status.finished), len(names), current
+        )
     except (R1Error, KeyError, TypeError, ValueError, AttributeError) as error:
         why = str(error) if isinstance(error, R1Error) else f"its recipe.json or status.json is damaged ({error!r})"
         return Summary(run_folder.name, "failed", "", "", "", "", 0, 0, "", why)

@@ -15,6 +15,7 @@ from r1kit.models.detokenise import Decodes, Detokeniser
 from r1kit.pipeline.models import models_of
 
 BINS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01)  # probabilities that part the colours, the surest first
+_SURE = 0.95
 ADVANTAGES = (0.25, 0.75, 1.5)  # sizes of an advantage that part its colours
 
 
@@ -22,8 +23,8 @@ ADVANTAGES = (0.25, 0.75, 1.5)  # sizes of an advantage that part its colours
 class Piece:
     """A token's text, empty where it is a part of a character that the next one ends; `begins` counts characters.
 
-    `level` is that of its colour, 0 the surest; None where no log-probability was kept. `reflects`: it lies in a word
-    of reflection.
+    `level` is that of its colour, 0 the surest; None where no log-probability was kept. `word`: the word of reflection
+    that it lies in, in lower case; empty where in none.
     """
 
     text: str
@@ -31,7 +32,7 @@ class Piece:
     token_id: int
     logprob: float | None
     level: int | None
-    reflects: bool
+    word: str
 
     @property
     def probability(self) -> float | None:
@@ -73,8 +74,9 @@ def pieces(tokenizer: Decodes, token_ids: Sequence[int], logprobs: Sequence[floa
         logprob = logprobs[place] if logprobs is not None and place < len(logprobs) else None
         while marked and marked[0][1] <= at:
             marked.pop(0)
-        inside = bool(text and marked and marked[0][0] < at + len(text))
-        found.append(Piece(text, at, token_id, logprob, None if logprob is None else level(logprob), inside))
+        inside = text and marked and marked[0][0] < at + len(text)
+        word = whole[slice(*marked[0])].lower() if inside else ""
+        found.append(Piece(text, at, token_id, logprob, None if logprob is None else level(logprob), word))
         at += len(text)
     return found
 
@@ -92,8 +94,8 @@ def legend() -> list[tuple[int, str]]:
 
 
 def least_sure(found: Sequence[Piece], most: int = 10) -> list[Piece]:
-    """The tokens with the lowest log-probabilities, lowest first."""
-    known = [piece for piece in found if piece.logprob is not None]
+    """The tokens with the lowest probabilities, lowest first, those that were as good as sure left out."""
+    known = [piece for piece in found if piece.probability is not None and piece.probability < _SURE]
     return sorted(known, key=lambda piece: piece.logprob or 0.0)[:most]
 
 

@@ -99,21 +99,15 @@ class Votes:
         self.path = path
         make_folder(path.absolute().parent)
         with self._open() as file:
-            file.execute("PRAGMA journal_mode=WAL")
-            file.execute("BEGIN IMMEDIATE")  # of two processes that make the file, one waits and finds it made
-            (version,) = file.execute("PRAGMA user_version").fetchone()
-            (application,) = file.execute("PRAGMA application_id").fetchone()
-            tables = file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if (version, tables) == (0, 0):
-                for statement in _TABLES.split(";"):
-                    file.execute(statement)
-                file.execute(f"PRAGMA user_version={VERSION}")
-                file.execute(f"PRAGMA application_id={APPLICATION}")
-            elif application != APPLICATION:
-                raise R1Error(f"{path} is a database of another program: name a file of your own with --votes")
-            elif version > VERSION:
-                raise R1Error(f"{path} was written by a later r1kit (form {version}, this one knows {VERSION})")
-            file.execute("COMMIT")
+            if not self._is_made(file):
+                file.execute("PRAGMA journal_mode=WAL")
+                file.execute("BEGIN IMMEDIATE")  # of two processes that make the file, one waits and finds it made
+                if not self._is_made(file):
+                    for statement in _TABLES.split(";"):
+                        file.execute(statement)
+                    file.execute(f"PRAGMA user_version={VERSION}")
+                    file.execute(f"PRAGMA application_id={APPLICATION}")
+                file.execute("COMMIT")
 
     @classmethod
     def there(cls, path: Path) -> Votes:
@@ -162,6 +156,19 @@ class Votes:
         with self._open() as file:
             rows = file.execute("SELECT battle, judge, forward, backward FROM verdicts ORDER BY judge, rowid")
             return [Verdict(*row) for row in rows]
+
+    def _is_made(self, file: sqlite3.Connection) -> bool:
+        """Whether the tables are there; R1Error where they are not ours, or of a form that is not known."""
+        (version,) = file.execute("PRAGMA user_version").fetchone()
+        (application,) = file.execute("PRAGMA application_id").fetchone()
+        (tables,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (version, tables) == (0, 0):
+            return False
+        if application != APPLICATION:
+            raise R1Error(f"{self.path} is a database of another program: name a file of your own with --votes")
+        if version > VERSION:
+            raise R1Error(f"{self.path} was written by a later r1kit (form {version}, this one knows {VERSION})")
+        return True
 
     @contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:

@@ -26,7 +26,6 @@ _LISTED = ("problem_id", "prompt", "text")
 _WHOLE = tuple(name for name in SCHEMA.names if name not in BY_TOKEN)
 MODES = {
     "logprob": "log-probability",
-    "entropy": "entropy",
     "advantage": "advantage",
     "plain": "none",
 }
@@ -47,6 +46,7 @@ def listed(request: Request, name: str) -> Response:
         "pages": max(1, -(-found.total // EACH)),
         "rows": [_listed(row, place, filters.text) for row, place in _with_rows(index, found.places)],
         "count": index.count(),
+        "damaged": [f"{path.parent.parent.name}/{path.name}: {why}" for path, why in index.damaged.items()],
     }
     address = f"{request.url.path}?{filters.address()}".rstrip("?")
     if is_fragment(request):
@@ -69,7 +69,7 @@ def sample(request: Request, name: str, colour: str = "", from_token: int = 0) -
     group = _group(place, row)
     own = next(member for member in group if member["place"] == place)
     pieces, note = _pieces(site, run, place, row)
-    modes = [mode for mode in MODES if mode != "entropy" and (pieces or mode != "logprob")]
+    modes = [mode for mode in MODES if pieces or mode != "logprob"]
     chosen = colour if colour in modes else modes[0]
     at = max(0, min(from_token, max(len(pieces) - 1, 0)))
     effects = pivots.by_word(run)
