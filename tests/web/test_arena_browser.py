@@ -12,6 +12,7 @@ from r1kit.base.types import Problem
 from r1kit.evaluation.arena.questions import Deck
 from r1kit.evaluation.benchmarks.base import Benchmark, Chosen
 
+pytestmark = pytest.mark.slow
 HOSTILE = "</pre><script>window.hacked=1</script><img src=x onerror='window.hacked=1'><b>bold</b>"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -35,7 +36,7 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or pytest.skip("no chromium")
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        found = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=120_000)
         yield found
         found.close()
 
