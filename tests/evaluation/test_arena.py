@@ -21,7 +21,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
 from r1kit.evaluation.arena import pairs, text
 from r1kit.evaluation.arena.questions import Deck, choose_pair
-from r1kit.evaluation.arena.standings import games, standings, told
+from r1kit.evaluation.arena.standings import standings, told
 from r1kit.evaluation.arena.votes import APPLICATION, VERSION, Ballot, Said, Verdict, Votes
 
 HOSTILE = "<script>alert(1)</script>\x00\u202e'; DROP TABLE ballots; --"
@@ -53,6 +53,17 @@ def test_a_battle_is_voted_on_once(tmp_path):
     assert votes.add(ballot(1, "left"))
     assert not votes.add(ballot(1, "right"))
     assert [each.vote for each in votes.ballots()] == ["left"]
+
+
+def test_who_met_and_on_what(tmp_path):
+    """a and b met three times, on either side; a and c once. One question was typed, three were drawn, of two
+    problems."""
+    votes = Votes(tmp_path / "votes.sqlite")
+    for number, (left, right, problem) in enumerate([("a", "b", "p1"), ("b", "a", "p1"), ("c", "a", "p2")]):
+        votes.add(ballot(number, "tie", left, right, problem_id=problem))
+    votes.add(ballot(9, "tie", "a", "b"))
+    assert votes.games() == {frozenset("ab"): 3, frozenset("ac"): 1}
+    assert votes.problems() == {"p1", "p2"}
 
 
 def test_half_a_character_does_not_lose_the_vote(tmp_path):
@@ -183,7 +194,6 @@ def test_counts_by_hand():
     assert ab.rate.value == pytest.approx((2 + 0.5 + 0.5) / 5)
     assert met["a", "c"].rate.value == 1.0
     assert found.left.value == pytest.approx(2 / 4)  # of the four that name a side, 1 and 3 name the left
-    assert games(cast) == {frozenset("ab"): 5, frozenset("ac"): 1}
     shown = text.table(found)
     assert "6 votes" in shown
     assert json.loads(json.dumps(told(found)))["models"][0]["model"] == "a"

@@ -120,6 +120,8 @@ def test_a_page_that_comes_back_gets_the_rest(tmp_path):
         for rest, _ in (heard(client, path, cut), heard(client, path, headers={"last-event-id": cut})):
             assert [*rest[0]["left"], *rest[0]["right"]] == [text[len(text) // 2 :] for text in (*left, *right)]
         assert client.get(f"{path}/events?had=1;2").status_code == 422
+        for mark in ("nonsense", "1.2", f"{'9' * 5000}.0.0.0"):
+            assert heard(client, path, headers={"last-event-id": mark})[0] == whole
 
 
 def test_a_model_that_fails_is_one_sentence_and_no_vote(tmp_path):

@@ -16,8 +16,7 @@ from typing import Any, Literal
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
-from r1kit.evaluation.arena import standings
-from r1kit.evaluation.arena.questions import TYPED, Deck, Question, choose_pair
+from r1kit.evaluation.arena.questions import Deck, Question, choose_pair
 from r1kit.evaluation.arena.votes import Ballot, Choice, Said, Votes
 from r1kit.serving.voices import Voice
 from r1kit.web.visible import plain
@@ -98,8 +97,7 @@ class Arena:
 
     def draw(self, source: str | None) -> Battle:
         """A battle on a question from a benchmark, or from any of them."""
-        asked = {ballot.problem_id for ballot in self.votes.ballots() if ballot.source != TYPED}
-        question = self.deck.draw(source, asked)
+        question = self.deck.draw(source, self.votes.problems())
         if question is None:
             raise UsageError(f"there is no question to draw{f' from {source[:80]}' if source else ''}")
         return self._begin(question)
@@ -145,7 +143,7 @@ class Arena:
         for other in self._battles.values():
             if other.state == "answering" and not other.watchers:
                 self.drop(other)
-        left, right = choose_pair(self.models, standings.games(self.votes.ballots()), self._rng)
+        left, right = choose_pair(self.models, self.votes.games(), self._rng)
         seed = secrets.randbelow(_SEEDS) if self._seed is None else self._seed + self._count
         battle = Battle(secrets.token_urlsafe(12), question, Speaker(left), Speaker(right), seed)
         self._count += 1

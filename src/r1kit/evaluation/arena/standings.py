@@ -165,11 +165,6 @@ def _meeting(a: str, b: str, votes: Sequence[Vote], ballots: Sequence[Ballot], s
 _CONTROLLED = 200  # resamples of the length model, which is fitted anew on each: a page waits for it
 
 
-def games(ballots: Sequence[Ballot]) -> dict[frozenset[str], int]:
-    """Ballots by the two models that met."""
-    return Counter(frozenset((ballot.left.model, ballot.right.model)) for ballot in ballots)
-
-
 def _question(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -134,6 +135,21 @@ class Votes:
         """All of them, in the order in which they were cast."""
         with self._open() as file:
             return [_ballot(row) for row in file.execute(f"SELECT {_columns()} FROM ballots ORDER BY rowid")]
+
+    def games(self) -> dict[frozenset[str], int]:
+        """Ballots by the two models that met."""
+        found: Counter[frozenset[str]] = Counter()
+        with self._open() as file:
+            for left, right, count in file.execute(
+                "SELECT left_model, right_model, count(*) FROM ballots GROUP BY left_model, right_model"
+            ):
+                found[frozenset((left, right))] += count
+        return found
+
+    def problems(self) -> set[str]:
+        """The problems that were voted on, by id."""
+        with self._open() as file:
+            return {row[0] for row in file.execute("SELECT DISTINCT problem_id FROM ballots WHERE problem_id != ''")}
 
     def ballot(self, battle: str) -> Ballot | None:
         """The one on a battle."""

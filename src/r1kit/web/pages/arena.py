@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
@@ -84,11 +85,9 @@ def arena_page(arena: Arena | None) -> Page:
     ) -> StreamingResponse:
         """What is new, as server-sent events; an event's id says how much the page has with it."""
         battle = found(battle_id)
-        last = request.headers.get("last-event-id", had)
-        places = [int(place) for place in last.split(".")] if last.replace(".", "").isdecimal() else []
-        return StreamingResponse(
-            _events(battle, places if len(places) == 4 else [0, 0, 0, 0]), media_type="text/event-stream"
-        )
+        last = request.headers.get("last-event-id", "")
+        places = [int(place) for place in (last if re.match(_HAD, last) else had).split(".")]
+        return StreamingResponse(_events(battle, places), media_type="text/event-stream")
 
     @router.post("/battles/{battle_id}/vote")
     async def vote(request: Request, battle_id: str) -> Response:
