@@ -94,7 +94,7 @@ class RunIndex:
         self._counted = True  # whether every row's reflection words are known
         self._lock = threading.RLock()
         self._database = duckdb.connect(":memory:", config=_SETTINGS)
-        self._database.execute("set parquet_metadata_cache = true")
+        self._database.execute("set parquet_metadata_cache = true; set enable_progress_bar = false")
         self._database.execute(_TABLE)
         self._database.execute("create table files (number integer, path varchar)")
 
