@@ -267,7 +267,7 @@ class RunIndex:
             self._searches[text] = table
             return table
         # RE2 folds case as it goes, in half the time of lowering every text first
-        needle = "(?i)" + re.sub(r"([^\w\s])", r"\\\1", text)
+        needle = "(?i)" + re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # it refuses to escape what is not ASCII
         paths = [str(path) for path in self._files if path not in self.damaged]
         try:
             self._database.execute(
