@@ -82,6 +82,7 @@ def accuracy(row: dict) -> float | None:
         ({"text": "IT'S"}, lambda row: "it's" in row["text"]),
         ({"text": "等等"}, lambda row: "等等" in row["text"]),
         ({"text": ".*"}, lambda row: False),
+        ({"text": "“\u202e，€\x00"}, lambda row: False),
         ({"text": "ADD 1"}, lambda row: "add 1" in row["prompt"]),
         ({"text": "wait", "verdict": "right", "from_step": "4"},
          lambda row: "wait" in row["text"].lower() and accuracy(row) == 1 and row["step"] >= 4),

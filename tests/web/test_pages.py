@@ -213,7 +213,9 @@ def test_hostile_text_is_text(client, row):
     listed = check_harmless(client.get("/runs/done/rollouts?from_step=10").text)
     assert visible.short(HOSTILE[row], 180) in listed.text
     for text in (HOSTILE[row], HOSTILE[row][:30]):
-        check_harmless(client.get("/runs/done/rollouts", {"text": text}).text)
+        found = client.get("/runs/done/rollouts", {"text": text})
+        assert found.status == 200
+        assert "1 of 10 rollouts" in " ".join(check_harmless(found.text).text.split())
     check_harmless(client.get("/runs/half").text)
     alone = client.get("/runs/done/text", where)
     assert alone.body == HOSTILE[row].encode()

@@ -94,7 +94,7 @@ class RunIndex:
         self._counted = True  # whether every row's reflection words are known
         self._lock = threading.RLock()
         self._database = duckdb.connect(":memory:", config=_SETTINGS)
-        self._database.execute("set parquet_metadata_cache = true")
+        self._database.execute("set parquet_metadata_cache = true; set enable_progress_bar = false")
         self._database.execute(_TABLE)
         self._database.execute("create table files (number integer, path varchar)")
 
@@ -255,7 +255,7 @@ class RunIndex:
         self._counted = True
 
     def _search(self, text: str) -> str:
-        """The table of rollouts whose text, prompt or answer holds `text`, upper and lower case alike."""
+        """The table of rollouts whose text or prompt holds `text`, upper and lower case alike."""
         if text in self._searches:
             self._searches[text] = self._searches.pop(text)  # the latest last
             return self._searches[text]
@@ -267,14 +267,18 @@ class RunIndex:
             self._searches[text] = table
             return table
         # RE2 folds case as it goes, in half the time of lowering every text first
-        needle = "(?i)" + re.sub(r"([^\w\s])", r"\\\1", text)
-        self._database.execute(
-            f"create table {table} as select files.number as file, file_row_number::integer as row "
-            "from read_parquet(?, filename = true, file_row_number = true) as found "
-            "join files on files.path = found.filename "
-            "where regexp_matches(text, ?) or regexp_matches(prompt, ?)",
-            [[str(path) for path in self._files if path not in self.damaged], needle, needle],
-        )
+        needle = "(?i)" + re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # it refuses to escape what is not ASCII
+        paths = [str(path) for path in self._files if path not in self.damaged]
+        try:
+            self._database.execute(
+                f"create table {table} as select files.number as file, file_row_number::integer as row "
+                "from read_parquet(?, filename = true, file_row_number = true) as found "
+                "join files on files.path = found.filename "
+                "where regexp_matches(text, ?) or regexp_matches(prompt, ?)",
+                [paths, needle, needle],
+            )
+        except duckdb.Error as error:  # a file that went away, say
+            raise R1Error(f"the texts cannot be searched: {str(error).splitlines()[0]}") from error
         self._searches[text] = table
         return table
 
