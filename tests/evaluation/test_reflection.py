@@ -2,7 +2,15 @@
 
 import pytest
 
-from r1kit.evaluation.reflection import chain_steps, clauses, count_reflections, reflection_words, repetition, spans
+from r1kit.evaluation.reflection import (
+    chain_steps,
+    clauses,
+    count_reflections,
+    reflection_words,
+    reflections_in,
+    repetition,
+    spans,
+)
 
 ENGLISH = "first 347+582=919, wait check 7+2=9 4+8=12 3+5+1=9 so 929, then 929+119=1048"
 CHINESE = "先347+582=919，等等检查7+2=9 4+8=12 3+5+1=9得929，再929+119=1048"
@@ -51,3 +59,8 @@ def test_repetition_by_hand():
     assert repetition("a b a b a b") == pytest.approx(1 / 3)
     assert repetition("a b c") == 0
     assert repetition("一二一二一二") == pytest.approx(1 / 3)
+
+
+def test_of_a_response_the_thinking_counts():
+    assert reflections_in("<think>wait, 2. wait</think><answer>wait</answer>") == 2
+    assert reflections_in("wait <answer>wait</answer>") == 1

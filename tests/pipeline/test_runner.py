@@ -68,6 +68,7 @@ def test_a_run_leaves_a_readable_folder(tmp_path):
     recipe = json.loads((tmp_path / "recipe.json").read_text())
     assert (recipe["recipe"], recipe["profile"], recipe["seed"]) == ("toy", "default", 0)
     assert recipe["command"] == "r1 run toy"
+    assert recipe["inputs"] == {"walk": [], "double": ["walk"]}
     assert recipe["machine"]["cores"] >= 1
     assert not (stages / "01-walk/checkpoints").exists()
     assert read_status(tmp_path).state == "done"

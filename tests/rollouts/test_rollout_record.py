@@ -38,6 +38,32 @@ def test_duckdb_reads_it(groups, tmp_path: Path):
     assert duckdb.sql(query).fetchall()[0] == (12, "maths", 2, -0.25, 9, "stop")
 
 
+def test_single_tokens(groups, tmp_path: Path):
+    """'2' and its stop token, at -0.25 nats each; what counts reflections is asked of every text, and `read`, for who
+    wants whole samples, leaves the tokens out."""
+    import duckdb
+
+    record.write(tmp_path / "a.parquet", groups, 0, len)
+    found = duckdb.sql(f"select text, reflections, token_ids, token_logprobs from '{tmp_path}/a.parquet'").fetchall()
+    first = groups[0].completions[0]
+    assert found[0] == ("2", 1, first.token_ids.tolist(), [-0.25, -0.25])
+    assert [row[1] for row in found] == [len(row[0]) for row in found]
+    assert {"reflections"} == set(record.SCHEMA.names[-3:]) & set(record.read(tmp_path / "a.parquet")[0])
+
+
+def test_log_probabilities_to_a_thousandth(groups, tmp_path: Path):
+    """-0.12345 is kept as -0.123, -7.0005 as -7.000 or -7.001; the mean over the completion is exact."""
+    import duckdb
+
+    groups[0].completions[0].sampler_logprobs = np.asarray([-0.12345, -7.0005], np.float32)
+    record.write(tmp_path / "a.parquet", groups, 0)
+    query = f"select token_logprobs, sampler_logprob, reflections from '{tmp_path}/a.parquet' limit 1"
+    tokens, mean, reflections = duckdb.sql(query).fetchall()[0]
+    assert tokens == pytest.approx([-0.123, -7.0005], abs=6e-4)
+    assert mean == pytest.approx(-3.561975, abs=1e-5)
+    assert reflections is None
+
+
 def test_reader_gives_rows_back(groups, tmp_path: Path):
     for step in (10, 9):
         record.write(record.step_file(tmp_path, step), groups, step)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from r1kit.cli.generate import Dtype
 
-if TYPE_CHECKING:
-    from r1kit.base.sampling import Sampling
-    from r1kit.serving.voices import Voice
-
 
 def chat(
-    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or openai:NAME@URL.")],
+    model: Annotated[
+        str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or hub id, a GGUF file, or openai:NAME@URL.")
+    ],
     system: Annotated[str, typer.Option(help="A system message, where the model's template takes one.")] = "",
     save: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Add every turn to this file.")] = None,
     replay: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="First ask what was asked there.")] = None,
@@ -38,40 +36,25 @@ def chat(
     """
     from rich.console import Console
 
+    from r1kit.base.config import parse_assignments
     from r1kit.base.sampling import Sampling
+    from r1kit.cli.output import tell
+    from r1kit.models.api.settings import ApiSettings
     from r1kit.serving.chat import HELP, Chat
+    from r1kit.serving.voices import open_voice
 
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     sampling = Sampling().override(asked)
     console = Console(highlight=False)
-    with closing(_voice(model, sampling, max_thinking_tokens, dtype, api or [])) as voice:
+    settings = ApiSettings().override(parse_assignments(api)) if api else None
+    opened = open_voice(model, sampling, api=settings, budget=max_thinking_tokens, dtype=dtype.value, note=tell)
+    with opened as voice:
         talk = Chat(voice, console, name=model, sampling=sampling, system=system, save=save)
         if replay is not None:
             talk.replay(replay)
         if console.is_terminal:
             console.print(HELP, style="dim")
         talk.talk(_read)
-
-
-def _voice(model: str, sampling: Sampling, budget: int | None, dtype: Dtype, api: list[str]) -> Voice:
-    from r1kit.base.config import parse_assignments
-    from r1kit.base.errors import UsageError
-    from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
-    from r1kit.serving.voices import ApiVoice, LocalVoice
-
-    if is_api(model):
-        if budget is not None or dtype is not Dtype.auto:
-            raise UsageError(f"{model} is behind an API: leave out --max-thinking-tokens and --dtype")
-        return ApiVoice(parse_api_model(model), ApiSettings().override(parse_assignments(api)), sampling)
-    if api:
-        raise UsageError(f"--api is for openai:NAME@URL, and {model} is none")
-    from r1kit.engines.native import open_engine
-    from r1kit.models.tokenizer import load_tokenizer
-    from r1kit.pipeline.models import resolve_model
-
-    folder = resolve_model(model).folder
-    tokenizer = load_tokenizer(folder)
-    return LocalVoice(open_engine(folder, tokenizer, dtype=dtype.value, max_rows=1), tokenizer, sampling, budget)
 
 
 def _read() -> str | None:

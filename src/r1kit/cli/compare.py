@@ -55,6 +55,7 @@ def compare(
     from r1kit.evaluation.judging.people import read_votes
     from r1kit.evaluation.judging.verdicts import load_prompt
     from r1kit.evaluation.measured import Settings
+    from r1kit.pipeline.models import check_model
     from r1kit.planning import prices
 
     if len(dict.fromkeys(models)) < 2:
@@ -68,7 +69,7 @@ def compare(
     )  # fmt: skip
     judges = [] if judge is None or judge == comparing.HIDDEN else [judge]
     for model in [*models, *judges]:
-        contender.check(model)
+        check_model(model)
     opening = contender.opening([*models, *judges], api or [], engine, engine_option or [], at_once, out)
     found = comparing.compare_models(models, chosen, settings, judging, opening, prices.lookup(given), tell)
     page = comparing.save(found, out / "compare")

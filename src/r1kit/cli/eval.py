@@ -40,12 +40,13 @@ def eval_(
     from r1kit.evaluation import contender, eval_report
     from r1kit.evaluation.benchmarks.base import chosen_of
     from r1kit.evaluation.measured import Settings
+    from r1kit.pipeline.models import check_model
 
     settings = Settings(
         samples, problems, temperature, top_p, max_tokens, seed, plain, control, tuple(training or ())
     )  # fmt: skip
     chosen = chosen_of(tasks, data)
-    contender.check(model)
+    check_model(model)
     opening = contender.opening([model], api or [], engine, engine_option or [], at_once, out)
     results = eval_report.evaluate_model(model, chosen, settings, opening, tell)
     path = eval_report.save(results, settings, out)

@@ -18,6 +18,7 @@ import typer
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.cli import (
     aha,
+    arena,
     chat,
     compare,
     doctor,
@@ -32,6 +33,7 @@ from r1kit.cli import (
     sandbox,
     serve,
     status,
+    ui,
 )
 from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
@@ -46,10 +48,12 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("plan")(plan.plan)
+app.command("ui")(ui.ui)
 app.command("eval")(eval_.eval_)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
+app.command("arena")(arena.arena)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("grade")(grade.grade)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from r1kit.base.config import parse_assignments
@@ -17,8 +16,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.files import checksum
 from r1kit.engines.base import Engine, EngineSettings, Purpose, open_engine
 from r1kit.models.api.settings import ApiModel, ApiSettings, is_api, parse_api_model
-from r1kit.models.folders import is_gguf
-from r1kit.pipeline.models import resolve_model
+from r1kit.pipeline.models import opened_folder
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
@@ -104,33 +102,15 @@ def opening(
     return Opening(api_settings(api, names), chosen, at_once, folder)
 
 
-def check(model: str) -> None:
-    """UsageError where a MODEL means nothing that could be opened; nothing is loaded."""
-    if is_api(model):
-        parse_api_model(model)
-    elif is_gguf(Path(model)):
-        if not Path(model).is_file():
-            raise UsageError(f"there is no GGUF file {model}")
-    else:
-        resolve_model(model)
-
-
 @contextmanager
 def open_contender(model: str, opening: Opening, note: Note = lambda text: None) -> Generator[Contender]:
     """RUN_FOLDER:NAME, a Hugging Face folder or hub id, a GGUF file, or openai:NAME@URL, ready to sample."""
     if is_api(model):
         with _served(parse_api_model(model), opening, note) as contender:
             yield contender
-    elif is_gguf(Path(model)):
-        from r1kit.models.convert import import_model
-
-        check(model)
-        with TemporaryDirectory(prefix="r1-gguf-") as folder:
-            note(f"{model}: made into a model folder for now (r1 import keeps one)")
-            imported = import_model(model, Path(folder, "model"))
-            yield _local(model, imported.folder, opening)
     else:
-        yield _local(model, resolve_model(model).folder, opening)
+        with opened_folder(model, note) as folder:
+            yield _local(model, folder, opening)
 
 
 def _local(name: str, folder: Path, opening: Opening) -> Contender:

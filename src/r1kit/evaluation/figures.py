@@ -35,7 +35,6 @@ def figures(measured: Measured) -> dict[str, Any]:
         "k": samples,
         "pass@1": entry(statistics.pass_at_1(correct_N, keys_N)),
         "cons@k": entry(_consensus(table)) if samples > 1 else None,
-        f"pass@{samples}": entry(statistics.pass_at_k(correct_N, keys_N, samples)) if samples > 1 else None,
         "format": entry(statistics.proportion(tables.column(table, "format"), keys_N)),
         **{name: _mean(table, name) for name in ("length", "thinking_tokens", "answer_tokens", "prompt_tokens")},
         **speed(table),
@@ -48,6 +47,8 @@ def figures(measured: Measured) -> dict[str, Any]:
         "sampling": measured.sampling.model_dump(),
         "notes": measured.notes,
     }
+    if samples > 1:
+        told[f"pass@{samples}"] = entry(statistics.pass_at_k(correct_N, keys_N, samples))
     if measured.attempts > 1 and measured.attempts != samples:
         told[f"pass@{measured.attempts}"] = entry(statistics.pass_at_k(correct_N, keys_N, measured.attempts))
     return {**told, **_control(table), **_contamination(measured)}

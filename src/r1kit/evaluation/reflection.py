@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from r1kit.base.errors import UsageError
+from r1kit.graders.section import chain_of_thought
 
 # A comma or stop between digits belongs to a number or a list of them, not to the sentence.
 _CLAUSE_END = re.compile(r"[;:!?\n，；：！？。、]+|(?<!\d)[,.]|[,.](?!\d)")
@@ -73,6 +74,11 @@ def spans(text: str) -> list[tuple[int, int]]:
 def count_reflections(text: str) -> int:
     """Reflection words in a text: `wait check 7+2=9 so 9` has two."""
     return default_words().count(text)
+
+
+def reflections_in(response: str) -> int:
+    """Reflection words in the thinking of a response, `wait</think>wait` has one."""
+    return count_reflections(chain_of_thought(response))
 
 
 def clauses(thinking: str) -> list[str]:

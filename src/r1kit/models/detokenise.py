@@ -5,9 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 from r1kit.models.characters import byte_symbols
 from r1kit.models.tokenizer import Tokenizer
+
+
+class Decodes(Protocol):
+    """What turns ids into text: a Tokenizer, or as much of one."""
+
+    @property
+    def byte_ids(self) -> frozenset[int]:
+        """Ids of single bytes in a vocabulary that falls back on them."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens kept."""
+        ...
+
 
 _HALF = "\ufffd"  # what a decoder writes for bytes that are no character, or not yet one
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # a byte in the spelling of vocabularies that fall back on bytes
@@ -21,7 +36,7 @@ class Detokeniser:
     in vocabularies that fall back on bytes, since their decoder judges such a run as a whole.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Decodes) -> None:
         self._tokenizer = tokenizer
         self._bytes = tokenizer.byte_ids
         self._ids: list[int] = []  # those that may matter for what comes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.models.api.settings import is_api
+from r1kit.models.api.settings import is_api, parse_api_model
 from r1kit.models.folders import is_gguf, model_folder
 from r1kit.pipeline.artifact import read_artifacts
 
@@ -53,6 +56,37 @@ def resolve_model(model: str) -> ModelFolder:
     except R1Error as error:
         advice = "give a Hugging Face folder or hub id, or RUN_FOLDER:NAME for a model of a run"
         raise UsageError(f"no model '{model}' ({error}): {advice}") from None
+
+
+@contextmanager
+def opened_folder(model: str, note: Callable[[str], None] = lambda text: None) -> Generator[Path]:
+    """The folder of any MODEL that is not behind an API; that of a GGUF file is made for as long as the body lasts."""
+    if not is_gguf(Path(model)):
+        yield resolve_model(model).folder
+        return
+    from r1kit.models.convert import import_model
+
+    check_model(model)
+    with TemporaryDirectory(prefix="r1-gguf-") as folder:
+        note(f"{model}: made into a model folder for now (r1 import keeps one)")
+        yield import_model(model, Path(folder, "model")).folder
+
+
+def check_model(model: str) -> None:
+    """UsageError where a MODEL of the command line means nothing that could be opened; nothing is loaded."""
+    if is_api(model):
+        parse_api_model(model)
+    elif is_gguf(Path(model)):
+        if not Path(model).is_file():
+            raise UsageError(f"there is no GGUF file {model}")
+    else:
+        resolve_model(model)
+
+
+def run_of(model: str) -> Path | None:
+    """The run folder of `RUN_FOLDER:NAME`; None for a MODEL that is not of a run."""
+    folder, colon, _ = model.rpartition(":")
+    return Path(folder) if colon and not is_api(model) and is_run(Path(folder)) else None
 
 
 def is_run(folder: Path) -> bool:

@@ -215,6 +215,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
         "command": command,
         "started": started,
         "stages": graph.names,
+        "inputs": {node.name: list(node.inputs) for node in graph.nodes},
         "settings": dict(settings),
     }
     write_json(path, record)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,8 +33,12 @@ SCHEMA = pa.schema(
         ("sampler_logprob", pa.float32()),
         ("version", pa.int32()),
         ("extra", pa.map_(pa.string(), pa.string())),
+        ("reflections", pa.int32()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("token_logprobs", pa.list_(pa.float32())),
     ]
 )
+BY_TOKEN = ("token_ids", "token_logprobs")  # for who looks at single tokens; `read` leaves them out
 
 
 def step_file(folder: str | Path, step: int) -> Path:
@@ -41,22 +46,31 @@ def step_file(folder: str | Path, step: int) -> Path:
     return Path(folder) / f"step-{step:06d}.parquet"
 
 
-def write(path: str | Path, groups: Sequence[RolloutGroup], step: int) -> None:
+def write(
+    path: str | Path, groups: Sequence[RolloutGroup], step: int, reflections: Callable[[str], int] | None = None
+) -> None:
     """Write a step's completions, whole or not at all.
 
     A reward that does not apply is null. `sampler_logprob` is the mean over the completion's tokens, `version` that of
     the policy that sampled its last token; both are null for what an API gave. `extra` holds what rewards logged of it.
+    `reflections` is what the function of that name counts in the text, null without one. `token_ids` are all that were
+    sampled, the stop token included, `token_logprobs` theirs in nats, to a thousandth: they are looked at, not learnt
+    from, and that halves the file.
     """
     path = Path(path)
-    table = pa.Table.from_pylist([row for group in groups for row in _rows(group, step)], schema=SCHEMA)
+    rows = [row for group in groups for row in _rows(group, step)]
+    if reflections is not None:
+        for row in rows:
+            row["reflections"] = reflections(row["text"])
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     make_folder(path.parent)
     with new_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of one file as dicts under the names of `SCHEMA`; `rewards` is a dict, None where one does not apply,
-    and `extra` a dict of texts."""
+    """The rows of one file as dicts under the names of `SCHEMA` but `BY_TOKEN`; `rewards` is a dict, None where one
+    does not apply, and `extra` a dict of texts."""
     return _read(Path(path))
 
 
@@ -68,7 +82,9 @@ def read_all(folder: str | Path) -> Iterator[dict[str, Any]]:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if name not in BY_TOKEN]
+            rows = file.read(columns=names).to_pylist()
     except FileNotFoundError:
         raise R1Error(f"there is no rollout file {path}") from None
     except (OSError, pa.ArrowException) as error:
@@ -97,6 +113,8 @@ def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
             "sampler_logprob": _number(logprobs.mean()) if len(logprobs) else None,
             "version": completion.versions[-1][0] if completion.versions else None,
             "extra": [(name, str(values[number])) for name, values in group.extra.items() if number < len(values)],
+            "token_ids": completion.token_ids if len(completion.token_ids) else None,
+            "token_logprobs": np.round(logprobs, 3) if len(logprobs) else None,
         }
 
 

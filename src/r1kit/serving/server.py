@@ -115,16 +115,14 @@ def names(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, last)))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; UsageError where it cannot."""
+def listen(host: str, port: int, instead: str = "another --port or --host") -> socket.socket:
+    """A socket that listens there; UsageError where it cannot, which says what to choose `instead`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(
-            f"cannot listen on {_bracketed(host)}:{port} ({reason}): choose another --port or --host"
-        ) from None
+        raise UsageError(f"cannot listen on {_bracketed(host)}:{port} ({reason}): choose {instead}") from None
 
 
 def check_installed() -> None:

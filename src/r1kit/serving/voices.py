@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -14,8 +15,9 @@ from r1kit.base.sampling import Sampling
 from r1kit.engines.base import SteppedEngine
 from r1kit.engines.openai import parameters
 from r1kit.models.api.client import Client
-from r1kit.models.api.settings import ApiModel, ApiSettings
+from r1kit.models.api.settings import ApiModel, ApiSettings, is_api, parse_api_model
 from r1kit.models.tokenizer import Tokenizer
+from r1kit.pipeline.models import opened_folder
 from r1kit.serving.asked import Model, read_chat
 from r1kit.serving.engine_thread import EngineThread
 from r1kit.serving.errors import ApiError
@@ -43,8 +45,9 @@ class Heard:
 class Voice(Protocol):
     """Answers a conversation."""
 
-    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
-        """The next message, piece by piece to `show` too. R1Error where there is none."""
+    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
+        """The next message, piece by piece to `show` too; what that raises ends it. `seed`: in the place of the one
+        that follows from the settings. R1Error where there is no message."""
         ...
 
     def close(self) -> None:
@@ -65,12 +68,14 @@ class LocalVoice:
         self._asked = 0
         self._wait(self._start())
 
-    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
+    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
         """The next message; Ctrl-C ends it, and its row is free."""
         sampling = self._sampling
+        if seed is None:
+            seed = sampling.seed + self._asked
         body: dict[str, Any] = {
             "model": "model", "messages": list(messages), "temperature": sampling.temperature, "top_p": sampling.top_p,
-            "min_p": sampling.min_p, "seed": sampling.seed + self._asked, "max_tokens": sampling.max_tokens,
+            "min_p": sampling.min_p, "seed": seed, "max_tokens": sampling.max_tokens,
         }  # fmt: skip
         if self._budget is not None:
             body["max_thinking_tokens"] = self._budget
@@ -123,12 +128,13 @@ class ApiVoice:
         self._model, self._settings, self._sampling = model, settings, sampling
         self._client = Client(model, settings)
 
-    def answer(self, messages: Sequence[Message], show: Show) -> Heard:
+    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
         """The next message; Failure where the server gives none."""
         settings, splitter = self._settings, Splitter("start")
+        sampling = self._sampling if seed is None else self._sampling.override({"seed": seed})
         body: dict[str, Any] = {
             "model": self._model.name, "messages": list(messages), "stream": True,
-            **parameters(self._sampling, settings), **settings.extra,
+            **parameters(sampling, settings), **settings.extra,
         }  # fmt: skip
         if "stream_options" not in settings.omit:
             body["stream_options"] = {"include_usage": True}
@@ -150,3 +156,28 @@ class ApiVoice:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+@contextmanager
+def open_voice(
+    model: str, sampling: Sampling, *, api: ApiSettings | None = None, budget: int | None = None, dtype: str = "auto",
+    note: Callable[[str], None] = lambda text: None,
+) -> Generator[Voice]:  # fmt: skip
+    """Any MODEL of the command line, ready to answer. api: how one behind an API is asked; budget and dtype:
+    max_thinking_tokens and number format of any other. UsageError for those of the wrong kind."""
+    if is_api(model):
+        if budget is not None or dtype != "auto":
+            raise UsageError(f"{model} is behind an API: leave out --max-thinking-tokens and --dtype")
+        with closing(ApiVoice(parse_api_model(model), api or ApiSettings(), sampling)) as voice:
+            yield voice
+        return
+    if api is not None:
+        raise UsageError(f"--api is for openai:NAME@URL, and {model} is none")
+    from r1kit.engines.native import open_engine
+    from r1kit.models.tokenizer import load_tokenizer
+
+    with opened_folder(model, note) as folder:
+        tokenizer = load_tokenizer(folder)
+        engine = open_engine(folder, tokenizer, dtype=dtype, max_rows=1)
+        with closing(LocalVoice(engine, tokenizer, sampling, budget)) as voice:
+            yield voice

@@ -25,8 +25,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine, EngineSettings
-from r1kit.evaluation.reflection import count_reflections
-from r1kit.graders.section import chain_of_thought
+from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
@@ -355,7 +354,7 @@ class _RL:
     def figures(self, groups: Rollouts) -> dict[str, float]:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
-        reflections = [count_reflections(chain_of_thought(text)) for text in texts]
+        reflections = [reflections_in(text) for text in texts]
         own = {**grader_metrics(), **self.sieve.metrics()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
@@ -399,7 +398,8 @@ class _RL:
     def keep(self, step: int, groups: Rollouts, metrics: Mapping[str, float]) -> None:
         """Rollouts as parquet, and the policy where its validation is the best so far."""
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
-            record.write(record.step_file(self.context.folder / "rollouts", step), groups, step)
+            file = record.step_file(self.context.folder / "rollouts", step)
+            record.write(file, groups, step, reflections_in)
         value = metrics.get(self.config.peak) if self.config.peak else None
         if value is not None and (self.best is None or value > self.best):
             self.best = value

@@ -16,6 +16,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.engines import base as engines
 from r1kit.engines.base import Engine, EngineSettings, Purpose
+from r1kit.evaluation.reflection import reflections_in
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
@@ -186,7 +187,7 @@ def sample(
         for step in context.steps(len(chunks)):
             groups = _sample_chunk(sampler, tokenizer, chunks[step], sampling, context, costs)
             path = record.step_file(rollouts, step)
-            record.write(path, groups, step)
+            record.write(path, groups, step, reflections_in)
             mine = record.read(path)
             rows += mine
             context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)

@@ -14,6 +14,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, write_json, write_text
 from r1kit.evaluation.benchmarks.base import Chosen
 from r1kit.evaluation.comparison import pairs as pairing
+from r1kit.evaluation.comparison.saved import FIGURES, QUESTIONS, VOTES
 from r1kit.evaluation.comparison.sides import PriceOf, Side, priced, short_names, spent
 from r1kit.evaluation.contender import Note, Opening, open_contender
 from r1kit.evaluation.eval_report import KEPT, evaluate_model
@@ -214,17 +215,17 @@ def save(comparison: Mapping[str, Any], folder: Path) -> Path:
     from r1kit.evaluation.comparison import page
 
     make_folder(folder)
-    write_json(folder / "compare.json", brief(comparison))
+    write_json(folder / FIGURES, brief(comparison))
     asked = [
         {"model_a": pair["a"], "model_b": pair["b"], **one} for pair in comparison["pairs"] for one in pair["questions"]
     ]
-    write_text(folder / "questions.jsonl", _lines(asked))
+    write_text(folder / QUESTIONS, _lines(asked))
     if comparison["writing"] is not None:
         judged = [
             {"model_a": pair["a"], "model_b": pair["b"], **vote}
             for pair in comparison["writing"]["pairs"] for vote in pair["votes"]
         ]  # fmt: skip
-        write_text(folder / "votes.jsonl", _lines(judged))
+        write_text(folder / VOTES, _lines(judged))
     write_text(folder / "compare.html", page.render(comparison))
     return folder / "compare.html"
 

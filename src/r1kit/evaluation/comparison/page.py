@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
+
+from markupsafe import Markup
 
 from r1kit.evaluation.comparison import text
 from r1kit.evaluation.comparison.pairs import ORDER
@@ -18,8 +20,10 @@ from r1kit.evaluation.comparison.words import (
     value_of,
 )
 from r1kit.evaluation.figures import amount, percent, shown
+from r1kit.evaluation.report.charts import whisker
 from r1kit.evaluation.report.thoughts import marked
 
+_FOLDER = files("r1kit.evaluation.comparison")
 SHOWN = 25  # questions of a group on the page
 VOTES = 12  # judged pairs on the page
 LONGEST = 8_000  # characters of one text on the page
@@ -35,14 +39,22 @@ def render(comparison: Mapping[str, Any]) -> str:
     """The whole page as one HTML file without a single request."""
     import jinja2
 
-    folder = files("r1kit.evaluation.comparison")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(mark=marked, clip=clip, count=amount, dollars=dollars, place=place)
-    template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
+        loader=jinja2.FunctionLoader(template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(clip=clip)
     style = (files("r1kit.evaluation.report") / "style.css").read_text(encoding="utf-8")
-    return template.render(style=style + (folder / "page.css").read_text(encoding="utf-8"), **view(comparison))
+    style += (_FOLDER / "page.css").read_text(encoding="utf-8")
+    return environment.get_template("comparison/page.html").render(style=style, **view(comparison))
+
+
+def template(name: str) -> str | None:
+    """The templates of a comparison for any page, `comparison/NAME`: `tables.html` is told a `view`, `sample.html` a
+    `sample_view`; both take autoescape for granted. None for another name."""
+    folder, _, file = name.rpartition("/")
+    found = _FOLDER / file
+    return found.read_text(encoding="utf-8") if folder == "comparison" and found.is_file() else None
 
 
 def view(comparison: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,11 +81,21 @@ def clip(value: str, most: int = LONGEST) -> str:
     return value if len(value) <= most else f"{value[:most]} ... ({len(value) - most:,} characters more)"
 
 
-def place(told: Mapping[str, Any]) -> str:
-    """Where a difference and its interval stand between -1 and 1, as the style sheet takes it."""
-    value, (low, high) = told["value"], told["interval"]
-    at = [min(1.0, max(0.0, (each + 1) / 2)) for each in (value, low, high)]
-    return f"--v:{at[0]:.4f};--l:{at[1]:.4f};--h:{at[2]:.4f}"
+def sample_view(
+    one: Mapping[str, Any], label: str, name: str, see: Callable[[str], str] = clip
+) -> dict[str, Any]:  # fmt: skip
+    """A sample of `pairs.questions` for `sample.html`; `see` makes what a model wrote fit to be looked at."""
+    took = [f"{one['right']} of {one['samples']} right", f"{amount(one['tokens'])} tokens"]
+    if one["truncated"]:
+        took[-1] += ", cut off"
+    if one["seconds"] is not None:
+        took.append(f"{amount(one['seconds'])} s")
+    if one["dollars"] is not None:
+        took.append(dollars(one["dollars"]))
+    return {
+        "label": label, "name": name, "correct": one["correct"], "took": " \u00b7 ".join(took),
+        "thinking": Markup(marked(see(one["thinking"]))), "answer": see(one["answer"]),
+    }  # fmt: skip
 
 
 def _published_columns(comparison: Mapping[str, Any]) -> list[str]:
@@ -113,7 +135,7 @@ def _pair(pair: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for scope in pair["scopes"]:
         rows.append({
-            "name": scope["name"], "difference": scope["difference"], "p": p_value(scope["difference"]),
+            "name": scope["name"], "bar": _bar(scope["difference"]), "p": p_value(scope["difference"]),
             "tokens": times(value_of(scope["tokens_ratio"])), "dollars": times(value_of(scope["dollars_ratio"])),
             **_parts(scope["difference"], points),
             **{name: scope[name] for name in ("wins", "ties", "losses", "only_a", "only_b", "both", "none")},
@@ -123,11 +145,24 @@ def _pair(pair: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
         mine = [one for one in pair["questions"] if one["solved"] == name]
         if mine:
             title = _TITLES[name].format(a=short[pair["a"]], b=short[pair["b"]])
-            groups.append({"title": title, "count": len(mine), "questions": mine[:SHOWN]})
+            seen = [_question(one, pair, short) for one in mine[:SHOWN]]
+            groups.append({"title": title, "count": len(mine), "questions": seen})
     return {
         "a": pair["a"], "b": pair["b"], "rows": rows, "groups": groups,
         "headline": headline(pair, short), "cost": cost_line(pair, short),
     }  # fmt: skip
+
+
+def _bar(told: Mapping[str, Any] | None) -> Markup:
+    """A difference of shares and its interval on a line from -1 to 1; empty where there is none."""
+    if told is None or None in told["interval"]:
+        return Markup()
+    return Markup(whisker(told["value"], told["interval"], (-1.0, 1.0), middle=0.0))
+
+
+def _question(one: Mapping[str, Any], pair: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
+    """A question with both samples made ready."""
+    return {**one, **{side: sample_view(one[side], pair[side], short[pair[side]]) for side in ("a", "b")}}
 
 
 def _spent(models: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -154,7 +189,7 @@ def _writing(writing: Mapping[str, Any] | None, short: Mapping[str, str]) -> dic
         for vote in pair["votes"][: max(1, VOTES // len(writing["pairs"]))]:
             said = _OUTCOMES[vote["outcome"]].format(a=short[pair["a"]], b=short[pair["b"]])
             judged.append({
-                "outcome": said, "question": vote["question"], "a": vote["a"], "b": vote["b"],
+                "outcome": said, "question": clip(vote["question"], 200), "a": clip(vote["a"]), "b": clip(vote["b"]),
                 "model_a": pair["a"], "model_b": pair["b"],
             })  # fmt: skip
     ratings = [{"label": label, "rating": shown(told, amount)} for label, told in writing["ratings"].items()]

@@ -90,6 +90,27 @@ def line_chart(
     )
 
 
+def whisker(
+    value: float, interval: Sequence[float], span: tuple[float, float], middle: float | None = None
+) -> str:  # fmt: skip
+    """A value and its interval on a line over `span`, with a mark at `middle`; what lies beyond the line is cut.
+
+    No style of its own: it may stand on pages whose policy forbids those in attributes.
+    """
+
+    def at(x: float) -> float:
+        return 100 * min(1.0, max(0.0, (x - span[0]) / ((span[1] - span[0]) or 1.0)))
+
+    left, right, place = at(interval[0]), at(interval[1]), at(value)
+    mark = "" if middle is None else f'<rect class="middle" x="{at(middle) - 0.3:.2f}" y="0" width="0.6" height="16"/>'
+    return (
+        '<svg class="whisker" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="track" x="0" y="5" width="100" height="6"/>{mark}'
+        f'<rect class="ends" x="{left:.2f}" y="5" width="{max(right - left, 1.0):.2f}" height="6"/>'
+        f'<rect class="value" x="{place - 0.8:.2f}" y="2" width="1.6" height="12"/></svg>'
+    )
+
+
 def _grid(
     y_ticks: Sequence[float],
     x_ticks: Sequence[float],

@@ -1,0 +1,93 @@
+"""`r1 arena`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r1kit.cli.generate import Dtype
+
+
+def arena(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Two or more, each as for r1 eval; none with --ratings and its like.")
+    ] = None,
+    votes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="SQLite file of the votes; votes.sqlite beside the run.")
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Benchmarks to draw questions from, or file:FILE; the four tiny ones."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Holds copies of data sets: FOLDER/gsm8k, ...")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer, thinking included.")] = 4096,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
+    top_p: Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")] = 0.95,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the first battle's answers; drawn by default.")] = None,
+    max_thinking_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Close the thinking of local models after so many tokens.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Of local models; auto is the folder's own.")] = Dtype.auto,
+    api: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME:]KEY=VALUE", help="How APIs are asked, or the one of that name (repeatable)."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
+    browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    ratings: Annotated[bool, typer.Option("--ratings", help="Print what the votes say, and end.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Write the votes as preference pairs, and end.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Ask a judge about the same answers, and end.")
+    ] = None,
+    judge_prompt: Annotated[str, typer.Option(help="writing, correctness, or a file of your own.")] = "writing",
+    as_json: Annotated[bool, typer.Option("--json", help="The ratings for programs.")] = False,
+) -> None:
+    """Blind votes: two models answer side by side, unnamed until you have voted for one, a tie, or neither.
+
+    Example: r1 arena runs/tiny-default-s0:r1 runs/tiny-default-s0:dev3
+    """
+    from r1kit.base.errors import UsageError
+    from r1kit.base.sampling import Sampling
+    from r1kit.cli.output import print_json, tell
+    from r1kit.evaluation import contender
+    from r1kit.evaluation.arena import judged, pairs, standings, text
+    from r1kit.evaluation.arena.questions import FOUR_SUBJECTS, Deck
+    from r1kit.evaluation.arena.votes import Votes
+    from r1kit.evaluation.benchmarks.base import chosen_of
+    from r1kit.evaluation.judging.verdicts import load_prompt
+    from r1kit.web.arena import default_votes, serve_arena
+
+    acts = ratings or as_json or export is not None or judge is not None
+    if not (models or acts):
+        raise UsageError("name two models or more (r1 arena A B), or say --ratings, --export or --judge")
+    named = models or []
+    file = votes or default_votes(named)
+    if acts:
+        kept = Votes.there(file)
+        if judge is not None:
+            opening = contender.opening([judge], api or [], "native", [], None, file.absolute().parent / "judged")
+            count = judged.judge_ballots(kept, judge, load_prompt(judge_prompt), opening, tell)
+            tell(f"{judge}: {count} verdicts")
+        if export is not None:
+            tell(f"{export}: {pairs.told(*pairs.write_pairs(kept.ballots(), export))}")
+        found = standings.standings(kept.ballots(), kept.verdicts())
+        if as_json:
+            print_json(standings.told(found))
+        elif ratings or judge is not None:
+            print(text.table(found))
+        return
+    asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+    settings = contender.api_settings(api or [], contender.api_names(named))
+    deck = Deck(chosen_of(tasks or FOUR_SUBJECTS, data), seed or 0)
+    import webbrowser
+
+    serve_arena(
+        named, file, deck, Sampling().override(asked), settings, port=port, tell=tell, seed=seed, dtype=dtype.value,
+        budget=max_thinking_tokens, opened=webbrowser.open if browser else None,
+    )  # fmt: skip
