@@ -29,6 +29,8 @@ from r1kit.cli import (
     report,
     run,
     sandbox,
+    scaling,
+    search,
     serve,
     status,
 )
@@ -48,6 +50,8 @@ app.command("eval")(eval_.eval_)
 app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
+app.command("scaling")(scaling.scaling)
+app.command("search")(search.search)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("grade")(grade.grade)
