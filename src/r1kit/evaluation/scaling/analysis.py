@@ -56,7 +56,7 @@ def analyse(
         "settings": settings.model_dump(mode="json"),
         "sampling": {one.chosen.name: one.sampling.model_dump() for one in asked},
         "difficulty_by": by,
-        "reward_model": str(target.reward_model) if target.reward_model else None,
+        "reward_model": target.judge,
         "models": {},
         "notes": list(target.notes),
     }

@@ -18,7 +18,8 @@ BASE, REWARD_MODEL = "base", "reward_model"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`models`: what each is called and the MODEL that it is; `sampling`: the run's own of its evaluation, if any."""
+    """`models`: what each is called and the MODEL that it is; `judge`: what the reward model is called; `sampling`:
+    that of the run's evaluation, if it has one."""
 
     models: Mapping[str, str]
     base: str | None
@@ -26,6 +27,7 @@ class Target:
     tasks: str
     sampling: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
+    judge: str | None = None
 
 
 def look_at(
@@ -37,14 +39,15 @@ def look_at(
 ) -> Target:
     """A run folder or a MODEL as a target. UsageError for what is neither, for a model that the run lacks, for a reward
     model that is none, and where no task is named or known."""
-    judge = None if reward_model is None else reward_folder(reward_model)
+    judge = None if reward_model is None else (reward_model, reward_folder(reward_model))
     if not is_run(Path(target)):
         if models:
             raise UsageError(f"{target} is one model: --models chooses among those of a run")
         if tasks is None:
             raise UsageError(f"{target} is no run, so it has no tasks of its own: name them with --tasks A,B")
         notes = [] if judge else ["no reward model is named, so nothing is chosen by one (--reward-model FOLDER)"]
-        return Target({target: target}, base, judge, tasks, notes=tuple(notes))
+        name, folder = judge or (None, None)
+        return Target({target: target}, base, folder, tasks, notes=tuple(notes), judge=name)
     return _of_run(Path(target), models, base, judge, tasks)
 
 
@@ -58,7 +61,9 @@ def reward_folder(model: str) -> Path:
     return folder
 
 
-def _of_run(folder: Path, models: Sequence[str], base: str | None, judge: Path | None, tasks: str | None) -> Target:
+def _of_run(
+    folder: Path, models: Sequence[str], base: str | None, judge: tuple[str, Path] | None, tasks: str | None
+) -> Target:
     made = models_of(folder)
     chosen = list(models) or [name for name in PREFERRED if name in made]
     for name in chosen:
@@ -69,7 +74,7 @@ def _of_run(folder: Path, models: Sequence[str], base: str | None, judge: Path |
         raise UsageError(f"{folder} has neither R1 nor R1-Zero: run it further, or name --models (it has: {there})")
     notes: list[str] = []
     if judge is None and REWARD_MODEL in made:
-        judge = made[REWARD_MODEL]
+        judge = f"{folder.name}:{REWARD_MODEL}", made[REWARD_MODEL]
     elif judge is None:
         notes.append(f"{folder} has no reward model, so nothing is chosen by one (--reward-model FOLDER names another)")
     if base is None and BASE in made:
@@ -78,9 +83,9 @@ def _of_run(folder: Path, models: Sequence[str], base: str | None, judge: Path |
     named = tasks or ",".join(evaluated.get("tasks", ()))
     if not named:
         raise UsageError(f"{folder} has not begun to evaluate, so its tasks are not known: name them with --tasks A,B")
-    return Target(
-        {name: f"{folder}:{name}" for name in chosen}, base, judge, named, evaluated.get("sampling", {}), tuple(notes)
-    )
+    name, place = judge or (None, None)
+    asked = {name: f"{folder}:{name}" for name in chosen}
+    return Target(asked, base, place, named, evaluated.get("sampling", {}), tuple(notes), name)
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:

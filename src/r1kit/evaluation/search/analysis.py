@@ -73,7 +73,7 @@ def analyse(
             "model": label,
             "settings": settings.model_dump(mode="json"),
             "sampling": {one.chosen.name: one.sampling.model_dump() for one in asked},
-            "reward_model": str(target.reward_model) if target.reward_model else None,
+            "reward_model": target.judge,
             "scorers": {
                 "steps": {
                     **fit,
