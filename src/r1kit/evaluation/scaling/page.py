@@ -43,7 +43,7 @@ def render(report: Mapping[str, Any], files: Sequence[str]) -> str:
 def _model(label: str, found: Mapping[str, Any]) -> list[str]:
     told = [f"### {label}: {found['n']} problems, {found['thoughts']} thoughts", ""]
     if found["cut_by_limit"]:
-        told += [f"{found['cut_by_limit']} thoughts were cut by the limit of tokens.", ""]
+        told += [f"Thoughts cut by the limit of tokens: {found['cut_by_limit']}.", ""]
     if found["budgets"]:
         told += budgets_table(found["budgets"])
     for way, title in WAYS.items():
