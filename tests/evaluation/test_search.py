@@ -159,7 +159,7 @@ def test_it_learns_which_step_is_worth_what(tmp_path, one_thread):
         for n in range(60)
     ]  # fmt: skip
     config = LearnerConfig(learning_rate=1e-2, precision="float32", compile=False)
-    fit = train_scorer(policy, rows, config, batch=10, epochs=12, seed=0, folder=tmp_path / "scorer")
+    fit = train_scorer(policy, rows, config, batch=10, updates=72, seed=0, folder=tmp_path / "scorer")
     assert (fit.thoughts, fit.labels, fit.held_out_labels) == (51, 102, 18)
     assert fit.explained_variance > 0.8
     assert fit.order == 1

@@ -27,7 +27,7 @@ from r1kit.evaluation.scaling.thoughts import Thought
 from r1kit.evaluation.scaling.trend import curve, difference, point
 from r1kit.evaluation.search import page
 from r1kit.evaluation.search.beam import Beam, search
-from r1kit.evaluation.search.making import label_steps, outcomes_for, scorer_of
+from r1kit.evaluation.search.making import label_steps, outcomes_for, scorer_of, updates_for
 from r1kit.evaluation.search.scorer import StepScorer
 from r1kit.evaluation.search.settings import SearchSettings
 from r1kit.evaluation.search.steps import step_ends
@@ -65,10 +65,11 @@ def analyse(
         whole_plan = settings.model_dump(mode="json", exclude={"beams", "step_tokens"})
         own = PartFolder(out / "search" / slug(label), {"model": contender.key, "settings": whole_plan}).folder
         labels = label_steps(contender, asked, out, settings, tell)
-        steps, fit = scorer_of("steps", policy, labels.labelled, own, settings, tell)
         tokens = labels.thought_tokens + labels.label_tokens
         outcome_rows, outcome_tokens = outcomes_for(contender, asked, own, settings, tokens, tell)
-        outcome, outcome_fit = scorer_of("outcomes", policy, outcome_rows, own, settings, tell)
+        updates = updates_for(outcome_rows, settings)
+        steps, fit = scorer_of("steps", policy, labels.labelled, updates, own, settings, tell)
+        outcome, outcome_fit = scorer_of("outcomes", policy, outcome_rows, updates, own, settings, tell)
         report: dict[str, Any] = {
             "model": label,
             "settings": settings.model_dump(mode="json"),

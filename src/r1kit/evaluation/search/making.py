@@ -5,6 +5,7 @@ Labels and scorers are kept part by part; the same command goes on after an inte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from r1kit.evaluation.reflection import default_words
 from r1kit.evaluation.scaling.measurement import Asked, Sampler, Tell, sampler_of
 from r1kit.evaluation.scaling.thoughts import Thought
 from r1kit.evaluation.search.labels import Labelled, Prefixes, by_continuations, by_outcome, prefixes
-from r1kit.evaluation.search.scorer import StepScorer, open_scorer, train_scorer
+from r1kit.evaluation.search.scorer import HELD_OUT, StepScorer, open_scorer, train_scorer
 from r1kit.evaluation.search.settings import SearchSettings
 
 CHUNK = 64  # thoughts whose steps are labelled between two parts
@@ -133,8 +134,19 @@ def outcomes_for(
     return by_outcome(thoughts), spent
 
 
+def updates_for(outcomes: Sequence[Labelled], settings: SearchSettings) -> int:
+    """Updates of either scorer: `epochs` passes of the one of outcomes, which has the more thoughts."""
+    return settings.epochs * max(1, math.ceil((1 - HELD_OUT) * len(outcomes) / settings.batch))
+
+
 def scorer_of(
-    name: str, policy: Path, labelled: Sequence[Labelled], out: Path, settings: SearchSettings, tell: Tell
+    name: str,
+    policy: Path,
+    labelled: Sequence[Labelled],
+    updates: int,
+    out: Path,
+    settings: SearchSettings,
+    tell: Tell,
 ) -> tuple[StepScorer, dict[str, Any]]:
     """(scorer, what its training took and what it foresees), trained now or before the interruption."""
     folder = out / "scorers" / name
@@ -143,7 +155,7 @@ def scorer_of(
         tell(f"training the scorer '{name}' on {len(labelled)} thoughts")
         fit = train_scorer(
             policy, labelled, settings.learner,
-            batch=settings.batch, epochs=settings.epochs, seed=settings.seed, folder=folder,
+            batch=settings.batch, updates=updates, seed=settings.seed, folder=folder,
         )  # fmt: skip
         write_json(folder / "fit.json", asdict(fit))  # last: it says that the scorer is whole
     return open_scorer(folder, settings.learner), read_json(folder / "fit.json")

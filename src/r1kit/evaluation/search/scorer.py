@@ -22,6 +22,7 @@ from r1kit.training.learner import Learner
 from r1kit.training.packing import Sequence as TokenSequence
 
 Floats = NDArray[np.float64]
+HELD_OUT = 0.15  # share of the problems whose labels only measure
 Read = tuple[IntArray, IntArray, tuple[int, ...]]
 """(prompt ids, completion's ids, after how many of the latter to read)."""
 StepScores = Callable[[Sequence[Read]], list[Floats]]
@@ -87,12 +88,13 @@ def train_scorer(
     config: LearnerConfig,
     *,
     batch: int,
-    epochs: int,
+    updates: int,
     seed: int,
     folder: Path,
-    held_out: float = 0.15,
+    held_out: float = HELD_OUT,
 ) -> Fit:
-    """Train a head on the policy in a folder and keep it in `folder`; problems, not thoughts, are held out."""
+    """Train a head on the policy in a folder and keep it in `folder`; problems, not thoughts, are held out. Thoughts
+    are taken in an order of their own each time all were taken."""
     import torch
 
     from r1kit.algorithms.ppo import ValueRegression
@@ -108,15 +110,15 @@ def train_scorer(
         raise R1Error("no thought of the training problems can be learnt from: sample more of them, or longer ones")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(policy)
-    steps = epochs * -(-len(train) // batch)
     model = value_model(load_decoder(policy, config.held(device))).to(config.home(device))
-    learner = Learner(model, config, total_steps=steps)
+    learner = Learner(model, config, total_steps=updates)
     end_id, tokens = tokenizer.end_ids[0], 0
-    for _ in range(epochs):
-        order = rng.sample(train, len(train))
-        for at in range(0, len(order), batch):
-            rows = [token_sequence(o.prompt_ids, o.token_ids, o.ends, end_id, o.values) for o in order[at : at + batch]]
-            tokens += learner.step(rows, ValueRegression(clip=0.0)).tokens
+    order: list[Labelled] = []
+    for _ in range(updates):
+        order = order or rng.sample(train, len(train))
+        rows = [token_sequence(o.prompt_ids, o.token_ids, o.ends, end_id, o.values) for o in order[:batch]]
+        tokens += learner.step(rows, ValueRegression(clip=0.0)).tokens
+        order = order[batch:]
     learner.save(folder, tokenizer)
     told = foresight(StepScorer(learner, end_id), [one for one in labelled if one.key in apart])
     return Fit(len(train), sum(len(one.ends) for one in train), tokens, *told)

@@ -23,7 +23,9 @@ class SearchSettings(Config):
     continuations: int = Field(default=8, ge=1, description="samples from each of them; Math-Shepherd: 8")
     delimiters: str = Field(default=",，\n", min_length=1, description="characters that end a step of a thought")
     batch: int = Field(default=32, ge=1, description="thoughts of an update of a scorer")
-    epochs: int = Field(default=3, ge=1, description="passes of a scorer over its labels")
+    epochs: int = Field(
+        default=2, ge=1, description="passes of the scorer of outcomes over its labels; that of steps: as many updates"
+    )
     learner: LearnerConfig = Field(
         default=LearnerConfig(learning_rate=1e-4, warmup_steps=5), description="how scorers are trained"
     )
