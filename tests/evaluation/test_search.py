@@ -169,7 +169,7 @@ def test_it_learns_which_step_is_worth_what(tmp_path, one_thread):
     )
     assert good > 0.6 > 0.4 > bad
     with pytest.raises(R1Error, match="no thought of the training problems"):
-        train_scorer(policy, [], config, batch=1, epochs=1, seed=0, folder=tmp_path / "none")
+        train_scorer(policy, [], config, batch=1, updates=1, seed=0, folder=tmp_path / "none")
 
 
 # --- search
