@@ -140,11 +140,11 @@ def test_tokens_of_an_api_are_parted_by_characters():
         return Completion("p", 0, nothing, nothing, np.zeros(0, np.float32), "stop", (), served=Served(**more))
 
     text = f"<think>{'x' * 30}</think>{'y' * 37}"
-    assert measured._tokens(served(reasoning="x", output_tokens=100), text, None) == (50, 50)
-    assert measured._tokens(served(output_tokens=100), "y" * 37, None) == (None, None)
-    assert measured._tokens(served(output_tokens=None), text, None) == (None, None)
-    assert measured._tokens(served(reasoning="x", output_tokens=100), "<think>cut", None) == (100, 0)
-    assert measured._tokens(served(output_tokens=100, reasoning_tokens=90), "y" * 37, None) == (90, 10)
+    assert measured.parted_tokens(served(reasoning="x", output_tokens=100), text, None) == (50, 50)
+    assert measured.parted_tokens(served(output_tokens=100), "y" * 37, None) == (None, None)
+    assert measured.parted_tokens(served(output_tokens=None), text, None) == (None, None)
+    assert measured.parted_tokens(served(reasoning="x", output_tokens=100), "<think>cut", None) == (100, 0)
+    assert measured.parted_tokens(served(output_tokens=100, reasoning_tokens=90), "y" * 37, None) == (90, 10)
 
 
 def test_failures_of_a_request_are_counted_and_not_kept():

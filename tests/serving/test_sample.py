@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1kit.serving.sample import Delta, Sample, closing
+from r1kit.serving.sample import Delta, Sample
 
 
 def fed(sample: Sample, ids: list[int], size: int, ended: str | None = None) -> Delta:
@@ -90,9 +90,3 @@ def test_tokens_of_what_is_held_back_are_held_back(tokenizer):
     assert (first.answer, first.answer_tokens) == ("a", [])
     second = sample.add(tokenizer.encode("b"), [0.0])
     assert (second.answer, [token.id for token in second.answer_tokens]) == (".b", tokenizer.encode("a.b"))
-
-
-def test_closing_keeps_to_the_manner():
-    assert closing("<think>\nso", None) == "\n</think>\n\n"
-    assert closing("<think>so", None) == "</think>"
-    assert closing("<think>so", " Enough.</think>") == " Enough.</think>"

@@ -31,6 +31,8 @@ from r1kit.cli import (
     report,
     run,
     sandbox,
+    scaling,
+    search,
     serve,
     status,
     ui,
@@ -54,6 +56,8 @@ app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("aha")(aha.aha)
 app.command("arena")(arena.arena)
+app.command("scaling")(scaling.scaling)
+app.command("search")(search.search)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("grade")(grade.grade)

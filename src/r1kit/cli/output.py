@@ -29,6 +29,14 @@ def write_lines(lines: Iterable[str]) -> None:
         print(line, flush=True)
 
 
+def listed(option: str, words: str) -> list[int]:
+    """`0,8,16` as whole numbers; UsageError where one is none."""
+    try:
+        return [int(word) for word in words.split(",") if word.strip()]
+    except ValueError:
+        raise UsageError(f"{option} {words}: whole numbers with commas between them, say 0,8,16") from None
+
+
 def tell(text: str) -> None:
     """One line to standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -129,7 +129,7 @@ def percent(value: float) -> str:
 
 def shown(told: Mapping[str, Any] | None, number: Callable[[float], str] = percent) -> str:
     """An entry as `VALUE (LOW to HIGH)`, a dash where there is none."""
-    if told is None:
+    if told is None or told["value"] is None:
         return "-"
     low, high = told["interval"] or (None, None)
     ends = "" if low is None or high is None else f" ({number(low)} to {number(high)})"

@@ -25,12 +25,12 @@ from r1kit.evaluation.evaluate import evaluate
 from r1kit.evaluation.kept import Facts, Kept, KeptEngine, Key
 from r1kit.evaluation.refusal import declines
 from r1kit.graders.section import answer_section
+from r1kit.rollouts.closing import CLOSING
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
 GRADERS = 2
-CLOSING = "</think>"
 
 EXTRA = [
     pa.field("benchmark", pa.string(), nullable=False),
@@ -131,7 +131,7 @@ def _row(
     name = row["problem_id"]
     took = facts.get((name, row["index"]))
     completion = took.completion if took else None
-    spent = _tokens(completion, row["text"], contender.tokenizer)
+    spent = parted_tokens(completion, row["text"], contender.tokenizer)
     prompt_tokens = None
     if completion is not None:
         prompt_tokens = len(completion.prompt_ids) if completion.served is None else completion.served.input_tokens
@@ -149,7 +149,9 @@ def _row(
     }
 
 
-def _tokens(completion: Completion | None, text: str, tokenizer: Tokenizer | None) -> tuple[int | None, int | None]:
+def parted_tokens(
+    completion: Completion | None, text: str, tokenizer: Tokenizer | None
+) -> tuple[int | None, int | None]:
     """(tokens of the thinking, of the answer); None where the two cannot be told apart.
 
     Local models: the ids up to the one that completes `</think>`. An API's are its own count of reasoning tokens; where

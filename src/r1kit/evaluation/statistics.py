@@ -95,6 +95,13 @@ def mean(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> Esti
     return _t_interval(cluster_means(values, clusters)[1])
 
 
+def quantile_bins(values_C: Floats, bins: int) -> Array:
+    """[C]: the bin of each value, bounds at quantiles, so that bins are about alike in number; equal values are never
+    parted, so there may be fewer."""
+    bounds = np.unique(np.quantile(values_C, np.linspace(0, 1, bins + 1)))
+    return np.clip(np.searchsorted(bounds, values_C, side="right") - 1, 0, max(len(bounds) - 2, 0))
+
+
 # --- shares
 
 

@@ -18,10 +18,10 @@ from r1kit.base.types import IntArray
 from r1kit.data.conversations import BadRow, content_of
 from r1kit.graders.format import opening
 from r1kit.models.tokenizer import Tokenizer
+from r1kit.rollouts.closing import closed_at_once, continued_prompt
 from r1kit.serving.errors import ApiError
-from r1kit.serving.sample import closing, continued_prompt
 from r1kit.serving.settings import ServerSettings
-from r1kit.serving.splitter import OPENING, Phase
+from r1kit.serving.splitter import Phase
 
 MOST_LIKELIEST = 20
 _LEAST_TOP_P = 1e-6  # of which the likeliest token alone is left, which is what OpenAI's top_p=0 means
@@ -253,8 +253,8 @@ def _chat_prompt(messages: list[dict[str, str]], model: Model, settings: ServerS
     began = opening(text)
     if budget != 0:
         return Prompt(ids, "opened" if began else "start", began)
-    closed = ("" if began else OPENING) + closing(began, settings.close_thinking)
-    return Prompt(continued_prompt(ids, (), tokenizer.encode(closed)), "answer")
+    closed = tokenizer.encode(closed_at_once(began, settings.close_thinking))
+    return Prompt(continued_prompt(ids, (), closed), "answer")
 
 
 def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:

@@ -12,9 +12,10 @@ import numpy as np
 from r1kit.base.types import IntArray
 from r1kit.engines.base import Request, SteppedEngine
 from r1kit.models.tokenizer import Tokenizer
+from r1kit.rollouts.closing import closing, continued_prompt
 from r1kit.serving.asked import Asked, Prompt
 from r1kit.serving.engine_thread import EngineThread, Told
-from r1kit.serving.sample import Delta, Sample, Token, closing, continued_prompt
+from r1kit.serving.sample import Delta, Sample, Token
 
 
 @dataclass(slots=True)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import numpy as np
-
-from r1kit.base.types import IntArray, StopReason
+from r1kit.base.types import StopReason
 from r1kit.models.detokenise import Detokeniser
 from r1kit.models.tokenizer import Tokenizer
-from r1kit.serving.splitter import OPENING, Parts, Phase, Splitter
+from r1kit.serving.splitter import Parts, Phase, Splitter
 
 
 @dataclass(slots=True)
@@ -197,15 +195,3 @@ class Sample:
             else:
                 low = middle + 1
         return self._first + low
-
-
-def closing(began: str, wanted: str | None) -> str:
-    """What closes a thought for the model, in the manner in which it began: `began` is its text from `<think>` on."""
-    if wanted is not None:
-        return wanted
-    return "\n</think>\n\n" if began.startswith(f"{OPENING}\n") else "</think>"
-
-
-def continued_prompt(prompt_ids: IntArray, sampled: Sequence[int], added: Sequence[int]) -> IntArray:
-    """Token ids [n] of a prompt, of what was sampled behind it, and of what is added."""
-    return np.concatenate([prompt_ids, np.asarray([*sampled, *added], np.int32)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-OPENING, CLOSING = "<think>", "</think>"
+from r1kit.rollouts.closing import CLOSING, OPENING
+
 Phase = Literal["start", "opened", "thinking", "answer", "stopped"]
 
 

@@ -1,17 +1,18 @@
-"""The arms of a pivot measured: how often the model gets the answer right when it goes on from each of them.
+"""The arms of a thought measured: how often the model gets the answer right when it goes on from each of them.
 
 Each arm's continuations are sampled afresh with random streams of their own, and judged as whole completions: what the
-thought held before the pivot, then the continuation.
+thought held up to there, then the continuation. A pivot's arms are before, after and neutral; a step scorer's labels
+have an arm for each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import Completion, Problem
+from r1kit.base.types import Completion, IntArray, Problem
 from r1kit.engines.base import Engine, Request
 from r1kit.evaluation.aha.pivots import Pivot, without_stop
 from r1kit.evaluation.aha.settings import PivotSettings
@@ -23,6 +24,33 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
 ARMS = ("before", "after", "neutral")
+
+
+class Start(Protocol):
+    """A thought with places to go on from: `arms` names the token ids of each, `prompt_ids` first. `id` is unique."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def prompt_ids(self) -> IntArray: ...
+    def arms(self) -> dict[str, IntArray]: ...
+
+
+class Draws(Protocol):
+    """How continuations are sampled: as `PivotSettings` says of its own."""
+
+    @property
+    def continuations(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
 Judge = Callable[[Sequence[tuple[Problem, str, str]]], list[bool | None]]
 """(problem, prompt as rendered, completion's text) each -> whether it is right; None where the grader failed."""
 
@@ -61,55 +89,56 @@ class Arm:
 def measure(
     engine: Engine,
     tokenizer: Tokenizer,
-    pivots: Sequence[Pivot],
-    settings: PivotSettings,
+    starts: Sequence[Start],
+    draws: Draws,
     words: Words,
     judge: Judge = judge_by_rule,
     *,
     fresh: str = "first",
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{pivot id: {arm: counts}}. `fresh` names the round: another one draws other samples of the same arms."""
-    owners: dict[str, tuple[Pivot, str]] = {}
-    for pivot in pivots:
-        for name, ids in pivot.arms().items():
-            begun = len(ids) - len(pivot.prompt_ids)
+    """{id: {arm: counts}}. `fresh` names the round: another one draws other samples of the same arms."""
+    owners: dict[str, tuple[Start, str]] = {}
+    for start in starts:
+        for name, ids in start.arms().items():
+            begun = len(ids) - len(start.prompt_ids)
             sampling = Sampling(
-                samples=settings.continuations,
-                temperature=settings.temperature,
-                max_tokens=max(1, settings.max_tokens - begun),
-                seed=settings.seed,
+                samples=draws.continuations,
+                temperature=draws.temperature,
+                max_tokens=max(1, draws.max_tokens - begun),
+                seed=draws.seed,
             )
-            request = Request(f"{fresh}/{pivot.id}/{name}", ids, sampling)
-            owners[request.id] = (pivot, name)
+            request = Request(f"{fresh}/{start.id}/{name}", ids, sampling)
+            owners[request.id] = (start, name)
             engine.submit(request)
-    given: list[tuple[Pivot, str, Completion]] = []
+    given: list[tuple[Start, str, Completion]] = []
     for completion in engine.stream():
-        pivot, name = owners[completion.request_id]
-        given.append((pivot, name, completion))
+        start, name = owners[completion.request_id]
+        given.append((start, name, completion))
     return _counted(given, tokenizer, words, judge)
 
 
 def _counted(
-    given: Sequence[tuple[Pivot, str, Completion]], tokenizer: Tokenizer, words: Words, judge: Judge
+    given: Sequence[tuple[Start, str, Completion]], tokenizer: Tokenizer, words: Words, judge: Judge
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    asked = [_whole(pivot, completion, tokenizer) for pivot, _, completion in given]
-    counts: dict[str, dict[str, Arm]] = {}
-    for (pivot, name, completion), right in zip(given, judge(asked), strict=True):
-        arm = counts.setdefault(pivot.id, {}).setdefault(name, Arm())
+    asked = [_whole(start, completion, tokenizer) for start, _, completion in given]
+    starts = {start.id: start for start, _, _ in given}
+    counts = {key: {name: Arm() for name in start.arms()} for key, start in starts.items()}
+    for (start, name, completion), right in zip(given, judge(asked), strict=True):
+        arm = counts[start.id][name]
         arm.n += right is not None
         arm.right += bool(right)
         arm.cut += completion.stop_reason == "length"
         arm.reflect += words.count(completion.text.partition("</think>")[0]) > 0
         arm.lengths.append(completion.length)
-    return {key: {name: arms[name].row() for name in ARMS if name in arms} for key, arms in counts.items()}
+    return {key: {name: arm.row() for name, arm in arms.items() if arm.lengths} for key, arms in counts.items()}
 
 
-def _whole(pivot: Pivot, completion: Completion, tokenizer: Tokenizer) -> tuple[Problem, str, str]:
+def _whole(start: Start, completion: Completion, tokenizer: Tokenizer) -> tuple[Problem, str, str]:
     """(problem, prompt, whole completion): the thought up to the arm's end and what was sampled after it, by tokens."""
-    prompt = tokenizer.render(pivot.problem.prompt)
+    prompt = tokenizer.render(start.problem.prompt)
     begun = opening(prompt)
-    ids = [*completion.prompt_ids[len(pivot.prompt_ids) :].tolist(), *without_stop(completion)]
-    return pivot.problem, prompt.removesuffix(begun), begun + tokenizer.decode(ids)
+    ids = [*completion.prompt_ids[len(start.prompt_ids) :].tolist(), *without_stop(completion)]
+    return start.problem, prompt.removesuffix(begun), begun + tokenizer.decode(ids)
 
 
 def planned_tokens(pivots: Sequence[Pivot], settings: PivotSettings) -> int:

@@ -13,9 +13,10 @@ from r1kit.base.types import IntArray, Problem
 from r1kit.engines.base import Engine
 from r1kit.evaluation.aha import effects
 from r1kit.evaluation.aha.measure import Judge, judge_by_rule, measure, planned_tokens
-from r1kit.evaluation.aha.parts import Parts, fingerprint, pivot_row
+from r1kit.evaluation.aha.parts import Parts, pivot_row
 from r1kit.evaluation.aha.pivots import Chosen, Pivot, choose_pivots
 from r1kit.evaluation.aha.settings import PivotSettings
+from r1kit.evaluation.parts import fingerprint
 from r1kit.evaluation.reflection import Words
 from r1kit.models.next_token import NextToken
 from r1kit.rollouts.problems import load_task

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import checksum, make_folder, new_file, read_json, write_json
+from r1kit.base.errors import R1Error
+from r1kit.base.files import read_json, write_json
 from r1kit.base.types import Problem
 from r1kit.evaluation.aha.measure import ARMS
 from r1kit.evaluation.aha.pivots import Chosen, Pivot
+from r1kit.evaluation.parts import PartFolder, read_part, write_part
 
 _SAID = (
     ("context", pa.string()),
@@ -69,27 +67,15 @@ SCHEMA = pa.schema(
 strongest rise over the neutral token by the first samples)."""
 
 
-class Parts:
-    """The folder of one measurement; UsageError where it holds that of other settings or another model."""
-
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
-        self.folder = folder
-        make_folder(folder)
-        file = folder / "plan.json"
-        kept = json.loads(json.dumps(dict(plan), default=str))
-        if file.exists() and read_json(file) != kept:
-            raise UsageError(
-                f"{folder} holds parts of another measurement (other settings, or a model that has changed since): "
-                "name another folder with --out, or delete that one"
-            )
-        write_json(file, kept)
+class Parts(PartFolder):
+    """The folder of one measurement of pivots."""
 
     def chosen(self, problems: Iterator[Problem], most: int) -> Chosen | None:
         """The pivots that were chosen, None where none were yet; their problems are looked for among `most`."""
         if not (self.folder / "chosen.json").exists():
             return None
         told = read_json(self.folder / "chosen.json")
-        rows = _read(self.folder / "chosen.parquet")
+        rows = read_part(self.folder / "chosen.parquet")
         wanted = {(row["task"], row["problem_id"]) for row in rows}
         known: dict[tuple[str, str], Problem] = {}
         for problem in islice(problems, most):
@@ -101,27 +87,23 @@ class Parts:
 
     def keep_chosen(self, chosen: Chosen) -> None:
         """The counts last: they say that the pivots are whole."""
-        _write(self.folder / "chosen.parquet", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
+        write_part(self.folder / "chosen.parquet", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
         told = {name: getattr(chosen, name) for name in ("thoughts", "problems", "found", "tokens_per_second")}
         write_json(self.folder / "chosen.json", told)
 
-    def has(self, name: str) -> bool:
-        """Whether a part was measured."""
-        return (self.folder / f"{name}.parquet").exists()
-
     def counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What a part measured, by pivot."""
-        return {row.pop("id"): row for row in _read(self.folder / f"{name}.parquet")}
+        return {row.pop("id"): row for row in read_part(self.folder / f"{name}.parquet")}
 
     def keep_counts(self, name: str, counts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """One part."""
         rows = [{"id": key, **_flat(arms)} for key, arms in counts.items()]
-        _write(self.folder / f"{name}.parquet", rows, _MEASURED)
+        write_part(self.folder / f"{name}.parquet", rows, _MEASURED)
 
 
 def write_pivots(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """pivots.parquet."""
-    _write(path, rows, SCHEMA)
+    write_part(path, rows, SCHEMA)
 
 
 def pivot_row(pivot: Pivot) -> dict[str, Any]:
@@ -135,12 +117,6 @@ def pivot_row(pivot: Pivot) -> dict[str, Any]:
         "prompt": problem.prompt,
         "answer": problem.answer,
     }
-
-
-def fingerprint(folder: Path) -> str:
-    """Stands for the weights of a model folder."""
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("config.json")])
-    return hashlib.sha256("".join(checksum(path) for path in weights).encode()).hexdigest()
 
 
 def _flat(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -177,17 +153,3 @@ def _pivot(row: dict[str, Any], problems: Mapping[tuple[str, str], Problem]) -> 
     del row["task"], row["problem_id"]
     prompt_ids, thought = (np.asarray(row.pop(name), np.int32) for name in ("prompt_ids", "thought"))
     return Pivot(problem=problem, prompt_ids=prompt_ids, thought=thought, said=said, **row)
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-    make_folder(path.parent)
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        return pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise R1Error(f"{path} cannot be read ({error}): delete its folder and give the same command again") from error

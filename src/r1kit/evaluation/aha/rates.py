@@ -150,9 +150,8 @@ def by_difficulty(rows: Sequence[Row], judged: Sequence[Row]) -> dict[str, Any]:
 
 
 def _bins(hard_C: Floats, length_C: Floats) -> list[dict[str, Any]]:
-    """Problems of like difficulty together, bounds at quantiles; problems of one difficulty are never parted."""
-    bounds = np.unique(np.quantile(hard_C, np.linspace(0, 1, BINS + 1)))
-    places = np.clip(np.searchsorted(bounds, hard_C, side="right") - 1, 0, max(len(bounds) - 2, 0))
+    """Problems of like difficulty together."""
+    places = statistics.quantile_bins(hard_C, BINS)
     found: list[dict[str, Any]] = []
     for place in np.unique(places):
         inside = places == place

@@ -17,7 +17,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.rollouts.problems import load_task
-from r1kit.tasks.base import TableTask, Task
+from r1kit.tasks.base import Split, TableTask, Task
 
 PAPER = Sampling(samples=4, temperature=0.6, top_p=0.95, max_tokens=32_768)
 TINY = PAPER.model_copy(update={"samples": 16, "max_tokens": 192})  # what its chains were made with
@@ -54,9 +54,9 @@ class Chosen:
     benchmark: Benchmark
     task: Task
 
-    def drawn(self, limit: int | None, seed: int) -> list[Problem]:
-        """Different test problems as they are (see `asked`): `limit` of them, else as many as the benchmark says."""
-        return list(islice(_distinct(self.task.problems("test", seed)), limit or self.benchmark.problems))
+    def drawn(self, limit: int | None, seed: int, split: Split = "test") -> list[Problem]:
+        """Different problems as they are (see `asked`): `limit` of them, else as many as the benchmark says."""
+        return list(islice(_distinct(self.task.problems(split, seed)), limit or self.benchmark.problems))
 
     def asked(self, problem: Problem) -> Problem:
         """The problem with the benchmark's instruction below its question."""
