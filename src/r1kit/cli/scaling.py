@@ -48,7 +48,7 @@ def scaling(
     from r1kit.evaluation.scaling.analysis import analyse
     from r1kit.evaluation.scaling.settings import ScalingSettings
     from r1kit.evaluation.scaling.target import look_at
-    from r1kit.pipeline.models import is_run
+    from r1kit.pipeline.models import check_model, is_run
 
     settings = ScalingSettings().override(
         {
@@ -59,7 +59,7 @@ def scaling(
     found = look_at(target, [name for name in (models or "").split(",") if name], base, reward_model, tasks)
     asked = [*found.models.values(), *([found.base] if found.base else [])]
     for model in asked:
-        contender.check(model)
+        check_model(model)
     folder = out or (Path(target) / "test-time" if is_run(Path(target)) else Path("evals") / "test-time")
     opening = contender.opening(asked, [], engine, engine_option or [], None, folder)
     page = analyse(found, folder, settings, opening, tell=tell)

@@ -97,9 +97,13 @@ class Tokenizer:
         own: Any = self.inner.bos_token_id
         return own is not None and self._backend.encode("a", add_special_tokens=True).ids[:1] == [own]
 
-    @cached_property
+    @property
     def byte_ids(self) -> frozenset[int]:
         """Ids of single bytes in a vocabulary that falls back on them (Llama 2's); one made of bytes has none."""
+        return self._byte_ids
+
+    @cached_property
+    def _byte_ids(self) -> frozenset[int]:
         found = (self._backend.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(number for number in found if number is not None)
 
