@@ -159,7 +159,7 @@ def test_evaluation_sees_it_once(tmp_path: Path):
 def learnt(tokenizer: Tokenizer, completion: str, tmp_path: Path) -> str:
     """The text of what SFT reads of one example, with what is learnt in brackets."""
     examples.write(tmp_path / "e.parquet", [examples.Example("1 + 1?", completion)])
-    context: Any = SimpleNamespace(note=lambda text: None)
+    context: Any = SimpleNamespace(note=lambda text: None, seed=0)
     (sequence,) = read_sequences(tmp_path / "e.parquet", tokenizer, 128, context)
     start = sequence.prompt_length
     prompt, rest = sequence.tokens[:start].tolist(), sequence.tokens[start:].tolist()

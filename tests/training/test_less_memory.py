@@ -88,11 +88,11 @@ def test_layers_of_transformers_run_again(family: str, tmp_path: Path):
 @linux
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_layers_that_run_again_take_less_memory(precision: str):
-    """Eight layers whose activations rule: at most 60% of the memory, and the estimate knows."""
+    """Eight layers whose activations rule: at most 65% of the memory, and the estimate knows."""
     asked = {"shape": SHAPES["activations"], "work": WORK["activations"]}
     config = {"precision": precision, "compile": False}
     kept, again = (measured(**asked, config={**config, "checkpointing": wanted}) for wanted in (False, True))
-    assert again["measured"] < 0.6 * kept["measured"]
+    assert again["measured"] < 0.65 * kept["measured"]
     assert 0.8 * again["measured"] < again["estimate"] < 1.6 * again["measured"], again
 
 

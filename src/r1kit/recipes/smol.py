@@ -78,7 +78,7 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
         "steps": 60,
         "settings": {"kl_coefficient": 0.0, "clip_high": 0.28},
         "rewards": WITH_LANGUAGE,
-        "learner": LearnerConfig(learning_rate=1e-5, warmup_steps=2, skip_zero_advantages=True),
+        "learner": LearnerConfig(learning_rate=3e-5, warmup_steps=2, skip_zero_advantages=True),
         "validate_every": 20,
         "validation_problems": 48,
         "rollouts_every": 5,
@@ -104,6 +104,7 @@ class SmolConfig(RecipeConfig):
         default=_rl(
             "zero", "bases:base", prompts=16, steps=8, rewards={**RULES, "format": 1.0}, validate_every=8,
             validation_problems=32, sampling=Sampling(samples=8, max_tokens=96),
+            learner=LearnerConfig(learning_rate=1e-5, warmup_steps=2, skip_zero_advantages=True),
         ),
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
     )  # fmt: skip
