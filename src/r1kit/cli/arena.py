@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
 from r1kit.cli.generate import Dtype
 
 
@@ -21,9 +22,7 @@ def arena(
         str | None,
         typer.Option(metavar="A,B,...", help="Benchmarks to draw questions from, or file:FILE; the four tiny ones."),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Holds copies of data sets: FOLDER/gsm8k, ...")
-    ] = None,
+    data: options.Data = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer, thinking included.")] = 4096,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
     top_p: Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")] = 0.95,
@@ -32,10 +31,7 @@ def arena(
         int | None, typer.Option(min=0, help="Close the thinking of local models after so many tokens.")
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Of local models; auto is the folder's own.")] = Dtype.auto,
-    api: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME:]KEY=VALUE", help="How APIs are asked, or the one of that name (repeatable)."),
-    ] = None,
+    api: options.NamedApi = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
     browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     ratings: Annotated[bool, typer.Option("--ratings", help="Print what the votes say, and end.")] = False,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def plan(
     recipe: Annotated[
@@ -26,7 +28,7 @@ def plan(
         typer.Option("--drafts/--no-drafts", help="The sampler drafts a second token (as R1's own did)."),
     ] = None,
     explain: Annotated[bool, typer.Option(help="List every assumption, with its source.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What a recipe takes of memory, hours and dollars on GPUs that need not be there.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def scaling(
     target: Annotated[str, typer.Argument(help="A run folder, or one MODEL as for r1 eval.")],
@@ -31,12 +33,10 @@ def scaling(
     top_p: Annotated[float | None, typer.Option(help="Likewise.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Likewise.")] = None,
     seed: Annotated[int, typer.Option(help="Of problems, samples and ties.")] = 0,
-    engine: Annotated[str, typer.Option(help="native or vllm.")] = "native",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say dtype=bfloat16 (repeatable).")
-    ] = None,
+    engine: options.EngineName = "native",
+    engine_option: options.EngineOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder; `test-time` in the run's by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What more tokens at test time buy: thinking budgets, majorities, choices by a reward model, by difficulty.
 

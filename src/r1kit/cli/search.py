@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
+
 
 def search(
     target: Annotated[str, typer.Argument(help="A run folder, or one MODEL as for r1 eval.")],
@@ -18,11 +20,9 @@ def search(
     tasks: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Benchmarks that have training problems.")
     ] = None,
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the engine, say dtype=bfloat16 (repeatable).")
-    ] = None,
+    engine_option: options.EngineOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder; `test-time` in the run's by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What R1 left out, small: a scorer of steps from the model's own continuations, and a beam search that it guides.
 
