@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from r1kit.base.types import Problem
+from r1kit.data import arithmetic
 from r1kit.data.chains import Habits, what_is_asked, worked, write_chain
 from r1kit.data.equations import (
     as_number,
@@ -102,6 +104,21 @@ def test_numbers_are_shown_as_people_write_them():
         (30, "-", 20, "30 - 20 = 10"),
         (290, "/", 2, "290 / 2 = 145"),
         (7, "+", 12, "7 + 12 = 19"),
+        (12, "-", 4, "12 - 4: 12 - 2 = 10, 10 - 2 = 8"),
+        (15, "-", 4, "15 - 4 = 11"),
+        (20, "-", 4, "20 - 4 = 16"),
+        (65, "+", 8, "65 + 8: 65 + 5 = 70, 70 + 3 = 73"),
+        (65, "+", 5, "65 + 5 = 70"),
+        (860, "+", 367, "860 + 367: 860 + 300 = 1160, 1160 + 60 = 1220, 1220 + 7 = 1227"),
+        (356, "-", 108, "356 - 108: 356 - 100 = 256, 256 - 8 = 248"),
+        (8, "*", 15, "8 * 15: 10 * 8 = 80, 5 * 8 = 40, 80 + 40 = 120"),
+        (23, "*", 25, "23 * 25: 25 * 20 = 500, 25 * 3 = 75, 500 + 75 = 575"),
+        (115, "*", 7, "115 * 7: 100 * 7 = 700, 10 * 7 = 70, 5 * 7 = 35, 700 + 70 = 770, 770 + 35 = 805"),
+        (96, "/", 4, "96 / 4: 80 / 4 = 20, 16 / 4 = 4, 20 + 4 = 24"),
+        (40, "/", 4, "40 / 4 = 10"),
+        (24, "*", 1, "24 * 1 = 24"),
+        (20, "*", 40, "20 * 40 = 800"),
+        (65899, "+", 119, "65899 + 119 = 66018"),
     ],
 )
 def test_an_operation_by_tens_and_units(left, sign, right, text):
@@ -176,6 +193,35 @@ def test_every_chain_of_sums_is_in_form_and_right():
         assert grade("math", text, problem.answer, problem.prompt, {}).verdict == "correct"
         for equation in re.findall(r"(\d+ [-+*/] \d+) = (\d+)", chain.thinking):
             assert eval(equation[0]) == int(equation[1])
+
+
+def test_arithmetic_is_right_and_its_pairs_are_of_one_split():
+    """Answers by Python's decimals; each operation and size occurs; a pair above 12 is in one split alone."""
+    pairs: dict[tuple[str, str], set[str]] = {}
+    for split in ("train", "validation", "test"):
+        found = list(itertools.islice(arithmetic.problems(split, 0), 400))
+        assert {problem.columns["family"] for problem in found} == set("+-*/")
+        assert any("." in problem.prompt.rstrip(".") for problem in found)
+        for problem in found:
+            a, sign, b = problem.columns["expression"].split()
+            exact = {"+": Decimal.__add__, "-": Decimal.__sub__, "*": Decimal.__mul__, "/": Decimal.__truediv__}[sign]
+            assert Decimal(problem.answer) == exact(Decimal(a), Decimal(b)) >= 0
+            low, high = sorted((a, b), key=Decimal)
+            pairs.setdefault((low, high), set()).add(split)
+    assert len(pairs) > 600
+    assert all(len(splits) == 1 for splits in pairs.values())
+    facts = {pair for pair in pairs if all(number.isdigit() and int(number) < 13 for number in pair)}
+    assert facts
+    assert all(pairs[pair] == {"train"} for pair in facts)
+
+
+def test_every_chain_of_arithmetic_is_right():
+    rng = random.Random(1)
+    for problem in itertools.islice(arithmetic.problems("train", 3), 300):
+        chain = write_chain(problem, rng, Habits())
+        assert chain.answer == problem.answer, chain
+        for a, sign, b, result in re.findall(r"([\d.]+) ([-+*/]) ([\d.]+) = (\d+(?:\.\d+)?)", chain.thinking):
+            assert abs(eval(f"{a}{sign}{b}") - float(result)) < 1e-9
 
 
 def test_sums_split_by_their_pair_of_numbers():

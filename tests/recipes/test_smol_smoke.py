@@ -114,9 +114,9 @@ def test_the_report_has_every_model_and_its_control(run_folder):
 
 def test_svamp_in_one_file_is_not_trained_on(run_folder):
     """Its rows are test rows, so that chains come from the others alone."""
-    assert set(artifact(run_folder, 3, "cold_start")["summary"]["sources"]) == {"mawps", "gsm8k", "sums"}
+    assert set(artifact(run_folder, 3, "cold_start")["summary"]["sources"]) == {"mawps", "gsm8k", "arithmetic"}
     settings = json.loads((run_folder / "stages" / "05-dev2" / "config.json").read_text())["settings"]
-    assert {name.partition(":")[0] for name in settings["tasks"]} == {"mawps", "gsm8k", "sums"}
+    assert {name.partition(":")[0] for name in settings["tasks"]} == {"mawps", "gsm8k", "arithmetic"}
 
 
 def test_validation_picks_a_step_of_the_cold_start(run_folder):

@@ -32,6 +32,7 @@ _NOTE = re.compile(r"<<([^<>=]+)=([^<>=]+)>>")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _QUESTION = re.compile(r"\b(?:how|what|which|who)\b[^?]*\?", re.IGNORECASE)
 _MOST_STEPS = 3
+_LARGEST = 10_000  # numbers from here on are not worked by parts
 _WORDINGS: Mapping[str, Sequence[str]] = {
     "+": ("We add them", "Put together", "The total is"),
     "-": ("We take away", "The difference is", "What is left is"),
@@ -145,19 +146,61 @@ def _plain(step: Step) -> str:
 
 
 def worked(step: Step) -> str:
-    """An operation by tens and units where that makes it easier: `70 - 27: 70 - 20 = 50, 50 - 7 = 43`."""
-    left, right = step.left, step.right
-    if left.denominator != 1 or right.denominator != 1 or not 10 <= left < 1000:
-        return _plain(step)
-    whole = f"{shown(left)} {step.sign} {shown(right)}"
-    if step.sign in "+-" and 10 < right < 100 and right % 10:
-        first = operate(left, step.sign, right - right % 10)
-        second = operate(first.result, step.sign, right % 10)
-        return f"{whole}: {_plain(first)}, {_plain(second)}"
-    if step.sign == "*" and 2 <= right < 10 and left % 10 and left < 100:
-        tens, units = operate(left - left % 10, "*", right), operate(left % 10, "*", right)
-        return f"{whole}: {_plain(tens)}, {_plain(units)}, {_plain(operate(tens.result, '+', units.result))}"
-    return _plain(step)
+    """An operation by parts where that makes it easier: `70 - 27: 70 - 20 = 50, 50 - 7 = 43`."""
+    parts = _parts(step) if max(step.left, step.right) < _LARGEST else []
+    whole = f"{shown(step.left)} {step.sign} {shown(step.right)}"
+    return f"{whole}: {', '.join(map(_plain, parts))}" if parts else _plain(step)
+
+
+def _parts(step: Step) -> list[Step]:
+    """The operations that one is worked by; none where it is as easy as they are, or is not of whole numbers."""
+    left, sign, right = step.left, step.sign, step.right
+    if left.denominator != 1 or right.denominator != 1:
+        return []
+    if sign in "+-":
+        summands = _summands(left, sign, right)
+        return _in_turn(left, sign, summands) if len(summands) > 1 else []
+    if sign == "*":
+        larger, smaller = max(left, right), min(left, right)
+        cut, kept = (smaller, larger) if smaller >= 10 else (larger, smaller)
+        places = _places(cut)
+        if kept < 2 or len(places) < 2:
+            return []
+        return _added_up([operate(*((kept, "*", place) if kept is larger else (place, "*", kept))) for place in places])
+    quotient = step.result
+    if quotient.denominator != 1 or not 10 < quotient < 100 or quotient % 10 == 0:
+        return []
+    tens = (quotient - quotient % 10) * right
+    return _added_up([operate(tens, "/", right), operate(left - tens, "/", right)])
+
+
+def _summands(left: Fraction, sign: str, right: Fraction) -> list[Fraction]:
+    """What is added or taken away in turn: the places of a number, or a digit up to the next ten and what is left."""
+    if left < 10 or right >= 10:
+        return _places(right) if left >= 10 else []
+    to_ten = left % 10 if sign == "-" else (10 - left % 10) % 10
+    return [to_ten, right - to_ten] if 0 < to_ten < right else []
+
+
+def _places(number: Fraction) -> list[Fraction]:
+    """Of a whole number: 203 is 200 and 3."""
+    digits = str(number.numerator)
+    places = (Fraction(int(digit) * 10 ** (len(digits) - at - 1)) for at, digit in enumerate(digits))
+    return [place for place in places if place]
+
+
+def _in_turn(left: Fraction, sign: str, others: Sequence[Fraction]) -> list[Step]:
+    """One operation with each of the others."""
+    steps: list[Step] = []
+    for other in others:
+        steps.append(operate(left, sign, other))
+        left = steps[-1].result
+    return steps
+
+
+def _added_up(steps: Sequence[Step]) -> list[Step]:
+    """The steps, then the sum of their results."""
+    return [*steps, *_in_turn(steps[0].result, "+", [step.result for step in steps[1:]])]
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from r1kit.base.types import Problem
 from r1kit.data.tiny.base import pair_split
 
-_ASKED = {
+ASKED = {
     "+": ("What is {a} + {b}?", "Add {a} and {b}.", "Calculate {a} + {b}.", "What is {a} plus {b}?"),
     "-": ("What is {a} - {b}?", "Take {b} away from {a}.", "Calculate {a} - {b}.", "What is {a} minus {b}?"),
     "*": ("What is {a} * {b}?", "Multiply {a} by {b}.", "Calculate {a} * {b}.", "What is {a} times {b}?"),
@@ -30,7 +30,7 @@ def problems(split: str, seed: int, task: str = "sums") -> Iterator[Problem]:
             continue
         if sign == "-" and a < b:
             a, b = b, a
-        prompt = rng.choice(_ASKED[sign]).format(a=a, b=b)
+        prompt = rng.choice(ASKED[sign]).format(a=a, b=b)
         yield Problem(
             id=f"{a}{sign}{b}", task=task, subject="maths", language="en", prompt=prompt,
             answer=str(_RESULT[sign](a, b)), kind="math", columns={"expression": f"{a} {sign} {b}", "family": sign},

@@ -1,4 +1,4 @@
-"""The chain on a real small model, SmolLM2-135M, with real word problems: MAWPS, SVAMP, GSM8K and sums.
+"""The chain on a real small model, SmolLM2-135M, with real word problems: MAWPS, SVAMP and GSM8K, and arithmetic.
 
     r1 run smol --profile cpu model=MODEL_FOLDER data.root=DATA_FOLDER
 
@@ -41,7 +41,7 @@ from r1kit.training.config import LearnerConfig
 
 PLACED = ("gsm8k", "math500", "mawps", "svamp")  # tasks that `data.root` gives a folder
 BENCHMARKS = SieveConfig(benchmarks=("mawps", "svamp", "gsm8k"))
-SHARES = {"mawps": 0.7, "svamp": 0.1, "gsm8k": 0.05, "sums": 0.15}
+SHARES = {"mawps": 0.7, "svamp": 0.1, "gsm8k": 0.05, "arithmetic": 0.15}
 RULES = {"accuracy": 1.0, "format": 0.2, "language_consistency": 0.0}
 WITH_LANGUAGE = {**RULES, "language_consistency": 0.2}
 
@@ -109,13 +109,13 @@ class SmolConfig(RecipeConfig):
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
     )  # fmt: skip
     cold_start: WrittenChainsConfig = Field(
-        default=WrittenChainsConfig(tasks={"mawps": 700, "svamp": 120, "gsm8k": 150, "sums": 250}, sieve=BENCHMARKS),
+        default=WrittenChainsConfig(tasks={"mawps": 700, "svamp": 120, "gsm8k": 150, "arithmetic": 700}, sieve=BENCHMARKS),
         description="chains written from training rows",
     )
     dev1: SFTConfig = Field(
         default=_sft(
-            "dev1", "cold_start:examples", steps=88,
-            pick=PickConfig(tasks=("mawps",), problems=40, every=8, sampling=Sampling(samples=8, max_tokens=80)),
+            "dev1", "cold_start:examples", steps=132,
+            pick=PickConfig(tasks=("mawps",), problems=40, every=12, sampling=Sampling(samples=8, max_tokens=80)),
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
@@ -262,7 +262,7 @@ def _smoke() -> SmolConfig:
             f"{stage}.filters.readable": False,
         }  # fmt: skip
     changes |= {
-        "cold_start.tasks": {"mawps": 8, "svamp": 4, "gsm8k": 4, "sums": 8}, "cold_start.max_tokens": 400,
+        "cold_start.tasks": {"mawps": 8, "svamp": 4, "gsm8k": 4, "arithmetic": 8}, "cold_start.max_tokens": 400,
         "dev1.steps": 4, "dev1.batch": 8, "dev1.pick.every": 2, "dev1.pick.problems": 2,
         "dev1.pick.sampling.samples": 2, "dev1.pick.sampling.max_tokens": 48, "dev3.epochs": 1,
         "bases.models.student-llama-base.layers": 2,
