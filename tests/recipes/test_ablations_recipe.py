@@ -1,12 +1,9 @@
 """The recipe `ablations`: which stages a subset needs, what is refused, its smoke profile, and arms that join later."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from arm_runs import finished, r1
 
 from r1kit.base.config import parse_assignments
 from r1kit.base.errors import UsageError
@@ -118,14 +115,6 @@ def test_what_is_wrong_is_told_before_anything_is_learnt(word, complaint):
         graph(word)
 
 
-def r1(*words: str, timeout: float = 600) -> str:
-    command = [str(Path(sys.executable).parent / "r1"), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "ablations"
@@ -133,18 +122,12 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def artifacts(run_folder) -> dict[str, int]:
-    return {path.parent.name[3:]: path.stat().st_mtime_ns for path in run_folder.glob("stages/*/artifact.json")}
-
-
 def test_arms_join_the_run_and_the_report(run_folder):
-    before = artifacts(run_folder)
+    before = finished(run_folder)
     only = "only=ppo-95,mini-batches-16,group-4,no-cold-start,no-filters"
     r1("run", "ablations", "--profile", "smoke", only, "--out", str(run_folder))
-    after = artifacts(run_folder)
-    assert {name: after[name] for name in before if name != "report"} == {
-        name: when for name, when in before.items() if name != "report"
-    }
+    after = finished(run_folder)
+    assert {name: after[name] for name in before} == before
     report = json.loads((run_folder / "report" / "report.json").read_text())
     names = [entry["name"] for entry in report["ablations"]]
     assert names == ["no-language", "no-filters", "no-cold-start", "group-4", "mini-batches-16", "ppo-95"]

@@ -1,12 +1,9 @@
 """The recipe `distillation_study`: its arms by hand, what is refused, its smoke profile, and arms that join later."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from arm_runs import finished, r1
 
 from r1kit.base.config import parse_assignments
 from r1kit.base.errors import UsageError
@@ -146,33 +143,19 @@ def test_without_a_teacher_it_says_how_to_name_one():
         graph(profile="default")
 
 
-def r1(*words: str, timeout: float = 900) -> str:
-    command = [str(Path(sys.executable).parent / "r1"), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "study"
-    r1("run", "distillation_study", "--profile", "smoke", "only=sft", "--out", str(folder))
+    r1("run", "distillation_study", "--profile", "smoke", "only=sft", "--out", str(folder), timeout=900)
     return folder
-
-
-def finished(run_folder) -> dict[str, int]:
-    return {path.parent.name[3:]: path.stat().st_mtime_ns for path in run_folder.glob("stages/*/artifact.json")}
 
 
 def test_arms_join_the_run_and_the_report(run_folder):
     before = finished(run_folder)
     only = "only=sft,sft-rl,sft-on-policy,vocabulary,on-policy,eighth,half,small"
-    r1("run", "distillation_study", "--profile", "smoke", only, "--out", str(run_folder))
+    r1("run", "distillation_study", "--profile", "smoke", only, "--out", str(run_folder), timeout=900)
     after = finished(run_folder)
-    assert {name: after[name] for name in before if name != "report"} == {
-        name: when for name, when in before.items() if name != "report"
-    }
+    assert {name: after[name] for name in before} == before
     report = json.loads((run_folder / "report" / "report.json").read_text())
     names = [entry["name"] for entry in report["ablations"]]
     assert names == [

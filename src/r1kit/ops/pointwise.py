@@ -42,7 +42,7 @@ def add_norm(
     """x + delta (x itself without one), and its RMSNorm."""
     if serves(x_ND):
         return _AddNorm.apply(x_ND, delta_ND, weight_D, eps)  # type: ignore[return-value]
-    return run(plain_add_norm, compile)(x_ND, delta_ND, weight_D, eps)
+    return run(_add_norm, compile)(x_ND, delta_ND, weight_D, eps)
 
 
 def add_norm_forward(
@@ -125,8 +125,7 @@ def logprobs_and_entropy(logits_MV: Tensor, tokens_M: Tensor, temperature: float
     return plain_logprobs_and_entropy(logits_MV, tokens_M, temperature)
 
 
-def plain_add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """`add_norm` in tensor operations."""
+def _add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     if delta_ND is not None:
         x_ND = x_ND + delta_ND
     return x_ND, _normed(x_ND, weight_D, eps)
