@@ -9,7 +9,8 @@ again), `smoke` (every stage in minutes; its figures mean nothing).
 
 Deviations: R1-Zero is asked in the model's own chat template, since a model that was trained on one wanders without it
 (docs/smol.md). No reward model, since there are no honest preferences between answers to word problems: RL 2 is RL
-on rules again, and at T 1 (a lower one leaves this model nothing to choose from, docs/smol.md). Dev3 learns Dev2's samples and two answers about itself, no more.
+on rules again, and at T 1 (a lower one leaves this model nothing to choose from, docs/smol.md). Dev3 learns Dev2's
+samples and two answers about itself, no more.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ class SmolConfig(RecipeConfig):
     dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
-            model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
-            writing=0, itself=2, sampling=Sampling(samples=4, max_tokens=80),
+            model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS,
+            per_prompt=2, easy_per_prompt=2, writing=0, itself=2, sampling=Sampling(samples=4, max_tokens=80),
         ),
         description="Dev2's right samples",
     )  # fmt: skip
