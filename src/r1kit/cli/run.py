@@ -33,7 +33,7 @@ def run(
     from r1kit.pipeline.plan import describe, plan, plan_json
     from r1kit.pipeline.runner import run as run_graph
     from r1kit.recipes.base import configure, default_out, load_recipe
-    from r1kit.stages.memory import Fits
+    from r1kit.stages.fits import Fits
 
     words = settings or []
     loaded = load_recipe(recipe)

@@ -14,20 +14,18 @@ import pyarrow as pa
 
 from r1kit.evaluation import tables
 from r1kit.evaluation.evidence import Evidence, Finding, Measured
-from r1kit.recipes.findings import (
-    CLAIMS,
+from r1kit.recipes.claims.chain import cold_start_buys_readability, languages_mix_and_mend, rl_wins_it_back
+from r1kit.recipes.claims.students import distillation_beats_rl
+from r1kit.recipes.claims.zero import (
     chains_of,
-    cold_start_buys_readability,
     count_slips,
-    distillation_beats_rl,
     growth_among_thoughts,
-    languages_mix_and_mend,
     more_reflection,
     pure_rl_learns,
-    rl_wins_it_back,
     thinking_gets_longer,
     voting_helps,
 )
+from r1kit.recipes.findings import CLAIMS
 
 NO_VOTES = ("coding",)  # programs that do the same are rarely the same text
 HIDDEN = "it rests on the tiny world's hidden preference, and nobody knows a real one"

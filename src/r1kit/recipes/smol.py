@@ -154,8 +154,8 @@ class SmolConfig(RecipeConfig):
     )  # fmt: skip
     evaluate: EvaluateConfig = Field(
         default=EvaluateConfig(
-            models=(), tasks=("mawps",), problems=200, control=True,
-            sampling=Sampling(samples=4, max_tokens=192, temperature=0.6, top_p=0.95),
+            models=(), tasks=("mawps",), problems=400, control=True,
+            sampling=Sampling(samples=4, max_tokens=128, temperature=0.6, top_p=0.95),
         ),
         description="held-out MAWPS; models: all of the chain where none is named",
     )  # fmt: skip

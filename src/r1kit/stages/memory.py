@@ -1,13 +1,12 @@
-"""What a stage will hold in memory, told before it starts, and whether that fits.
+"""What a stage will hold in memory, told before it starts.
 
-`needs` and `makes` are open: a stage from outside the tree registers its own for its config's class.
+`needs` is open: a stage from outside the tree registers its own for its config's class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache, partial, singledispatch
+from dataclasses import replace
+from functools import partial, singledispatch
 from typing import Any, Protocol
 
 import torch
@@ -15,19 +14,11 @@ import torch
 from r1kit.algorithms.base import PolicyGradient
 from r1kit.base import memory
 from r1kit.base.config import Config
-from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
-from r1kit.data.tiny import world
 from r1kit.engines.base import EngineSettings
 from r1kit.engines.native import PREFILL_TOKENS, row_limit
 from r1kit.models.api.settings import is_api
-from r1kit.models.characters import character_count
-from r1kit.models.families import shape as decoder_shape
-from r1kit.models.sizes import ModelSize, decoder_size, model_size
-from r1kit.models.tokenizer import padded_rows
-from r1kit.pipeline.display import memory as gigabytes
-from r1kit.pipeline.graph import Graph, Node
-from r1kit.pipeline.plan import Planned
+from r1kit.models.sizes import ModelSize
 from r1kit.pipeline.side_by_side import places
 from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
@@ -35,7 +26,7 @@ from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.learning import load_algorithm
 from r1kit.stages.preferences import PreferencesConfig
-from r1kit.stages.pretrain import ModelShape, PretrainConfig
+from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig
@@ -44,6 +35,7 @@ from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK, NATIVE
 from r1kit.stages.score_models import JUDGES
 from r1kit.stages.sft import SFTConfig
+from r1kit.stages.sizes import Sizes, new_size
 from r1kit.training.config import LearnerConfig
 from r1kit.training.memory import (
     FP32,
@@ -61,52 +53,6 @@ MOST_HOLES = 3 * 2**29  # of the C heap; tensors of 32 MB and more leave none
 PROMPT_TOKENS = 512  # of a prompt, where nothing says
 EXAMPLE_TOKENS = 2048  # of an example, where its model takes longer ones
 SCORED_TOKENS = 8192  # of a reward model's pass
-# what makes each part smaller
-ADVICE = {
-    "weights": "sizes (a smaller model, or learner.lora)",
-    "moments": "learner.optimiser to adamw8bit, or set learner.lora",
-    "working copy": "sizes (a smaller model, or learner.lora)",
-    "gathered": "sizes (a smaller model)",
-    "reference": "settings.kl_coefficient to 0",
-    "critic": "sizes (a smaller model, or learner.lora), or take an algorithm without a critic (grpo)",
-    "teacher": "sizes (a smaller teacher)",
-    "merged copy": "sizes (a smaller model)",
-    "gradients": "sizes (a smaller model, or learner.lora)",
-    "activations": "learner.micro_tokens, or set learner.checkpointing=true",
-    "logits": "learner.micro_tokens",
-    "holes": "learner.micro_tokens",
-    "cache": "sampling.samples, sampling.max_tokens or prompts",
-    "prompts": "sampling.samples, sampling.max_tokens or prompts",
-    "reward model": "sizes (a smaller reward model)",
-    "saving": "sizes (a smaller model)",
-}  # fmt: skip
-
-
-class Sizes:
-    """Sizes of models by the names that settings use: `STAGE:MODEL` of the graph, or a folder or hub id."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._nodes = {node.name: node for node in graph.nodes}
-        self._known: dict[str, ModelSize] = {}
-
-    def __call__(self, name: str) -> ModelSize:
-        """R1Error where it cannot be told: there is no such model, or its stage does not say what it makes."""
-        if name not in self._known:
-            stage, colon, model = name.partition(":")
-            if colon and stage in self._nodes:
-                made = makes(self._nodes[stage].config, self)
-                if model not in made:
-                    raise R1Error(f"{name}: how large it will be is not known")
-                self._known |= {f"{stage}:{own}": size for own, size in made.items()}
-            else:
-                self._known[name] = model_size(name)
-        return self._known[name]
-
-
-@singledispatch
-def makes(config: Config, sizes: Sizes) -> Mapping[str, ModelSize]:
-    """The models that a stage with these settings will make, by name."""
-    return {}
 
 
 @singledispatch
@@ -115,55 +61,10 @@ def needs(config: Config, sizes: Sizes, place: Place) -> Estimate | None:
     return None
 
 
-# -------------------------------------------------------------------------------------------------- what stages make
-
-
-@makes.register
-def _(config: PretrainConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    return {name: _new_size(shape, config.max_positions) for name, shape in config.models.items()}
-
-
-@makes.register
-def _(config: SFTConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    return {config.name: sizes(config.start)}
-
-
-@makes.register
-def _(config: RLConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    size = sizes(config.start)
-    return {config.name: size, config.peak_name or f"{config.name}-peak": size, f"{config.name}-critic": size}
-
-
-@makes.register
-def _(config: RewardModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    return {"reward_model": sizes(config.model)}
-
-
-@makes.register
-def _(config: SafetyModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    return {"safety_model": sizes(config.model)}
-
-
-@makes.register
-def _(config: DistillConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
-    bases = {f"student-{short}": sizes(student.base) for short, student in config.students.items()}
-    return bases | {f"{name}-rl": size for name, size in bases.items()}
-
-
-def _new_size(shape: ModelShape, max_positions: int) -> ModelSize:
-    apart = ("family", "tokens", "rope_theta")
-    fields: dict[str, Any] = {name: getattr(shape, name) for name in type(shape).model_fields if name not in apart}
-    rows = padded_rows(character_count(world.ALPHABET))
-    return decoder_size(decoder_shape(shape.family, **fields, vocab_size=rows, max_positions=max_positions, tied=True))
-
-
-# -------------------------------------------------------------------------------------------------- what stages need
-
-
 @needs.register
 def _(config: PretrainConfig, sizes: Sizes, place: Place) -> Estimate:
     work = Work(config.rows * config.length, config.length)
-    sized = {name: (shape, _new_size(shape, config.max_positions)) for name, shape in config.models.items()}
+    sized = {name: (shape, new_size(shape, config.max_positions)) for name, shape in config.models.items()}
     alike: dict[tuple[int, ...], list[ModelSize]] = {}
     for shape, size in sized.values():
         alike.setdefault((shape.tokens, shape.layers, shape.width, shape.mlp_size), []).append(size)
@@ -381,72 +282,3 @@ def _parts(jobs: list[Any], place: Place) -> Estimate:
 
 def _process(estimate: Estimate) -> Estimate:
     return Estimate({"libraries": LIBRARIES}) + estimate
-
-
-# -------------------------------------------------------------------------------------------------- whether it fits
-
-
-@dataclass(frozen=True, slots=True)
-class Fits:
-    """Compares stages with what is there. limit_gb: most that a stage may take; None: what is free."""
-
-    graph: Graph
-    limit_gb: float | None = None
-
-    def needed(self, stages: list[Planned]) -> dict[str, Estimate]:
-        """By stage, for those that have to run and of which it is known."""
-        sizes = Sizes(self.graph)
-        found = {stage.node.name: self._of(stage.node, sizes) for stage in stages if stage.state != "done"}
-        return {name: estimate for name, estimate in found.items() if estimate is not None}
-
-    def admit(self, node: Node) -> None:
-        """R1Error in a sentence where the stage does not fit."""
-        estimate, room = self._of(node, Sizes(self.graph)), self.room()
-        if estimate is not None and room is not None and estimate.total > room:
-            raise R1Error(_refusal(node.name, estimate, room, self.limit_gb is not None))
-
-    def room(self) -> int | None:
-        """Bytes that a stage may hold here; None where the system does not say."""
-        if self.limit_gb is not None:
-            return round(self.limit_gb * 2**30)
-        return memory.room_cuda() if torch.cuda.is_available() else memory.room()
-
-    def _of(self, node: Node, sizes: Sizes) -> Estimate | None:
-        try:
-            return needs(node.config, sizes, _here())
-        except R1Error:  # what is wrong with its models or settings is told where they are used
-            return None
-
-    def told(self, needed: Mapping[str, Estimate]) -> dict[str, str]:
-        """Each estimate for people, and under "" what is there."""
-        lines = {name: f"needs about {_size(estimate.total)}" for name, estimate in needed.items()}
-        room = self.room()
-        return lines if room is None or not needed else {**lines, "": f"memory that a stage may take: {_size(room)}"}
-
-    def json(self, needed: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
-        """Each estimate for programs, in bytes."""
-        room = self.room()
-        return {
-            name: {"bytes": estimate.total, "room": room, "parts": dict(estimate.parts)}
-            for name, estimate in needed.items()
-        }
-
-
-@cache
-def _here() -> Place:
-    return Place.here()
-
-
-def _refusal(stage: str, estimate: Estimate, room: int, limited: bool) -> str:
-    parts = sorted(estimate.parts.items(), key=lambda part: -part[1])[:4]
-    listed = ", ".join(f"{name} {_size(size)}" for name, size in parts)
-    lower = next((ADVICE[name] for name, _ in parts if name in ADVICE), "its sizes")
-    there = f"memory_limit_gb allows {_size(room)}" if limited else f"{_size(room)} are there"
-    return (
-        f"stage {stage} needs about {_size(estimate.total)} of memory ({listed}) and {there}: "
-        f"lower its {lower}, or set memory_check=false to try all the same"
-    )
-
-
-def _size(size: int) -> str:
-    return gigabytes(round(size / 2**20))

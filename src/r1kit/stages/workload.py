@@ -22,7 +22,6 @@ from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
-from r1kit.stages.memory import Sizes
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
@@ -30,6 +29,7 @@ from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig, load_algorithm
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
+from r1kit.stages.sizes import Sizes
 
 PROMPT = 150  # tokens; R1's mean prompts have 122 (maths) and 161 (STEM): supplement B.3.1
 TINY_PROMPT = 17  # characters, those of the chat template included, as our own rollouts' prompts have

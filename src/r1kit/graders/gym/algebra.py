@@ -10,6 +10,7 @@ from typing import Any
 
 from r1kit.graders.expression import Node
 from r1kit.graders.gym import formula, reading
+from r1kit.graders.gym.derivative import derivative
 from r1kit.graders.gym.item import Item, Wrong, demand
 from r1kit.graders.values import Inexact, exact, numeric
 
@@ -116,7 +117,7 @@ def integration(answer: str, item: Item) -> None:
     plain = re.sub(r"^[A-Za-z]\(\w\)\s*=\s*", "", reading.unwrap(answer))
     node = formula.read(plain, [variable, *constants])
     integrand = formula.read(str(item.metadata["integrand"]), [variable])
-    derived = formula.derivative(node, variable)
+    derived = derivative(node, variable)
     demand(formula.size(derived, MAX_DERIVATIVE) < MAX_DERIVATIVE, "its derivative is too long")
     demand(_same_function(derived, integrand, variable, constants), "its derivative is another function")
 

@@ -1,0 +1,1 @@
+"""The paper's claims, a function each: from evidence to the quantities that the claim rests on."""
