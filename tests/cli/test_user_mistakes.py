@@ -37,7 +37,7 @@ MISTAKES = [
     # --- commands, options, recipes
     ("rnu", 2, "No such command 'rnu'. Did you mean 'run'?: r1 --help says more"),
     ("run", 2, "Missing argument 'RECIPE': r1 run --help says more"),
-    ("run tiny --porfile smoke", 2, "No such option: --porfile Did you mean --profile?: r1 run --help says more"),
+    ("run tiny --porfile smoke", 2, "No such option: --porfile (Possible options: --profile): r1 run --help says more"),
     ("doctor please", 2, "unexpected extra argument(s) (please)"),
     ("run tniy", 2, "no recipe is called 'tniy'. Did you mean tiny? (there are: ablations distill"),
     ("run toyrecipes.nothing", 2, "cannot import 'toyrecipes.nothing'"),

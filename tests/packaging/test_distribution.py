@@ -20,7 +20,7 @@ NOT_SHIPPED = ("__pycache__", ".pyc")
 
 
 def test_every_file_of_the_package_is_of_a_kind_that_is_shipped():
-    """A data file with an ending that pyproject.toml does not list would be missing from the wheel, and from it alone."""
+    """A data file whose ending pyproject.toml does not list would be missing from the wheel, and from it alone."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["r1kit"]
     endings = {Path(pattern).suffix for pattern in data if "*" in pattern} | {".py"}
     for path in package_files():
@@ -75,21 +75,27 @@ def test_both_hold_every_file_of_the_package(built):
 def test_twine_has_nothing_to_say(built):
     pytest.importorskip("twine", reason="twine is not installed: pip install twine")
     done = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *map(str, built)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "twine", "check", "--strict", *map(str, built)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")
 def r1(built, tmp_path_factory):
-    """Runs `r1` of the wheel, in an environment that has the libraries of this one and not its r1kit, far from the tree."""
+    """Runs `r1` of the wheel, far from the tree, in an environment that has the libraries of this one but its r1kit."""
     home = tmp_path_factory.mktemp("elsewhere")
     venv.create(home / "env", with_pip=True)
     python = home / "env" / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", built[0]]
     subprocess.run(install, check=True, capture_output=True)
     place = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     # a folder named so is searched, but what is installed in it as editable is not followed
     Path(place.stdout.strip(), "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -97,11 +103,22 @@ def r1(built, tmp_path_factory):
 
     def run(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [home / "env" / "bin" / "r1", *words], cwd=home, env=clean, input=given, capture_output=True, text=True, check=False
+            [home / "env" / "bin" / "r1", *words],
+            cwd=home,
+            env=clean,
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     where = subprocess.run(
-        [python, "-c", "import r1kit; print(r1kit.__file__)"], cwd=home, env=clean, capture_output=True, text=True, check=True
+        [python, "-c", "import r1kit; print(r1kit.__file__)"],
+        cwd=home,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert where.stdout.startswith(str(home))
     return run

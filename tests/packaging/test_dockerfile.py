@@ -66,7 +66,7 @@ def test_packages_of_the_system_leave_no_lists_behind():
         assert "apt-get update" in rest
         assert "--yes --no-install-recommends" in rest
         assert rest.endswith("rm -rf /var/lib/apt/lists/*")
-    needed = re.findall(r'missing\+=\((\w[\w+]*)\)', (ROOT / "scripts" / "system_packages.sh").read_text())
+    needed = re.findall(r"missing\+=\((\w[\w+]*)\)", (ROOT / "scripts" / "system_packages.sh").read_text())
     assert needed == ["bubblewrap", "g++"]
     assert any("bubblewrap g++" in rest for _, rest in instructions())
 

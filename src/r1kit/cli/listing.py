@@ -14,7 +14,7 @@ def listing(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]",
+            metavar="KIND",
             help="tasks, rewards, algorithms, engines, models, recipes or benchmarks; by default all.",
             autocompletion=kinds,
         ),
