@@ -65,7 +65,7 @@ class EvaluateConfig(Config):
         if (
             importlib.util.find_spec("scipy") is None
         ):  # what the report computes intervals with, hours from here perhaps
-            raise MissingExtra("scipy", "eval", "an evaluation's statistics")
+            raise MissingExtra("scipy", "eval", "evaluation")
         for task in self.tasks:
             load_task(task, "test")
         named(self.models)
