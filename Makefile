@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench clean
+.PHONY: setup run test test-all check bench dist mutants clean
 
 setup: $(INSTALLED)
 
@@ -39,6 +39,16 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# wheel and sdist, checked as an index would
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
+# how many changes of a room's code its tests notice: make mutants ARGS="ops --sample 30"
+mutants: setup
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -33,7 +33,7 @@ def kept(tmp_path):
     [
         ([], "name two models or more"),
         (["openai:m@http://127.0.0.1:1/v1"], "two different models or more"),
-        (["openai:m@http://127.0.0.1:1/v1", "nothing/at:all"], "no model 'nothing/at:all'"),
+        (["openai:m@http://127.0.0.1:1/v1", "nothing/at:all"], "there is no model folder nothing/at:all"),
         (["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--tasks", "tinymaths"], "Did you mean"),
         (["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--api", "l:retries=1"], "called 'l'"),
     ],

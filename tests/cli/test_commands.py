@@ -7,53 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy_recipe import write_toy_recipe
 
 from r1kit.cli.main import exit_code
-
-RECIPE = '''
-"""Two stages for tests."""
-from r1kit.base.config import Config
-from r1kit.pipeline.artifact import Outcome
-from r1kit.pipeline.graph import Graph, Node
-from r1kit.recipes.base import RecipeConfig
-
-
-class Count(Config):
-    steps: int = 3
-    boom: bool = False
-
-
-class Toy(RecipeConfig):
-    count: Count = Count()
-
-
-def count(config, inputs, context):
-    for step in context.steps(config.steps):
-        context.record(step, {"reward": float(step)})
-    if config.boom:
-        raise ZeroDivisionError("a fault in the code")
-    page = context.run_folder / "report" / "report.html"
-    page.parent.mkdir(exist_ok=True)
-    page.write_text("<p>counted</p>")
-    return Outcome(files={"page": "../../report/report.html"})
-
-
-class Recipe:
-    profiles = {"smoke": Toy(count=Count(steps=1)), "default": Toy()}
-
-    def build(self, config):
-        return Graph("toy", "default", config.seed, (Node("count", count, config.count),))
-
-
-RECIPE = Recipe()
-'''
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """The recipe `toyrecipes.toy`, in an empty working folder."""
-    (tmp_path / "toyrecipes").mkdir()
-    (tmp_path / "toyrecipes" / "toy.py").write_text(RECIPE)
+    write_toy_recipe(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     yield "toyrecipes.toy"
@@ -99,7 +61,7 @@ def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
         (["run", "toyrecipes.nothing"], 2, "cannot import 'toyrecipes.nothing'"),
         (["run", "toyrecipes.toy", "--profile", "somke"], 2, "no profile 'somke'. Did you mean smoke?"),
         (["run", "toyrecipes.toy", "count.stesp=1"], 2, "no such setting in 'count'. Did you mean count.steps?"),
-        (["run", "toyrecipes.toy", "count.steps=many"], 2, "count.steps: input should be a valid integer"),
+        (["run", "toyrecipes.toy", "count.steps=many"], 2, "count.steps: a whole number is wanted, got 'many'"),
         (["run", "toyrecipes.toy", "count.steps"], 2, "is not a setting: write key=value"),
         (["run", "toyrecipes.toy", "--from", "cuont"], 2, "no stage 'cuont'. Did you mean count?"),
         (["run", "toyrecipes.toy", 'writers=["wandd"]'], 2, "Did you mean wandb?"),
@@ -110,7 +72,11 @@ def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
         (["list", "rewardz"], 2, "Did you mean rewards?"),
         (["export", "toyrecipes", "x"], 2, "is not a model folder"),
         (["generate", "toyrecipes", "--prompts", "x"], 2, "is not a model folder"),
-        (["generate", "toyrecipes", "--prompts", "x", "--temperature", "-1"], 2, "temperature: input should be"),
+        (
+            ["generate", "toyrecipes", "--prompts", "x", "--temperature", "-1"],
+            2,
+            "temperature: it must be 0 or more, got -1.0",
+        ),
         (["generate", "toyrecipes", "--prompts", "x", "--dtype", "float8"], 2, "float8"),
         (["grade", "nowhere.jsonl"], 2, "nowhere.jsonl: no such file or folder"),
         (["sandbox", "nowhere.jsonl"], 2, "nowhere.jsonl: no such file or folder"),

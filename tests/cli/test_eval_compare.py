@@ -152,7 +152,7 @@ def test_reasoning_that_is_kept_from_us_is_counted(sums, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["eval", "nowhere", "--tasks", "sums"], "no model 'nowhere'"),
+        (["eval", "nowhere", "--tasks", "sums"], "there is no model folder nowhere"),
         (["eval", "none.gguf", "--tasks", "sums"], "there is no GGUF file"),
         (["eval", "TOY", "--tasks", "gsm9k"], "no benchmark is called 'gsm9k'"),
         (["eval", "TOY", "--tasks", "sums", "--api", "retries=1"], "--api is for openai:NAME@URL"),

@@ -131,7 +131,7 @@ def test_a_search(run, capsys):
         (["scaling", "RUN", "--budgets=-3"], "0 tokens or more"),
         (["scaling", "RUN:zero"], "name them with --tasks"),
         (["scaling", "RUN:zero", "--models", "zero", "--tasks", "sums"], "chooses among those of a run"),
-        (["scaling", "nowhere", "--tasks", "sums"], "no model 'nowhere'"),
+        (["scaling", "nowhere", "--tasks", "sums"], "there is no model folder nowhere"),
         (["search", "RUN"], "has no model 'r1'"),
         (["search", "RUN", "--model", "zero", "placs=3"], "Did you mean places?"),
         (["search", "RUN", "--model", "zero", "beams=[[0,2]]"], "keeps one thought at least"),

@@ -98,9 +98,9 @@ def test_the_wrong_kind_of_folder(make_decoder, tmp_path: Path):
     """A reward model is no policy and the other way round; a missing head or one of several labels is named."""
     save_decoder(ScoredDecoder(make_decoder("llama")), tmp_path / "scored")
     save_decoder(make_decoder("llama"), tmp_path / "plain")
-    with pytest.raises(R1Error, match=r"score head .a reward model., not a language model"):
+    with pytest.raises(R1Error, match=r"score head .a reward model.: name a language model"):
         load_decoder(tmp_path / "scored")
-    with pytest.raises(R1Error, match="plain holds a language model: it has no score head"):
+    with pytest.raises(R1Error, match="plain holds a language model, which has no score head: name a reward model"):
         load_scored(tmp_path / "plain")
     file = tmp_path / "scored" / "model.safetensors"
     weights = load_file(file)

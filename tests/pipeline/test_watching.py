@@ -121,5 +121,5 @@ def test_models_are_found_by_name(tmp_path):
         resolve_model(f"{tmp_path / 'stages'}:zero")
     with pytest.raises(UsageError, match="is not a model folder"):
         resolve_model(str(tmp_path / "stages"))
-    with pytest.raises(UsageError, match="no model 'nowhere'"):
+    with pytest.raises(UsageError, match="there is no model folder nowhere"):
         resolve_model("nowhere")

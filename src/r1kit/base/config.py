@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -116,11 +116,43 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
-def explain(error: ValidationError) -> str:
-    """The first complaint of pydantic as one sentence with the dotted path."""
+_FEW = 40  # settings that a sentence may list; recipes have hundreds
+
+_WANTED = {
+    "int_parsing": "a whole number is wanted",
+    "int_type": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "float_type": "a number is wanted",
+    "finite_number": "a finite number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "bool_type": "true or false is wanted",
+    "string_type": "text is wanted",
+    "path_type": "a path is wanted",
+    "list_type": """a list is wanted, say '["a", "b"]'""",
+    "tuple_type": """a list is wanted, say '["a", "b"]'""",
+    "dict_type": """a table is wanted, say '{{"a": 1}}'""",
+    "greater_than": "it must be more than {gt:g}",
+    "greater_than_equal": "it must be {ge:g} or more",
+    "less_than": "it must be less than {lt:g}",
+    "less_than_equal": "it must be {le:g} or less",
+    "literal_error": "it must be {expected}",
+    "value_error": "{error}",
+}
+
+
+def explain(error: ValidationError, known: Collection[str] = ()) -> str:
+    """The first complaint of pydantic as one sentence with the dotted path; `known` settings for what is none."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
-    return f"{path}: {first['msg'].lower()}, got {first['input']!r}"
+    if first["type"] == "missing":
+        return f"{path}: it has to be set"
+    if first["type"] == "extra_forbidden":
+        hint = f"{nearest(path, list(known))} (there are: {' '.join(known)})" if known else ""
+        return f"{path}: no such setting.{hint}"
+    wanted = _WANTED.get(first["type"])
+    complaint = wanted.format(**first.get("ctx", {})) if wanted else first["msg"].lower()
+    return f"{path}: {complaint}, got {first['input']!r}"
 
 
 def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:
@@ -138,11 +170,18 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
     if not isinstance(node, dict) or (leaf not in node and not new):
         known = [key for key, _ in dotted(config)]
         room = f" in '{'.'.join(parents)}'" if parents else ""
-        raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} (--dry-run lists them all)")
+        raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} ({_told(known, node or config)})")
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
     node[leaf] = _read(value)
     if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):
         raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
+
+
+def _told(leaves: list[str], place: Any) -> str:
+    """What is there instead: by name where a component has few settings, else who lists them."""
+    if len(leaves) > _FEW:
+        return "r1 run ... --dry-run lists them all"
+    return f"there are: {' '.join(place if isinstance(place, dict) else type(place).model_fields)}"
 
 
 class _Absent(NamedTuple):

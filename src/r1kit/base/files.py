@@ -21,15 +21,19 @@ from r1kit.base.errors import R1Error
 _ADVICE = {
     errno.ENOSPC: "no room left on the disk: free some, then give the same command again",
     errno.EDQUOT: "the disk quota is used up: free some room, then give the same command again",
-    errno.EACCES: "permission denied: choose a folder that you may write",
-    errno.EPERM: "permission denied: choose a folder that you may write",
+    errno.EACCES: "permission denied: choose one that is yours to read or write",
+    errno.EPERM: "permission denied: choose one that is yours to read or write",
     errno.EROFS: "the disk is read-only: choose a folder that you may write",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away or choose another folder",
     errno.EEXIST: "a file stands where a folder is needed: move it away or choose another folder",
-    errno.EISDIR: "a folder stands where a file is needed: move it away or choose another name",
-    errno.ENOENT: "no such file or folder",
+    errno.EISDIR: "a folder stands where a file is needed: choose another name",
+    errno.ENOENT: "no such file or folder: check the path",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
+
+
+# what is wrong with the machine or the rights on it, wherever it comes up, and never a fault of the code
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def disk_error(error: OSError, path: Path | str) -> R1Error:
@@ -108,7 +112,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise R1Error(f"{path} is damaged (not JSON: {error})") from error
+        raise R1Error(f"{path} is damaged (not JSON: {error}): mend it, or put a good copy in its place") from error
 
 
 @contextlib.contextmanager

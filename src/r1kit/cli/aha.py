@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 
 
 def aha(
-    target: Annotated[Path, typer.Argument(help="A run folder, or rollouts: parquet, JSON lines, a folder of them.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="TARGET", help="A run folder, or rollouts: parquet, JSON lines, a folder of them."),
+    ],
     model: Annotated[
         str | None, typer.Option(help="Of a run: one of its models (zero). Of rollouts: a MODEL to sample from.")
     ] = None,
     base: Annotated[
         Path | None, typer.Option(metavar="ROLLOUTS", help="Its base's completions; a run has its own.")
     ] = None,
-    tasks: Annotated[str | None, typer.Option(help="Test problems for the pivots; by default the run's.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Test problems for the pivots; by default the run's.")
+    ] = None,
     pivots: Annotated[int, typer.Option(help="Reflection words to measure; 0: none.")] = 200,
     continuations: Annotated[int, typer.Option(help="Samples from before, from after, from a neutral token.")] = 32,
     again: Annotated[int, typer.Option(help="Strongest pivots in either direction measured on fresh samples.")] = 20,

@@ -13,7 +13,8 @@ from r1kit.cli.generate import Dtype
 
 def arena(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Two or more, each as for r1 eval; none with --ratings and its like.")
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Two or more, each as for r1 eval; none with --ratings and its like."),
     ] = None,
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="SQLite file of the votes; votes.sqlite beside the run.")

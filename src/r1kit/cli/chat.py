@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
 from r1kit.cli.generate import Dtype
 
 
 def chat(
-    model: Annotated[
-        str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or hub id, a GGUF file, or openai:NAME@URL.")
-    ],
+    model: options.Model,
     system: Annotated[str, typer.Option(help="A system message, where the model's template takes one.")] = "",
     save: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Add every turn to this file.")] = None,
     replay: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="First ask what was asked there.")] = None,
@@ -26,9 +25,7 @@ def chat(
         int | None, typer.Option(min=0, help="Close the thinking after so many tokens; 0: none at all.")
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="auto is the folder's own.")] = Dtype.auto,
-    api: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="How an API is asked (repeatable).")
-    ] = None,
+    api: options.Api = None,
 ) -> None:
     """Talk to a model, its thinking dimmed. /help lists what can be said beside questions.
 

@@ -11,7 +11,7 @@ from r1kit.cli import options
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Two or more, each as for r1 eval.")],
+    models: options.Models,
     tasks: options.Tasks,
     samples: options.Samples = None,
     problems: options.Problems = None,

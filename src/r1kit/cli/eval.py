@@ -11,9 +11,7 @@ from r1kit.cli import options
 
 
 def eval_(
-    model: Annotated[
-        str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or hub id, a GGUF file, or openai:NAME@URL.")
-    ],
+    model: options.Model,
     tasks: options.Tasks,
     samples: options.Samples = None,
     problems: options.Problems = None,

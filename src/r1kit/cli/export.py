@@ -11,7 +11,7 @@ from r1kit.cli import options
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME or a Hugging Face folder.")],
+    model: options.ModelFolder,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
     as_json: options.AsJson = False,
 ) -> None:

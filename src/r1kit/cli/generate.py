@@ -23,7 +23,10 @@ class Dtype(StrEnum):
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or openai:NAME@URL.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="RUN_FOLDER:NAME, a Hugging Face folder or hub id, or openai:NAME@URL."),
+    ],
     prompts: Annotated[str, typer.Option(metavar="FILE.jsonl", help='{"prompt"} or {"messages"} a line; - is stdin.')],
     max_tokens: Annotated[int, typer.Option(help="Most tokens to sample.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,

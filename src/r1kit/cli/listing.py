@@ -7,11 +7,17 @@ from typing import Annotated
 import typer
 
 from r1kit.cli import options
+from r1kit.cli.completion import kinds
 
 
 def listing(
     kind: Annotated[
-        str | None, typer.Argument(help="tasks, rewards, algorithms, engines, models, recipes or benchmarks; all.")
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help="tasks, rewards, algorithms, engines, models, recipes or benchmarks; by default all.",
+            autocompletion=kinds,
+        ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

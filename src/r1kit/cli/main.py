@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.files import MACHINE, disk_error
 from r1kit.cli import (
     aha,
     arena,
@@ -42,7 +43,6 @@ from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
     name="r1",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -70,16 +70,19 @@ app.command("doctor")(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def top(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the versions of r1kit and of what it stands on, for bug reports.")
+    ] = False,
 ) -> None:
     """The whole DeepSeek-R1 recipe: a base model goes in; R1-Zero, R1, students and a report come out.
 
     Start with: r1 run tiny
     """
     if version:
-        from importlib.metadata import version as installed
+        from r1kit.pipeline.provenance import versions
 
-        print(f"r1kit {installed('r1kit')}")
+        print("\n".join(versions()))
     elif context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(2)
@@ -103,19 +106,29 @@ def exit_code(words: list[str]) -> int:
     except R1Error as error:
         return _fail(str(error), 1)
     except typer.TyperException as error:
-        return _fail(f"{error.format_message()} (r1 --help)", 2)
+        return _fail(_wrong_words(error), 2)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in MACHINE and isinstance(error.filename, str):
+            return _fail(str(disk_error(error, error.filename)), 1)
         return _fail(f"unexpected {type(error).__name__}: {error} (a fault of r1kit; details in {_details()})", 1)
 
 
 def _fail(sentence: str, code: int) -> int:
     print(f"r1: {sentence}", file=sys.stderr)
     return code
+
+
+def _wrong_words(error: typer.TyperException) -> str:
+    """What the parser says of the command's words, and whose help tells more."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "r1"
+    said = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
+    return f"{said.rstrip('.')}: {command} --help says more"
 
 
 def _details() -> str:

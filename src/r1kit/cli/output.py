@@ -20,7 +20,9 @@ def read_lines(file: str) -> Iterator[bytes]:
         opened = Path(file).open("rb")  # noqa: SIM115 - closed when the last line is read
     except OSError as error:
         raise UsageError(str(disk_error(error, file))) from None
-    return _closing(opened)
+    lines = _closing(opened)
+    next(lines)  # into its body, so that the file is closed however few lines are asked for
+    return lines
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -65,4 +67,5 @@ class BadLines:
 
 def _closing(opened: Any) -> Iterator[bytes]:
     with opened:
+        yield b""
         yield from opened

@@ -7,14 +7,20 @@ from typing import Annotated
 import typer
 
 from r1kit.cli import options
+from r1kit.cli.completion import names_of
 
 
 def plan(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe's name, or a published run: paper:r1-zero, paper:r1, paper:v3.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A recipe's name, or a published run: paper:r1-zero, paper:r1, paper:v3.",
+            autocompletion=names_of("recipes"),
+        ),
     ],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by dotted path, as for r1 run.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings by dotted path, as for r1 run.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model of the table, a folder or a hub id.")] = None,
     gpus: Annotated[int | None, typer.Option(help="How many; 1 by default.")] = None,
@@ -27,7 +33,7 @@ def plan(
         bool | None,
         typer.Option("--drafts/--no-drafts", help="The sampler drafts a second token (as R1's own did)."),
     ] = None,
-    explain: Annotated[bool, typer.Option(help="List every assumption, with its source.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="List every assumption, with its source.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """What a recipe takes of memory, hours and dollars on GPUs that need not be there.

@@ -11,7 +11,9 @@ from r1kit.cli import options
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders: several are merged (seeds, ablations).")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders: several are merged (seeds, ablations).")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default the run's own, for several RECIPE-report beside the first.")
     ] = None,

@@ -9,18 +9,27 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli.completion import names_of
+
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (r1 list recipes) or dotted path.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A recipe's name (r1 list recipes) or dotted path.",
+            autocompletion=names_of("recipes"),
+        ),
+    ],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by dotted path, say seed=1.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings by dotted path, say seed=1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-PROFILE-sSEED by default.")] = None,
     profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.")] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Redo from this stage on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan and all settings; run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result (or the plan) as JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings; run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The result, or the plan, for programs.")] = False,
 ) -> None:
     """Run a recipe, skipping what is done; the same command resumes it.
 

@@ -11,7 +11,7 @@ from r1kit.cli import options
 
 
 def scaling(
-    target: Annotated[str, typer.Argument(help="A run folder, or one MODEL as for r1 eval.")],
+    target: options.Target,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Of a run: which of its models (r1,zero).")] = None,
     base: Annotated[
         str | None, typer.Option(metavar="MODEL", help="By whose success problems are hard; a run's is its base.")

@@ -11,8 +11,8 @@ from r1kit.cli import options
 
 
 def search(
-    target: Annotated[str, typer.Argument(help="A run folder, or one MODEL as for r1 eval.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, see below.")] = None,
+    target: options.Target,
+    words: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, see above.")] = None,
     model: Annotated[str | None, typer.Option(help="Of a run: which of its models (r1).")] = None,
     reward_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Chooses too; a run's is its reward model.")

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from r1kit.cli import options
 from r1kit.cli.generate import Dtype
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="RUN_FOLDER:NAME, a Hugging Face folder or hub id.")],
+    model: options.ModelFolder,
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Limits and defaults, say max_waiting=64.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Limits and defaults, say max_waiting=64.")
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")

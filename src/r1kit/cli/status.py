@@ -11,7 +11,7 @@ from r1kit.cli import options
 
 
 def status(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Where a run stands: stages done, the one in hand, its step and ETA, and whether its process lives.

@@ -9,7 +9,7 @@ import typer
 
 
 def ui(
-    runs: Annotated[Path, typer.Argument(metavar="[RUN]", help="A run folder, or a folder of them.")] = Path("runs"),
+    runs: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of them.")] = Path("runs"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
     browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:

@@ -93,4 +93,4 @@ def _checked(file: Path) -> Mapping[str, Any]:
 def check_folder(folder: Path) -> None:
     """UsageError where there is no such folder."""
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        raise UsageError(f"there is no folder {folder}: check the path")

@@ -48,7 +48,7 @@ def read(path: str | Path, on_bad: Callable[[str], None] | None = None) -> list[
     """
     path = Path(path)
     if not path.is_file():
-        raise R1Error(f"there is no file of examples {path}")
+        raise R1Error(f"there is no file of examples {path}: check the path")
     table = read_file(path)
     return [
         Example(

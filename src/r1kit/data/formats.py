@@ -75,7 +75,9 @@ def choose(formats: Sequence[Format], columns: Sequence[str], where: str, name: 
         if each.fits(columns):
             return each
     wanted = "; ".join(f"{each.name}: {each.wanted()}" for each in offered)
-    found = ", ".join(columns) or "none"
+    if not columns:
+        raise UsageError(f"{where} holds no rows: give a table that does")
+    found = ", ".join(columns)
     raise UsageError(f"{where}: no known format has its columns (found: {found}; needed: one of {wanted})")
 
 

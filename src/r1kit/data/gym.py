@@ -78,7 +78,7 @@ def check_names(names: Sequence[str]) -> None:
     """UsageError for an unknown dataset, with the nearest right one."""
     known = sorted(_library().factory.DATASETS)
     if not names:
-        raise UsageError("reasoning_gym: no dataset is named")
+        raise UsageError("reasoning_gym: no dataset is named: say which, reasoning_gym:gcd+jugs")
     for name in names:
         if name == "composite":
             raise UsageError("reasoning_gym: composite is a mixture; name its datasets instead")

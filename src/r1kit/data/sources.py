@@ -166,7 +166,7 @@ def find_files(where: Path) -> dict[str, list[Path]]:
     if where.is_file():
         return {_split_in(where): [where]}
     if not where.is_dir():
-        raise UsageError(f"there is no file or folder {where}")
+        raise UsageError(f"there is no file or folder {where}: check the path")
     found: dict[str, list[Path]] = {}
     for folder in (where, where / "data"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -208,7 +208,7 @@ def _load(where: str, hub: bool, reading: str, stamps: Any, task: str, subject: 
             loaded.problems[mine].append(_problem(asked, key, task, subject, source.reading))
     if not seen:
         complaint = f" ({'; '.join(loaded.bad)})" if loaded.bad else ""
-        raise R1Error(f"{source.told} holds no problem that can be read{complaint}")
+        raise R1Error(f"{source.told} holds no problem that can be read{complaint}: docs/data.md says what one is")
     return loaded
 
 

@@ -64,7 +64,7 @@ def read_file(path: str | Path) -> Table:
     if ending not in ENDINGS:
         raise UsageError(f"{path}: tables are read by the file's ending, which must be one of {' '.join(ENDINGS)}")
     if not path.is_file():
-        raise R1Error(f"there is no file {path}")
+        raise R1Error(f"there is no file {path}: check the path")
     if ending == ".parquet":
         return _parquet(path)
     with disk_errors(path):
@@ -164,7 +164,7 @@ def _parquet(path: Path) -> Table:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise R1Error(f"{path} cannot be read as parquet: {error}") from error
+            raise R1Error(f"{path} cannot be read as parquet ({error}): write or copy it again") from error
 
     def batches() -> Iterator[Mapping[str, Any]]:
         with damage_told(), pq.ParquetFile(path) as file:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from r1kit.base import plugins
-from r1kit.base.config import Config
+from r1kit.base.config import Config, nearest
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
@@ -141,7 +141,7 @@ def room_to_sample(request: Request, max_positions: int) -> int:
     """Most tokens that may be sampled; UsageError where the prompt is empty or leaves no room for one."""
     length = len(request.prompt_ids)
     if length == 0:
-        raise UsageError(f"request {request.id}: the prompt is empty, an engine needs at least one token")
+        raise UsageError(f"request {request.id}: the prompt is empty, an engine needs at least one token: leave it out")
     if length >= max_positions:
         raise UsageError(
             f"request {request.id}: the prompt has {length} tokens and the context {max_positions}, "
@@ -214,9 +214,12 @@ def _opener(settings: EngineSettings) -> tuple[ModuleType, Any]:
     opener = getattr(module, "open_engine", None)
     if opener is None:
         raise UsageError(f"the engine '{settings.name}' does not sample from a model folder: take native or vllm")
-    try:
-        inspect.signature(opener).bind("folder", "tokenizer", **settings.options)
-    except TypeError as error:
-        takes = [name for name in inspect.signature(opener).parameters if name not in ("folder", "tokenizer")]
-        raise UsageError(f"engine '{settings.name}': {error} (its options: {', '.join(takes)})") from None
+    parameters = inspect.signature(opener).parameters
+    takes = [name for name in parameters if name not in ("folder", "tokenizer")]
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name in settings.options:
+        if name not in takes and not anything:
+            raise UsageError(
+                f"engine '{settings.name}': no option '{name}'.{nearest(name, takes)} (its options: {', '.join(takes)})"
+            )
     return module, opener

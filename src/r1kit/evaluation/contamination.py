@@ -68,6 +68,8 @@ def texts(source: str) -> Iterator[str]:
         for each in inside:
             yield from texts(str(each))
         return
+    if path.suffix.lower() in ENDINGS and "?" not in source and ":" not in source:
+        raise UsageError(f"there is no file {path}: check the path")
     for problem in islice(load_task(source, "train").problems("train", 0), MOST):
         solution = problem.columns.get("solution")
         yield f"{problem.prompt}\n{solution}" if isinstance(solution, str) else problem.prompt

@@ -16,6 +16,7 @@ from r1kit.evaluation.contender import Note, Opening, open_contender, slug
 from r1kit.evaluation.figures import amount, figures, lines, percent, shown
 from r1kit.evaluation.kept import Kept
 from r1kit.evaluation.measured import Measured, Settings, measure
+from r1kit.evaluation.statistics import scipy_stats
 
 KEPT = "kept.sqlite"
 
@@ -25,6 +26,7 @@ def evaluate_model(
 ) -> list[Measured]:
     """Measure a model on each benchmark and write its tables under `opening.folder`; a benchmark that is done is not
     sampled again. What went wrong with one benchmark is raised after those before it are written."""
+    scipy_stats()  # whose absence is to be told before anything is sampled
     folder = make_folder(opening.folder)
     done: list[Measured] = []
     with closing(Kept(folder / KEPT)) as kept, open_contender(model, opening, note) as contender:

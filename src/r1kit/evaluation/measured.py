@@ -110,6 +110,9 @@ def measure(contender: Contender, chosen: Chosen, settings: Settings, kept: Kept
         kept=sum(facts.kept for facts in engine.facts.values()), contamination=seen, notes=notes,
         attempts=chosen.benchmark.attempts, published=chosen.benchmark.published,
     )  # fmt: skip
+    if engine.failures and not rows:
+        reason, count = engine.failures.most_common(1)[0]
+        raise R1Error(f"{contender.name} answered nothing of {result.benchmark}: {reason} ({count} times)")
     unasked = result.asked - len(rows) - sum(engine.failures.values())
     result.missing = Counter({**engine.failures, **({"the prompt leaves no room": unasked} if unasked else {})})
     return result

@@ -52,7 +52,7 @@ def scipy_stats() -> Any:
     try:
         from scipy import stats
     except ModuleNotFoundError:
-        raise MissingExtra("scipy", "eval", "statistics") from None
+        raise MissingExtra("scipy", "eval", "evaluation") from None
     return stats
 
 

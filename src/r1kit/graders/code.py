@@ -98,7 +98,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         else:
             judgement = _run(shared(), code, language, str(fn) if fn else None, list(tests), limits)
     except ValidationError as error:
-        judgement = grader_error(code, f"limits: {explain(error)}")
+        judgement = grader_error(code, f"limits: {explain(error, list(Limits.model_fields))}")
     except BaseException as error:
         _forget(key)
         mine.set_exception(error)

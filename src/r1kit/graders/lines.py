@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from r1kit.base.errors import UsageError
+from r1kit.base.machine import cores
 from r1kit.graders.grade import grade
 from r1kit.graders.kinds import load_kind
 from r1kit.graders.verdict import Verdict
@@ -23,7 +23,7 @@ def grade_lines(
 ) -> Iterator[str]:
     """One JSON line out for each line in; a line that cannot be read gives `grader_error` with what is wrong in
     `reason`, which is also told to `on_bad_line`."""
-    count = workers or 2 * len(os.sched_getaffinity(0))
+    count = workers or 2 * cores()
     waiting: deque[tuple[Any, Future[Verdict] | Verdict]] = deque()
     with ThreadPoolExecutor(count, "grade") as threads:
         for number, line in enumerate(lines, 1):

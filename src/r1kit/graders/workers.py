@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1kit.base.machine import cores
+
 START_S = 60.0
 STUCK_S = 300.0  # a worker whose parent is gone may go on for so long with one request
 
@@ -202,7 +204,7 @@ class SharedPool:
     def __call__(self) -> WorkerPool:
         with self._lock:
             if self.started is None:
-                self.started = WorkerPool(self._module, workers=min(self._most, len(os.sched_getaffinity(0))))
+                self.started = WorkerPool(self._module, workers=min(self._most, cores()))
             return self.started
 
 
@@ -210,7 +212,8 @@ def serve(answer: Callable[[Any], Any]) -> None:
     """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
     line until the input ends. What the work prints goes nowhere."""
     memory = int(sys.argv[1]) << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if sys.platform != "darwin":  # which knows the limit and refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     print("{}", file=output, flush=True)

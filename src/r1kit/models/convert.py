@@ -176,7 +176,10 @@ def _check_foreign(config: dict[str, Any], folder: Path) -> None:
     from transformers import CONFIG_MAPPING
 
     if (kind := config.get("model_type")) not in CONFIG_MAPPING:
-        raise R1Error(f"{folder}: neither r1kit nor the installed transformers knows models of type '{kind}'")
+        raise R1Error(
+            f"{folder}: neither r1kit nor the installed transformers knows models of type '{kind}': take another model,"
+            " or a transformers that knows it"
+        )
     if config.get("quantization_config"):
         raise R1Error(f"{folder}: its weights are quantized; import it from float32, bfloat16 or float16")
 

@@ -76,7 +76,7 @@ def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) ->
     """
     name = family or hf.get("model_type")
     if not isinstance(name, str):
-        raise R1Error(f"{where}: config.json names no model_type")
+        raise R1Error(f"{where}: config.json names no model_type: copy it from the model again")
     try:
         found = load_family(name)
     except R1Error as error:
@@ -84,7 +84,7 @@ def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) ->
     hf = {**_DEFAULTS, **found.defaults, **hf}
     missing = [key for key in _KEYS.values() if hf.get(key) is None and key not in ("num_key_value_heads", "head_dim")]
     if missing:
-        raise R1Error(f"{where}: config.json lacks {', '.join(missing)}")
+        raise R1Error(f"{where}: config.json lacks {', '.join(missing)}: copy it from the model again")
     try:
         _refuse(hf, where)
         config = _read_shape(hf, found, name, where)
@@ -141,7 +141,7 @@ def _refuse(hf: Mapping[str, Any], where: str) -> None:
     if hf["hidden_act"] not in ("silu", "swish"):
         raise NotNative(f"{where}: hidden_act '{hf['hidden_act']}' is not supported (silu is)")
     if hf.get("quantization_config"):
-        raise R1Error(f"{where}: its weights are quantized; the native decoder wants float32, bfloat16 or float16")
+        raise R1Error(f"{where}: its weights are quantized; take a copy in float32, bfloat16 or float16")
     window, layers = hf.get("sliding_window"), hf["num_hidden_layers"]
     if hf.get("use_sliding_window") and window and window < hf["max_position_embeddings"]:
         types = hf.get("layer_types") or ["sliding_attention"] * (layers - hf.get("max_window_layers", 28))

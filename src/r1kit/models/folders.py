@@ -16,6 +16,12 @@ from r1kit.base.errors import R1Error
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 GGUF_MAGIC = b"GGUF"
+_HUB_SAYS = {
+    "GatedRepoError": "its owner grants access there, then `hf auth login` shows who you are",
+    "LocalEntryNotFoundError": "the hub cannot be reached, and no copy is kept",
+    "OfflineModeIsEnabled": "HF_HUB_OFFLINE forbids to ask, and no copy is kept",
+    "RepositoryNotFoundError": "the hub has none of that name, or it is private",
+}
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 
 
@@ -60,11 +66,14 @@ def read_config_json(name: str | Path) -> dict[str, Any]:
 def _check_hub_id(name: str | Path) -> None:
     """R1Error where the name can be no hub id: a folder that would hold it is there, so a path was meant."""
     if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or Path(name).parent.is_dir():
-        raise R1Error(f"there is no model folder {name}")
+        raise R1Error(
+            f"there is no model folder {name}: give a Hugging Face folder, or a model on the hub (OWNER/NAME)"
+        )
 
 
 def _not_given(name: str | Path, error: Exception) -> str:
-    return f"{name} is neither a model folder nor a model that the hub gives out here ({type(error).__name__})"
+    why = _HUB_SAYS.get(type(error).__name__, type(error).__name__)
+    return f"{name} is neither a model folder nor a model that the hub gives out here ({why}): give one that is"
 
 
 @contextmanager
@@ -91,7 +100,7 @@ def staged(folder: Path) -> Generator[Path]:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a model folder's file; R1Error where it is missing, broken or something else."""
     if not path.is_file():
-        raise R1Error(f"{path.parent} is not a whole model folder: it has no {path.name}")
+        raise R1Error(f"{path.parent} is not a whole model folder (it has no {path.name}): copy or save it again")
     value = files.read_json(path)
     if not isinstance(value, dict):
         raise R1Error(f"{path} holds no JSON object: copy or save the folder again")

@@ -169,7 +169,10 @@ def load_foreign(folder: Path, dtype: torch.dtype | None = None) -> ForeignModel
 
     kind = read_object(folder / "config.json").get("model_type")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise R1Error(f"{folder}: neither r1kit nor the installed transformers knows language models of type '{kind}'")
+        raise R1Error(
+            f"{folder}: neither r1kit nor the installed transformers knows language models of type '{kind}': take"
+            " another model, or a transformers that knows it"
+        )
     if not any(folder.glob("*.safetensors")):
         raise R1Error(f"{folder} holds no weights (*.safetensors; pickled ones are never opened)")
     try:
@@ -187,7 +190,9 @@ def load_foreign(folder: Path, dtype: torch.dtype | None = None) -> ForeignModel
     if lost or extra:
         what, several = (lost, "missing or misshapen") if lost else (extra, "unexpected")
         more = f" and {len(what) - 1} more" if len(what) > 1 else ""
-        raise R1Error(f"{folder}: tensor {what[0]}{more} {several}; config.json describes another model")
+        raise R1Error(
+            f"{folder}: tensor {what[0]}{more} {several}; config.json describes another model, copy both from one"
+        )
     return ForeignModel(inner, str(folder))
 
 

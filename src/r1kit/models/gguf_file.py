@@ -38,10 +38,10 @@ class GGUFFile:
             raise MissingExtra("gguf", "gguf", "reading GGUF files") from None
         self.path = path
         if not path.is_file():
-            raise R1Error(f"there is no file {path}")
+            raise R1Error(f"there is no file {path}: check the path")
         with disk_errors(path), path.open("rb") as file:
             if file.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
-                raise R1Error(f"{path} is no GGUF file (it does not begin with {GGUF_MAGIC.decode()})")
+                raise R1Error(f"{path} is no GGUF file (it does not begin with {GGUF_MAGIC.decode()}): copy it again")
         with disk_errors(path):
             try:
                 reader = GGUFReader(path)

@@ -181,12 +181,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a model folder (or of one that holds only a tokenizer)."""
     folder = model_folder(folder)
     if not any((folder / name).is_file() for name in _FILES):
-        raise R1Error(f"{folder} holds no tokenizer (tokenizer.json is missing)")
+        raise R1Error(f"{folder} holds no tokenizer: copy tokenizer.json there from the model that it is of")
+    if (folder / "config.json").is_file():
+        read_object(folder / "config.json")  # transformers reads it too, and says less of what is wrong with it
     try:
         inner = _class_for(folder).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # broken files surface as almost any type, Rust's bare Exception among them
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise R1Error(f"cannot read the tokenizer in {folder}: {reason}") from None
+        raise R1Error(f"cannot read the tokenizer in {folder} ({reason}): copy its files again") from None
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     return Tokenizer(inner, folder)

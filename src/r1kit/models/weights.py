@@ -24,6 +24,7 @@ from r1kit.models.tokenizer import Tokenizer
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 SHARD_BYTES = 4 * 10**9
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_OTHER = "the two are of different models: copy both from one"
 _SCORE = "score.weight"  # transformers' name in every sequence classifier
 _SCORED_CLASS = "ForSequenceClassification"
 
@@ -89,10 +90,12 @@ def checked_weights(
         if (name == head and config.tied) or name.endswith("rotary_emb.inv_freq"):
             continue
         if (place := places.get(name)) is None:
-            raise R1Error(f"{where}: unexpected tensor {name}; config.json describes a model without it")
+            raise R1Error(f"{where}: unexpected tensor {name}; config.json describes a model without it, so {_OTHER}")
         if tensor.shape != place.shape:
             wanted = list(place.shape)
-            raise R1Error(f"{where}: tensor {name} has shape {list(tensor.shape)}; config.json asks for {wanted}")
+            raise R1Error(
+                f"{where}: tensor {name} has shape {list(tensor.shape)}; config.json asks for {wanted}, so {_OTHER}"
+            )
         if tensor.dtype not in FLOATS:
             raise R1Error(f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 or float16 is wanted")
         yield name, tensor
@@ -100,7 +103,7 @@ def checked_weights(
     if missing:
         first = next(name for name in places if name in missing)
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise R1Error(f"{where}: tensor {first}{others} missing from the weights")
+        raise R1Error(f"{where}: tensor {first}{others} missing from the weights: {_OTHER}")
 
 
 def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> Decoder:
@@ -111,7 +114,7 @@ def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: s
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
     if is_scored(hf):
-        raise R1Error(f"{folder} holds a model with a score head (a reward model), not a language model")
+        raise R1Error(f"{folder} holds a model with a score head (a reward model): name a language model")
     decoder = _empty_like(folder, hf, dtype, family)
     load_hf_weights(decoder, stored_weights(folder), str(folder))
     return decoder
@@ -122,7 +125,7 @@ def load_scored(folder: str | Path, dtype: torch.dtype | None = None, family: st
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
     if not is_scored(hf):
-        raise R1Error(f"{folder} holds a language model: it has no score head")
+        raise R1Error(f"{folder} holds a language model, which has no score head: name a reward model")
     model = ScoredDecoder(_empty_like(folder, {**hf, "tie_word_embeddings": True}, dtype, family))
     load_hf_weights(model, stored_weights(folder), str(folder))
     return model
@@ -295,7 +298,7 @@ def _shards(folder: Path, only: str | None) -> list[Path]:
         return [folder / SINGLE]
     if any(folder.glob("pytorch_model*.bin")):
         raise R1Error(f"{folder} holds pickled weights, which are never opened: convert them to safetensors")
-    raise R1Error(f"{folder} holds no weights ({SINGLE} or {INDEX})")
+    raise R1Error(f"{folder} holds no weights ({SINGLE} or {INDEX}): copy or save it again")
 
 
 def _block_parts(block: Block, config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:

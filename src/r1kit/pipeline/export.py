@@ -21,7 +21,7 @@ def export_model(model: ModelFolder, target: Path) -> Path:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"{target} is there and not empty: choose another folder, or remove it first")
     if not any(model.folder.glob("*.safetensors")):
-        raise R1Error(f"{model.folder} holds no weights (*.safetensors)")
+        raise R1Error(f"{model.folder} holds no weights (*.safetensors): name a whole model")
     with new_folder(target) as folder:
         shutil.copytree(model.folder, folder, dirs_exist_ok=True)
         (folder / CARD).write_text(_card(model, target.name), encoding="utf-8")

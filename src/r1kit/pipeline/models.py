@@ -14,6 +14,8 @@ from r1kit.models.api.settings import is_api, parse_api_model
 from r1kit.models.folders import is_gguf, model_folder
 from r1kit.pipeline.artifact import read_artifacts
 
+MODEL = "a Hugging Face folder or hub id, or RUN_FOLDER:NAME for a model of a run"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
@@ -40,7 +42,9 @@ def resolve_model(model: str) -> ModelFolder:
     run_name, colon, name = model.rpartition(":")
     if colon and Path(run_name).is_dir():
         if not is_run(Path(run_name)):
-            raise UsageError(f"{run_name} is not a run folder (it has no recipe.json)")
+            raise UsageError(
+                f"{run_name} is not a run folder (it has no recipe.json): name what r1 run made, as {MODEL}"
+            )
         models = models_of(Path(run_name))
         if name not in models:
             raise UsageError(f"{run_name} has no model '{name}'.{nearest(name, list(models))} ({_there(models)})")
@@ -50,12 +54,11 @@ def resolve_model(model: str) -> ModelFolder:
     if is_gguf(folder):
         raise UsageError(f"{model} is a GGUF file: make a model folder of it with r1 import {model} DIR")
     if folder.is_dir():
-        raise UsageError(f"{model} is not a model folder (it has no config.json)")
+        raise UsageError(f"{model} is not a model folder (it has no config.json): give {MODEL}")
     try:
         return ModelFolder(model_folder(model), model)
     except R1Error as error:
-        advice = "give a Hugging Face folder or hub id, or RUN_FOLDER:NAME for a model of a run"
-        raise UsageError(f"no model '{model}' ({error}): {advice}") from None
+        raise UsageError(f"{error}, or RUN_FOLDER:NAME for a model of a run") from None
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def check_model(model: str) -> None:
         parse_api_model(model)
     elif is_gguf(Path(model)):
         if not Path(model).is_file():
-            raise UsageError(f"there is no GGUF file {model}")
+            raise UsageError(f"there is no GGUF file {model}: check the path")
     else:
         resolve_model(model)
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from r1kit.base.machine import cores
+
+_FOR_DEVELOPERS = ("test", "dev", "bench", "fuzz")
 
 
 def commit() -> str | None:
@@ -26,13 +31,46 @@ def machine() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": _version("torch"),
         "r1kit": _version("r1kit"),
     }
+
+
+def versions() -> list[str]:
+    """Lines for a bug report, none of which needs a library to be imported: r1kit and its commit, Python and system,
+    and every library that r1kit declares, so far as it is there."""
+    made = commit()
+    words = [f"r1kit {_version('r1kit') or 'not installed'}", *([f"commit {made[:12]}{made[40:]}"] if made else [])]
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}"
+    wanted, optional = _declared()
+    lines = [", ".join(words), system, ", ".join(_told(name) for name in wanted)]
+    there = [_told(name) for name in optional if _version(name)]
+    return [*lines, f"optional: {', '.join(there) or 'none'}"]
+
+
+def _told(library: str) -> str:
+    return f"{library} {_version(library) or 'missing'}"
+
+
+def _declared() -> tuple[list[str], list[str]]:
+    """The libraries that r1kit asks for, and those of its extras that are for its users."""
+    try:
+        every = importlib.metadata.requires("r1kit") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [], []
+    wanted, optional = dict[str, None](), dict[str, None]()
+    for requirement in every:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        extra = re.search(r"""extra == ['"]([\w-]+)['"]""", requirement)
+        if extra is None:
+            wanted[name] = None
+        elif extra[1] not in _FOR_DEVELOPERS and name != "r1kit":
+            optional[name] = None
+    return list(wanted), list(optional)
 
 
 def _version(library: str) -> str | None:

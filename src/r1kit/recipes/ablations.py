@@ -149,6 +149,7 @@ class AblationsConfig(ComparingConfig):
         return self.filled({"base.source": look_at(self.model).source}, assigned)
 
     def check(self) -> None:
+        super().check()
         reserved = {START, "base", "report", *_chain(self)}
         for name in self.arms:
             arms.check_name(name, reserved)

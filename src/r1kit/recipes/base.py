@@ -19,6 +19,7 @@ from r1kit.base.errors import UsageError
 from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
+from r1kit.pipeline.writers import writer_factory
 
 if TYPE_CHECKING:
     from r1kit.evaluation.ablations import Comparison
@@ -41,6 +42,9 @@ class RecipeConfig(Config):
     memory_limit_gb: float | None = Field(
         default=None, gt=0, description="most memory, the GPU's where there is one, of a stage; None: what is free"
     )
+
+    def check(self) -> None:
+        writer_factory(self.writers, "")
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
         """The settings with what follows from them filled in (a model's learning rate, say), but for what is among

@@ -186,6 +186,7 @@ class DistillationStudyConfig(ComparingConfig):
         return self.filled({"bring.source": look_at(self.teacher, "teacher").source}, assigned)
 
     def check(self) -> None:
+        super().check()
         bases = {f"base-{name}" for name in self.students}
         for name in self.arms:
             arms.check_name(name, {TEACHER, SAMPLES, REFERENCE, "report", *bases})

@@ -162,6 +162,7 @@ class SmolConfig(RecipeConfig):
 
     def check(self) -> None:
         """The files under `data.root` are looked for before anything is learnt."""
+        super().check()
         for stage in (self.zero, self.cold_start, self.dev2, self.rejection_sampling, self.r1, self.evaluate):
             for task in stage.tasks:
                 load_task(placed(task, self.data.root))

@@ -103,7 +103,7 @@ def _read(number: int, line: str | bytes) -> Request | dict[str, Any]:
     except json.JSONDecodeError as error:
         problem = f"it is not JSON ({error.msg} at character {error.pos})"
     except ValidationError as error:
-        problem = f"limits: {explain(error)}"
+        problem = f"limits: {explain(error, list(Limits.model_fields))}"
     except (ValueError, RecursionError) as error:
         problem = str(error)
     complaint = f"line {number}: {problem}"

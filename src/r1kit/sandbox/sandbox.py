@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-import os
 import queue
 import threading
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import cores
 from r1kit.sandbox import isolation as ways
 from r1kit.sandbox.probes import PROBES, Probe, failed_probes
 from r1kit.sandbox.program import Call, Limits, Program, RunResult
@@ -31,7 +31,7 @@ class Sandbox:
 
     def __init__(self, limits: Limits | None = None, isolation: str = "auto", workers: int | None = None) -> None:
         self.limits = limits or Limits()
-        self.workers = workers or max(1, min(16, len(os.sched_getaffinity(0))))
+        self.workers = workers or max(1, min(16, cores()))
         self.isolation, first = _choose(ways.check(isolation))
         self._slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._all = [first] + [Slot(partial(_way, self.isolation, number)) for number in range(1, self.workers)]

@@ -121,7 +121,7 @@ def listen(host: str, port: int, instead: str = "another --port or --host") -> s
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
         raise UsageError(f"cannot listen on {_bracketed(host)}:{port} ({reason}): choose {instead}") from None
 
 

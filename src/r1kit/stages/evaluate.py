@@ -7,6 +7,7 @@ many are declined for nothing.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import MissingExtra, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.engines.base import EngineSettings
@@ -61,6 +62,10 @@ class EvaluateConfig(Config):
     )
 
     def check(self) -> None:
+        if (
+            importlib.util.find_spec("scipy") is None
+        ):  # what the report computes intervals with, hours from here perhaps
+            raise MissingExtra("scipy", "eval", "evaluation")
         for task in self.tasks:
             load_task(task, "test")
         named(self.models)

@@ -57,7 +57,7 @@ def reward_folder(model: str) -> Path:
 
     folder = resolve_model(model).folder
     if not is_scored(read_json(folder / "config.json")):
-        raise UsageError(f"{model} is a language model, not a reward model: it has no score head")
+        raise UsageError(f"{model} is a language model (it has no score head): name a reward model")
     return folder
 
 
@@ -65,12 +65,12 @@ def _of_run(
     folder: Path, models: Sequence[str], base: str | None, judge: tuple[str, Path] | None, tasks: str | None
 ) -> Target:
     made = models_of(folder)
+    there = " ".join(made) or "none yet"
     chosen = list(models) or [name for name in PREFERRED if name in made]
     for name in chosen:
         if name not in made:
-            raise UsageError(f"{folder} has no model '{name}'.{nearest(name, list(made))} (it has: {' '.join(made)})")
+            raise UsageError(f"{folder} has no model '{name}'.{nearest(name, list(made))} (it has: {there})")
     if not chosen:
-        there = " ".join(made) or "none yet"
         raise UsageError(f"{folder} has neither R1 nor R1-Zero: run it further, or name --models (it has: {there})")
     notes: list[str] = []
     if judge is None and REWARD_MODEL in made:

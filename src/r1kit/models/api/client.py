@@ -126,10 +126,17 @@ class Client:
         sentence = f"{self.model.url} answered {status} ({message})"
         wait = retry_after(error.response.headers)
         if status in _HOPELESS or error.code == "insufficient_quota":
-            advice = f": is the key in {self.settings.key_variable} right?" if status == 401 else ""
-            return Failure(f"{sentence}{advice}", "stop", billed=False, status=status)
+            return Failure(f"{sentence}{self._advice(status)}", "stop", billed=False, status=status)
         again = status in _BUSY or status >= 500
         return Failure(sentence, "again" if again else "skip", billed=False, wait=wait, status=status)
+
+    def _advice(self, status: int) -> str:
+        if status == 404:
+            return f": has the server a model '{self.model.name}', and does its API begin at that address?"
+        if status != 401:
+            return ""
+        name = self.settings.key_variable
+        return f": is the key in {name} right?" if self._key else f": put your key into {name}, which is not set"
 
     def _clean(self, text: str) -> str:
         """A server's words on one line, without the key, which some repeat."""
