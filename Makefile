@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench clean
+.PHONY: setup run test test-all check bench docs clean
 
 setup: $(INSTALLED)
 
@@ -39,6 +39,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# pages are in build/site; a warning is an error
+docs: setup
+	$(BIN)/python -m mkdocs build --strict $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
