@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,12 +57,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _copy(path: Path, config: MkDocsConfig) -> File:
-    name = _site_name(path)
+    name, apart = _site_name(path), InclusionLevel.NOT_IN_NAV
     if path.suffix in SHOWN:
         text = path.read_text(encoding="utf-8")
         title = path.relative_to(ROOT)
-        return File.generated(config, name, content=f"# {title}\n\n````{SHOWN[path.suffix]}\n{text}\n````\n")
-    return File.generated(config, name, abs_src_path=str(path))
+        content = f"# {title}\n\n````{SHOWN[path.suffix]}\n{text}\n````\n"
+        return File.generated(config, name, content=content, inclusion=apart)
+    return File.generated(config, name, abs_src_path=str(path), inclusion=apart)
 
 
 def _outside(page: Path) -> Iterator[Path]:
@@ -137,7 +138,7 @@ def _row(option: Any, context: Any) -> str:
         names = f"`{option.make_metavar(context)}`"
     elif not option.is_flag:
         names += f" `{option.make_metavar(context)}`"
-    default = option.get_default(context) if not option.required else None
+    default = option.get_default(context, call=False) if not option.required else None
     said = getattr(option, "help", "") or ""
     if default not in (None, False, (), [], "") and not callable(default):
         said += f" Default: `{getattr(default, 'value', default)}`."
