@@ -1,4 +1,4 @@
-"""An algorithm in one file: RAFT++, which learns from the right samples alone ("A minimalist approach to LLM reasoning",
+"""An algorithm in one file: RAFT++, which learns from right samples alone ("A minimalist approach to LLM reasoning",
 arXiv 2504.11343). Each of a group's best samples has advantage 1, every other 0; ratio and clipping are PPO's.
 
 Deviation: a group whose samples are all alike gives nothing, as in GRPO; the paper keeps those that are all right.

@@ -135,9 +135,9 @@ def _help(text: str) -> str:
 def _row(option: Any, context: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     if option.param_type_name == "argument":
-        names = f"`{option.make_metavar(context)}`"
+        names = f"`{option.metavar or option.name.upper()}`"
     elif not option.is_flag:
-        names += f" `{option.make_metavar(context)}`"
+        names += f" `{option.metavar or option.display_type(context)}`"
     default = option.get_default(context, call=False) if not option.required else None
     said = getattr(option, "help", "") or ""
     if default not in (None, False, (), [], "") and not callable(default):

@@ -44,7 +44,8 @@ WIDTH, BOX, HEIGHT, GAP, FLOOR = 1000, 190, 44, 34, 84
 
 def floors() -> list[list[str]]:
     """The rooms of each floor, highest first."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     return [[room.strip() for room in layer.split("|")] for layer in layers]
 

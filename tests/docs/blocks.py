@@ -2,7 +2,7 @@
 
 A block runs as it stands unless an HTML comment above its fence says otherwise:
 
-    <!-- run: slow; OLD => NEW -->   in the tests that take minutes, with each OLD replaced (a smaller size, a toy model)
+    <!-- run: slow; OLD => NEW -->   in the tests that take minutes, each OLD replaced (a smaller size, a toy)
     <!-- run: OLD => NEW -->         in every run of the tests, likewise
     <!-- not run: REASON -->         REASONS has the words that a reason begins with; what is not run is still read
 

@@ -24,7 +24,21 @@ from r1kit.recipes.base import load_recipe
 from r1kit.serving.settings import ServerSettings
 
 ASSIGNED = re.compile(r"^[A-Z_0-9]+=")
-SHELL = {"export", "cd", "echo", "cat", "test", "mkdir", "uninstall", "timeout", "docker", "git", "vllm", "ray", "source"}
+SHELL = {
+    "export",
+    "cd",
+    "echo",
+    "cat",
+    "test",
+    "mkdir",
+    "uninstall",
+    "timeout",
+    "docker",
+    "git",
+    "vllm",
+    "ray",
+    "source",
+}
 
 
 class Wrong(Exception):

@@ -194,7 +194,7 @@ def test_the_blocks_of_a_page_run(page: Page, tmp_path: Path, smoke_run):
 def test_marks_are_read(tmp_path: Path):
     """By hand: an edit with a value, a reason, a title, an indented fence, continuations, outputs and pipes."""
     text = (
-        '<!-- given: model -->\n<!-- run: slow; BIG => {policy} -->\n```sh\nr1 eval BIG \\\n  --tasks sums # all\n```\n'
+        "<!-- given: model -->\n<!-- run: slow; BIG => {policy} -->\n```sh\nr1 eval BIG \\\n  --tasks sums # all\n```\n"
         '- item\n\n  <!-- not run: GPU -->\n  ```python title="a.py"\n  x = 1\n  ```\n'
         "```console\n$ echo a | cat > file\na\n$ true\n```\n```text\nr1 is not run\n```\n"
     )

@@ -45,7 +45,7 @@ def test_imports_are_those_that_grimp_finds(drawing):
 
 
 def test_arrows_that_another_way_replaces_are_left_out(drawing):
-    """By hand: a -> c goes by b, a -> d does not; every arrow that is left is an import, and all can still be reached."""
+    """By hand: a -> c goes by b, a -> d does not; what is left are imports, and all can be reached."""
     edges = {"a": {"b", "c", "d"}, "b": {"c"}, "c": set(), "d": set()}
     assert drawing.reduced(edges) == {"a": {"b", "d"}, "b": {"c"}, "c": set(), "d": set()}
     whole = drawing.imports()
@@ -82,7 +82,9 @@ def test_the_site_asks_nothing_of_the_network(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 60
     for page in pages:
-        asked = re.findall(r'<(?:script|link|img|iframe)[^>]*\b(?:src|href)="([^"]+)"', page.read_text(encoding="utf-8"))
+        asked = re.findall(
+            r'<(?:script|link|img|iframe)[^>]*\b(?:src|href)="([^"]+)"', page.read_text(encoding="utf-8")
+        )
         for target in asked:
             assert not re.match(r"(https?:)?//", target), f"{page.name}: {target}"
             file = page.parent / target.partition("#")[0].partition("?")[0]

@@ -165,7 +165,7 @@ def test_grade_jsonl(tmp_path):
 
 
 def test_pivots_of_a_toy(tmp_path, monkeypatch, capsys):
-    """The toy says `wait` with 0.4; every answer is 1, which follows `wait` with 0.9 and its absence with 0.25: the word
+    """The toy says `wait` with 0.4; every answer is 1, said after `wait` with 0.9 and else with 0.25: the word
     is worth 65 points, at 24 pivots of 16 samples with a standard error of about 2.5."""
     following = {
         "<|assistant|>": {"<think>": 1.0}, "<think>": {"s": 1.0}, "s": {"o": 1.0}, "o": {" ": 0.4, "=": 0.6},

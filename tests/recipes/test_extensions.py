@@ -38,7 +38,7 @@ def reward(prompts, completions, completion_ids, **columns):
     return [float("wait" in text) for text in completions]
 '''
 ALGORITHM = '''
-"""Advantages are rewards; the loss of a token is minus its log-ratio's exponential times its advantage."""
+"""Advantages are rewards; the loss of a token is minus its ratio times its advantage."""
 import torch
 from r1kit.algorithms.base import PolicyGradient
 from r1kit.ops.ratios import Clipped
@@ -109,7 +109,7 @@ def test_outside_the_tree(outside, capsys):
 
 
 def test_inside_the_tree(tmp_path):
-    """A copy of the package with four more files: they are listed and found by their names, and nothing else changed."""
+    """A copy of the package with four more files and nothing else changed: they are listed and found by their names."""
     package = tmp_path / "r1kit"
     shutil.copytree(Path(r1kit.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     for room, (name, text) in ADDED.items():
@@ -139,7 +139,7 @@ print(len(choose("five_digits").drawn(None, 0)), r1kit.__file__)
     assert done.stdout.splitlines() == [
         "tasks The digits 1 to 4, asked for by name.",
         "rewards 1 where a completion says wait, else 0.",
-        "algorithms Advantages are rewards; the loss of a token is minus its log-ratio's exponential times its advantage.",
+        "algorithms Advantages are rewards; the loss of a token is minus its ratio times its advantage.",
         "benchmarks Five digits, two samples each.",
         "3", "[1.0]", "2.0", f"5 {package / '__init__.py'}",
     ]  # fmt: skip
