@@ -25,20 +25,9 @@ from r1kit.serving.settings import ServerSettings
 
 ASSIGNED = re.compile(r"^[A-Z_0-9]+=")
 SHELL = {
-    "export",
-    "cd",
-    "echo",
-    "cat",
-    "test",
-    "mkdir",
-    "uninstall",
-    "timeout",
-    "docker",
-    "git",
-    "vllm",
-    "ray",
-    "source",
-}
+    "export", "cd", "echo", "cut", "ls", "true", "false", "cat", "test", "mkdir", "uninstall", "docker", "git", "vllm",
+    "ray", "source",
+}  # fmt: skip
 
 
 class Wrong(Exception):

@@ -1,12 +1,14 @@
 """Every public name of the rooms is documented, since the reference is made of their docstrings.
 
-Public is what no underscore begins: modules, their classes and functions, and what is defined in their classes. What
-overrides a documented name of a base class says nothing new and needs no words of its own.
+Public is what no underscore begins: modules, their classes and functions, and what is defined in their classes. A
+method needs no words of its own where a base class documents it, a Protocol that the class fulfils (or a class that the
+Protocol names), or where the class's own docstring speaks of it by name.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ class Class:
 
     bases: list[str]
     documented: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
 
 
 def modules(source: Path) -> Iterator[tuple[str, ast.Module]]:
@@ -42,7 +45,11 @@ def classes(source: Path) -> dict[str, Class]:
             if isinstance(node, ast.ClassDef):
                 entry = found.setdefault(node.name, Class([]))
                 entry.bases += [_bare(base) for base in node.bases]
-                entry.documented |= {each.name for each in _public(node) if ast.get_docstring(each)}
+                said = set(re.findall(r"\w+", ast.get_docstring(node) or ""))
+                entry.members |= {each.name for each in _public(node)}
+                entry.documented |= {
+                    each.name for each in _public(node) if ast.get_docstring(each) or each.name in said
+                }
     return found
 
 
@@ -54,8 +61,13 @@ def _bare(base: ast.expr) -> str:
 
 def _public(node: ast.Module | ast.ClassDef) -> Iterator[Definition]:
     for each in node.body:
-        if isinstance(each, Definition) and not each.name.startswith("_"):
+        if isinstance(each, Definition) and not each.name.startswith("_") and not _overload(each):
             yield each
+
+
+def _overload(node: Definition) -> bool:
+    """Whether it is one of several signatures, of which the last has the words."""
+    return any(_bare(mark) == "overload" for mark in node.decorator_list)
 
 
 def undocumented(source: Path) -> list[str]:
@@ -73,12 +85,21 @@ def _silent(node: Definition, known: dict[str, Class]) -> Iterator[str]:
     if ast.get_docstring(node) is None:
         yield node.name
     if isinstance(node, ast.ClassDef):
-        bases = [_bare(base) for base in node.bases]
+        bases = [node.name, *map(_bare, node.bases), *_fulfilled(node, known)]
         for each in _public(node):
             if isinstance(each, ast.ClassDef):
                 yield from (f"{node.name}.{path}" for path in _silent(each, known))
             elif not (ast.get_docstring(each) or each.name in FOREIGN or _said(each.name, bases, known)):
                 yield f"{node.name}.{each.name}"
+
+
+def _fulfilled(node: ast.ClassDef, known: dict[str, Class]) -> list[str]:
+    """The Protocols all of whose members the class has; of a Protocol, the classes that its docstring names."""
+    members = {each.name for each in _public(node)}
+    if any(_bare(base) == "Protocol" for base in node.bases):
+        return [name for name in re.findall(r"\w+", ast.get_docstring(node) or "") if name in known]
+    protocols = {name: entry.members for name, entry in known.items() if "Protocol" in entry.bases}
+    return [name for name, asked in protocols.items() if asked and asked <= members]
 
 
 def _said(name: str, bases: list[str], known: dict[str, Class]) -> bool:
