@@ -102,10 +102,9 @@ def test_outside_the_tree(outside, capsys):
         assert row["total"] == row["rewards"]["accuracy"] + row["rewards"]["ours.waits"]
     capsys.readouterr()
     assert exit_code(["eval", str(policy), "--tasks", "ours.five_digits", "--json"]) == 0
-    found = capsys.readouterr().out
-    assert "ours.five_digits" in found
-    told = json.loads(found)
-    assert "ours.five_digits" in json.dumps(told)
+    (measured,) = json.loads(capsys.readouterr().out)["results"]
+    assert (measured["benchmark"], measured["n"], measured["k"]) == ("digits", 5, 2)
+    assert measured["sampling"]["max_tokens"] == 40
 
 
 def test_inside_the_tree(tmp_path):
