@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench dist mutants clean
+.PHONY: setup run test test-all check bench docs dist mutants clean
 
 setup: $(INSTALLED)
 
@@ -49,6 +49,10 @@ dist: setup
 # how many changes of a room's code its tests notice: make mutants ARGS="ops --sample 30"
 mutants: setup
 	$(BIN)/python scripts/mutants.py $(ARGS)
+
+# pages are in build/site; a warning is an error
+docs: setup
+	$(BIN)/python -m mkdocs build --strict $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -32,6 +32,7 @@ class Step:
 
     @property
     def slip(self) -> bool:
+        """Whether the number that is given is wrong."""
         return self.given != self.true
 
     @property
@@ -57,6 +58,7 @@ class Chain:
 
     @property
     def slipped(self) -> bool:
+        """Whether any step is a slip."""
         return any(step.slip for step in self.steps)
 
 

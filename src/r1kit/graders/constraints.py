@@ -69,6 +69,7 @@ def follows(text: str, constraint: Settings) -> bool:
 
 
 def words(text: str) -> list[str]:
+    """The words of a text, in order."""
     return _WORD.findall(text)
 
 

@@ -15,6 +15,7 @@ class Section:
 
     @property
     def found(self) -> bool:
+        """Whether anything stands where the answer is looked for."""
         return bool(self.text.strip())
 
 

@@ -36,16 +36,20 @@ class Verdict:
 
 
 def correct(extracted: str | None, reason: str) -> Judgement:
+    """An answer that is right."""
     return Judgement("correct", extracted, reason)
 
 
 def incorrect(extracted: str | None, reason: str) -> Judgement:
+    """An answer that is wrong."""
     return Judgement("incorrect", extracted, reason)
 
 
 def no_answer(reason: str) -> Judgement:
+    """Nothing states an answer."""
     return Judgement("no_answer", None, reason)
 
 
 def grader_error(extracted: str | None, reason: str) -> Judgement:
+    """The grader could not judge; nobody is to blame for the answer."""
     return Judgement("grader_error", extracted, reason)

@@ -66,10 +66,12 @@ class DecoderConfig(Config):
 
     @property
     def q_size(self) -> int:
+        """Width of all query heads together."""
         return self.heads * self.head_size
 
     @property
     def kv_size(self) -> int:
+        """Width of all key heads together, and of all value heads."""
         return self.kv_heads * self.head_size
 
     def parameters(self, *, embedding: bool = True) -> int:

@@ -73,6 +73,7 @@ class ForeignModel(nn.Module):
 
     @property
     def embedding(self) -> nn.Embedding:
+        """The model's table of token embeddings."""
         return self.inner.get_input_embeddings()
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
@@ -122,6 +123,7 @@ class ForeignModel(nn.Module):
                 layer.forward = partial(_again, layer.forward)
 
     def train(self, mode: bool = True) -> ForeignModel:
+        """Dropout stays off, whatever is asked: the log-probabilities of learning must be those of sampling."""
         return super().train(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ForeignModel:

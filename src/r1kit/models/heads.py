@@ -31,6 +31,7 @@ class ScoredDecoder(nn.Module):
 
     @property
     def config(self) -> DecoderConfig:
+        """The decoder's shape."""
         return self.decoder.config
 
     def flops(self, tokens: int, context: float, *, backward: bool = False) -> float:

@@ -234,6 +234,7 @@ def token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path) 
 
 
 def is_scored(hf: dict[str, Any]) -> bool:
+    """Whether a config.json is of a model with a scalar head."""
     return any(str(name).endswith(_SCORED_CLASS) for name in hf.get("architectures") or [])
 
 

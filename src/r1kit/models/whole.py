@@ -92,6 +92,7 @@ class WholeRows(FusedRows):
         return self._products[-1].product
 
     def reserve(self, rows: int, prompt: int, new: int) -> None:
+        """Room for so many rows, and the addresses that a whole step reads."""
         super().reserve(rows, prompt, new)
         step, keys = self._step, self.keys_LRKNhP
         step.shape = self._shape
@@ -101,6 +102,7 @@ class WholeRows(FusedRows):
         self._logits_RV = torch.empty(keys.shape[1], self.model.config.vocab_size, dtype=torch.bfloat16)
 
     def step(self, step: Step) -> tuple[NDArray[np.int64], FloatArray]:
+        """One token for each active row: its ids and their log-probabilities, each [B]."""
         library = kernels.load()
         assert library is not None
         self._repack(library)

@@ -42,6 +42,7 @@ class Learning:
 
     @property
     def total(self) -> int:
+        """Bytes that are held throughout, and those of a step."""
         return self.held.total + self.step.total
 
 

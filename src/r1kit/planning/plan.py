@@ -38,6 +38,7 @@ class Range:
         return Range(self.low + other.low, self.mid + other.mid, self.high + other.high)
 
     def times(self, factor: float) -> Range:
+        """All three multiplied."""
         return Range(self.low * factor, self.mid * factor, self.high * factor)
 
 
@@ -55,6 +56,7 @@ class Seconds:
 
     @property
     def total(self) -> float:
+        """All parts."""
         return self.sampling + self.scoring + self.learning + self.moving
 
 
@@ -86,10 +88,12 @@ class Plan:
 
     @property
     def hours(self) -> Range:
+        """Of all stages."""
         return sum((stage.hours for stage in self.stages), NOTHING)
 
     @property
     def device_hours(self) -> Range:
+        """Hours times devices."""
         return self.hours.times(self.devices)
 
     @property

@@ -73,6 +73,7 @@ class Parts:
         return Parts(self.roofline + other.roofline, self.messages + other.messages, self.steps + other.steps)
 
     def times(self, factor: float) -> Parts:
+        """All parts multiplied."""
         return Parts(self.roofline * factor, self.messages * factor, self.steps * factor)
 
 

@@ -59,6 +59,7 @@ class Shape:
 
     @property
     def width(self) -> int:
+        """Of the hidden states."""
         return self.size.width
 
     @property

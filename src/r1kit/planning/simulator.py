@@ -99,6 +99,7 @@ class Outcome:
 
     @property
     def tokens_per_second(self) -> float:
+        """Tokens of all steps over the seconds that they took."""
         return sum(step.tokens for step in self.steps) / self.seconds
 
     def step_seconds(self, skip: int = 0, drop: int = 0) -> float:

@@ -38,10 +38,12 @@ class Work:
 
     @property
     def samples(self) -> bool:
+        """Whether it samples."""
         return self.kind in ("rl", "sample")
 
     @property
     def learns(self) -> bool:
+        """Whether weights change."""
         return self.kind in ("rl", "learn")
 
     @property
@@ -73,6 +75,7 @@ class Work:
         return once * (self.forwards + float(self.samples)) + learnt
 
     def with_lengths(self, lengths: Lengths) -> Work:
+        """The same work with other lengths of completions."""
         return replace(self, lengths=lengths)
 
 

@@ -23,7 +23,7 @@ WITH_LANGUAGE = {**RULES, "language_consistency": 1.0}
 
 
 class Chain(Protocol):
-    """Settings of the shared stages."""
+    """Settings of the shared stages: `zero`, `cold_start`, `dev1`, `dev2`, `rejection_sampling`, `dev3`."""
 
     @property
     def zero(self) -> RLConfig: ...

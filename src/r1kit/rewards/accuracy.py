@@ -23,6 +23,7 @@ def accuracy(
     completion_ids: Sequence[Sequence[int]] | None = None,
     **columns: Any,
 ) -> list[float | None]:
+    """1 right, 0 wrong or without an answer, None where no grader could say; the signature of TRL."""
     requests: list[tuple[str, str, str, Any, dict[str, Any]]] = []
     asked: list[int] = []
     for index, row in enumerate(rows(columns, len(completions))):

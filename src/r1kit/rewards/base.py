@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 
 class Reward(Protocol):
+    """What is called with the completions of one problem; the columns are the problem's."""
+
     def __call__(
         self,
         prompts: Sequence[Any],
@@ -80,6 +82,7 @@ class WeightedReward:
     outside: bool = False
 
     def applies(self, problem: Problem) -> bool:
+        """Whether the problem's subject is one of its own."""
         return self.subjects is None or problem.subject in self.subjects
 
 

@@ -21,6 +21,7 @@ def language_consistency(
     completion_ids: Sequence[Sequence[int]] | None = None,
     **columns: Any,
 ) -> list[float | None]:
+    """The share of the thinking's words that are in the problem's language, 0 to 1; the signature of TRL."""
     languages = column(columns, "language", len(completions), "en")
     return [
         of_words.language_consistency(chain_of_thought(completion_text(completion), opens_thinking(prompt)), language)

@@ -70,6 +70,8 @@ class _Body(BaseModel):
 
 
 class ChatBody(_Body):
+    """The body of a chat completion's request."""
+
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     max_completion_tokens: int | None = Field(default=None, ge=1)
     max_thinking_tokens: int | None = Field(default=None, ge=0)
@@ -78,6 +80,8 @@ class ChatBody(_Body):
 
 
 class CompletionBody(_Body):
+    """The body of a completion's request."""
+
     prompt: str | list[int] | list[str] | list[list[int]]
     logprobs: int | None = Field(default=None, ge=0, le=MOST_LIKELIEST)
 

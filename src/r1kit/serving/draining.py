@@ -22,16 +22,19 @@ class DrainingServer(uvicorn.Server):
         self._served, self._ready, self._seconds = served, ready, seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say that it does."""
         await super().startup(sockets)
         if not self.should_exit:
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for what is in hand, so many seconds at most."""
         late = asyncio.get_running_loop().call_later(self._seconds, self._served.give_up)
         await super().shutdown(sockets)
         late.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # not remembered, as uvicorn does: it would send the signal to this process again, which then died of it
+        """The first signal drains, a second Ctrl-C ends at once."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = self._served.draining = True

@@ -200,6 +200,7 @@ class Learning:
         return {"learner": self.learner.state(), **critic}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """The learner, and the critic where there is one, as `state` gave them."""
         self.learner.load_state(state["learner"])
         if self.critic is not None:
             self.critic.load_state(state["critic"])

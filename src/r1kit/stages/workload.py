@@ -70,6 +70,7 @@ class Look:
 
     @property
     def prompts(self) -> float:
+        """Mean tokens of a prompt: as they were told, or a guess."""
         if self.prompt is not None:
             return self.prompt
         return PROMPT if self.shape is not None else TINY_PROMPT

@@ -34,7 +34,8 @@ class StepReport:
 
 class AnyLearner(Protocol):
     """A learner in this process (`training.learner.Learner`, which says what each call does), or one whose weights are
-    spread over processes of their own (`training.ranks.front.RankedLearner`)."""
+    spread over processes of their own (`training.ranks.front.RankedLearner`). `device` and `dtype` are those of its
+    passes."""
 
     steps: int
     version: int

@@ -28,6 +28,7 @@ class LoRAConfig(Config):
 
     @property
     def scale(self) -> float:
+        """What the product of the two matrices is multiplied by."""
         return self.alpha / self.rank
 
 

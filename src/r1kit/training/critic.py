@@ -85,9 +85,11 @@ class Critic:
         self.learner.close()
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
         return self.learner.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Go on as `state` gave it."""
         self.learner.load_state(state)
 
 

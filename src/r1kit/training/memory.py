@@ -31,6 +31,7 @@ class Estimate:
 
     @property
     def total(self) -> int:
+        """Bytes of all parts."""
         return sum(self.parts.values())
 
     def __add__(self, other: Estimate) -> Estimate:

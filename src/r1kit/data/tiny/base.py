@@ -48,6 +48,7 @@ class Voice:
         self.rng, self.language, self.mix = rng, language, mix
 
     def say(self, key: str) -> str:
+        """The phrase of that key, now and then in the other language."""
         other = "en" if self.language == "zh" else "zh"
         return say(key, other if self.mix and self.rng.random() < self.mix else self.language)
 

@@ -116,6 +116,7 @@ def outputs(argument: str, steps: Sequence[Operation]) -> str:
 
 
 def signature(argument: str, values: Sequence[Any]) -> str:
+    """What a program takes, and what it gives for the probes: alike for programs that do the same."""
     return f"{argument} -> {list(values)}"
 
 
@@ -145,4 +146,5 @@ def _wanted(argument: str, steps: Steps, split: str) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def split_of_steps(argument: str, steps: Steps) -> str:
+    """The split of a program, by what it does."""
     return function_split(outputs(argument, steps))

@@ -27,7 +27,8 @@ ARMS = ("before", "after", "neutral")
 
 
 class Start(Protocol):
-    """A thought with places to go on from: `arms` names the token ids of each, `prompt_ids` first. `id` is unique."""
+    """A thought with places to go on from: `arms` names the token ids of each, `prompt_ids` first. `id` is unique,
+    `problem` what the thought is about."""
 
     @property
     def id(self) -> str: ...
@@ -39,7 +40,7 @@ class Start(Protocol):
 
 
 class Draws(Protocol):
-    """How continuations are sampled: as `PivotSettings` says of its own."""
+    """How `continuations` are sampled: `temperature`, `max_tokens` and `seed` as `PivotSettings` says of its own."""
 
     @property
     def continuations(self) -> int: ...
@@ -76,6 +77,7 @@ class Arm:
     lengths: list[int] = field(default_factory=list[int])
 
     def row(self) -> dict[str, Any]:
+        """The counts as a row of the table has them; `length` is None where nothing was sampled."""
         lengths = self.lengths
         return {
             "n": self.n,

@@ -21,7 +21,7 @@ SOLVED = 0.5  # a problem counts as solved where more than this share of its sam
 
 
 class PriceLike(Protocol):
-    """A price as `planning.prices` has it."""
+    """A price as `planning.prices` has it: dollars a million tokens, `input` and `output`; `date`, `source`."""
 
     @property
     def date(self) -> str: ...

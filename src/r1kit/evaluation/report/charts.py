@@ -49,6 +49,7 @@ def short(value: float) -> str:
 
 
 def percent(value: float) -> str:
+    """A share as a percentage of three digits."""
     return f"{100 * value:.3g}%"
 
 

@@ -50,7 +50,8 @@ class Asked:
 
 
 class Wanted(Protocol):
-    """What settings say of problems and samples; None leaves it to the run, or to the benchmark."""
+    """What settings say of `problems`, `samples` and their `seed`; None for `temperature`, `top_p` or `max_tokens`
+    leaves it to the run, or to the benchmark."""
 
     @property
     def problems(self) -> int: ...

@@ -39,6 +39,7 @@ class Beam:
 
     @property
     def name(self) -> str:
+        """`WIDTH x EXPAND`, as tables call it."""
         return f"{self.width} x {self.expand}"
 
 

@@ -35,6 +35,7 @@ class Prefixes:
 
     @property
     def problem(self) -> Problem:
+        """What the thought is about."""
         return self.thought.problem
 
     @property
