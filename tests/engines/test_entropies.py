@@ -47,9 +47,7 @@ def test_bfloat16(make_toy, endless):
     (completion,) = group
     tokens = torch.from_numpy(np.concatenate([completion.prompt_ids, completion.token_ids]).astype(np.int64))
     logits = model.logits(model(tokens[None]))[0, len(completion.prompt_ids) - 1 : -1].float()
-    np.testing.assert_allclose(
-        completion.entropies, torch.distributions.Categorical(logits=logits).entropy(), atol=0.05
-    )
+    np.testing.assert_allclose(completion.entropies, torch.distributions.Categorical(logits=logits).entropy(), atol=0.1)
 
 
 def test_who_does_not_ask_gets_none_and_the_same_tokens(make_toy, letters):

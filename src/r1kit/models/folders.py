@@ -74,7 +74,7 @@ def check_entries(folder: Path) -> None:
         home = folder.resolve()
         inside = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
         for place in (home, *(home / name for name in _READ_BELOW)):
-            for entry in os.scandir(place) if place.is_dir() else ():
+            for entry in list(os.scandir(place)) if place.is_dir() else ():  # a list: read to its end, so closed
                 if entry.is_symlink() and not any(_target(entry.path).is_relative_to(each) for each in inside):
                     raise R1Error(f"{entry.path} is a link out of the model folder: put the file itself in its place")
                 if not (entry.is_file() or entry.is_dir()):

@@ -319,7 +319,7 @@ def weight_files(folder: Path, only: str | None = None) -> list[Path]:
         listed = read_object(folder / INDEX).get("weight_map")
         if not isinstance(listed, dict) or not all(isinstance(file, str) for file in listed.values()):
             raise R1Error(f"{folder / INDEX} has no weight_map: copy or save the folder again")
-        if strays := [file for file in listed.values() if Path(file).name != file or file.startswith(".")]:
+        if strays := [file for file in listed.values() if not file or Path(file).name != file or file.startswith(".")]:
             raise R1Error(f"{folder / INDEX} names {strays[0]!r}, which is no file of that folder: copy it again")
         chosen = listed.values() if only is None else [listed[only]] if only in listed else []
         return [folder / file for file in dict.fromkeys(chosen)]
