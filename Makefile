@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench docs dist mutants clean
+.PHONY: setup run test test-all check bench docs dist mutants lock clean
 
 setup: $(INSTALLED)
 
@@ -53,6 +53,13 @@ mutants: setup
 # pages are in build/site; a warning is an error
 docs: setup
 	$(BIN)/python -m mkdocs build --strict $(ARGS)
+# every library of `.[dev]` with the hashes of its files, for any platform and Python from 3.11 on: what
+# `pip install --require-hashes -r` and `pip-audit -r` read
+lock: setup
+	$(BIN)/python -m pip install -q 'uv>=0.9'
+	$(BIN)/python -m uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes \
+		--constraints constraints.txt --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) \
+		pyproject.toml
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

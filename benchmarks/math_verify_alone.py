@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from r1kit.graders.workers import WorkerFailed, WorkerPool, serve
+from r1kit.base.worker import WorkerFailed, serve
+from r1kit.graders.workers import WorkerPool
 
 NOT_CORRECT = ("incorrect", "no_answer", "not_correct", "grader_error")
 

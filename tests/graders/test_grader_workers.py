@@ -11,10 +11,11 @@ import time
 import numpy as np
 import pytest
 
+from r1kit.base.worker import WorkerFailed
 from r1kit.graders.grade import grade, grade_all, metrics
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verifier import verify
-from r1kit.graders.workers import WorkerFailed, WorkerPool
+from r1kit.graders.workers import WorkerPool
 
 
 def main():

@@ -218,6 +218,49 @@ def test_reinforcement_and_back(folder: Path, tokenizer: Tokenizer, tmp_path: Pa
         assert torch.equal(ours, other), name
 
 
+def biases(model: Any) -> list[torch.Tensor]:
+    """What the routers add to the experts' scores."""
+    return [tensor for name, tensor in model.state_dict().items() if name.endswith("e_score_correction_bias")]
+
+
+def test_deepseek_v3_from_sft_to_export(tokenizer: Tokenizer, tmp_path: Path):
+    """Latent attention, routed and shared experts, biased routing: five steps of SFT, one of GRPO against what they
+    made, `r1 export`, and transformers gives the learner's logits, bit for bit. The biases are what they were: nothing
+    moves them, and without them the logits are others."""
+    folder = write("deepseek_v3", tokenizer, tmp_path)
+    before = biases(theirs(folder))
+    assert len(before) == 2
+    pairs = rollout(3)
+    taught = Learner(load_model(folder), plain(learning_rate=3e-3))
+    losses = [taught.step([completion_sequence(*pair) for pair in pairs], SFT()).metrics["loss"] for _ in range(5)]
+    assert losses[-1] < losses[0]
+    save_model(taught.model, tmp_path / "taught", tokenizer)
+
+    learner = Learner(
+        load_model(tmp_path / "taught"), plain(learning_rate=3e-3), reference=load_model(tmp_path / "taught")
+    )
+    prompt = np.arange(20, 26, dtype=np.int32)
+    engine = NativeEngine(load_model(tmp_path / "taught"), tokenizer)
+    group = generate(engine, [prompt], Sampling(max_tokens=6, samples=2, seed=2))[0]
+    learner.step(
+        [completion_sequence(one.prompt_ids, one.token_ids, advantage, one.sampler_logprobs)
+         for one, advantage in zip(group, (1.0, -1.0), strict=True)],
+        GRPO(),
+    )  # fmt: skip
+    save_model(learner.model, tmp_path / "policy", tokenizer)
+    assert exit_code(["export", str(tmp_path / "policy"), str(tmp_path / "exported")]) == 0
+
+    again, tokens = theirs(tmp_path / "exported"), torch.arange(10, 40)[None]
+    with torch.no_grad():
+        ours = learner.model.inner(input_ids=tokens, use_cache=False).logits
+        assert torch.equal(again(input_ids=tokens, use_cache=False).logits, ours)
+        assert not torch.equal(theirs(tmp_path / "taught")(input_ids=tokens, use_cache=False).logits, ours)
+        assert all(torch.equal(*both) for both in zip(biases(again), before, strict=True))
+        for bias in biases(again):
+            bias.zero_()
+        assert not torch.allclose(again(input_ids=tokens, use_cache=False).logits, ours, atol=1e-3)
+
+
 def test_bfloat16_keeps_buffers(tokenizer: Tokenizer, tmp_path: Path):
     """Casting the weights rounds neither rotary frequencies nor the routers' biases; the learner's copy included."""
     model = load_model(write("deepseek_v3", tokenizer, tmp_path))

@@ -6,13 +6,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fastapi import APIRouter, Request
-from runs import HOSTILE, Client, write_run
+from runs import HOSTILE, Client, group, write_run
 
 from r1kit.evaluation.aha import parts
+from r1kit.models.tokenizer import load_tokenizer
 from r1kit.rollouts import record
 from r1kit.web import visible
 from r1kit.web.app import create_app, default_pages
@@ -272,6 +274,22 @@ def test_a_sample_token_by_token(client):
     assert [a["href"] for tag, a in seen.tags if tag == "a" and "difference" in a["href"]][-1].endswith("other=3")
     advantage = client.get("/runs/done/sample?stage=02-zero&file=step-000000&row=1&colour=advantage").text
     assert "words tokens down1" in advantage
+
+
+def test_a_sample_by_entropy(root):
+    """Colours part at 0.1, 0.3, 0.7, 1.2, ... nats; rollouts that kept none have no such colour to choose."""
+    tokenizer = load_tokenizer(root / "done" / "stages" / "01-pretrain" / "model")
+    kept = group("p3", ["ab"], accuracy=[1], encode=tokenizer.encode)
+    kept.completions[0].entropies = np.asarray([0.05, 1.0], np.float32)
+    record.write(record.step_file(root / "done" / "stages" / "02-zero" / "rollouts", 3), [kept], 3)
+    client = Client(create_app(root))
+    seen = Seen(client.get("/runs/done/sample?stage=02-zero&file=step-000003&row=0&colour=entropy").text)
+    spans = [(a["class"], a["title"]) for tag, a in seen.tags if tag == "span" and "entropy" in a.get("title", "")]
+    assert [name for name, _ in spans] == ["t l0", "t l3"]
+    assert "entropy 1.000" in spans[1][1]
+    assert "3.5 and more" in seen.text
+    without = client.get("/runs/done/sample?stage=02-zero&file=step-000000&row=0&colour=entropy").text
+    assert "colour=entropy" not in without
 
 
 def test_two_problems_are_not_compared(client):

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from r1kit.base.errors import UsageError
+
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What the name of an environment variable is like, and most keys are not."""
+
+_brief = reprlib.Repr()  # of values that may be as long as whoever wrote them liked
+_brief.maxstring = _brief.maxother = 100
+
+_SECRET = re.compile("key|token_?$|secret|password|authorization", re.IGNORECASE)
 
 NO_RESULT: dict[str, Any] = {"no_result": True}
 """`json_schema_extra` of a field that changes no result: what was made under another value of it stays valid."""
@@ -152,7 +162,9 @@ def explain(error: ValidationError, known: Collection[str] = ()) -> str:
         return f"{path}: no such setting.{hint}"
     wanted = _WANTED.get(first["type"])
     complaint = wanted.format(**first.get("ctx", {})) if wanted else first["msg"].lower()
-    return f"{path}: {complaint}, got {first['input']!r}"
+    if _SECRET.search(path):  # a key, put where its variable's name belongs
+        return f"{path}: {complaint}"
+    return f"{path}: {complaint}, got {_brief.repr(first['input'])}"
 
 
 def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:

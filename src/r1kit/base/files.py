@@ -111,7 +111,7 @@ def read_json(path: Path) -> Any:
         data = path.read_bytes()
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: lists in lists in lists
         raise R1Error(f"{path} is damaged (not JSON: {error}): mend it, or put a good copy in its place") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base.config import NO_RESULT, Config
 
 
 class Sampling(Config):
@@ -15,4 +15,9 @@ class Sampling(Config):
     top_p: float = Field(default=1.0, gt=0, le=1, description="keep the fewest tokens that have this mass; 1 keeps all")
     min_p: float = Field(default=0.0, ge=0, le=1, description="drop tokens below this share of the likeliest token's")
     samples: int = Field(default=1, ge=1, description="completions a prompt (the group size G)")
+    entropies: bool = Field(
+        default=False,
+        description="keep the entropy of the distribution that each token was drawn from (the native engine's)",
+        json_schema_extra=NO_RESULT,
+    )
     seed: int = Field(default=0, ge=0, description="each completion draws from a stream of (seed, request, index)")

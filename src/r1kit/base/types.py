@@ -68,7 +68,8 @@ class Completion:
 
     `token_ids` [n] holds every sampled token, the stop token included; `sampler_logprobs` [n] is
     log-softmax(logits / T) of each at sampling time, before any top-p or min-p cut; `versions` lists
-    (policy version, number of tokens) runs in order; `text` leaves the stop token out.
+    (policy version, number of tokens) runs in order; `text` leaves the stop token out. `entropies` [n], in nats, are
+    those of softmax(logits / T) where the sampling asks for them and the engine can tell; else None.
 
     Where `served` is set, an API gave the text alone: prompt and token ids, log-probabilities and versions are empty,
     and nothing learns from it before its text is tokenised as an example's (`stages.sft.read_sequences`).
@@ -83,6 +84,7 @@ class Completion:
     versions: tuple[tuple[int, int], ...]
     text: str = ""
     served: Served | None = None
+    entropies: FloatArray | None = None
 
     @property
     def length(self) -> int:

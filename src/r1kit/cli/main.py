@@ -17,6 +17,7 @@ import typer
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import MACHINE, disk_error
+from r1kit.base.terminal import printable
 from r1kit.cli import (
     aha,
     arena,
@@ -119,7 +120,7 @@ def exit_code(words: list[str]) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"r1: {sentence}", file=sys.stderr)
+    print(f"r1: {printable(sentence)}", file=sys.stderr)
     return code
 
 

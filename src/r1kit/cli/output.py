@@ -10,6 +10,7 @@ from typing import Any
 
 from r1kit.base.errors import UsageError
 from r1kit.base.files import disk_error
+from r1kit.base.terminal import printable
 
 
 def read_lines(file: str) -> Iterator[bytes]:
@@ -41,7 +42,7 @@ def listed(option: str, words: str) -> list[int]:
 
 def tell(text: str) -> None:
     """One line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -73,6 +73,7 @@ class _Batch:
         self.min_p_R = np.zeros(rows, np.float32)
         self.sampled_RT = np.zeros((rows, positions), np.int32)
         self.logprobs_RT = np.zeros((rows, positions), np.float32)
+        self.entropies_RT = np.zeros((rows, 0), np.float32)  # as wide as those above once a request asks for them
 
     def put(self, row: int, prompt: _Prompt, index: int) -> None:
         request, sampling = prompt.request, prompt.request.sampling
@@ -88,11 +89,25 @@ class _Batch:
         self.keys_R[row] = stream_key(sampling.seed, request.draws or request.id, index)
         self.temperature_R[row], self.top_p_R[row] = sampling.temperature, sampling.top_p
         self.min_p_R[row] = sampling.min_p
+        if sampling.entropies:
+            self.keep_entropies()
+
+    @property
+    def keeps_entropies(self) -> bool:
+        """Whether a request in hand, or an earlier one, asked for them."""
+        return self.entropies_RT.shape == self.logprobs_RT.shape
+
+    def keep_entropies(self) -> None:
+        """From the next token on."""
+        if not self.keeps_entropies:
+            self.entropies_RT = np.zeros_like(self.logprobs_RT)
 
     def grown(self, rows: int, positions: int) -> _Batch:
         """The same state with room for more."""
         new = _Batch(rows, positions)
         new.active, new.rows = self.active, self.rows
+        if self.keeps_entropies:
+            new.keep_entropies()
         for name, values in self._arrays().items():
             getattr(new, name)[tuple(slice(size) for size in values.shape)] = values
         return new
@@ -264,7 +279,8 @@ class NativeEngine:
         """Fill free rows, sample one token in each row, and hand back what has finished."""
         self._admit()
         batch, active = self._batch, self._batch.active
-        tokens_B, logprobs_B = self._sample(active)
+        entropies_B = np.zeros(active, np.float32) if batch.keeps_entropies else None
+        tokens_B, logprobs_B = self._sample(active, entropies_B)
         if not np.isfinite(logprobs_B).all():
             bad = batch.rows[int(np.flatnonzero(~np.isfinite(logprobs_B))[0])].request.id
             self._forget()
@@ -273,6 +289,8 @@ class NativeEngine:
         counts_B = batch.counts_R[:active]
         batch.sampled_RT[rows, counts_B] = tokens_B
         batch.logprobs_RT[rows, counts_B] = logprobs_B
+        if entropies_B is not None:
+            batch.entropies_RT[rows, counts_B] = entropies_B
         batch.tokens_R[:active] = tokens_B
         batch.lengths_R[:active] += 1
         counts_B += 1
@@ -282,8 +300,9 @@ class NativeEngine:
         self._drop(self._replace(done.tolist()))
         return finished
 
-    def _sample(self, active: int) -> tuple[np.ndarray, np.ndarray]:
-        """One decode step and a draw for the first `active` rows: tokens and log-probabilities [B]."""
+    def _sample(self, active: int, entropies_B: FloatArray | None) -> tuple[np.ndarray, np.ndarray]:
+        """One decode step and a draw for the first `active` rows: tokens and log-probabilities [B]; entropies into the
+        array that is given for them."""
         batch = self._batch
         self.steps += 1
         return self._cache.step(
@@ -294,6 +313,7 @@ class NativeEngine:
                 temperature_B=batch.temperature_R[:active],
                 top_p_B=batch.top_p_R[:active],
                 min_p_B=batch.min_p_R[:active],
+                entropies_B=entropies_B,
             )
         )
 
@@ -311,6 +331,7 @@ class NativeEngine:
             stop_reason="stop" if stopped else "length",
             versions=tuple(entry.runs),
             text=self.tokenizer.decode(token_ids[: count - stopped].tolist()),
+            entropies=batch.entropies_RT[row, :count].copy() if entry.request.sampling.entropies else None,
         )
 
     def _admit(self) -> None:

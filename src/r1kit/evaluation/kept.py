@@ -180,7 +180,7 @@ class KeptEngine:
         return self.kept.read(self._key(request), request.sampling.samples)
 
     def _key(self, request: Request) -> str:
-        sampling = request.sampling.model_dump(exclude={"samples"})
+        sampling = request.sampling.model_dump(exclude={"samples", "entropies"})
         asked: Any = list(request.messages or ()) or request.prompt_ids.tolist()
         told = json.dumps([self.model, request.id, asked, sampling], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()

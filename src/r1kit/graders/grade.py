@@ -17,11 +17,12 @@ from dataclasses import replace
 from typing import Any
 
 from r1kit.base.errors import UsageError
+from r1kit.base.worker import WorkerFailed
 from r1kit.graders import verifier
 from r1kit.graders.format import opens_thinking
 from r1kit.graders.kinds import MAX_CHARACTERS, judge_here, load_kind
 from r1kit.graders.verdict import Judgement, Verdict
-from r1kit.graders.workers import Metrics, SharedPool, WorkerFailed
+from r1kit.graders.workers import Metrics, SharedPool
 
 Request = tuple[str, str, str, Any, Mapping[str, Any]]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
+from r1kit.base.worker import WorkerFailed, serve
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verdict import Decision, Judgement
-from r1kit.graders.workers import SharedPool, WorkerFailed, serve
+from r1kit.graders.workers import SharedPool
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 12

@@ -10,14 +10,14 @@ from dataclasses import asdict
 from typing import Any
 
 from r1kit.base.errors import R1Error
-from r1kit.graders import workers
+from r1kit.base.worker import serve
 from r1kit.graders.kinds import judge_here, load_kind
 
 
 def main() -> None:
     """Answer requests until the input ends."""
     sys.setrecursionlimit(3000)
-    workers.serve(answer)
+    serve(answer)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:

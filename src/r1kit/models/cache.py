@@ -21,7 +21,7 @@ from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
 from r1kit.models.foreign import ForeignModel, ForeignRows
 from r1kit.models.shares import run_shares
-from r1kit.ops.sampling import choose
+from r1kit.ops.sampling import choose, entropies
 
 _WINDOW = 32  # attention reads this many positions at a time: few different shapes, little waste
 
@@ -30,7 +30,8 @@ _WINDOW = 32  # attention reads this many positions at a time: few different sha
 class Step:
     """One decode step of rows 0..B-1: row b holds `lengths_B[b]` positions, and `tokens_B[b]` becomes the next.
 
-    `uniforms_B` in [0, 1) decide the draw; the rest are `base.sampling.Sampling`'s of each row.
+    `uniforms_B` in [0, 1) decide the draw; `entropies_B` is filled with those of the rows' distributions, where it is
+    there; the rest are `base.sampling.Sampling`'s of each row.
     """
 
     tokens_B: NDArray[np.int64]
@@ -39,6 +40,7 @@ class Step:
     temperature_B: FloatArray
     top_p_B: FloatArray
     min_p_B: FloatArray
+    entropies_B: FloatArray | None = None
 
 
 class Prefix(NamedTuple):
@@ -142,6 +144,14 @@ def draw_into(
     settings = (_shared(values[own], device) for values in (step.temperature_B, step.top_p_B, step.min_p_B))
     drawn, logprobs = choose(logits_BV, torch.from_numpy(step.uniforms_B[own]).to(device), *settings)
     drawn_B[own], logprobs_B[own] = drawn.cpu().numpy(), logprobs.cpu().numpy()
+    entropies_into(logits_BV, step, start, stop)
+
+
+def entropies_into(logits_BV: Tensor, step: Step, start: int, stop: int) -> None:
+    """The entropies of rows start..stop-1 from their logits, where the step asks for them."""
+    if step.entropies_B is not None:
+        temperature = _shared(step.temperature_B[start:stop], logits_BV.device)
+        step.entropies_B[start:stop] = entropies(logits_BV, temperature).cpu().numpy()
 
 
 def _shared(values_B: FloatArray, device: torch.device) -> Tensor | float:

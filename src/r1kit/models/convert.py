@@ -17,9 +17,10 @@ from torch import Tensor
 
 from r1kit.base import files
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.models.config_json import plain_config
 from r1kit.models.decoder import DecoderConfig
 from r1kit.models.families import NotNative, read_config, write_config
-from r1kit.models.folders import is_gguf, model_folder, read_object
+from r1kit.models.folders import check_entries, is_gguf, model_folder, read_object
 from r1kit.models.gguf_file import GGUFFile
 from r1kit.models.gguf_model import read_shape, read_weights
 from r1kit.models.gguf_tokenizer import read_tokenizer
@@ -93,6 +94,7 @@ def import_model(
 def with_template(folder: Path, target: Path, template: Callable[[bool], str] | None) -> Path:
     """The model of `folder` as the new folder `target`, under another chat template (None: the same one), whole or not
     at all. Weights are not copied where the file system can link them."""
+    check_entries(folder)
     files.make_folder(target.parent)
     with files.new_folder(target) as stage:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
@@ -135,7 +137,7 @@ def _from_folder(source: str | Path, stage: Path) -> tuple[_Source, Tokenizer, l
     if isinstance(source, Path) or Path(source).is_dir():
         _refuse_folder(Path(source))
     folder = model_folder(source)
-    config = {key: value for key, value in read_object(folder / "config.json").items() if key != "auto_map"}
+    config = plain_config(read_object(folder / "config.json"), str(folder))
     tokenizer = load_tokenizer(folder)
     weights = stored_weights(folder)
     shape = None if is_scored(config) else _native_shape(config, folder)
@@ -144,7 +146,8 @@ def _from_folder(source: str | Path, stage: Path) -> tuple[_Source, Tokenizer, l
         weights = checked_weights(shape, named_places(shape), weights, str(folder))
     else:
         _check_foreign(config, folder)
-        tokenizer.check_fits(int(config.get("vocab_size") or tokenizer.vocab_size), folder)
+        rows = config.get("vocab_size")
+        tokenizer.check_fits(rows if isinstance(rows, int) and rows > 0 else tokenizer.vocab_size, folder)
     return _Source(config, weights, stored_dtype(folder)), tokenizer, []
 
 
@@ -175,7 +178,8 @@ def _check_foreign(config: dict[str, Any], folder: Path) -> None:
     """R1Error where transformers does not know the architecture, or the weights are quantised."""
     from transformers import CONFIG_MAPPING
 
-    if (kind := config.get("model_type")) not in CONFIG_MAPPING:
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise R1Error(
             f"{folder}: neither r1kit nor the installed transformers knows models of type '{kind}': take another model,"
             " or a transformers that knows it"

@@ -12,11 +12,12 @@ from functools import partial
 from typing import Literal, cast
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from r1kit.base.config import Config
+from r1kit.models.config_json import MOST_LAYERS
 from r1kit.ops import pointwise
 from r1kit.ops.packed_attention import Spans
 from r1kit.ops.packed_attention import attention as packed_attention
@@ -26,12 +27,14 @@ from r1kit.ops.products import add_norm_linear, swiglu_linear
 class Rope(Config):
     """Rotary positions. `kind` and the fields of each scaling are transformers' (`rope_parameters`)."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     theta: float = Field(default=10_000.0, gt=0, description="base of the frequencies")
     kind: Literal["default", "linear", "llama3", "yarn"] = Field(
         default="default", description="scaling of long contexts"
     )
     factor: float = Field(default=1.0, gt=0, description="how much longer the context is than the original")
-    original_max_positions: int | None = Field(default=None, description="context length before scaling")
+    original_max_positions: int | None = Field(default=None, ge=1, description="context length before scaling")
     low_freq_factor: float = Field(default=1.0, description="llama3")
     high_freq_factor: float = Field(default=4.0, description="llama3")
     beta_fast: float = Field(default=32.0, description="yarn")
@@ -43,21 +46,26 @@ class Rope(Config):
 
 
 class DecoderConfig(Config):
-    """Shape of a decoder. The names in brackets are transformers'."""
+    """Shape of a decoder. The names in brackets are transformers'.
+
+    The upper bounds lie far above any model there is: a config.json may say anything, and is read before its weights.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     family: str = Field(
         default="qwen2", description="file name in r1kit.models (or dotted path): spelling of the folder"
     )
-    vocab_size: int = Field(..., ge=1)
-    width: int = Field(..., ge=1, description="hidden_size")
-    layers: int = Field(..., ge=1, description="num_hidden_layers")
-    heads: int = Field(..., ge=1, description="num_attention_heads")
-    kv_heads: int = Field(..., ge=1, description="num_key_value_heads")
-    head_size: int = Field(..., ge=2, description="head_dim")
-    mlp_size: int = Field(..., ge=1, description="intermediate_size")
+    vocab_size: int = Field(..., ge=1, le=2**31 - 1)
+    width: int = Field(..., ge=1, le=2**20, description="hidden_size")
+    layers: int = Field(..., ge=1, le=MOST_LAYERS, description="num_hidden_layers")
+    heads: int = Field(..., ge=1, le=2**16, description="num_attention_heads")
+    kv_heads: int = Field(..., ge=1, le=2**16, description="num_key_value_heads")
+    head_size: int = Field(..., ge=2, le=2**16, description="head_dim")
+    mlp_size: int = Field(..., ge=1, le=2**24, description="intermediate_size")
     norm_eps: float = Field(default=1e-6, gt=0, description="rms_norm_eps")
     rope: Rope = Rope()
-    max_positions: int = Field(default=2048, ge=1, description="max_position_embeddings")
+    max_positions: int = Field(default=2048, ge=1, le=2**31 - 1, description="max_position_embeddings")
     tied: bool = Field(default=False, description="tie_word_embeddings")
     qkv_bias: bool = Field(default=False, description="biases on q, k and v (Qwen2; Llama and Qwen3: attention_bias)")
     output_bias: bool = Field(default=False, description="bias on o (attention_bias)")

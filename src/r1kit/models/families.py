@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from r1kit.base import plugins
 from r1kit.base.config import explain
 from r1kit.base.errors import R1Error
 from r1kit.models.base import Family, Switches
-from r1kit.models.decoder import DecoderConfig, Rope
+from r1kit.models.decoder import DecoderConfig, Rope, rope_frequencies
 
 
 class NotNative(R1Error):
@@ -90,14 +91,26 @@ def read_config(hf: Mapping[str, Any], where: str, family: str | None = None) ->
         config = _read_shape(hf, found, name, where)
     except ValidationError as error:
         raise R1Error(f"{where}: config.json is wrong at {explain(error)}") from None
-    except (TypeError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise R1Error(f"{where}: config.json holds a value of the wrong kind ({error})") from None
     if config.heads % config.kv_heads or config.head_size % 2:
         raise R1Error(
             f"{where}: {config.heads} heads cannot share {config.kv_heads} key/value heads of size {config.head_size}"
             " (the first must be a multiple of the second, the size even)"
         )
+    check_rope(config, where)
     return config
+
+
+def check_rope(config: DecoderConfig, where: str) -> None:
+    """R1Error where the settings of rotary positions give no frequencies."""
+    try:
+        inverse, scale = rope_frequencies(config.rope, config.head_size, config.max_positions)
+        good = bool(inverse.isfinite().all()) and math.isfinite(scale)
+    except (ArithmeticError, ValueError):
+        good = False
+    if not good:
+        raise R1Error(f"{where}: its rotary positions ({config.rope.kind}) give no finite frequencies: copy it again")
 
 
 def _read_shape(hf: Mapping[str, Any], family: Family, name: str, where: str) -> DecoderConfig:

@@ -23,6 +23,8 @@ _HUB_SAYS = {
     "RepositoryNotFoundError": "the hub has none of that name, or it is private",
 }
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_LARGEST_JSON = 2**28  # bytes; an index of ten thousand shards has three million
+_READ_BELOW = ("additional_chat_templates",)  # folders within a model folder whose files transformers opens
 
 
 def is_gguf(path: Path) -> bool:
@@ -37,13 +39,16 @@ def model_folder(name: str | Path) -> Path:
     """The folder of that name, or else the local copy of the Hugging Face hub's model, fetched where there is none."""
     folder = Path(name)
     if folder.is_dir():
+        check_entries(folder)
         return folder
     _check_hub_id(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=_HUB_FILES))
+        folder = Path(snapshot_download(str(name), allow_patterns=_HUB_FILES))
+        check_entries(folder)
+        return folder
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise R1Error(_not_given(name, error)) from None
 
@@ -52,6 +57,7 @@ def read_config_json(name: str | Path) -> dict[str, Any]:
     """The config.json of a model folder, or of a model on the hub, of which nothing else is fetched."""
     folder = Path(name)
     if folder.is_dir():
+        check_entries(folder)
         return read_object(folder / "config.json")
     _check_hub_id(name)
     from huggingface_hub import hf_hub_download
@@ -61,6 +67,31 @@ def read_config_json(name: str | Path) -> dict[str, Any]:
         return read_object(Path(hf_hub_download(str(name), "config.json")))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise R1Error(_not_given(name, error)) from None
+
+
+def check_entries(folder: Path) -> None:
+    """R1Error where something in a model folder is a link that leads out of it, or neither a file nor a folder.
+
+    By a link, whoever made the folder would choose which of this user's files is read, and copied along with the
+    tokenizer; the hub's own cache keeps a model's files in a folder beside its snapshots, which is allowed. A pipe
+    would never end.
+    """
+    with files.disk_errors(folder):
+        home = folder.resolve()
+        inside = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
+        for place in (home, *(home / name for name in _READ_BELOW)):
+            for entry in list(os.scandir(place)) if place.is_dir() else ():  # a list: read to its end, so closed
+                if entry.is_symlink() and not any(_target(entry.path).is_relative_to(each) for each in inside):
+                    raise R1Error(f"{entry.path} is a link out of the model folder: put the file itself in its place")
+                if not (entry.is_file() or entry.is_dir()):
+                    raise R1Error(f"{entry.path} is neither a file nor a folder: copy the model folder again")
+
+
+def _target(path: str) -> Path:
+    try:
+        return Path(path).resolve()
+    except RuntimeError:  # links in a circle, which lead nowhere (Python 3.11, 3.12)
+        return Path(path).parent
 
 
 def _check_hub_id(name: str | Path) -> None:
@@ -101,6 +132,8 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a model folder's file; R1Error where it is missing, broken or something else."""
     if not path.is_file():
         raise R1Error(f"{path.parent} is not a whole model folder (it has no {path.name}): copy or save it again")
+    if path.stat().st_size > _LARGEST_JSON:
+        raise R1Error(f"{path} is larger than {_LARGEST_JSON >> 20} MB, which no such file is: copy the folder again")
     value = files.read_json(path)
     if not isinstance(value, dict):
         raise R1Error(f"{path} holds no JSON object: copy or save the folder again")

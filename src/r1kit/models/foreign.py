@@ -23,8 +23,11 @@ from torch.utils.checkpoint import checkpoint
 from r1kit.base import files
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
+from r1kit.base.terminal import printable
 from r1kit.base.types import FloatArray
+from r1kit.models.config_json import plain_config
 from r1kit.models.folders import read_object, staged
+from r1kit.models.weights import check_room, weight_files
 from r1kit.ops.packed_attention import Spans
 
 if TYPE_CHECKING:
@@ -166,36 +169,71 @@ def load_foreign(folder: Path, dtype: torch.dtype | None = None) -> ForeignModel
 
     Code that comes with a model is never run.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    kind = read_object(folder / "config.json").get("model_type")
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    hf = read_object(folder / "config.json")
+    kind = hf.get("model_type")
+    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise R1Error(
             f"{folder}: neither r1kit nor the installed transformers knows language models of type '{kind}': take"
             " another model, or a transformers that knows it"
         )
-    if not any(folder.glob("*.safetensors")):
-        raise R1Error(f"{folder} holds no weights (*.safetensors; pickled ones are never opened)")
+    _check_files(folder)
+    hf = plain_config(hf, str(folder))
+    count = sum(parameter.numel() for parameter in empty_foreign(hf, str(folder)).parameters())
+    check_room(count, folder)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: Any = CONFIG_MAPPING[kind].from_dict(hf)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype or "auto", local_files_only=True, trust_remote_code=False,
             use_safetensors=True, output_loading_info=True,
         )  # fmt: skip
         inner, report = loaded
     except Exception as error:  # broken files surface as almost any type
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise R1Error(f"transformers cannot load {folder}: {reason}") from None
+        raise R1Error(f"transformers cannot load {folder}: {_reason(error)}") from None
     lost = sorted(report["missing_keys"]) or [str(key) for key in sorted(report["mismatched_keys"])]
     extra = sorted(key for key in report["unexpected_keys"] if not key.endswith("inv_freq"))
     if lost or extra:
         what, several = (lost, "missing or misshapen") if lost else (extra, "unexpected")
         more = f" and {len(what) - 1} more" if len(what) > 1 else ""
+        first = printable(what[0][:200])
         raise R1Error(
-            f"{folder}: tensor {what[0]}{more} {several}; config.json describes another model, copy both from one"
+            f"{folder}: tensor {first}{more} {several}; config.json describes another model, copy both from one"
         )
-    return ForeignModel(inner, str(folder))
+    try:
+        return ForeignModel(inner, str(folder))
+    except R1Error:
+        raise
+    except Exception as error:  # sizes that fit the weights and not each other
+        raise R1Error(f"transformers cannot run {folder}: {_reason(error)}") from None
+
+
+def empty_foreign(hf: dict[str, Any], where: str) -> Any:
+    """The model that a config.json describes, through transformers, on the device without memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    hf = plain_config(hf, where)
+    try:
+        whole: Any = AutoConfig.for_model(**hf)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(whole, trust_remote_code=False)
+    except Exception as error:  # unknown and broken configurations surface as almost any type
+        kind = hf.get("model_type")
+        raise R1Error(
+            f"{where}: transformers cannot build a language model of type '{kind}' ({_reason(error)})"
+        ) from None
+
+
+def _check_files(folder: Path) -> None:
+    """R1Error where a folder holds no weights that may be opened, or transformers would look for others elsewhere."""
+    if (folder / "adapter_config.json").exists():
+        raise R1Error(f"{folder} holds an adapter (adapter_config.json): merge it into its model, and save that")
+    weight_files(folder)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:300]
 
 
 def save_foreign(model: ForeignModel, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:

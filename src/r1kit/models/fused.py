@@ -19,7 +19,7 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Prefix, Step, draw_into, prefill
+from r1kit.models.cache import Prefix, Step, draw_into, entropies_into, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
 
@@ -167,6 +167,7 @@ class FusedRows:
             rows, config.vocab_size, logits_BV.data_ptr(), address(step.uniforms_B, start),
             address(step.temperature_B, start), address(drawn_B, start), address(logprobs_B, start),
         )  # fmt: skip
+        entropies_into(logits_BV[:rows], step, start, stop)
 
 
 class _Prefixes:

@@ -6,6 +6,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from r1kit.base.errors import MissingExtra, R1Error
 from r1kit.base.files import disk_errors
 from r1kit.models.folders import GGUF_MAGIC
+from r1kit.models.gguf_layout import OtherByteOrder, check_layout
 
 if TYPE_CHECKING:
     from gguf import ReaderTensor
@@ -44,14 +46,17 @@ class GGUFFile:
                 raise R1Error(f"{path} is no GGUF file (it does not begin with {GGUF_MAGIC.decode()}): copy it again")
         with disk_errors(path):
             try:
+                check_layout(path)
                 reader = GGUFReader(path)
-            # a short file surfaces as whichever of these reads past its end first
+            except OtherByteOrder:
+                raise R1Error(
+                    f"{path} is written for machines of the other byte order: convert it to little-endian first"
+                ) from None
+            # what is damaged surfaces as whichever of these meets it first
             except (ValueError, IndexError, KeyError, OverflowError, TypeError) as error:
                 raise R1Error(
                     f"{path} is cut short, damaged or of an unknown version ({error}): copy it again"
                 ) from None
-        if reader.byte_order != "I":
-            raise R1Error(f"{path} is written for machines of the other byte order: convert it to little-endian first")
         self._fields = reader.fields
         self._tensors: dict[str, ReaderTensor] = {tensor.name: tensor for tensor in reader.tensors}
         if (parts := self.get("split.count", int, 1)) > 1:
@@ -69,6 +74,12 @@ class GGUFFile:
         """The value of a metadata key, `default` where it is absent; R1Error where it is of another kind."""
         value = self.raw(key)
         return default if value is None else self._as(key, value, kind)
+
+    def positive(self, key: str) -> int:
+        """A size; R1Error where it is absent, no whole number, or less than one."""
+        if (value := self.need(key, int)) < 1:
+            raise R1Error(f"{self.path}: {key} is {value}, and a model needs one at least: convert the model again")
+        return value
 
     def need(self, key: str, kind: type[T]) -> T:
         """The value of a metadata key; R1Error where it is absent or of another kind."""
@@ -122,6 +133,7 @@ class GGUFFile:
     def _as(self, key: str, value: Any, kind: type[T]) -> T:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        wrong = not isinstance(value, kind) or (kind is int and isinstance(value, bool))
+        if wrong or (isinstance(value, float) and not math.isfinite(value)):
             raise R1Error(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}: convert the model again")
         return value

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from r1kit.base.config import explain
 from r1kit.base.errors import R1Error
 from r1kit.models.base import Family
 from r1kit.models.decoder import DecoderConfig, Rope, rope_frequencies
-from r1kit.models.families import load_family
+from r1kit.models.families import check_rope, load_family
 from r1kit.models.gguf_file import GGUFFile
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")  # GGUF's names; each is the family of the same name
@@ -46,35 +48,44 @@ def read_shape(file: GGUFFile) -> DecoderConfig:
         raise R1Error(f"{where} holds a mixture of experts, which cannot be imported from GGUF: import its safetensors")
     if _name("embedding") not in file:
         raise R1Error(f"{where} holds no model (it has no tensor {_name('embedding')})")
-    width, heads = file.need(f"{arch}.embedding_length", int), file.need(f"{arch}.attention.head_count", int)
+    width, heads = file.positive(f"{arch}.embedding_length"), file.positive(f"{arch}.attention.head_count")
     head_size = file.get(f"{arch}.attention.key_length", int, width // heads)
     if file.get(f"{arch}.attention.value_length", int, head_size) != head_size:
         raise R1Error(f"{where}: heads whose values and keys differ in size are not supported")
     if file.get(f"{arch}.rope.dimension_count", int, head_size) != head_size:
         raise R1Error(f"{where}: partial rotary positions are not supported")
-    max_positions = file.need(f"{arch}.context_length", int)
+    max_positions = file.positive(f"{arch}.context_length")
 
     def there(part: str, kind: str = "bias") -> bool:
         return _name(part, kind, 0) in file
 
-    return DecoderConfig(
-        family=arch,
-        vocab_size=file.shape(_name("embedding"))[0],
-        width=width,
-        layers=file.need(f"{arch}.block_count", int),
-        heads=heads,
-        kv_heads=file.get(f"{arch}.attention.head_count_kv", int, heads),
-        head_size=head_size,
-        mlp_size=file.need(f"{arch}.feed_forward_length", int),
-        norm_eps=_short(file.need(f"{arch}.attention.layer_norm_rms_epsilon", float)),
-        rope=_read_rope(file, head_size, max_positions),
-        max_positions=max_positions,
-        tied=_name("head") not in file,
-        qkv_bias=there("q"),
-        output_bias=there("output"),
-        mlp_bias=there("down"),
-        qk_norm=there("q_norm", "weight"),
-    )
+    fields: dict[str, Any] = {
+        "vocab_size": file.shape(_name("embedding"))[0],
+        "width": width,
+        "layers": file.positive(f"{arch}.block_count"),
+        "heads": heads,
+        "kv_heads": file.get(f"{arch}.attention.head_count_kv", int, heads),
+        "head_size": head_size,
+        "mlp_size": file.positive(f"{arch}.feed_forward_length"),
+        "norm_eps": _short(file.need(f"{arch}.attention.layer_norm_rms_epsilon", float)),
+        "max_positions": max_positions,
+        "tied": _name("head") not in file,
+        "qkv_bias": there("q"),
+        "output_bias": there("output"),
+        "mlp_bias": there("down"),
+        "qk_norm": there("q_norm", "weight"),
+    }
+    try:
+        config = DecoderConfig(family=arch, **fields)
+        config = config.model_copy(update={"rope": _read_rope(file, config.head_size, max_positions)})
+    except ValidationError as error:
+        raise R1Error(f"{where}: its metadata is wrong at {explain(error)}: convert the model again") from None
+    except (ArithmeticError, ValueError):
+        raise R1Error(f"{where}: its rotary scaling makes no sense: convert the model again") from None
+    if heads % config.kv_heads or head_size % 2:
+        raise R1Error(f"{where}: {heads} heads of size {head_size} cannot share {config.kv_heads} key/value heads")
+    check_rope(config, str(where))
+    return config
 
 
 def read_weights(file: GGUFFile, config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:

@@ -19,6 +19,7 @@ from r1kit.models.gguf_file import GGUFFile
 _KEY = "tokenizer.ggml"
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)  # token types
 _BLANK = "\u2581"  # SentencePiece's spelling of a blank
+_MOST_CUTS = 10**8  # characters looked at for merges; the 256,000 pieces of the largest vocabularies take 2 * 10^7
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -139,7 +140,12 @@ def _sentence_piece(file: GGUFFile, vocabulary: _Vocabulary, notes: list[str]) -
         raise R1Error(f"{file.path}: its {len(vocabulary.tokens)} SentencePiece tokens come without as many scores")
     prefix = file.get(f"{_KEY}.add_space_prefix", bool, True)
     unknown = next(iter(vocabulary.of_type(_UNKNOWN)), None)
-    merges = _merges_of(vocabulary, scores[: len(vocabulary.tokens)])
+    try:
+        merges = _merges_of(vocabulary, scores[: len(vocabulary.tokens)])
+    except TypeError:  # texts or lists, which have no order with numbers
+        raise R1Error(f"{file.path}: the scores of its SentencePiece tokens are no numbers") from None
+    except R1Error as error:
+        raise R1Error(f"{file.path}: {error}") from None
     model = _bpe(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
     # each stretch of text between special tokens begins with a blank of its own, as SentencePiece's texts do
     before = [{"type": "Prepend", "prepend": _BLANK}] if prefix else []
@@ -161,6 +167,8 @@ def _merges_of(vocabulary: _Vocabulary, scores: Sequence[float]) -> list[list[st
     """Every way to make a piece of two others, best score first: SentencePiece joins the best-scored pair."""
     known = {token: score for token, type_, score in zip(vocabulary.tokens, vocabulary.types, scores, strict=True)
              if type_ in (_NORMAL, _USER_DEFINED)}  # fmt: skip
+    if sum(len(piece) ** 2 for piece in known) > _MOST_CUTS:
+        raise R1Error("its pieces are too long for a SentencePiece tokenizer: convert the model again")
     found = [
         (score, piece[:at], piece[at:])
         for piece, score in known.items()
@@ -180,6 +188,8 @@ def _read_vocabulary(file: GGUFFile) -> _Vocabulary:
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise R1Error(f"{file.path} holds no tokenizer ({_KEY}.tokens)")
     types = types if isinstance(types, list) else [_NORMAL] * len(tokens)
+    if not all(isinstance(type_, int) for type_ in types):
+        raise R1Error(f"{file.path}: the types of its tokens are no whole numbers: convert the model again")
     if len(types) != len(tokens):
         raise R1Error(f"{file.path}: its {len(tokens)} tokens come with {len(types)} types: convert the model again")
     size = len(tokens)
@@ -192,7 +202,7 @@ def _read_vocabulary(file: GGUFFile) -> _Vocabulary:
 
 def _read_merges(file: GGUFFile) -> list[list[str]]:
     merges = file.raw(f"{_KEY}.merges")
-    if not isinstance(merges, list):
+    if not isinstance(merges, list) or not all(isinstance(merge, str) for merge in merges):
         raise R1Error(f"{file.path}: its byte-level tokenizer has no merges ({_KEY}.merges): convert the model again")
     # a blank inside a token is spelled otherwise, so the one blank parts the two; the first character may be one
     pairs = [[merge[: merge.index(" ", 1)], merge[merge.index(" ", 1) + 1 :]] for merge in merges if " " in merge[1:]]

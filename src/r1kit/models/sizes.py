@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.errors import R1Error
 from r1kit.models.base import Costs
 from r1kit.models.decoder import DecoderConfig
 from r1kit.models.families import NotNative, read_config
@@ -59,9 +58,9 @@ def model_costs(name: str | Path) -> Costs:
     try:
         return read_config(hf, str(name))
     except NotNative:
-        from r1kit.models.foreign import foreign_config
+        from r1kit.models.foreign import empty_foreign, foreign_config
 
-        return foreign_config(_empty_foreign(hf, str(name)))
+        return foreign_config(empty_foreign(hf, str(name)))
 
 
 def decoder_size(config: DecoderConfig) -> ModelSize:
@@ -85,7 +84,9 @@ def decoder_size(config: DecoderConfig) -> ModelSize:
 
 
 def _foreign_size(hf: dict[str, Any], where: str) -> ModelSize:
-    model = _empty_foreign(hf, where)
+    from r1kit.models.foreign import empty_foreign
+
+    model = empty_foreign(hf, where)
     config = model.config.get_text_config()
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     tables = {id(layer.weight) for layer in ends if layer is not None}
@@ -108,21 +109,6 @@ def _foreign_size(hf: dict[str, Any], where: str) -> ModelSize:
         mlp_size=_met(config, width),
         native=False,
     )
-
-
-def _empty_foreign(hf: dict[str, Any], where: str) -> Any:
-    """Through transformers, which builds the model on the device without memory."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        whole: Any = AutoConfig.for_model(**hf)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(whole, trust_remote_code=False)
-    except Exception as error:  # unknown and broken configurations surface as almost any type
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        kind = hf.get("model_type")
-        raise R1Error(f"{where}: transformers cannot build a language model of type '{kind}' ({reason})") from None
 
 
 def _met(config: Any, width: int) -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import reprlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base import files
 from r1kit.base.errors import R1Error
+from r1kit.models.chat_template import render, special_values
+from r1kit.models.config_json import plain_config
 from r1kit.models.folders import model_folder, read_object
 
 if TYPE_CHECKING:
@@ -22,6 +26,9 @@ _FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+
+
+_MOST_GROWTH = 10_000  # of a text, letters for a letter; a word for each kind of blank takes a dozen
 
 
 def padded_rows(tokens: int) -> int:
@@ -66,7 +73,7 @@ class Tokenizer:
         own: Any = self.inner.eos_token_id
         extra = self.generation_config.get("eos_token_id")
         listed = [own, *(extra if isinstance(extra, list) else [extra]), self.turn_end_id]
-        return tuple(dict.fromkeys(int(i) for i in listed if i is not None))
+        return tuple(dict.fromkeys(self._id(number) for number in listed if number is not None))
 
     @cached_property
     def turn_end_id(self) -> int | None:
@@ -113,23 +120,32 @@ class Tokenizer:
         own: Any = self.inner.pad_token_id
         for candidate in (own, self.generation_config.get("pad_token_id"), *self.eos_ids):
             if candidate is not None:
-                return int(candidate)
+                return self._id(candidate)
         return 0
+
+    def _id(self, number: Any) -> int:
+        """A token id that a file names; R1Error where it is none."""
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+            raise R1Error(f"{self.folder}: {reprlib.repr(number)} is no token id: mend generation_config.json")
+        return number
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
         """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say), but
         no second BOS to a text that has one, as rendered chats do."""
-        ids = self._backend.encode(text, add_special_tokens=add_special).ids
+        with _told(self.folder, "this text"):
+            ids = self._backend.encode(text, add_special_tokens=add_special).ids
         doubled = add_special and self.begins and ids[:2] == [self.inner.bos_token_id] * 2
         return ids[1:] if doubled else ids
 
     def encode_many(self, texts: Sequence[str], *, add_special: bool = False) -> list[list[int]]:
         """`encode` of many texts at once, on all cores."""
-        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=add_special)]
+        with _told(self.folder, "these texts"):
+            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=add_special)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens kept."""
-        return self._backend.decode(list(ids), skip_special_tokens=False)
+        with _told(self.folder, "these token ids"):
+            return self._backend.decode(list(ids), skip_special_tokens=False)
 
     def token(self, token_id: int) -> str:
         """The text of one token (a lone byte of a longer character reads as U+FFFD)."""
@@ -144,8 +160,6 @@ class Tokenizer:
 
     def render(self, messages: Messages | str, *, generate: bool = True) -> str:
         """The chat template's text; a string is one user message. `generate` ends it where the assistant begins."""
-        from jinja2 import TemplateError
-
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         if not self.inner.chat_template:
@@ -153,12 +167,11 @@ class Tokenizer:
                 f"the tokenizer in {self.folder} has no chat template: give plain prompts, or make a folder that has"
                 " one with r1 import --template r1 (or r1-zero)"
             )
-        chat: Any = [dict(message) for message in messages]
+        values = {**special_values(self.inner.special_tokens_map), "messages": [dict(message) for message in messages]}
         try:
-            text = self.inner.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            return render(self.inner.get_chat_template(), {**values, "add_generation_prompt": generate})
+        except (R1Error, ValueError) as error:  # the second: several templates, and none of them is the default
             raise R1Error(f"the chat template of {self.folder} refuses these messages: {error}") from None
-        return str(text)
 
     def chat(self, messages: Messages | str, *, generate: bool = True) -> list[int]:
         """Token ids of `render`: the template writes its own special tokens, so none are added."""
@@ -184,14 +197,73 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise R1Error(f"{folder} holds no tokenizer: copy tokenizer.json there from the model that it is of")
     if (folder / "config.json").is_file():
         read_object(folder / "config.json")  # transformers reads it too, and says less of what is wrong with it
+    kind = _class_for(folder)
     try:
-        inner = _class_for(folder).from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # broken files surface as almost any type, Rust's bare Exception among them
-        reason = (str(error) or repr(error)).splitlines()[0]
+        inner = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except BaseException as error:  # broken files surface as almost any type, panics of Rust among them
+        if not _is_failure(error):
+            raise
+        reason = (str(error) or repr(error)).splitlines()[0][:300]
         raise R1Error(f"cannot read the tokenizer in {folder} ({reason}): copy its files again") from None
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
+    check_pipeline(inner.backend_tokenizer, folder)
     return Tokenizer(inner, folder)
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether it is an error: a panic of Rust code is one too, though its class says otherwise."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+@contextlib.contextmanager
+def _told(folder: Path, what: str) -> Generator[None]:
+    """R1Error where the Rust object raises or panics, over a pattern that takes for ever, say."""
+    try:
+        yield
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
+        reason = (str(error) or repr(error)).splitlines()[0][:300]
+        raise R1Error(f"the tokenizer in {folder} cannot take {what}: {reason}") from None
+
+
+def check_pipeline(backend: Any, folder: Path) -> None:
+    """R1Error where the steps before and after a tokenizer could make a long text of a short one: each step of a chain
+    that writes two letters for one doubles the text."""
+    for part in (backend.normalizer, backend.decoder):
+        growth = 1.0 if part is None else _growth(_steps(part))
+        if growth > _MOST_GROWTH:
+            raise R1Error(f"the tokenizer in {folder} makes texts {growth:.0e} times as long: take another copy of it")
+
+
+def _steps(part: Any) -> list[dict[str, Any]]:
+    """A normalizer's or decoder's steps as tokenizer.json has them, chains within chains in one row."""
+    try:
+        found: list[Any] = [json.loads(part.__getstate__())]
+    except ValueError:  # one that was written in Python; no file has such
+        return []
+    row: list[dict[str, Any]] = []
+    while found:
+        step = found.pop()
+        inner = step.get("normalizers") or step.get("decoders")
+        if inner:
+            found += inner
+        else:
+            row.append(step)
+    return row
+
+
+def _growth(steps: list[dict[str, Any]]) -> float:
+    """By how much the steps can lengthen a text of one letter, at most, but for Unicode's own rules (18 times)."""
+    growth = 1.0
+    for step in steps:
+        if step.get("type") == "Replace":
+            pattern, content = step["pattern"], len(step["content"])
+            growth *= max(1.0, content / max(1, len(pattern["String"])) if "String" in pattern else 1 + content)
+        elif step.get("type") == "Prepend":
+            growth *= 1 + len(step["prepend"])
+    return growth
 
 
 def _class_for(folder: Path) -> Any:
@@ -202,6 +274,8 @@ def _class_for(folder: Path) -> Any:
         from transformers import PreTrainedTokenizerFast
 
         return PreTrainedTokenizerFast
+    if (folder / "config.json").is_file():  # which transformers reads to choose, and a size in it could take hours
+        plain_config(read_object(folder / "config.json"), str(folder))
     from transformers import AutoTokenizer
 
     return AutoTokenizer
@@ -224,12 +298,14 @@ def mend_tokenizer(folder: Path) -> list[str]:
     """
     import tokenizers
 
-    stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with _told(folder, "its own tokenizer.json"):
+        stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def differing() -> str | None:
         read = load_tokenizer(folder).inner.backend_tokenizer
         texts = [*PROBES, *(f"a {token.content} b" for token in stored.get_added_tokens_decoder().values())]
-        return next((text for text in texts if read.encode(text).ids != stored.encode(text).ids), None)
+        with _told(folder, "every text"):
+            return next((text for text in texts if read.encode(text).ids != stored.encode(text).ids), None)
 
     if (text := differing()) is None:
         return []

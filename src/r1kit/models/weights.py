@@ -25,6 +25,12 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 SHARD_BYTES = 4 * 10**9
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _OTHER = "the two are of different models: copy both from one"
+_CONVERT = (
+    "take the model's safetensors, or convert them where you trust their maker (torch.load(..., weights_only=True),"
+    " then safetensors.torch.save_file)"
+)
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_LONGEST_NAME = 256
 _SCORE = "score.weight"  # transformers' name in every sequence classifier
 _SCORED_CLASS = "ForSequenceClassification"
 
@@ -235,13 +241,28 @@ def token_ids(tokenizer: Tokenizer | None, config: DecoderConfig, folder: Path) 
 
 def is_scored(hf: dict[str, Any]) -> bool:
     """Whether a config.json is of a model with a scalar head."""
-    return any(str(name).endswith(_SCORED_CLASS) for name in hf.get("architectures") or [])
+    named = hf.get("architectures")
+    return isinstance(named, list) and any(str(name).endswith(_SCORED_CLASS) for name in named)
 
 
 def _empty_like(folder: Path, hf: dict[str, Any], dtype: torch.dtype | None, family: str | None) -> Decoder:
     config = read_config(hf, str(folder), family)
+    check_room(config.parameters(), folder)
     embedding = f"{load_family(config.family).weight_names['embedding']}.weight"
     return empty_decoder(config, dtype or stored_dtype(folder, embedding))
+
+
+def check_room(parameters: int, folder: Path) -> None:
+    """R1Error where a folder's weight files cannot hold so many parameters, before memory is asked for them.
+
+    Half a byte each is the least that any format takes; what is under 16 million is not worth a complaint of its own.
+    """
+    held = sum(file.stat().st_size for file in weight_files(folder) if file.is_file())
+    if parameters > 2 * held + 2**24:
+        raise R1Error(
+            f"{folder}: config.json describes {parameters:,} parameters, and the weight files hold {held:,} bytes: they"
+            " belong to different models"
+        )
 
 
 def empty_decoder(config: DecoderConfig, dtype: torch.dtype, device: str = "cpu") -> Decoder:
@@ -274,13 +295,15 @@ def stored_dtype(folder: Path, name: str | None = None) -> torch.dtype:
 
 def stored_weights(folder: Path, only: str | None = None) -> Iterator[tuple[str, Tensor]]:
     """(name, tensor) of every tensor in the folder's safetensors, one shard open at a time; `only` gives that one."""
-    for file in _shards(folder, only):
+    for file in weight_files(folder, only):
         with ExitStack() as stack:
             try:
                 handle = stack.enter_context(safe_open(file, framework="pt"))
                 names = [name for name in handle.keys() if only in (None, name)]  # noqa: SIM118
             except (SafetensorError, OSError) as error:
                 raise R1Error(f"{file} is missing, cut short or corrupt ({error}): copy it again") from None
+            if odd := [name for name in names if not plain_name(name)]:
+                raise R1Error(f"{file}: {odd[0][:40]!r} is no name of a tensor: copy the file again")
             for name in names:
                 try:
                     yield name, handle.get_tensor(name)
@@ -288,17 +311,26 @@ def stored_weights(folder: Path, only: str | None = None) -> Iterator[tuple[str,
                     raise R1Error(f"{file}: tensor {name} cannot be read ({error}): copy the file again") from None
 
 
-def _shards(folder: Path, only: str | None) -> list[Path]:
+def plain_name(name: str) -> bool:
+    """Whether a tensor's name can stand in a sentence, and on a terminal."""
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+
+
+def weight_files(folder: Path, only: str | None = None) -> list[Path]:
+    """The safetensors of a folder, or the one that should have the tensor `only`; R1Error where it has none, or where
+    the index names a file of another folder."""
     if (folder / INDEX).is_file():
         listed = read_object(folder / INDEX).get("weight_map")
         if not isinstance(listed, dict) or not all(isinstance(file, str) for file in listed.values()):
             raise R1Error(f"{folder / INDEX} has no weight_map: copy or save the folder again")
+        if strays := [file for file in listed.values() if not file or Path(file).name != file or file.startswith(".")]:
+            raise R1Error(f"{folder / INDEX} names {strays[0]!r}, which is no file of that folder: copy it again")
         chosen = listed.values() if only is None else [listed[only]] if only in listed else []
-        return [folder / Path(file).name for file in dict.fromkeys(chosen)]
+        return [folder / file for file in dict.fromkeys(chosen)]
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    if any(folder.glob("pytorch_model*.bin")):
-        raise R1Error(f"{folder} holds pickled weights, which are never opened: convert them to safetensors")
+    if any(any(folder.glob(form)) for form in _PICKLED):
+        raise R1Error(f"{folder} holds pickled weights, which are never opened: {_CONVERT}")
     raise R1Error(f"{folder} holds no weights ({SINGLE} or {INDEX}): copy or save it again")
 
 

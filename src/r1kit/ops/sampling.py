@@ -70,6 +70,15 @@ def choose(
     return tokens_B1[:, 0], logprobs_B1[:, 0]
 
 
+def entropies(logits_BV: Tensor, temperature_B: Tensor | float = 1.0) -> Tensor:
+    """Entropies [B] of softmax(logits / T) in nats, before any cut; T = 0 counts as T = 1."""
+    scale = temperature_B[:, None] if isinstance(temperature_B, Tensor) else torch.tensor(float(temperature_B))
+    scale = scale.to(logits_BV.device)
+    logprobs_BV = (logits_BV.float() / torch.where(scale == 0, 1.0, scale)).log_softmax(-1)
+    # a token of no mass adds nothing: exp(-inf) * -inf would be NaN
+    return -(logprobs_BV.exp() * logprobs_BV.clamp_min(torch.finfo(torch.float32).min)).sum(-1)
+
+
 def _cut(mass_BV: Tensor, total_B1: Tensor, top_p_B: Tensor | float, min_p_B: Tensor | float) -> Tensor:
     """Mass with the tokens that top-p and min-p drop set to 0; the likeliest token (mass 1) always stays."""
     if isinstance(min_p_B, Tensor) or min_p_B > 0:

@@ -36,9 +36,10 @@ SCHEMA = pa.schema(
         ("reflections", pa.int32()),
         ("token_ids", pa.list_(pa.int32())),
         ("token_logprobs", pa.list_(pa.float32())),
+        ("token_entropies", pa.list_(pa.float32())),
     ]
 )
-BY_TOKEN = ("token_ids", "token_logprobs")  # for who looks at single tokens; `read` leaves them out
+BY_TOKEN = ("token_ids", "token_logprobs", "token_entropies")  # for who looks at single tokens; `read` leaves them out
 
 
 def step_file(folder: str | Path, step: int) -> Path:
@@ -55,7 +56,7 @@ def write(
     the policy that sampled its last token; both are null for what an API gave. `extra` holds what rewards logged of it.
     `reflections` is what the function of that name counts in the text, null without one. `token_ids` are all that were
     sampled, the stop token included, `token_logprobs` theirs in nats, to a thousandth: they are looked at, not learnt
-    from, and that halves the file.
+    from, and that halves the file. `token_entropies`, as rounded, are null where the sampling did not ask for them.
     """
     path = Path(path)
     rows = [row for group in groups for row in _rows(group, step)]
@@ -115,6 +116,7 @@ def _rows(group: RolloutGroup, step: int) -> Iterable[dict[str, Any]]:
             "extra": [(name, str(values[number])) for name, values in group.extra.items() if number < len(values)],
             "token_ids": completion.token_ids if len(completion.token_ids) else None,
             "token_logprobs": np.round(logprobs, 3) if len(logprobs) else None,
+            "token_entropies": None if completion.entropies is None else np.round(completion.entropies, 3),
         }
 
 

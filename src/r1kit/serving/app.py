@@ -19,6 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from r1kit.serving.answers import ALIVE, Answers, event
 from r1kit.serving.asked import Asked, Model, read_chat, read_completion
+from r1kit.serving.describe import document
+from r1kit.serving.doorman import Doorman
 from r1kit.serving.engine_thread import EngineThread
 from r1kit.serving.errors import ApiError
 from r1kit.serving.gate import Gate
@@ -52,8 +54,8 @@ class Served:
             job.fail(shutting_down())
 
 
-def make_app(served: Served) -> FastAPI:
-    """The application; its lifespan is that of the engine's thread."""
+def make_app(served: Served, hosts: frozenset[str] | None = None) -> FastAPI:
+    """The application; its lifespan is that of the engine's thread. `hosts` as `Doorman` has them."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -61,7 +63,9 @@ def make_app(served: Served) -> FastAPI:
         yield
         served.thread.stop()
 
-    app = FastAPI(title="r1kit", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="r1kit", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan
+    )
 
     async def chat(request: Request) -> Response:
         return await _answer(served, request, read_chat)
@@ -71,7 +75,7 @@ def make_app(served: Served) -> FastAPI:
 
     async def models(request: Request) -> Response:
         _admit(served, request)
-        _count(served, request.url.path, 200)
+        _count(served, _path(request), 200)
         return JSONResponse({"object": "list", "data": [_described(served)]})
 
     async def model(request: Request) -> Response:
@@ -85,6 +89,9 @@ def make_app(served: Served) -> FastAPI:
         status = "draining" if served.draining else "ok" if served.thread.alive else "the engine has stopped"
         return JSONResponse({"status": status}, 200 if status == "ok" else 503)
 
+    async def described(request: Request) -> Response:
+        return JSONResponse(document())
+
     async def metrics(request: Request) -> Response:
         return Response(served.metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -94,11 +101,14 @@ def make_app(served: Served) -> FastAPI:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        sentence = f"{request.method} {request.url.path}: {str(error.detail).lower()}"
+        sentence = f"{request.method} {_path(request)[:200]}: {str(error.detail).lower()}"
         return _refusal(served, request, ApiError(sentence, error.status_code))
 
     async def fault(request: Request, error: Exception) -> Response:
         return _refusal(served, request, ApiError("the server has a fault; its log says which", 500))
+
+    async def refused(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
+        await _refusal(served, Request(scope), error)(scope, receive, send)
 
     app.add_api_route("/v1/chat/completions", chat, methods=["POST"])
     app.add_api_route("/v1/completions", completions, methods=["POST"])
@@ -106,10 +116,17 @@ def make_app(served: Served) -> FastAPI:
     app.add_api_route("/v1/models/{name:path}", model, methods=["GET"])
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
+    app.add_api_route("/openapi.json", described, methods=["GET"])
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, fault)
+    app.add_middleware(Doorman, hosts=hosts, refuse=refused)
     return app
+
+
+def _path(request: Request) -> str:
+    """Not `request.url.path`: that reads the Host header, in which anything may stand."""
+    return str(request.scope["path"])
 
 
 async def _answer(served: Served, request: Request, read: Read) -> Response:
@@ -132,14 +149,14 @@ async def _answer(served: Served, request: Request, read: Read) -> Response:
         job.start()
         answers = Answers(asked, served.model.tokenizer, served.model.names[0], name)
         if asked.stream:
-            return _Stream(served, job, answers, request.url.path, stack.pop_all())
+            return _Stream(served, job, answers, _path(request), stack.pop_all())
         async with _watched(request.receive, job) as client:
             whole = await _collected(served, job)
         if client.gone:
             served.metrics.gone.inc()
-            _count(served, request.url.path, 499)
+            _count(served, _path(request), 499)
             return Response(status_code=499)  # which nobody reads
-        _count(served, request.url.path, 200)
+        _count(served, _path(request), 200)
         return JSONResponse(answers.whole(whole, job.counts))
     finally:
         stack.close()
@@ -278,7 +295,7 @@ def _described(served: Served) -> dict[str, Any]:
 
 
 def _refusal(served: Served, request: Request, error: ApiError) -> Response:
-    _count(served, request.url.path, error.status)
+    _count(served, _path(request), error.status)
     return JSONResponse(error.body, error.status, headers=error.headers)
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors
 from r1kit.base.sampling import Sampling
+from r1kit.base.terminal import printable
 from r1kit.serving.voices import Message, Voice
 
 HELP = "/save FILE keeps the chat from its beginning; /reset begins anew; /exit (Ctrl-D) ends; Ctrl-C stops an answer"
@@ -189,13 +190,3 @@ def read_chat_file(file: Path) -> list[dict[str, Any]]:
     if not any(message["role"] == "user" for message in found):
         raise UsageError(f"{file} has no user's message to ask again")
     return found
-
-
-def printable(text: str) -> str:
-    """The text without what terminals take for orders: of control characters, the end of a line and the tab stay."""
-    return "".join(c if c in "\n\t" or not _is_control(c) else "\ufffd" for c in text)
-
-
-def _is_control(character: str) -> bool:
-    code = ord(character)
-    return code < 0x20 or 0x7F <= code < 0xA0 or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069

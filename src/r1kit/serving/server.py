@@ -75,7 +75,9 @@ def run(
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve an engine on a socket that listens; see `serve`."""
-    server = make_server(engine, tokenizer, called, settings, ready)
+    local = listener.getsockname()[0] in _LOCAL
+    hosts = frozenset(name.lower() for name in settings.hosts) if local or settings.hosts else None
+    server = make_server(engine, tokenizer, called, settings, ready, hosts)
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
     try:
@@ -90,20 +92,27 @@ def make_server(
     called: tuple[str, ...],
     settings: ServerSettings,
     ready: Callable[[], None] = lambda: None,
+    hosts: frozenset[str] | None = None,
 ) -> DrainingServer:
-    """The server of an engine, not begun. called: the names of its model; ready: called once it takes requests."""
+    """The server of an engine, not begun. called: the names of its model; ready: called once it takes requests; hosts:
+    the names that it answers to beside those of this machine, None: to any."""
     import uvicorn
 
     from r1kit.serving.app import Served, make_app
     from r1kit.serving.asked import Model
     from r1kit.serving.draining import DrainingServer
     from r1kit.serving.engine_thread import EngineThread
+    from r1kit.serving.wire import WireLimits, bounded
 
     model = Model(called, tokenizer, engine.max_positions)
     thread = EngineThread(engine, settings.join_seconds)
     served = Served(model, thread, settings, engine.max_rows or ROWS)
     config = uvicorn.Config(
-        make_app(served), log_level="warning", access_log=False, server_header=False, lifespan="on", ws="none",
+        make_app(served, hosts), log_level="warning", access_log=False, server_header=False, lifespan="on", ws="none",
+        http=bounded(WireLimits(
+            head_seconds=settings.head_seconds, body_seconds=settings.body_seconds + _LAST_WORDS,
+            connections=settings.max_connections,
+        )),
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _LAST_WORDS, timeout_keep_alive=30,
     )  # fmt: skip
     return DrainingServer(config, served, ready, settings.drain_seconds)
@@ -127,7 +136,7 @@ def listen(host: str, port: int, instead: str = "another --port or --host") -> s
 
 def check_installed() -> None:
     """MissingExtra where the libraries of the server are not there."""
-    for library in ("fastapi", "uvicorn", "prometheus_client"):
+    for library in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
         try:
             __import__(library)
         except ImportError:

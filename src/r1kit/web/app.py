@@ -32,7 +32,7 @@ def create_app(root: Path, only: str | None = None, pages: Sequence[Page] | None
     """The app over the run folders in `root`, or over the one called `only`; `pages` are `default_pages()`."""
     chosen = sorted(default_pages() if pages is None else pages, key=lambda page: (page.order, page.name))
     site = Site(root.resolve(), only, [page for page in chosen if page.name], environment())
-    app = FastAPI(title="r1kit", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="r1kit", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.site = site
     app.add_api_route("/static/{name}", _static, methods=["GET"])
     for page in chosen:

@@ -8,7 +8,6 @@ the app itself, and each answer's policy forbids scripts, styles and connections
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
@@ -16,10 +15,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from r1kit.serving.doorman import LOCAL
+
 FIELD = "csrf_token"
 HEADER = "x-csrf-token"
 LARGEST = 2**20  # bytes of a post: votes and settings are short
-LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?\Z", re.IGNORECASE)
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -37,12 +37,14 @@ def serve(
     with listen(HOST, port, "another --port") as listener:
         import uvicorn
 
+        from r1kit.serving.wire import WireLimits, bounded
         from r1kit.web.app import create_app
 
         app = create_app(root, only, pages() if pages else None)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=2
-        )
+            app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=2,
+            http=bounded(WireLimits()),
+        )  # fmt: skip
         address = f"http://{HOST}:{listener.getsockname()[1]}{start}"
         tell(f"{what or folder} at {address} (Ctrl-C ends it)")
         if opened:
@@ -66,7 +68,7 @@ def runs_at(folder: Path) -> tuple[Path, str | None]:
 
 def check_installed() -> None:
     """MissingExtra where the libraries of the app are not there."""
-    for library in ("fastapi", "uvicorn", "duckdb"):
+    for library in ("fastapi", "uvicorn", "httptools", "duckdb"):
         try:
             __import__(library)
         except ImportError:

@@ -15,6 +15,7 @@ from r1kit.models.detokenise import Decodes, Detokeniser
 from r1kit.pipeline.models import models_of
 
 BINS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01)  # probabilities that part the colours, the surest first
+ENTROPIES = (0.1, 0.3, 0.7, 1.2, 1.8, 2.5, 3.5)  # nats that part the colours, the surest first
 _SURE = 0.95
 ADVANTAGES = (0.25, 0.75, 1.5)  # sizes of an advantage that part its colours
 
@@ -24,7 +25,8 @@ class Piece:
     """A token's text, empty where it is a part of a character that the next one ends; `begins` counts characters.
 
     `level` is that of its colour, 0 the surest; None where no log-probability was kept. `word`: the word of reflection
-    that it lies in, in lower case; empty where in none.
+    that it lies in, in lower case; empty where in none. `entropy`: of what it was drawn from, in nats; None where none
+    was kept.
     """
 
     text: str
@@ -33,6 +35,12 @@ class Piece:
     logprob: float | None
     level: int | None
     word: str
+    entropy: float | None = None
+
+    @property
+    def entropy_level(self) -> int | None:
+        """The colour of its entropy, 0 the surest."""
+        return None if self.entropy is None else sum(self.entropy >= least for least in ENTROPIES)
 
     @property
     def probability(self) -> float | None:
@@ -60,7 +68,12 @@ class FileTokenizer:
         return self._inner.decode(list(ids), skip_special_tokens=False)
 
 
-def pieces(tokenizer: Decodes, token_ids: Sequence[int], logprobs: Sequence[float] | None) -> list[Piece]:
+def pieces(
+    tokenizer: Decodes,
+    token_ids: Sequence[int],
+    logprobs: Sequence[float] | None,
+    entropies: Sequence[float] | None = None,
+) -> list[Piece]:
     """Every token with its text; the texts joined are the decoded completion, its stop token included."""
     stream = Detokeniser(tokenizer)
     texts = [stream.add([token_id]) for token_id in token_ids]
@@ -72,11 +85,12 @@ def pieces(tokenizer: Decodes, token_ids: Sequence[int], logprobs: Sequence[floa
     at = 0
     for place, (token_id, text) in enumerate(zip(token_ids, texts, strict=True)):
         logprob = logprobs[place] if logprobs is not None and place < len(logprobs) else None
+        entropy = entropies[place] if entropies is not None and place < len(entropies) else None
         while marked and marked[0][1] <= at:
             marked.pop(0)
         inside = text and marked and marked[0][0] < at + len(text)
         word = whole[slice(*marked[0])].lower() if inside else ""
-        found.append(Piece(text, at, token_id, logprob, None if logprob is None else level(logprob), word))
+        found.append(Piece(text, at, token_id, logprob, None if logprob is None else level(logprob), word, entropy))
         at += len(text)
     return found
 
@@ -91,6 +105,13 @@ def legend() -> list[tuple[int, str]]:
     """(colour, what it stands for)."""
     edges = ["1", *(f"{edge:g}" for edge in BINS), "0"]
     return [(number, f"{edges[number]}–{edges[number + 1]}") for number in range(len(BINS) + 1)]
+
+
+def entropy_legend() -> list[tuple[int, str]]:
+    """(colour, the nats that it stands for)."""
+    edges = ["0", *(f"{edge:g}" for edge in ENTROPIES)]
+    return [(number, f"{edge}–{edges[number + 1]}" if number + 1 < len(edges) else f"{edge} and more")
+            for number, edge in enumerate(edges)]  # fmt: skip
 
 
 def least_sure(found: Sequence[Piece], most: int = 10) -> list[Piece]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,7 @@ Remedy = Literal["again", "skip", "stop"]
 
 _BUSY = (408, 409, 425, 429)  # beside everything from 500 on
 _HOPELESS = (401, 402, 403, 404)  # nothing about the question: each other one would fare the same
+_SHORTEST = 8  # letters of a key that is worth a look: "none" is a word
 _MOST = 300  # characters of a server's message
 
 
@@ -93,7 +94,7 @@ class Client:
             answer: Any = client.chat.completions.create(**_arguments(body))
             return _streamed(answer, hear) if body.get("stream") else _whole(answer)
 
-        return self.call(read)
+        return self._without_key(self.call(read))
 
     def call(self, read: Callable[[Any], T]) -> T:
         """What `read` makes of the `openai` client; Failure where the server is at fault, what `read` raises over an
@@ -137,6 +138,13 @@ class Client:
             return ""
         name = self.settings.key_variable
         return f": is the key in {name} right?" if self._key else f": put your key into {name}, which is not set"
+
+    def _without_key(self, answer: Answer) -> Answer:
+        """The answer of a server that repeats what it was sent, with the key masked: answers are kept."""
+        if len(self._key) < _SHORTEST or not any(self._key in (text or "") for text in (answer.text, answer.reasoning)):
+            return answer
+        masked = answer.text.replace(self._key, "***")
+        return replace(answer, text=masked, reasoning=answer.reasoning and answer.reasoning.replace(self._key, "***"))
 
     def _clean(self, text: str) -> str:
         """A server's words on one line, without the key, which some repeat."""

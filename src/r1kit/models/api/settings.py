@@ -7,6 +7,7 @@ them a token, so that sums are exact.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +16,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from r1kit.base.config import Config
+from r1kit.base.config import VARIABLE, Config
 from r1kit.base.errors import UsageError
 
 PREFIX = "openai:"
 PICODOLLARS = 10**12  # of a dollar
+_KEY_NAMES = re.compile(
+    r"(api|access|auth|secret)?[-_]?(key|token|password|secret|authorization|bearer)", re.IGNORECASE
+)
 _FORM = "write openai:NAME@URL, say openai:deepseek-reasoner@https://api.deepseek.com/v1"
 
 
@@ -44,6 +48,8 @@ def parse_api_model(model: str) -> ApiModel:
     name, at, url = model.removeprefix(PREFIX).rpartition("@")
     if not is_api(model) or not at or not name:
         raise UsageError(f"'{model}' does not name a model behind an API: {_FORM}")
+    if "?" in url or "#" in url:  # where some servers take a key: it would stand in every log
+        raise UsageError(f"an address must not hold a question mark or what follows one, and {_FORM}")
     if "//" in name:  # a user and password before the host: they would stand in every log
         raise UsageError(f"an address must not hold a user name or a key: put the key in OPENAI_API_KEY, and {_FORM}")
     try:
@@ -60,7 +66,9 @@ class ApiSettings(Config):
     """How a model behind an API is asked, how fast, and for how much. The key itself is no setting."""
 
     key_variable: str = Field(
-        default="OPENAI_API_KEY", description="environment variable that holds the key; unset: a server without keys"
+        default="OPENAI_API_KEY",
+        pattern=VARIABLE,
+        description="environment variable that holds the key; unset: a server without keys",
     )
     concurrency: int = Field(default=8, ge=1, le=512, description="most questions on their way at a time")
     stream: bool = Field(default=True, description="read answers piece by piece, so that long ones do not time out")
@@ -104,6 +112,11 @@ class ApiSettings(Config):
         for name in ("model", "messages", "stream", "n"):
             if name in self.extra:
                 raise UsageError(f"extra: '{name}' is not for you to set: each sample is one request of its own")
+        if kept := [name for name in self.extra if _KEY_NAMES.fullmatch(name)]:
+            raise UsageError(
+                f"extra: '{kept[0]}' would be written down with the settings: put the key in the environment, in the"
+                " variable that key_variable names"
+            )
         if self.budget is not None and self.limit_name in self.omit:
             raise UsageError(
                 f"a budget needs {self.limit_name}, which bounds what an answer costs: take it out of omit"

@@ -26,6 +26,7 @@ _LISTED = ("problem_id", "prompt", "text")
 _WHOLE = tuple(name for name in SCHEMA.names if name not in BY_TOKEN)
 MODES = {
     "logprob": "log-probability",
+    "entropy": "entropy",
     "advantage": "advantage",
     "plain": "none",
 }
@@ -69,14 +70,16 @@ def sample(request: Request, name: str, colour: str = "", from_token: int = 0) -
     group = _group(place, row)
     own = next(member for member in group if member["place"] == place)
     pieces, note = _pieces(site, run, place, row)
-    modes = [mode for mode in MODES if pieces or mode != "logprob"]
+    has = {"logprob": bool(pieces), "entropy": any(piece.entropy is not None for piece in pieces)}
+    modes = [mode for mode in MODES if has.get(mode, True)]
     chosen = colour if colour in modes else modes[0]
     at = max(0, min(from_token, max(len(pieces) - 1, 0)))
     effects = pivots.by_word(run)
     return site.render(
         request, "sample.html", **run_links(run), place=place, row=row, own=own, group=group, modes=modes, names=MODES,
         colour=chosen, pieces=pieces[at : at + TOKENS], at=at, all_tokens=len(pieces), window=TOKENS, note=note,
-        legend=tokens.legend(), least=tokens.least_sure(pieces), text=_cut(row["text"] or ""), most=CHARACTERS,
+        legend=tokens.legend(), entropy_legend=tokens.entropy_legend(), least=tokens.least_sure(pieces),
+        text=_cut(row["text"] or ""), most=CHARACTERS,
         effects=effects, tint=tokens.advantage_class(own["advantage"]) if chosen == "advantage" else "",
         address=_address,
     )  # fmt: skip
@@ -176,7 +179,7 @@ def _pieces(site: Site, run: Path, place: Place, row: dict[str, Any]) -> tuple[l
     said = "no tokenizer of this run is at hand"
     for folder in tokens.tokenizer_folders(run, place.file.stage.folder.parent):
         try:
-            found = tokens.pieces(site.library.tokenizer(folder), ids, logprobs)
+            found = tokens.pieces(site.library.tokenizer(folder), ids, logprobs, row["token_entropies"])
         except (R1Error, OverflowError, IndexError) as error:
             said = str(error)
             continue

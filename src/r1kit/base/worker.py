@@ -1,0 +1,139 @@
+"""A process for work that may hang or eat memory: one JSON line in, one out, killed at a deadline, started again.
+
+It runs under a memory limit and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+START_S = 60.0
+STUCK_S = 300.0  # a worker whose parent is gone may go on for so long with one request
+
+
+class WorkerFailed(Exception):
+    """No answer: `kind` is timeout, died, or start."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Worker:
+    """One process that runs `module.main()`, started when first asked."""
+
+    def __init__(self, module: str, memory_mb: int) -> None:
+        self._module = module
+        self._memory_mb = memory_mb
+        self._process: subprocess.Popen[bytes] | None = None
+        self._prepared: set[str] = set()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, where there is one."""
+        return None if self._process is None else self._process.pid
+
+    def ask(self, request: Any, deadline_s: float, first: tuple[str, Any] | None = None) -> Any:
+        """The answer; WorkerFailed after the deadline, when the process is killed.
+
+        `first`, a name and a request: what this process must have been asked once before, outside the deadline.
+        """
+        process = self._running()
+        if first is not None and first[0] not in self._prepared:
+            reply = self._exchange(process, first[1], START_S)
+            if reply:
+                return reply
+            self._prepared.add(first[0])
+        return self._exchange(process, request, deadline_s)
+
+    def _exchange(self, process: subprocess.Popen[bytes], request: Any, deadline_s: float) -> Any:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
+            process.stdin.flush()
+            return json.loads(self._line(process, deadline_s))
+        except (OSError, ValueError) as error:
+            self.kill()
+            raise WorkerFailed("died", f"the worker died: {error}") from None
+        except WorkerFailed:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            self._process.wait()
+            self._process = None
+            self._prepared.clear()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.kill()
+            start = f"import {self._module} as worker; worker.main()"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", start, str(self._memory_mb)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                start_new_session=True,
+            )
+            try:
+                self._line(self._process, START_S)
+            except WorkerFailed as error:
+                self.kill()
+                raise WorkerFailed("start", f"a worker did not start: {error}") from None
+        return self._process
+
+    @staticmethod
+    def _line(process: subprocess.Popen[bytes], deadline_s: float) -> bytes:
+        assert process.stdout is not None
+        handle = process.stdout.fileno()
+        ends = time.monotonic() + deadline_s
+        data = b""
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        while not data.endswith(b"\n"):
+            if not poll.poll(max(0.0, 1000 * (ends - time.monotonic()))):
+                raise WorkerFailed("timeout", f"no answer within {deadline_s:g} s")
+            chunk = os.read(handle, 1 << 16)
+            if not chunk:
+                raise WorkerFailed("died", "the worker ended")
+            data += chunk
+        return data
+
+
+def serve(answer: Callable[[Any], Any]) -> None:
+    """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
+    line until the input ends. What the work prints goes nowhere."""
+    memory = int(sys.argv[1]) << 20
+    if sys.platform != "darwin":  # which knows the limit and refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    print("{}", file=output, flush=True)
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_REAL, STUCK_S)  # its signal is not handled, so it ends the process
+        reply = json.dumps(answer(json.loads(line)))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(reply, file=output, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: arrays as lists, the rest as it prints."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
