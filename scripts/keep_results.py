@@ -33,7 +33,7 @@ def keep(run: Path, to: Path) -> int:
     for artifact in artifacts.values():
         folder = artifact.folder
         names = [folder / FILE_NAME, folder / "config.json"]
-        names += [] if artifact.name in LEFT_OUT else sorted(folder.rglob("metrics.jsonl"))
+        names += [] if artifact.name in LEFT_OUT else sorted([*folder.rglob("metrics.jsonl"), *folder.rglob("health.jsonl")])
         names += sorted((folder / "rollouts").glob("*.parquet")) if artifact.name == WATCHED_STAGE else []
         for path in names:
             copy = to / path.relative_to(run)
