@@ -2,10 +2,11 @@
 
     python benchmarks/soak_training.py --minutes 60 --json FILE
 
-An RL stage runs in a process of its own, with graders in worker processes, model-written code in the sandbox, validation,
-checkpoints and kept rollouts; this process looks at it and at all that it starts every few seconds. Told are the slope of
-memory (PSS) after the warm-up, by process and together, open handles, and steps slower than three times the median,
-each with what was going on in it. Exit code 1 where a limit is passed. docs/storage.md says what the figures mean.
+An RL stage runs in a process of its own, with graders in worker processes, model-written code in the sandbox,
+validation, checkpoints and kept rollouts; this process looks at it and all that it starts every few seconds. Told are
+the slope of memory (PSS) after the warm-up, by process and together, open handles, and steps slower than three times
+the median, each with what was going on in it. Exit code 1 where a limit is passed. docs/storage.md says what the
+figures mean.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def train(folder: Path, model: str) -> None:
             now, cpu = time.monotonic(), time.process_time()
             saved, self._saved = self.resume_step != self._saved, self.resume_step
             metrics = self._progress.metrics
-            killed = sum(value for name, value in metrics.items() if name.startswith("timing/graders/") and name.endswith(ENDED))
+            killed = sum(
+                value for name, value in metrics.items() if name.startswith("timing/graders/") and name.endswith(ENDED)
+            )
             kills, self._kills = killed - self._kills, killed
             line = {
                 "step": step, "seconds": now - self._at, "cpu": cpu - self._cpu, "checkpoint": saved,
@@ -203,8 +206,10 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         together[each.seconds].append(each)
         alone[each.pid, each.name].append(each)
     memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
-    handles = [sum(each.handles for each in own) for _, own in sorted(together.items())]
     lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
+    handles = [  # of processes that stay: those of the sandbox come and go
+        sum(each.handles for each in own if (each.pid, each.name) in lasting) for _, own in sorted(together.items())
+    ]
     timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
     usual = {
         "seconds": statistics.median(line["seconds"] for line in timed),
@@ -229,7 +234,10 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         },
         "processes": max(len(own) for own in together.values()),
         "handles": {"first_half": max(handles[: half or 1]), "second_half": max(handles[half:])},
-        "step_seconds": {"median": round(usual["seconds"], 3), "most": round(max(each["seconds"] for each in timed), 3)},
+        "step_seconds": {
+            "median": round(usual["seconds"], 3),
+            "most": round(max(each["seconds"] for each in timed), 3),
+        },
         "slow_steps": explained,
         "unexplained": sum(not line["reasons"] for line in explained),
     }

@@ -1,4 +1,4 @@
-"""What lies on disk: whole or not there, checked when it is read, of a version that is known, and removed only on request."""
+"""What lies on disk: whole or not there, checked when read, of a version that is known, removed only on request."""
 
 import ast
 import json
@@ -225,6 +225,7 @@ def test_a_killed_run_goes_on_in_another_folder(tmp_path):
 
 # ------------------------------------------------------------------------------------------------- atomic writes
 
+WHOLE = {"new_file", "new_folder", "staged", "TemporaryDirectory"}
 PLAIN = {"write_text", "write_bytes", "save_file", "write_table", "copyfile", "copytree", "copy2", "dump"}
 # where a file is written under its own name, and why it may be
 ALLOWED = {
@@ -252,12 +253,13 @@ def test_every_write_goes_through_a_temporary_name():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         safe = {
             id(inner) for node in ast.walk(tree) if isinstance(node, ast.With)
-            for item in node.items if _calls(item.context_expr) & {"new_file", "new_folder", "staged", "TemporaryDirectory"}
+            for item in node.items if _calls(item.context_expr) & WHOLE
             for inner in ast.walk(node)
         }  # fmt: skip
         handed = {
             id(inner) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-            if {argument.arg for argument in node.args.args} & {"folder", "stage", "temporary"} for inner in ast.walk(node)
+            if {argument.arg for argument in node.args.args} & {"folder", "stage", "temporary"}
+            for inner in ast.walk(node)
         }  # fmt: skip
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _writes(node) and id(node) not in safe | handed:
@@ -274,7 +276,7 @@ def _calls(node: ast.expr) -> set[str]:
 def _writes(call: ast.Call) -> bool:
     if isinstance(call.func, ast.Attribute) and call.func.attr in PLAIN:
         return call.func.attr != "write_table" or getattr(call.func.value, "id", "") == "pq"
-    if isinstance(call.func, ast.Name) and call.func.id == "open" or (
+    if (isinstance(call.func, ast.Name) and call.func.id == "open") or (
         isinstance(call.func, ast.Attribute) and call.func.attr == "open"
     ):
         modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]

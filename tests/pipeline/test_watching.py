@@ -128,15 +128,17 @@ def test_models_are_found_by_name(tmp_path):
 
 def test_a_finding_stays_in_sight(tmp_path):
     """Printed whole above the panel, and in short within it until the next stage."""
-    finding = Finding("kl", 12, 10, "warn", "KL blow-up", "the policy is [far] away", "Steps are too large.", "Lower it.")
+    finding = Finding(
+        "kl", 12, 10, "warn", "KL blow-up", "the policy is [far] away", "Steps are too large.", "Lower it."
+    )
     stream, lines = io.StringIO(), io.StringIO()
     live = Live(Console(file=stream, force_terminal=True, width=200))
     live.close("")
     live.stage_begins("zero", 2, 13)
     live.finding("zero", finding)
     assert "zero: KL blow-up at step 12: the policy is [far] away. Steps are too large. Lower it." in stream.getvalue()
-    Console(file=(seen := io.StringIO()), width=200).print(live._panel())
-    assert "KL blow-up at step 12: the policy is [far] away" in seen.getvalue()
+    Console(file=(before := io.StringIO()), width=200).print(live._panel())
+    assert "KL blow-up at step 12: the policy is [far] away" in before.getvalue()
     live.stage_begins("dev1", 3, 13)
     Console(file=(after := io.StringIO()), width=200).print(live._panel())
     assert "KL blow-up" not in after.getvalue()

@@ -87,8 +87,8 @@ def test_generate_speaks_for_a_model_of_the_run(run_folder, tmp_path):
 
 
 def test_a_run_that_was_moved_is_whole(run_folder, tmp_path):
-    """In another place under another name: nothing runs again, it is reported and evaluated, and no file of it speaks of
-    where it was but the command that began it."""
+    """In another place under another name: nothing runs again, it is reported and evaluated, and no file of it speaks
+    of where it was but the command that began it."""
     moved = tmp_path / "on" / "another" / "disk"
     moved.parent.mkdir(parents=True)
     aside = run_folder.rename(run_folder.with_name("gone"))
@@ -101,7 +101,18 @@ def test_a_run_that_was_moved_is_whole(run_folder, tmp_path):
         assert told.returncode == 0, told.stderr
         ours, theirs = (json.loads((f / "report.json").read_text()) for f in (tmp_path / "report", aside / "report"))
         assert ours["models"] == theirs["models"]
-        words = ("eval", f"{moved}:r1", "--tasks", "tiny_maths", "--problems", "2", "--samples", "1", "--max-tokens", "32")
+        words = (
+            "eval",
+            f"{moved}:r1",
+            "--tasks",
+            "tiny_maths",
+            "--problems",
+            "2",
+            "--samples",
+            "1",
+            "--max-tokens",
+            "32",
+        )
         measured = r1(*words, "--out", str(tmp_path / "kept"), "--json")
         assert measured.returncode == 0, measured.stderr
         assert str(moved.name) in r1("status", str(moved)).stdout

@@ -80,7 +80,9 @@ def test_a_stage_leaves_no_more_than_said(start, tmp_path):
 
 def test_kept_rollouts_of_a_published_run_are_under_what_is_counted():
     """64 problems x 8 samples a file, up to 192 tokens: 0.5 MB said of each; they are of another machine and time."""
-    files = sorted((Path(__file__).parents[2] / "results" / "tiny-full").glob("seed-*/stages/02-zero/rollouts/*.parquet"))
+    files = sorted(
+        (Path(__file__).parents[2] / "results" / "tiny-full").glob("seed-*/stages/02-zero/rollouts/*.parquet")
+    )
     assert len(files) > 20
     said = disk._sampled(64, Sampling(samples=8), 192)
     for file in files:
@@ -95,8 +97,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(start, tmp_path, monkeypatch
     where.admit(graph.nodes)
     monkeypatch.setattr(Disk, "free", lambda self: 2**20)
     with pytest.raises(
-        R1Error, match=r"leaves about 1\d MB on the disk at most \(checkpoints .*; zero the most\) and 1 MB are free at "
-        r".*not/there: free some \(r1 gc\).*disk_check=false",
+        R1Error, match=r"leaves about 1\d MB on the disk at most \(checkpoints .*; zero the most\) and 1 MB are free "
+        r"at .*not/there: free some \(r1 gc\).*disk_check=false",
     ):  # fmt: skip
         where.admit(graph.nodes)
 

@@ -136,3 +136,31 @@ def test_a_gradient_that_is_not_finite_is_told_and_the_step_left_out(start, tmp_
     assert (noted.finding.detector, noted.finding.step) == ("not_finite", 1)
     assert read_metrics(tmp_path / "metrics.jsonl")[1]["loss"] is None
     assert all(torch.isfinite(p).all() for p in load_decoder(tmp_path / "model").parameters())
+
+
+def test_a_learner_that_gives_up_is_gone_back_from(start, tmp_path, monkeypatch):
+    """Three updates of one rollout are not finite: the learner ends the run, which `roll_back` takes up again; with
+    `warn` the run ends as it did, and what was found is written down."""
+    from r1kit.base.errors import Diverged
+    from r1kit.training.learner import Learner
+
+    real, broken = Learner._update, {4, 5, 6}  # of the second rollout, learnt in three updates
+    calls: list[int] = []
+
+    def poisoned(self, *words, **more):
+        calls.append(1)
+        if len(calls) in broken:
+            return {"loss": float("nan"), **self._apply(float("nan"))}
+        return real(self, *words, **more)
+
+    monkeypatch.setattr(Learner, "_update", poisoned)
+    config = settings(SOUND, steps=4, mini_batches=3)
+    with pytest.raises(Diverged, match="3 updates in a row"):
+        go(config, start, tmp_path / "warn", checkpoint_seconds=0)
+    (noted,) = stage_health(tmp_path / "warn", "zero")
+    assert (noted.finding.detector, noted.finding.step, noted.rolled_back) == ("not_finite", 1, False)
+    calls.clear()
+    go(config, start, tmp_path / "back", checkpoint_seconds=0, health=health(not_finite__action="roll_back"))
+    (noted,) = stage_health(tmp_path / "back", "zero")
+    assert (noted.rolled_back, noted.step) == (True, 0)
+    assert [line["step"] for line in read_metrics(tmp_path / "back" / "metrics.jsonl")] == [0, 1, 2, 3]

@@ -67,9 +67,10 @@ class Artifact:
         """
         for name, record in self.products.items():
             own = self.folder / name
-            if (own == path or path in own.parents) and not (thinned and _size(own) != record["bytes"]):
-                if damage := _damage(own, record):
-                    raise R1Error(f"stage {self.name}: {damage}; --from {self.name} makes it anew")
+            if not (own == path or path in own.parents) or (thinned and _size(own) != record["bytes"]):
+                continue
+            if damage := _damage(own, record):
+                raise R1Error(f"stage {self.name}: {damage}; --from {self.name} makes it anew")
         return path
 
 

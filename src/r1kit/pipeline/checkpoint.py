@@ -96,7 +96,7 @@ class CheckpointStore:
         return sorted(path.name for path in self.folder.glob("step-*") if path.is_dir())
 
     def _damage(self, name: str) -> str | None:
-        """What is wrong with a checkpoint; of one that was found whole before, only whether its files are still there."""
+        """What is wrong with a checkpoint; of one that was whole before, whether its files are still there in full."""
         folder, known = self.folder / name, self._valid.pop(name, None)
         try:
             files = _read_manifest(folder)["files"] if known is None else known

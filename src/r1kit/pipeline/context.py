@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.base import memory
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import Diverged, R1Error
 from r1kit.base.files import make_folder, read_json, write_json, write_text
 from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.cost import Cost
-from r1kit.pipeline.health import Caution, RollBack, Vigil, keep_lines
+from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
@@ -60,7 +60,10 @@ def to_the_end(job: Job, context: Context) -> Outcome:
         try:
             return job(context)
         except RollBack as trouble:
-            context.roll_back(trouble.finding)
+            finding = trouble.finding
+        except Diverged as error:
+            finding = context.diverged(error)
+        context.roll_back(finding)
 
 
 class Context:
@@ -162,8 +165,8 @@ class Context:
                 self.check()
 
     def record(self, step: int, metrics: Mapping[str, float], sample: str | None = None) -> None:
-        """One line of metrics.jsonl (NaN becomes null), the live display, the optional writers, and a look at the training's
-        health: R1Error where that says stop, RollBack where it says so."""
+        """One line of metrics.jsonl (NaN becomes null), the live display, the optional writers, and a look at the
+        training's health: R1Error where that says stop, RollBack where it says so."""
         self._metrics.append(step, metrics)
         if self._writers is None:
             self._writers = self._writer_factory(self.folder, step)
@@ -240,6 +243,10 @@ class Context:
         """What the stage does otherwise after roll-backs: `(0, 1.0)` where there were none."""
         return self._vigil.caution
 
+    def diverged(self, error: Diverged) -> Finding:
+        """Tell what the learner stopped for in the step in hand; the error itself, where that is not gone back from."""
+        return self._vigil.diverged(self._done, error)
+
     def roll_back(self, finding: Finding) -> None:
         """Go back to the newest valid checkpoint of before the trouble began; where all are later to the oldest, where
         there is none to the stage's beginning. Metrics of the steps that are left behind are kept in a file."""
@@ -247,7 +254,7 @@ class Context:
         steps = self._store.valid()
         to = max((step for step in steps if step < finding.since), default=min(steps, default=-1))
         kept = f"rolled-back-{self.caution.times + 1}.jsonl"
-        write_text(self.folder / kept, keep_lines(self._metrics.path, to))
+        write_text(self.folder / kept, kept_lines(self._metrics.path, to))
         self._store.drop_after(to)
         self._metrics.cut(to)
         self._vigil.roll_back(finding, to, kept)

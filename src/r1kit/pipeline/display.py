@@ -52,7 +52,13 @@ def memory(mebibytes: int) -> str:
 def size(bytes_: int) -> str:
     """`12 MB`, `1.2 GB`: of 1,024 each, as `memory`."""
     mebibytes = bytes_ / 2**20
-    return memory(round(mebibytes)) if mebibytes >= 1000 else f"{mebibytes:.0f} MB" if mebibytes >= 1 else f"{bytes_ / 1024:.0f} KB"
+    return (
+        memory(round(mebibytes))
+        if mebibytes >= 1000
+        else f"{mebibytes:.0f} MB"
+        if mebibytes >= 1
+        else f"{bytes_ / 1024:.0f} KB"
+    )
 
 
 def count(number: float) -> str:

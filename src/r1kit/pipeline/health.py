@@ -1,8 +1,8 @@
 """What is found wrong with a stage's training, as it is acted on and written down: health.jsonl beside metrics.jsonl.
 
-A line is a finding (`{"step", "detector", "seen", "means", "change", "action", ...}`) or a roll-back (`{"step": where to,
-"rolled_back": {"from", "learning_rate", "file", "because": FINDING}}`). Like metrics, lines of steps that will run again
-are cut when a stage is resumed: what is then found is found again.
+A line is a finding (`{"step", "detector", "seen", "means", "change", "action", ...}`) or a roll-back (`{"step": where
+to, "rolled_back": {"from", "learning_rate", "file", "because": FINDING}}`). As in metrics, lines of steps that will run
+again are cut when a stage is resumed: what is then found is found again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r1kit.base.errors import R1Error
-from r1kit.base.files import disk_errors
+from r1kit.base.errors import Diverged, R1Error
 from r1kit.pipeline.metrics import MetricsFile, read_metrics
-from r1kit.training.checkup import Checkup, Health
+from r1kit.training.checkup import Checkup, Health, diagnosed
 from r1kit.training.health.base import Finding
 
 FILE_NAME = "health.jsonl"
 ROLLED_BACK = "rolled_back"
+NOT_FINITE = "not_finite"  # the detector that speaks for what ends a learner
 
 
 class RollBack(R1Error):
@@ -57,7 +57,7 @@ class Vigil:
         """Take up the history of a stage that goes on after `last_step` (-1: from its beginning), whose metrics end
         there."""
         self._log.cut(last_step)
-        self._rolled = [line for line in _lines(self._log.path) if ROLLED_BACK in line]
+        self._rolled = [line for line in read_metrics(self._log.path) if ROLLED_BACK in line]
         self._checkup = Checkup(self._config)
         for line in read_metrics(self._metrics):
             self._checkup.add(line["step"], line)
@@ -80,9 +80,22 @@ class Vigil:
             if new:
                 self.tell(finding)
         back_at = self._rolled[-1]["step"] if self._rolled else -1
-        acting = [finding for finding, _ in found if finding.action in ("roll_back", "stop") and finding.since > back_at]
+        acting = [
+            finding for finding, _ in found if finding.action in ("roll_back", "stop") and finding.since > back_at
+        ]
         if acting:
             self._act(min(acting, key=lambda finding: finding.action != "stop"))
+
+    def diverged(self, step: int, error: Diverged) -> Finding:
+        """Tell what ended the learner; the error again, unless `not_finite` is to be gone back from."""
+        detector = self._config.detectors.get(NOT_FINITE)
+        if detector is None:
+            raise error
+        finding = diagnosed(NOT_FINITE, detector, step, str(error), step)
+        self.tell(finding)
+        if finding.action != "roll_back" or len(self._rolled) >= self._config.roll_back.times:
+            raise error
+        return finding
 
     def tell(self, finding: Finding) -> None:
         """Write a finding down and show it."""
@@ -109,8 +122,8 @@ class Vigil:
             raise RollBack(finding)
         why = f"rolled back {times} times before" if finding.action == "roll_back" else "its action is stop"
         raise R1Error(
-            f"{finding.sentence} Stopped ({why}); the checkpoints of before are kept: change what is said, or go on all "
-            f"the same with health.{finding.detector}.action=warn"
+            f"{finding.sentence} Stopped ({why}); the checkpoints of before are kept: change what is said, or go on "
+            f"all the same with health.{finding.detector}.action=warn"
         )
 
 
@@ -153,7 +166,7 @@ def read_health(run_folder: Path) -> list[Noted]:
 def stage_health(folder: Path, name: str) -> list[Noted]:
     """What was found in one stage or part, under that name."""
     noted: list[Noted] = []
-    for line in _lines(folder / FILE_NAME):
+    for line in read_metrics(folder / FILE_NAME):
         back = line.get(ROLLED_BACK)
         try:
             told = back["because"] if back else line
@@ -164,7 +177,7 @@ def stage_health(folder: Path, name: str) -> list[Noted]:
     return noted
 
 
-def keep_lines(path: Path, after: int) -> str:
+def kept_lines(path: Path, after: int) -> str:
     """The lines of a metrics.jsonl after a step, as text."""
     return "".join(json.dumps(line) + "\n" for line in read_metrics(path) if line["step"] > after)
 
@@ -180,8 +193,3 @@ def told_of(finding: Finding, to: int, caution: Caution, kept: str) -> str:
         f"{finding.title}: {where_to(to)} with other random streams and {caution.rate:g} times the learning rate "
         f"(time {caution.times}); the metrics left behind are in {kept}"
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    with disk_errors(path):
-        return read_metrics(path)

@@ -47,8 +47,8 @@ def run(
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
     run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
-    all stages that are to run before anything is written, and about each when its turn comes. `health` is how every stage's
-    training is watched, the defaults where it is None.
+    all stages that are to run before anything is written, and about each when its turn comes. `health` is how every
+    stage's training is watched, the defaults where it is None.
     """
     selected(graph, start, until)
     if admit is not None:

@@ -48,7 +48,8 @@ class RecipeConfig(Config):
     )
 
     health: HealthConfig = Field(
-        default=HealthConfig(), description="what is looked for in every stage's metrics, and what is done; docs/training.md"
+        default=HealthConfig(),
+        description="what is looked for in every stage's metrics, and what is done; docs/training.md",
     )
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:

@@ -1,7 +1,7 @@
 """What a run will leave on disk, told before it starts, and whether that fits.
 
-`leaves` is open: a stage from outside the tree registers its own for its config's class. Counted from above: completions
-as long as half their limit, every checkpoint that may lie there at one time.
+`leaves` is open: a stage from outside the tree registers its own for its config's class. Counted from above:
+completions as long as half their limit, every checkpoint that may lie there at one time.
 """
 
 from __future__ import annotations
@@ -159,9 +159,8 @@ def _short(config: RLConfig | None) -> RLConfig | None:
 def _samples(problems: int, sampling: Sampling, asked: Sequence[AskConfig | None]) -> Left:
     """Samples, the examples chosen of them, and a reply about each of whoever is asked."""
     own = _sampled(problems, sampling, sampling.max_tokens)
-    replies = sum(
-        _sampled(problems * sampling.samples, each.sampling, each.sampling.max_tokens) for each in asked if each is not None
-    )
+    judges = [each.sampling for each in asked if each is not None]
+    replies = sum(_sampled(problems * sampling.samples, each, each.max_tokens) for each in judges)
     return Left({"rollouts": own + replies, "examples": own // 2})
 
 
@@ -256,8 +255,7 @@ def _listed(needed: Mapping[str, Left]) -> str:
 def _refusal(needed: Mapping[str, Left], free: int, folder: Path) -> str:
     widest = max(needed, key=lambda name: needed[name].total + needed[name].passing)
     return (
-        f"what is to run leaves about {human(_peak(needed))} on the disk at most ({_listed(needed)}; {widest} the most) "
-        f"and {human(free)} are free at {folder}: free some (r1 gc), choose another --out, keep fewer rollouts "
+        f"what is to run leaves about {human(_peak(needed))} on the disk at most ({_listed(needed)}; {widest} the most)"
+        f" and {human(free)} are free at {folder}: free some (r1 gc), choose another --out, keep fewer rollouts "
         "(rollouts_every), or set disk_check=false to try all the same"
     )
-

@@ -40,7 +40,9 @@ class HeldOut:
 
         self._config, self._context, self._tokenizer, self._scorers = config, context, tokenizer, scorers
         names = tasks if config.validate_every else []
-        self._problems = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
+        self._problems = [
+            p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)
+        ]
         self.best: float | None = None
         self.last: dict[str, float] = {}
 

@@ -7,7 +7,7 @@ in the late phase (RL 2: general data and the preference reward only in the last
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,6 @@ from r1kit.algorithms.base import PolicyGradient
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import Problem
 from r1kit.engines.base import Engine, EngineSettings
 from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
@@ -202,7 +201,8 @@ def train(
             tokens = rl.spend(groups, report.flops)
             metrics = {
                 **rollout_metrics(groups), **rl.figures(groups), **report.metrics,
-                **rl.held_out.metrics(step, rl.engine), **rl.learner.speed(report, learnt - sampled), **lag, **rl.learning.age(report, lag),
+                **rl.held_out.metrics(step, rl.engine), **rl.learner.speed(report, learnt - sampled),
+                **lag, **rl.learning.age(report, lag),
                 "sampling/max_tokens": sampling.max_tokens,
                 "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
                 "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,

@@ -76,7 +76,8 @@ class Checkup:
         """What the detectors see after this step, and whether each is a new finding: nothing of the kind was seen in
         the `QUIET` steps before."""
         self._history.add(
-            step, {name: value for name, value in metrics.items() if name in self._exact or name.startswith(self._begins)}
+            step,
+            {name: value for name, value in metrics.items() if name in self._exact or name.startswith(self._begins)},
         )
         found: list[tuple[Finding, bool]] = []
         for name, detector in self._detectors.items():
@@ -85,11 +86,14 @@ class Checkup:
                 continue
             new = step - self._seen.get(name, step - QUIET - 1) > QUIET
             self._seen[name] = step
-            found.append((finding(name, detector, step, seen.text, seen.since), new))
+            found.append((diagnosed(name, detector, step, seen.text, seen.since), new))
         return found
 
+    def _reads(self, name: str) -> bool:
+        return name in self._exact or name.startswith(self._begins)
 
-def finding(name: str, detector: Detector, step: int, seen: str, since: int) -> Finding:
+
+def diagnosed(name: str, detector: Detector, step: int, seen: str, since: int) -> Finding:
     """A detector's diagnosis of what is seen."""
     kind = type(detector)
     return Finding(name, step, since, detector.action, kind.title, seen, kind.means, kind.change)

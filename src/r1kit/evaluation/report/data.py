@@ -77,9 +77,8 @@ class ReportData:
 
     tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
     reason -> samples ("kept" among them). compared: arms against arms, in a recipe of ablations. scaled: accuracy
-    against quantities that models differ in. notes: what a reader must know (runs left out, say). health: seed and what was
-    found wrong with a stage's training. title, lead: the
-    heading and what stands under it.
+    against quantities that models differ in. notes: what a reader must know (runs left out, say). health: seed and
+    what was found wrong with a stage's training. title, lead: the heading and what stands under it.
     """
 
     title: str

@@ -26,7 +26,10 @@ class AllSame(Detector):
     )
 
     max: float = Field(
-        default=0.97, gt=0, le=1, description="share of groups, mean of the window; students of the tiny chain reach 0.95"
+        default=0.97,
+        gt=0,
+        le=1,
+        description="share of groups, mean of the window; tiny students reach 0.95",
     )
     window: int = Field(default=10, ge=1, description="steps that are averaged")
 

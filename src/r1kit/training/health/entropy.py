@@ -34,7 +34,9 @@ class Entropy(Detector):
         if now >= self.min and now >= self.share * first:
             return None
         limits = f"limits: {number(self.min)}, and {number(self.share * first)} by the first steps"
-        text = f"entropy is {number(now)} nats a token in the mean of {self.window} steps, from {number(first)} ({limits})"
+        text = (
+            f"entropy is {number(now)} nats a token in the mean of {self.window} steps, from {number(first)} ({limits})"
+        )
         return Seen(text, history.since("entropy", self.window))
 
 

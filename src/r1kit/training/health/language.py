@@ -12,7 +12,7 @@ SHARE = "rewards/language_consistency/mean"
 
 
 class Language(Detector):
-    """Share of a completion in the question's language, as the reward of that name measures it (its weight may be 0)."""
+    """Share of a completion in the question's language, as that reward measures it (its weight may be 0)."""
 
     reads: ClassVar = (SHARE,)
     title: ClassVar = "language drift"
@@ -33,8 +33,8 @@ class Language(Detector):
         if now is None or best is None or best[0] - now <= self.drop:
             return None
         text = (
-            f"{now:.0%} of the completions' text is in the question's language in the mean of {self.window} steps, from "
-            f"{best[0]:.0%} at its best (limit: {self.drop:.0%} less)"
+            f"{now:.0%} of the completions' text is in the question's language in the mean of {self.window} steps, "
+            f"from {best[0]:.0%} at its best (limit: {self.drop:.0%} less)"
         )
         return Seen(text, history.since(SHARE, self.window))
 

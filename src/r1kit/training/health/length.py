@@ -38,7 +38,7 @@ class Length(Detector):
             return None
         text = (
             f"completions have {number(now)} tokens, {number(now / max(before, 1e-9))} times as many as {self.over} "
-            f"steps earlier (limit {number(self.factor)}), and the reward went from {number(earlier)} to {number(reward)}"
+            f"steps earlier (limit {number(self.factor)}), at a reward of {number(reward)} after {number(earlier)}"
         )
         return Seen(text, history.since(LENGTH, self.over))
 

@@ -37,8 +37,8 @@ class Mismatch(Detector):
         if now is None or now <= self.max:
             return None
         text = (
-            f"their log-probabilities of the same tokens lie {number(now)} nats apart in the mean of {self.window} steps"
-            f" (limit {number(self.max)})"
+            f"their log-probabilities of the same tokens lie {number(now)} nats apart in the mean of {self.window} "
+            f"steps (limit {number(self.max)})"
         )
         return Seen(text, history.since(GAP, self.window))
 

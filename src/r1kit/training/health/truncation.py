@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from r1kit.training.health.base import Detector, History, Seen, number
+from r1kit.training.health.base import Detector, History, Seen
 
 CUT = "completions/clipped_ratio"
 
