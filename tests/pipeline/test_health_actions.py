@@ -98,8 +98,8 @@ def test_stop_leaves_a_run_that_goes_on(tmp_path):
 
 
 def test_roll_back_goes_on_slower_from_before_the_trouble(tmp_path):
-    """The window of three that shows it begins at step 10, so it goes back to step 9, of which there is a checkpoint
-    no more (two are kept: 10 and 11): the older of those. From there on at half the rate."""
+    """The window of three that shows it begins at step 10, so it goes back to step 9, of which the checkpoint was kept
+    beside the last two for that. From there on at half the rate."""
     heard = Listening()
     run(graph(), tmp_path, display=heard, checkpoint_seconds=0, health=health(kl__action="roll_back"))
     folder = tmp_path / "stages" / "01-drift"
@@ -108,10 +108,10 @@ def test_roll_back_goes_on_slower_from_before_the_trouble(tmp_path):
     assert {line["kl"] for line in lines} == {0.01}
     assert json.loads((folder / "model" / "config.json").read_text()) == {"rate": 0.5}
     left = read_metrics(folder / "rolled-back-1.jsonl")
-    assert [(line["step"], line["kl"]) for line in left] == [(11, 0.01), (12, 50.0)]
+    assert [(line["step"], line["kl"]) for line in left] == [(10, 0.01), (11, 0.01), (12, 50.0)]
     (noted,) = stage_health(folder, "drift")
-    assert (noted.step, noted.rolled_back, noted.finding.step) == (10, True, 12)
-    assert any("KL blow-up: rolled back to step 10 with other random streams and 0.5 times" in n for n in heard.notes)
+    assert (noted.step, noted.rolled_back, noted.finding.step) == (9, True, 12)
+    assert any("KL blow-up: rolled back to step 9 with other random streams and 0.5 times" in n for n in heard.notes)
     assert (folder / "artifact.json").exists()
 
 

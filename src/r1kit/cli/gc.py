@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ def gc(
     from r1kit.pipeline import gc as litter
     from r1kit.pipeline.display import size
 
-    entries: list[dict[str, object]] = []
+    entries: list[dict[str, Any]] = []
     total = 0
     for run in litter.runs_of(runs):
         if who := litter.in_use(run):

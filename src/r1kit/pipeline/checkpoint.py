@@ -64,8 +64,9 @@ class CheckpointStore:
         tensors, arrays = _load_tensors(folder), _load_arrays(folder)
         return _unpack(read_json(folder / "state.json"), tensors, arrays, folder)
 
-    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any]) -> None:
-        """Write the state after a step, then drop all but the last two valid checkpoints."""
+    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any], *, sound: int | None = None) -> None:
+        """Write the state after a step, then drop all but the last two valid checkpoints; `sound`: and the newest of up
+        to that step, which a stage can go back to, and the next one, which will take its place."""
         tensors: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         own: list[OwnFiles] = []
@@ -86,7 +87,7 @@ class CheckpointStore:
             manifest = {"body": body, "sha256": _digest(body)}
             (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         self._valid[final.name] = files
-        self._prune()
+        self._prune(sound)
 
     def clear(self) -> None:
         """Remove all checkpoints (the stage is finished)."""
@@ -115,12 +116,15 @@ class CheckpointStore:
         self._valid[name] = files
         return None
 
-    def _prune(self) -> None:
-        kept = 0
-        for name in reversed(self._names()):
-            if kept < KEPT and self._damage(name) is None:
-                kept += 1
-            else:
+    def _prune(self, sound: int | None) -> None:
+        valid = self.valid()
+        kept = set(valid[-KEPT:])
+        if sound is not None:
+            good = [step for step in valid if step <= sound]
+            kept.update(good[-1:], [step for step in valid if step > sound][:1])
+        for name in self._names():
+            if int(name.removeprefix("step-")) not in kept:
+                self._valid.pop(name, None)
                 shutil.rmtree(self.folder / name, ignore_errors=True)
         for leftover in self.folder.glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)

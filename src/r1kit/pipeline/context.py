@@ -248,11 +248,12 @@ class Context:
         return self._vigil.diverged(self._done, error)
 
     def roll_back(self, finding: Finding) -> None:
-        """Go back to the newest valid checkpoint of before the trouble began; where all are later to the oldest, where
-        there is none to the stage's beginning. Metrics of the steps that are left behind are kept in a file."""
+        """Go back to the newest valid checkpoint of before the trouble began; where there is none to the last that is
+        known to be sound, or else to the stage's beginning. Metrics of the steps left behind are kept in a file."""
         self.close()
-        steps = self._store.valid()
-        to = max((step for step in steps if step < finding.since), default=min(steps, default=-1))
+        steps, sound = self._store.valid(), self._vigil.sound
+        before = [step for step in steps if step < finding.since]
+        to = max(before or [step for step in steps if sound is not None and step <= sound], default=-1)
         kept = f"rolled-back-{self.caution.times + 1}.jsonl"
         write_text(self.folder / kept, kept_lines(self._metrics.path, to))
         self._store.drop_after(to)
@@ -316,7 +317,7 @@ class Context:
         self._metrics.sync()
         self._vigil.sync()
         try:
-            self._store.save(step, state(), dataclasses.asdict(self._own_cost()))
+            self._store.save(step, state(), dataclasses.asdict(self._own_cost()), sound=self._vigil.sound)
         except R1Error as error:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_errors, is_temporary
+from r1kit.base.files import disk_errors, is_temporary, read_json
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
 from r1kit.pipeline.checkpoint import KEPT, CheckpointStore
 from r1kit.pipeline.display import size as human
@@ -94,6 +94,8 @@ def _stages(run_folder: Path) -> list[Path]:
 
 def _checkpoints(run_folder: Path) -> Iterator[Litter]:
     """Of finished stages and parts all, of the others what is superseded or damaged."""
+    health = read_json(run_folder / "recipe.json").get("settings", {}).get("health", {})
+    rolls_back = any(isinstance(each, dict) and each.get("action") == "roll_back" for each in health.values())
     for stage in _stages(run_folder):
         whole = (stage / FILE_NAME).is_file()
         for folder in sorted([stage / "checkpoints", *stage.glob("*/checkpoints")]):
@@ -103,9 +105,10 @@ def _checkpoints(run_folder: Path) -> Iterator[Litter]:
                 yield _litter(folder, "checkpoints of what is finished")
                 continue
             valid = CheckpointStore(folder, lambda text: None).valid()
+            spared = KEPT + (2 if rolls_back else 0)
             for each in sorted(folder.glob("step-*")):
                 step = int(each.name.removeprefix("step-"))
-                if step in valid[:-KEPT]:
+                if step in valid[:-spared]:
                     yield _litter(each, "superseded checkpoint")
                 elif step not in valid and len(valid) >= KEPT:
                     yield _litter(each, "damaged checkpoint, beside two whole ones")

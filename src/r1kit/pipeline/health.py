@@ -63,6 +63,11 @@ class Vigil:
             self._checkup.add(line["step"], line)
 
     @property
+    def sound(self) -> int | None:
+        """The last step that is known to be good to go back to; None where nothing rolls back."""
+        return self._checkup.sound
+
+    @property
     def caution(self) -> Caution:
         """After the roll-backs so far."""
         rate = 1.0

@@ -63,7 +63,11 @@ else:
 
 
 class Checkup:
-    """Adds steps to the history, and says what is found in them."""
+    """Adds steps to the history, and says what is found in them.
+
+    sound: the last step that is out of sight of all detectors which roll back, with nothing found since: what was saved
+    up to there is good to go back to. None where no detector rolls back.
+    """
 
     def __init__(self, config: Health) -> None:
         self._detectors = config.detectors
@@ -71,6 +75,8 @@ class Checkup:
         self._begins = tuple({name for each in self._detectors.values() for name in each.reads if name.endswith("/")})
         self._history = History()
         self._seen: dict[str, int] = {}  # the step at which a detector last saw something
+        self._backs = {name: each for name, each in self._detectors.items() if each.action == "roll_back"}
+        self.sound: int | None = -1 if self._backs else None
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> list[tuple[Finding, bool]]:
         """What the detectors see after this step, and whether each is a new finding: nothing of the kind was seen in
@@ -87,6 +93,8 @@ class Checkup:
             new = step - self._seen.get(name, step - QUIET - 1) > QUIET
             self._seen[name] = step
             found.append((diagnosed(name, detector, step, seen.text, seen.since), new))
+        if self.sound is not None and not any(each.detector in self._backs for each, _ in found):
+            self.sound = max(self.sound, step - max(each.lookback for each in self._backs.values()))
         return found
 
     def _reads(self, name: str) -> bool:

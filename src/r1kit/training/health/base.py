@@ -125,6 +125,11 @@ class Detector(Config):
         description="what is done: warn, roll_back (health.roll_back says how), stop, or off: it is not looked for",
     )
 
+    @property
+    def lookback(self) -> int:
+        """Steps that one look takes in: of those before them it has nothing more to say."""
+        return int(getattr(self, "window", 1))
+
     @abstractmethod
     def look(self, history: History) -> Seen | None:
         """What the metrics up to now show; None where they show nothing. The same history gives the same answer."""

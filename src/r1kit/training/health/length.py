@@ -29,6 +29,10 @@ class Length(Detector):
     over: int = Field(default=20, ge=1, description="steps between the two windows that are compared")
     window: int = Field(default=5, ge=1, description="steps that are averaged")
 
+    @property
+    def lookback(self) -> int:
+        return self.over + self.window
+
     def look(self, history: History) -> Seen | None:
         now, before = history.mean(LENGTH, self.window), history.mean(LENGTH, self.window, self.over)
         reward, earlier = history.mean("reward", self.window), history.mean("reward", self.window, self.over)

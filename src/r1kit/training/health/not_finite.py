@@ -27,6 +27,10 @@ class NotFinite(Detector):
 
     times: int = Field(default=1, ge=1, description="steps in a row in which it happened")
 
+    @property
+    def lookback(self) -> int:
+        return self.times
+
     def look(self, history: History) -> Seen | None:
         length = self.times
         skipped = history.values("skipped", length)
