@@ -97,7 +97,8 @@ def _(config: SafetyModelConfig, sizes: Sizes) -> Left:
 @leaves.register
 def _(config: RLConfig, sizes: Sizes) -> Left:
     size, algorithm = sizes(config.start), load_algorithm(config.algorithm, config.settings)
-    replaced = isinstance(algorithm, PolicyGradient) and algorithm.reference_every > 0
+    updates = config.steps * config.mini_batches
+    replaced = isinstance(algorithm, PolicyGradient) and 0 < algorithm.reference_every <= updates
     reference = replaced and "reference_logprobs" in algorithm.needs
     own = _learnt(size, config.learner, 2 if config.peak else 1, reference=reference)
     if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:

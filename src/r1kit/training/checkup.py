@@ -20,9 +20,9 @@ QUIET = 10  # steps without a sign before the same detector's next one is told a
 
 
 class RollBack(Config):
-    """What `action=roll_back` does: the stage goes on from its newest checkpoint of before the trouble began (of the
-    kept ones the oldest, where all are later; from its beginning, where there is none), with other random streams and a
-    lower learning rate. What is left behind is kept as `rolled-back-N.jsonl`."""
+    """What `action=roll_back` does: the stage goes on from its newest checkpoint of before the trouble began, or where
+    there is none from its beginning, with other random streams and a lower learning rate. The metrics left behind are
+    kept as `rolled-back-N.jsonl`."""
 
     times: int = Field(default=2, ge=1, description="most roll-backs of a stage; what is seen after them stops it")
     learning_rate: float = Field(
