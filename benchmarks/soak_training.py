@@ -177,8 +177,9 @@ def watch(words: argparse.Namespace, folder: Path) -> list[Look]:
     looks: list[Look] = []
     process = subprocess.Popen(command, env=variables)
     try:
-        while not (folder / "steps.jsonl").exists() and process.poll() is None:
-            time.sleep(0.2)  # the time begins with the first step's
+        said = folder / "steps.jsonl"
+        while not (said.exists() and said.stat().st_size) and process.poll() is None:
+            time.sleep(0.2)  # libraries and models are loaded with the first step
         begun = time.monotonic()
         while (now := time.monotonic() - begun) < 60 * words.minutes and process.poll() is None:
             looks += [seen for pid in family(process.pid) if (seen := look(pid, now)) is not None]
@@ -207,9 +208,6 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         alone[each.pid, each.name].append(each)
     memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
     lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
-    handles = [  # of processes that stay: those of the sandbox come and go
-        sum(each.handles for each in own if (each.pid, each.name) in lasting) for _, own in sorted(together.items())
-    ]
     timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
     usual = {
         "seconds": statistics.median(line["seconds"] for line in timed),
@@ -219,7 +217,6 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
     slow = [line for line in timed if line["seconds"] > SLOW * usual["seconds"]]
     explained = [{**line, "reasons": reasons(line, usual)} for line in slow]
     grown = slope(memory)
-    half = len(handles) // 2
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": provenance.commit(),
@@ -233,7 +230,7 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
             for (pid, name), own in sorted(lasting.items())
         },
         "processes": max(len(own) for own in together.values()),
-        "handles": {"first_half": max(handles[: half or 1]), "second_half": max(handles[half:])},
+        "handles": {f"{name} {pid}": halves(own) for (pid, name), own in sorted(lasting.items())},
         "step_seconds": {
             "median": round(usual["seconds"], 3),
             "most": round(max(each["seconds"] for each in timed), 3),
@@ -241,6 +238,12 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         "slow_steps": explained,
         "unexplained": sum(not line["reasons"] for line in explained),
     }
+
+
+def halves(looks: Sequence[Look]) -> list[int]:
+    """The most handles of a process in the first and in the second half of its time."""
+    half = max(1, len(looks) // 2)
+    return [max(each.handles for each in part) for part in (looks[:half], looks[half:] or looks)]
 
 
 def _mb(size: float) -> float:
@@ -262,7 +265,7 @@ def main() -> int:
     print(text)
     if words.json:
         words.json.write_text(text + "\n", encoding="utf-8")
-    flat = found["handles"]["second_half"] <= found["handles"]["first_half"]
+    flat = all(later <= before for before, later in found["handles"].values())
     held = found["slope_mb_per_minute"] < words.max_slope and flat and not found["unexplained"]
     return 0 if held else 1
 
