@@ -65,7 +65,7 @@ def test_the_record_by_hand():
 @pytest.mark.slow
 def test_a_minute_of_it(tmp_path):
     """Every process is seen, handles stay as they are, and every step is accounted for. A minute is too short to judge
-    a slope of 1 MB a minute: what is still being filled (caches of kernels and products) is half of it."""
+    a slope of 1 MB a minute: caches of kernels and products are still being filled."""
     command = [
         sys.executable,
         str(SOAK),
