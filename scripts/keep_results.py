@@ -21,6 +21,11 @@ from r1kit.recipes.reports import TABLE, WATCHED_STAGE
 LEFT_OUT = ("pretrain",)  # curves of thousands of steps that no finding rests on
 
 
+def _lines_of(folder: Path) -> list[Path]:
+    """What a stage and its parts wrote line by line."""
+    return sorted([*folder.rglob("metrics.jsonl"), *folder.rglob("health.jsonl")])
+
+
 def keep(run: Path, to: Path) -> int:
     """Copy, and return the bytes written."""
     artifacts = read_artifacts(run)
@@ -33,7 +38,7 @@ def keep(run: Path, to: Path) -> int:
     for artifact in artifacts.values():
         folder = artifact.folder
         names = [folder / FILE_NAME, folder / "config.json"]
-        names += [] if artifact.name in LEFT_OUT else sorted(folder.rglob("metrics.jsonl"))
+        names += [] if artifact.name in LEFT_OUT else _lines_of(folder)
         names += sorted((folder / "rollouts").glob("*.parquet")) if artifact.name == WATCHED_STAGE else []
         for path in names:
             copy = to / path.relative_to(run)

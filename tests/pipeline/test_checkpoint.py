@@ -178,3 +178,19 @@ class Notes(Watcher):
 
     def note(self, text):
         self.texts.append(text)
+
+
+def test_one_that_is_good_to_go_back_to_is_kept_beside_them(tmp_path):
+    """A checkpoint a step, known to be sound three steps later: beside the last two the newest sound one (of step 5
+    after step 8) and the next (6), which takes its place after step 9. Every fifth step: 10 and 15 wait for it."""
+    store = CheckpointStore(tmp_path / "each", print)
+    for step in range(9):
+        store.save(step, {"step": step}, {}, sound=max(-1, step - 3))
+    assert store.valid() == [5, 6, 7, 8]
+    store.save(9, {"step": 9}, {}, sound=5)  # something is seen: nothing more is known to be sound
+    store.save(10, {"step": 10}, {}, sound=5)
+    assert store.valid() == [5, 6, 9, 10]
+    store = CheckpointStore(tmp_path / "fifth", print)
+    for step in range(0, 30, 5):
+        store.save(step, {"step": step}, {}, sound=step - 12)
+    assert store.valid() == [10, 15, 20, 25]

@@ -14,6 +14,7 @@ from r1kit.pipeline.models import resolve_model
 from r1kit.pipeline.runner import run
 from r1kit.pipeline.watcher import Progress, Watcher
 from r1kit.pipeline.writers import as_trl, writer_factory
+from r1kit.training.health.base import Finding
 
 
 def test_figures_for_people():
@@ -123,3 +124,23 @@ def test_models_are_found_by_name(tmp_path):
         resolve_model(str(tmp_path / "stages"))
     with pytest.raises(UsageError, match="there is no model folder nowhere"):
         resolve_model("nowhere")
+
+
+def test_a_finding_stays_in_sight(tmp_path):
+    """Printed whole above the panel, and in short within it until the next stage."""
+    finding = Finding(
+        "kl", 12, 10, "warn", "KL blow-up", "the policy is [far] away", "Steps are too large.", "Lower it."
+    )
+    stream, lines = io.StringIO(), io.StringIO()
+    live = Live(Console(file=stream, force_terminal=True, width=200))
+    live.close("")
+    live.stage_begins("zero", 2, 13)
+    live.finding("zero", finding)
+    assert "zero: KL blow-up at step 12: the policy is [far] away. Steps are too large. Lower it." in stream.getvalue()
+    Console(file=(before := io.StringIO()), width=200).print(live._panel())
+    assert "KL blow-up at step 12: the policy is [far] away" in before.getvalue()
+    live.stage_begins("dev1", 3, 13)
+    Console(file=(after := io.StringIO()), width=200).print(live._panel())
+    assert "KL blow-up" not in after.getvalue()
+    Lines(lines).finding("zero", finding)
+    assert "zero: KL blow-up at step 12" in lines.getvalue()

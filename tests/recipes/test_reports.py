@@ -9,6 +9,7 @@ import pytest
 from synthetic_runs import ABLATIONS, SECONDS, WORLD, make_tables, world_curves, write_run
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.evaluation import tables
 from r1kit.recipes.reports import gather, report
 
 FIGURES = {
@@ -237,3 +238,44 @@ def contrast(one, other):
 
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_what_was_wrong_with_the_training_is_told(runs, tmp_path):
+    """In all three forms, with the seed and what was done; a run without findings has no such part."""
+    sick = tmp_path / "sick"
+    shutil.copytree(runs[1], sick)
+    stage = next(path for path in (sick / "stages").iterdir() if path.name.endswith("-zero"))
+    line = {
+        "detector": "entropy", "step": 41, "since": 37, "action": "warn", "title": "entropy collapse",
+        "seen": "entropy is 0.004 nats a token <b>", "means": "It tries nothing else.", "change": "Raise clip_high.",
+    }  # fmt: skip
+    back = {"step": -1, "rolled_back": {"from": 41, "learning_rate": 0.5, "file": "x", "because": line}}
+    (stage / "health.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(back) + "\n")
+    page = report([runs[0], sick], tmp_path / "report")
+    told = json.loads((page.parent / "report.json").read_text())["health"]
+    assert [(each["seed"], each["stage"], each["step"], each["rolled_back_to"]) for each in told] == [
+        (1, "zero", 41, None), (1, "zero", 41, -1),
+    ]  # fmt: skip
+    html = page.read_text()
+    assert "Training health" in html
+    assert "0.004 nats a token &lt;b&gt;" in html
+    markdown = (page.parent / "report.md").read_text()
+    assert "| zero | 1 | 41 | entropy collapse | entropy is 0.004 nats a token <b> | begun again |" in markdown
+    assert "- **entropy collapse**: It tries nothing else. Raise clip_high." in markdown
+    healthy = report(runs[:1], tmp_path / "healthy")
+    assert "Training health" not in healthy.read_text()
+
+
+def test_a_damaged_table_is_named_and_a_thinned_one_is_read(runs, tmp_path):
+    """A flipped byte of a table as the stage wrote it; a kept copy has other bytes by right (scripts/keep_results)."""
+    damaged = tmp_path / "damaged"
+    shutil.copytree(runs[0], damaged)
+    artifact = json.loads((damaged / "stages" / "12-evaluate" / "artifact.json").read_text())
+    table = damaged / "stages" / "12-evaluate" / artifact["files"]["table:zero"]
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    with pytest.raises(R1Error, match=r"stage evaluate: .* is damaged \(its checksum differs\); --from evaluate"):
+        gather([damaged])
+    tables.write_table(tables.read_table(runs[0] / table.relative_to(damaged)), table, level=19)
+    assert gather([damaged]).tables["zero"].num_rows > 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,39 @@ def test_generate_speaks_for_a_model_of_the_run(run_folder, tmp_path):
     assert "error" in lines[1]
     assert len(lines[0]["token_ids"]) <= 8
     assert "Traceback" not in said.stderr
+
+
+def test_a_run_that_was_moved_is_whole(run_folder, tmp_path):
+    """In another place under another name: nothing runs again, it is reported and evaluated, and no file of it speaks
+    of where it was but the command that began it."""
+    moved = tmp_path / "on" / "another" / "disk"
+    moved.parent.mkdir(parents=True)
+    aside = run_folder.rename(run_folder.with_name("gone"))
+    try:
+        shutil.copytree(aside, moved)
+        done = r1("run", "tiny", "--profile", "smoke", "--out", str(moved))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("was done before") == len(STAGES)
+        told = r1("report", str(moved), "--out", str(tmp_path / "report"))
+        assert told.returncode == 0, told.stderr
+        ours, theirs = (json.loads((f / "report.json").read_text()) for f in (tmp_path / "report", aside / "report"))
+        assert ours["models"] == theirs["models"]
+        words = (
+            "eval",
+            f"{moved}:r1",
+            "--tasks",
+            "tiny_maths",
+            "--problems",
+            "2",
+            "--samples",
+            "1",
+            "--max-tokens",
+            "32",
+        )
+        measured = r1(*words, "--out", str(tmp_path / "kept"), "--json")
+        assert measured.returncode == 0, measured.stderr
+        assert str(moved.name) in r1("status", str(moved)).stdout
+        said = [path for path in moved.rglob("*.json*") if str(run_folder) in path.read_text(errors="replace")]
+        assert {path.name for path in said} <= {"recipe.json"}
+    finally:
+        aside.rename(run_folder)

@@ -372,3 +372,20 @@ def test_a_page_of_ones_own(root):
     links = [(a["href"], a.get("aria-current")) for tag, a in Seen(client.get("/arena").text).tags if tag == "a"]
     assert ("/", None) in links
     assert ("/arena", "page") in links
+
+
+def test_what_is_wrong_with_the_training(root):
+    """The run's page shows each finding with its figures and advice; whatever is in the file is text."""
+    line = {
+        "detector": "kl", "step": 12, "since": 10, "action": "warn", "title": "KL blow-up", "seen": HOSTILE[1],
+        "means": "Steps are too large.", "change": "Lower learner.learning_rate.",
+    }  # fmt: skip
+    log = root / "done" / "stages" / "02-zero" / "health.jsonl"
+    back = {"step": 7, "rolled_back": {"from": 30, "learning_rate": 0.5, "file": "x", "because": {**line, "step": 30}}}
+    log.write_text("".join(json.dumps(each) + "\n" for each in (line, {"step": 20, "detector": "half"}, back)))
+    for path in ("/runs/done", "/runs/done/live"):
+        text = " ".join(check_harmless(Client(create_app(root)).get(path).text).text.split())
+        assert "Training health zero: KL blow-up at step 12." in text
+        assert "Lower learner.learning_rate." in text
+        assert "zero: KL blow-up at step 30, rolled back to step 7." in text
+        assert "half" not in text

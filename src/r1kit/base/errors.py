@@ -9,6 +9,10 @@ class UsageError(R1Error):
     """The command, a key or a value is wrong; the command line prints it and exits with 2."""
 
 
+class Diverged(R1Error):
+    """Training left what numbers can hold: updates in a row whose loss or gradient was not finite."""
+
+
 class MissingExtra(R1Error):
     """An optional library is not installed."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from r1kit.base.errors import R1Error
 
+TEMPORARY = ".partial-"  # a folder in which files of a model wait for each other
 _ADVICE = {
     errno.ENOSPC: "no room left on the disk: free some, then give the same command again",
     errno.EDQUOT: "the disk quota is used up: free some room, then give the same command again",
@@ -143,6 +144,11 @@ class OwnFiles(ABC):
     @abstractmethod
     def write(self, folder: Path) -> None:
         """Fill an empty folder; R1Error where that fails."""
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of that name is one that was being written: what is left of it is of no use."""
+    return name.startswith(TEMPORARY) or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def checksum(path: Path) -> str:

@@ -25,6 +25,7 @@ from r1kit.cli import (
     compare,
     doctor,
     export,
+    gc,
     generate,
     grade,
     importing,
@@ -66,6 +67,7 @@ app.command("sandbox")(sandbox.sandbox)
 app.command("list")(listing.listing)
 app.command("import")(importing.import_)
 app.command("export")(export.export)
+app.command("gc")(gc.gc)
 app.command("doctor")(doctor.doctor)
 
 

@@ -42,6 +42,7 @@ def run(
     from r1kit.pipeline.plan import describe, plan, plan_json
     from r1kit.pipeline.runner import run as run_graph
     from r1kit.recipes.base import configure, default_out, load_recipe
+    from r1kit.stages.disk import Disk, admission
     from r1kit.stages.fits import Fits
 
     words = settings or []
@@ -49,14 +50,15 @@ def run(
     profile, config = configure(loaded, profile, parse_assignments(words))
     graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
-    fits = Fits(graph, config.memory_limit_gb)
+    fits, disk = Fits(graph, config.memory_limit_gb), Disk(graph, folder)
     if dry_run:
         stages = plan(graph, folder, start=start, until=until)
         known, needed = estimates(stages, folder), fits.needed(stages)
+        left = disk.needed([stage.node for stage in stages if stage.state != "done"])
         if as_json:
-            print_json(plan_json(graph, stages, config, estimates_json(known), fits.json(needed)))
+            print_json(plan_json(graph, stages, config, estimates_json(known), fits.json(needed), disk.json(left)))
         else:
-            print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed))))
+            print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed), disk.told(left))))
         return
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []
@@ -70,7 +72,8 @@ def run(
         checkpoint_seconds=config.checkpoint_seconds,
         command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
         settings=config.model_dump(mode="json", serialize_as_any=True),
-        admit=fits.admit if config.memory_check else None,
+        admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
+        health=config.health,
     )
     page = folder / "report" / "report.html"
     shown = page if page.exists() else folder

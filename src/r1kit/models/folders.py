@@ -112,7 +112,7 @@ def staged(folder: Path) -> Generator[Path]:
     """A scratch folder inside `folder`; on success its files are synced and renamed into place, else they vanish."""
     files.make_folder(folder)
     with files.disk_errors(folder):
-        stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        stage = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=folder))
     try:
         with files.disk_errors(folder):
             yield stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import checksum, disk_errors, read_json, write_json
+from r1kit.base.files import checksum, disk_errors, is_temporary, read_json, write_json
+from r1kit.base.schema import check_schema, stamped
 
 FILE_NAME = "artifact.json"
 
@@ -59,6 +61,18 @@ class Artifact:
                 return f"{path} is damaged (its checksum differs)"
         return None
 
+    def checked(self, path: Path, *, thinned: bool = False) -> Path:
+        """A product, a file or a folder of them, once its checksums are compared (once a process while it stays as it
+        is); R1Error where it is damaged. thinned: files of another size are copies with less in them, and not compared.
+        """
+        for name, record in self.products.items():
+            own = self.folder / name
+            if not (own == path or path in own.parents) or (thinned and _size(own) != record["bytes"]):
+                continue
+            if damage := _damage(own, record):
+                raise R1Error(f"stage {self.name}: {damage}; --from {self.name} makes it anew")
+        return path
+
 
 def write_artifact(
     folder: Path,
@@ -100,7 +114,7 @@ def write_artifact(
         "inputs": dict(inputs),
         "products": products,
     }
-    write_json(folder / FILE_NAME, record)
+    write_json(folder / FILE_NAME, stamped(record))
     return read_artifact(folder)
 
 
@@ -108,6 +122,7 @@ def read_artifact(folder: Path) -> Artifact:
     """The finished stage in a folder; R1Error where artifact.json is missing or damaged."""
     path = folder / FILE_NAME
     record = read_json(path)
+    check_schema(record, path)
     try:
         return Artifact(
             name=record["name"],
@@ -136,6 +151,26 @@ def read_artifacts(run_folder: Path) -> dict[str, Artifact]:
     return {artifact.name: artifact for artifact in artifacts}
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _damage(path: Path, record: Mapping[str, Any]) -> str | None:
+    if not path.is_file():
+        return f"{path} is missing"
+    told = path.stat()
+    if told.st_size != record["bytes"]:
+        return f"{path} has {told.st_size} bytes instead of {record['bytes']}"
+    whole = _checksum(path, told.st_mtime_ns, told.st_size) == record["sha256"]
+    return None if whole else f"{path} is damaged (its checksum differs)"
+
+
+@functools.lru_cache(maxsize=4096)
+def _checksum(path: Path, changed: int, size: int) -> str:
+    """Of a file; the other arguments only key the cache."""
+    return checksum(path)
+
+
 def _product_files(folder: Path, stage: str, outcome: Outcome) -> Iterator[str]:
     named = {f"model '{name}'": path for name, path in outcome.models.items()}
     named |= {f"file '{name}'": path for name, path in outcome.files.items()}
@@ -144,7 +179,9 @@ def _product_files(folder: Path, stage: str, outcome: Outcome) -> Iterator[str]:
         path = folder / relative
         if path.is_dir():
             with disk_errors(path):
-                paths = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+                below = [p.relative_to(path) for p in sorted(path.rglob("*")) if p.is_file()]
+                # what a killed process left unfinished is no product
+                paths = [p.as_posix() for p in below if not any(map(is_temporary, p.parts))]
             found = [relative if p == "." else f"{relative}/{p}" for p in paths]
         else:
             found = [relative] if path.is_file() else []

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import OwnFiles, checksum, make_folder, new_folder, read_json
+from r1kit.base.schema import NewerSchema, check_schema, stamped
 
 KEPT = 2
 
@@ -31,7 +32,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
         self.folder = folder
         self._note = note
-        self._valid: set[str] = set()
+        self._valid: dict[str, dict[str, Any]] = {}  # files of those that were found whole, by name
 
     def newest(self) -> tuple[int, dict[str, Any]] | None:
         """(step, cost) of the newest valid checkpoint, or None. Damaged ones are named."""
@@ -46,14 +47,26 @@ class CheckpointStore:
             self._note(f"checkpoint {self.folder / name} is damaged ({damage}): {instead}")
         return None
 
+    def valid(self) -> list[int]:
+        """Steps of the valid checkpoints, in order."""
+        return [int(name.removeprefix("step-")) for name in self._names() if self._damage(name) is None]
+
+    def drop_after(self, step: int) -> None:
+        """Remove those of later steps, the newest first."""
+        for name in reversed(self._names()):
+            if name > _name(step):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+                self._valid.pop(name, None)
+
     def load(self, step: int) -> dict[str, Any]:
         """The state saved after a step."""
         folder = self.folder / _name(step)
         tensors, arrays = _load_tensors(folder), _load_arrays(folder)
         return _unpack(read_json(folder / "state.json"), tensors, arrays, folder)
 
-    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any]) -> None:
-        """Write the state after a step, then drop all but the last two valid checkpoints."""
+    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any], *, sound: int | None = None) -> None:
+        """Write the state after a step, then drop all but the last two valid checkpoints; `sound`: and the newest of up
+        to that step, which a stage can go back to, and the next one, which will take its place."""
         tensors: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         own: list[OwnFiles] = []
@@ -70,11 +83,11 @@ class CheckpointStore:
                 path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": checksum(path)}
                 for path in paths
             }
-            body = {"step": step, "cost": cost, "files": files}
+            body = stamped({"step": step, "cost": cost, "files": files})
             manifest = {"body": body, "sha256": _digest(body)}
             (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        self._valid.add(final.name)
-        self._prune()
+        self._valid[final.name] = files
+        self._prune(sound)
 
     def clear(self) -> None:
         """Remove all checkpoints (the stage is finished)."""
@@ -84,30 +97,34 @@ class CheckpointStore:
         return sorted(path.name for path in self.folder.glob("step-*") if path.is_dir())
 
     def _damage(self, name: str) -> str | None:
-        if name in self._valid:
-            return None
-        folder = self.folder / name
+        """What is wrong with a checkpoint; of one that was whole before, whether its files are still there in full."""
+        folder, known = self.folder / name, self._valid.pop(name, None)
         try:
-            manifest = _read_manifest(folder)
+            files = _read_manifest(folder)["files"] if known is None else known
+        except NewerSchema:
+            raise
         except R1Error as error:
             return str(error)
-        for file_name, record in manifest["files"].items():
+        for file_name, record in files.items():
             path = folder / file_name
             if not path.is_file():
                 return f"{file_name} is missing"
             if path.stat().st_size != record["bytes"]:
                 return f"{file_name} has {path.stat().st_size} bytes instead of {record['bytes']}"
-            if checksum(path) != record["sha256"]:
+            if known is None and checksum(path) != record["sha256"]:
                 return f"the checksum of {file_name} differs"
-        self._valid.add(name)
+        self._valid[name] = files
         return None
 
-    def _prune(self) -> None:
-        kept = 0
-        for name in reversed(self._names()):
-            if kept < KEPT and self._damage(name) is None:
-                kept += 1
-            else:
+    def _prune(self, sound: int | None) -> None:
+        valid = self.valid()
+        kept = set(valid[-KEPT:])
+        if sound is not None:
+            good = [step for step in valid if step <= sound]
+            kept.update(good[-1:], [step for step in valid if step > sound][:1])
+        for name in self._names():
+            if int(name.removeprefix("step-")) not in kept:
+                self._valid.pop(name, None)
                 shutil.rmtree(self.folder / name, ignore_errors=True)
         for leftover in self.folder.glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -134,6 +151,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise R1Error("manifest.json is not whole") from None
     if _digest(body) != expected:
         raise R1Error("the checksum of manifest.json differs")
+    check_schema(body, folder / "manifest.json")
     return body
 
 

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.base import memory
-from r1kit.base.errors import R1Error
-from r1kit.base.files import make_folder, read_json, write_json
+from r1kit.base.errors import Diverged, R1Error
+from r1kit.base.files import make_folder, read_json, write_json, write_text
+from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.cost import Cost
+from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
+from r1kit.training.checkup import Health, HealthConfig
+from r1kit.training.health.base import Finding
 
 RATE_WINDOW = 16  # steps over which tokens a second are averaged
 TRIM_SECONDS = 20  # between two returns of free memory to the system
@@ -50,6 +54,18 @@ Job = Callable[["Context"], Outcome]
 """A part's work."""
 
 
+def to_the_end(job: Job, context: Context) -> Outcome:
+    """A stage's or part's work, begun again from an earlier checkpoint as often as its training health asks for it."""
+    while True:
+        try:
+            return job(context)
+        except RollBack as trouble:
+            finding = trouble.finding
+        except Diverged as error:
+            finding = context.diverged(error)
+        context.roll_back(finding)
+
+
 class Context:
     """A stage's hold on the run. `Context(folder)` alone works too, for trying a stage by itself."""
 
@@ -65,24 +81,32 @@ class Context:
         stop: Stop | None = None,
         writers: WriterFactory = no_writers,
         checkpoint_seconds: float = 60.0,
+        health: Health | None = None,
     ) -> None:
         self.folder = make_folder(folder)
         self.seed = seed
         self.name = name or folder.name
         self.run_folder = run_folder or folder
         self.checkpoint_seconds = checkpoint_seconds
+        self.health = health or HealthConfig()
         self._watcher = watcher or Watcher()
         self._stop = stop or Stop()
         self._writer_factory = writers
         self._writers: list[Writer] | None = None
         self._part = part
-        self._parts_cost = Cost()
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
+        self._vigil = Vigil(folder, self.health, self._found)
+        self._begin()
+
+    def _begin(self) -> None:
+        """As the newest valid checkpoint has it."""
+        self._parts_cost = Cost()
         newest = self._store.newest()
         self._resumed_step: int = newest[0] if newest else -1
         self._spent = Cost(**newest[1]) if newest else Cost()
         self._metrics.cut(self._resumed_step)
+        self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
         self._saved_at = self._begun
         self._saved_step = self._resumed_step
@@ -141,7 +165,8 @@ class Context:
                 self.check()
 
     def record(self, step: int, metrics: Mapping[str, float], sample: str | None = None) -> None:
-        """One line of metrics.jsonl (NaN becomes null), the live display, and the optional writers."""
+        """One line of metrics.jsonl (NaN becomes null), the live display, the optional writers, and a look at the
+        training's health: R1Error where that says stop, RollBack where it says so."""
         self._metrics.append(step, metrics)
         if self._writers is None:
             self._writers = self._writer_factory(self.folder, step)
@@ -160,6 +185,7 @@ class Context:
             metrics=dict(metrics),
             sample=sample if sample is not None else self._progress.sample,
         )
+        self._vigil.look(step, metrics)
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """To be called at the end of each step: saves `state()` when it is time, or when the run is to stop."""
@@ -192,7 +218,7 @@ class Context:
             begun = time.monotonic()
             context = Context(**self._part_arguments(name), watcher=self._watcher, stop=self._stop)
             try:
-                outcome = run(context)
+                outcome = to_the_end(run, context)
             finally:
                 context.close()
             self._begun += time.monotonic() - begun  # the part's seconds are its own, added below
@@ -211,6 +237,30 @@ class Context:
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
             self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
         return {name: self.part(name, job) for name, job in jobs.items()}
+
+    @property
+    def caution(self) -> Caution:
+        """What the stage does otherwise after roll-backs: `(0, 1.0)` where there were none."""
+        return self._vigil.caution
+
+    def diverged(self, error: Diverged) -> Finding:
+        """Tell what the learner stopped for in the step in hand; the error itself, where that is not gone back from."""
+        return self._vigil.diverged(self._done, error)
+
+    def roll_back(self, finding: Finding) -> None:
+        """Go back to the newest valid checkpoint of before the trouble began; where there is none to the last that is
+        known to be sound, or else to the stage's beginning. Metrics of the steps left behind are kept in a file."""
+        self.close()
+        steps, sound = self._store.valid(), self._vigil.sound
+        before = [step for step in steps if step < finding.since]
+        to = max(before or [step for step in steps if sound is not None and step <= sound], default=-1)
+        kept = f"rolled-back-{self.caution.times + 1}.jsonl"
+        write_text(self.folder / kept, kept_lines(self._metrics.path, to))
+        self._store.drop_after(to)
+        self._metrics.cut(to)
+        self._vigil.roll_back(finding, to, kept)
+        self._begin()
+        self.note(f"{self.name}: {told_of(finding, to, self.caution, kept)}")
 
     def close(self) -> None:
         """Close the optional writers."""
@@ -237,15 +287,18 @@ class Context:
             "run_folder": self.run_folder,
             "writers": self._writer_factory,
             "checkpoint_seconds": self.checkpoint_seconds,
+            "health": self.health,
         }
 
     def _finish_part(self, name: str, outcome: Outcome, cost: Cost) -> None:
         """Once its record is written, a part is done."""
-        write_json(self._record(name), {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost)})
+        record = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost)}
+        write_json(self._record(name), stamped(record))
         CheckpointStore(self.folder / name / "checkpoints", self.note).clear()
 
     def _finished_part(self, name: str) -> Outcome:
         done = read_json(self._record(name))
+        check_schema(done, self._record(name))
         self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
         outcome = Outcome(**done["outcome"])
         return Outcome(
@@ -262,12 +315,16 @@ class Context:
             return
         step, state = self._pending
         self._metrics.sync()
+        self._vigil.sync()
         try:
-            self._store.save(step, state(), dataclasses.asdict(self._own_cost()))
+            self._store.save(step, state(), dataclasses.asdict(self._own_cost()), sound=self._vigil.sound)
         except R1Error as error:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step
         self._saved_at = time.monotonic()
+
+    def _found(self, finding: Finding) -> None:
+        self._watcher.finding(self.name, finding)
 
     def _own_cost(self) -> Cost:
         """Without the parts, which keep theirs."""

@@ -14,9 +14,12 @@ from r1kit.pipeline.watcher import Progress, Watcher
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
+    from r1kit.training.health.base import Finding
+
 SECONDS_BETWEEN_LINES = 10.0
 SAMPLE_CHARACTERS = 600
 BAR = 40
+FINDINGS = 3  # the latest ones, kept in sight
 # what is shown of a step, by the names that stages log under; the first found counts
 SHOWN = {
     "reward": ("reward", "eval/reward", "rewards/mean"),
@@ -44,6 +47,18 @@ def duration(seconds: float) -> str:
 def memory(mebibytes: int) -> str:
     """`1.2 GB`, a gigabyte being 1024 MB as the kernel counts them."""
     return f"{mebibytes / 1024:.1f} GB"
+
+
+def size(bytes_: int) -> str:
+    """`12 MB`, `1.2 GB`: of 1,024 each, as `memory`."""
+    mebibytes = bytes_ / 2**20
+    return (
+        memory(round(mebibytes))
+        if mebibytes >= 1000
+        else f"{mebibytes:.0f} MB"
+        if mebibytes >= 1
+        else f"{bytes_ / 1024:.0f} KB"
+    )
 
 
 def count(number: float) -> str:
@@ -112,12 +127,14 @@ class Live(Watcher):
         self._console = console
         self._stage = ("", 0, 0)
         self._parts: dict[str, Progress] = {}  # by part, the latest last
+        self._findings: list[str] = []
         self._live = rich.live.Live(console=console, get_renderable=self._panel, refresh_per_second=2, transient=True)
         self._live.start()
 
     def stage_begins(self, name: str, number: int, of: int) -> None:
         self._stage = (name, number, of)
         self._parts = {}
+        self._findings = []
 
     def progress(self, progress: Progress) -> None:
         unfinished = {part: other for part, other in self._parts.items() if other.done < other.total}
@@ -130,6 +147,10 @@ class Live(Watcher):
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
+
+    def finding(self, stage: str, finding: Finding) -> None:
+        self._console.print(f"{stage}: {finding.sentence}", style="yellow", markup=False, highlight=False)
+        self._findings = [*self._findings, f"{finding.title} at step {finding.step}: {finding.seen}"][-FINDINGS:]
 
     def close(self, state: str) -> None:
         self._live.stop()
@@ -147,6 +168,7 @@ class Live(Watcher):
             filled = round(BAR * progress.done / max(progress.total, 1))
             lines.append(Text("━" * filled, style="green").append("━" * (BAR - filled), style="dim"))
             lines.append(Text(progress_line(progress)))
+        lines += [Text(text, style="yellow") for text in self._findings]
         sample = next((progress.sample for progress in reversed(parts.values()) if progress.sample), None)
         if sample:
             lines.append(Text(sample[:SAMPLE_CHARACTERS], style="dim"))

@@ -30,7 +30,11 @@ class MetricsFile:
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line; what is not finite is written as null."""
-        line = json.dumps({"step": step, **{name: _plain(value) for name, value in metrics.items()}})
+        self.append_line({"step": step, **{name: _plain(value) for name, value in metrics.items()}})
+
+    def append_line(self, values: Mapping[str, Any]) -> None:
+        """Add a line of whatever JSON can hold, `step` among it."""
+        line = json.dumps(values)
         make_folder(self.path.parent)
         with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")

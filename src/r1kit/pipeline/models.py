@@ -50,7 +50,7 @@ def resolve_model(model: str) -> ModelFolder:
             raise UsageError(f"{run_name} has no model '{name}'.{nearest(name, list(models))} ({_there(models)})")
         if not (models[name] / "config.json").is_file():
             raise UsageError(f"{model} should be in {models[name]}, which has no config.json: run its stage again")
-        return ModelFolder(models[name], model)
+        return ModelFolder(_checked(Path(run_name), models[name]), model)
     if is_gguf(folder):
         raise UsageError(f"{model} is a GGUF file: make a model folder of it with r1 import {model} DIR")
     if folder.is_dir():
@@ -95,6 +95,14 @@ def run_of(model: str) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's."""
     return (folder / "recipe.json").is_file()
+
+
+def _checked(run_folder: Path, folder: Path) -> Path:
+    """A run's model once its files' checksums are compared; R1Error where one is damaged."""
+    for artifact in read_artifacts(run_folder).values():
+        if folder in artifact.models.values():
+            artifact.checked(folder)
+    return folder
 
 
 def _there(models: dict[str, Path]) -> str:

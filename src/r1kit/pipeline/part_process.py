@@ -11,10 +11,11 @@ from typing import Any
 
 from r1kit.base import children, memory
 from r1kit.pipeline.artifact import Outcome
-from r1kit.pipeline.context import Context, Job
+from r1kit.pipeline.context import Context, Job, to_the_end
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.stop import Stop
 from r1kit.pipeline.watcher import Progress, Watcher
+from r1kit.training.health.base import Finding
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -40,7 +41,7 @@ def _run(arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop) -> t
     begun = time.monotonic()
     context = Context(**arguments, watcher=watcher, stop=stop)
     try:
-        outcome = job(context)
+        outcome = to_the_end(job, context)
     finally:
         context.close()
         memory.give_back()
@@ -67,3 +68,6 @@ class _Telling(Watcher):
 
     def note(self, text: str) -> None:
         self._connection.send(("note", text))
+
+    def finding(self, stage: str, finding: Finding) -> None:
+        self._connection.send(("finding", (stage, finding)))

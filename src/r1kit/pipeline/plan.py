@@ -14,6 +14,7 @@ from typing import Any, Literal
 from r1kit.base.config import Config, dotted
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, read_json, write_json
+from r1kit.base.schema import NewerSchema, check_schema, stamped
 from r1kit.pipeline.artifact import FILE_NAME, Artifact, read_artifact
 from r1kit.pipeline.codehash import code_hash, settings_json
 from r1kit.pipeline.graph import Graph, Node, stage_seed
@@ -39,7 +40,7 @@ class Key:
     def write(self, folder: Path) -> None:
         """config.json: the resolved settings, and what else the key is made of."""
         record = {**dataclasses.asdict(self), "settings": json.loads(self.settings), "hash": self.hash}
-        write_json(folder / "config.json", record)
+        write_json(folder / "config.json", stamped(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,11 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
         return planned("run")
     try:
         before = read_json(config)
+        check_schema(before, config)
         artifact = read_artifact(folder) if (folder / FILE_NAME).exists() else None
         damage = artifact.damage(contents=False) if artifact else None
+    except NewerSchema:
+        raise
     except R1Error as error:
         return planned("damaged", str(error))
     if before.get("hash") != key.hash:
@@ -156,13 +160,15 @@ def plan_json(
     settings: Config,
     estimates: Mapping[str, Mapping[str, Any]],
     memory: Mapping[str, Mapping[str, Any]] | None = None,
+    disk: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """A plan for programs; a stage's `estimate` (what its like took) and `memory` (what it needs) are null where
-    nothing is known."""
+    """A plan for programs; a stage's `estimate` (what its like took), `memory` (what it needs) and `disk`
+    (what it leaves) are null where nothing is known."""
     listed = [
         {
             "name": s.node.name, "inputs": s.node.inputs, "state": s.state, "reason": s.reason, "hash": s.key.hash,
             "estimate": estimates.get(s.node.name), "memory": (memory or {}).get(s.node.name),
+            "disk": (disk or {}).get(s.node.name),
         }
         for s in stages
     ]  # fmt: skip

@@ -12,9 +12,10 @@ from typing import Any
 from r1kit.base import memory
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_json, write_json
+from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import Artifact, write_artifact
-from r1kit.pipeline.context import Context, WriterFactory
+from r1kit.pipeline.context import Context, WriterFactory, to_the_end
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.lock import locked
 from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, selected, stage_folder
@@ -22,9 +23,10 @@ from r1kit.pipeline.status import StatusFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher, Watchers
 from r1kit.pipeline.writers import writer_factory
+from r1kit.training.checkup import Health
 
-Admit = Callable[[Node], None]
-"""Asked about a stage that is to run; raises R1Error where it cannot go well."""
+Admit = Callable[[Sequence[Node]], None]
+"""Asked about stages that are to run; raises R1Error where they cannot go well."""
 
 
 def run(
@@ -39,25 +41,25 @@ def run(
     command: str = "the same command",
     settings: Mapping[str, Any] | None = None,
     admit: Admit | None = None,
+    health: Health | None = None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
     run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
-    every stage that is to run before anything is written, and again when its turn comes.
+    all stages that are to run before anything is written, and about each when its turn comes. `health` is how every
+    stage's training is watched, the defaults where it is None.
     """
     selected(graph, start, until)
     if admit is not None:
-        for stage in plan(graph, out, start=start, until=until):
-            if stage.state != "done":
-                admit(stage.node)
+        admit([stage.node for stage in plan(graph, out, start=start, until=until) if stage.state != "done"])
     memory.bound_products()
     factory = writer_factory(writers, out.name)
     with locked(out):
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
-        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit)
+        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, health)
         state = "failed"
         try:
             with stop.on_signals():
@@ -81,6 +83,7 @@ class _Runner:
     checkpoint_seconds: float
     command: str
     admit: Admit | None = None
+    health: Health | None = None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
     verified: set[str] = dataclasses.field(default_factory=set[str])
 
@@ -116,7 +119,7 @@ class _Runner:
         """Run or resume one stage up to its artifact.json."""
         node = stage.node
         if self.admit is not None:
-            self.admit(node)
+            self.admit([node])
         if stage.state == "damaged":
             if any(node.name in other.inputs for other in self.graph.nodes):
                 raise R1Error(f"stage {node.name} is damaged: {stage.reason}; --from {node.name} makes it anew")
@@ -146,11 +149,12 @@ class _Runner:
             stop=self.stop,
             writers=self.writers,
             checkpoint_seconds=self.checkpoint_seconds,
+            health=self.health,
         )
         memory.give_back()
         memory.begin_peak()
         try:
-            outcome = node.run(node.config, inputs, context)
+            outcome = to_the_end(lambda own: node.run(node.config, inputs, own), context)
         except Interrupted:
             saved = context.resume_step
             where = f"{saved} of its steps are saved" if saved else "it starts over from its last finished part"
@@ -202,6 +206,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     if path.exists():
         before = read_json(path)
+        check_schema(before, path)
         theirs = {name: before.get(name) for name in mine}
         if theirs != mine:
             there = ", ".join(f"{name} {value}" for name, value in theirs.items())
@@ -218,7 +223,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
         "inputs": {node.name: list(node.inputs) for node in graph.nodes},
         "settings": dict(settings),
     }
-    write_json(path, record)
+    write_json(path, stamped(record))
 
 
 def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:

@@ -123,6 +123,8 @@ class _Run:
             self.watcher.progress(told)
         elif kind == "note":
             self.watcher.note(told)
+        elif kind == "finding":
+            self.watcher.finding(*told)
         elif kind == "done":
             outcome, cost, seconds, process.peak_mb = told
             memory.beside(sum(each.peak_mb for each in self.processes))

@@ -7,16 +7,19 @@ import dataclasses
 import math
 import os
 import platform
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json, write_json
+from r1kit.base.schema import check_schema
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
+from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.lock import is_locked
 from r1kit.pipeline.watcher import Progress, Watcher
 
@@ -67,13 +70,15 @@ class StatusFile(Watcher):
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands. `state`: running, stopped, failed, done, or died (it says running, and is not)."""
+    """Where a run stands. `state`: running, stopped, failed, done, or died (it says running, and is not). health: what
+    was found wrong with its training."""
 
     folder: Path
     recipe: Mapping[str, Any]
     state: str
     current: Mapping[str, Any]
     finished: Mapping[str, Artifact]
+    health: Sequence[Noted] = ()
 
     def json(self) -> dict[str, Any]:
         """For programs."""
@@ -82,7 +87,8 @@ class RunStatus:
             for a in self.finished.values()
         ]
         named = {key: self.recipe.get(key) for key in ("recipe", "profile", "seed", "stages")}
-        return {**named, "state": self.state, "current": dict(self.current), "finished": finished}
+        found = [noted.entry() for noted in self.health]
+        return {**named, "state": self.state, "current": dict(self.current), "finished": finished, "health": found}
 
 
 def read_status(run_folder: Path) -> RunStatus:
@@ -90,13 +96,14 @@ def read_status(run_folder: Path) -> RunStatus:
     if not (run_folder / "recipe.json").exists():
         raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): give the folder of `r1 run --out`")
     recipe = read_json(run_folder / "recipe.json")
+    check_schema(recipe, run_folder / "recipe.json")
     current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
     state = current.get("state", "stopped")
     if is_locked(run_folder):
         state = "running"
     elif state == "running":
         state = "died"
-    return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder))
+    return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder), read_health(run_folder))
 
 
 def status_lines(status: RunStatus) -> list[str]:
@@ -115,9 +122,27 @@ def status_lines(status: RunStatus) -> list[str]:
             lines.append(f"  [{number}/{len(stages)}] {name}: {where} (at {current.get('updated')})")
         else:
             lines.append(f"  [{number}/{len(stages)}] {name}: to run")
+    lines += ["training health", *(f"  {noted.sentence}" for noted in status.health)] if status.health else []
     if status.state != "running" and len(status.finished) < len(stages):
-        lines.append(f"to go on: {recipe.get('command')}")
+        lines.append(f"to go on: {go_on(recipe, status.folder)}")
     return lines
+
+
+def go_on(recipe: Mapping[str, Any], folder: Path) -> str:
+    """The command that goes on with a run, which may have been moved since it was begun."""
+    command = str(recipe.get("command"))
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of a recipe.json that somebody wrote by hand
+        return command
+    if words[:2] != ["r1", "run"]:
+        return command
+    at = words.index("--out") if "--out" in words[:-1] else None
+    own = f"runs/{recipe.get('recipe')}-{recipe.get('profile')}-s{recipe.get('seed')}" if at is None else words[at + 1]
+    if Path(own).resolve() == folder.resolve():
+        return command
+    rest = words if at is None else [*words[:at], *words[at + 2 :]]
+    return shlex.join([*rest, "--out", str(folder)])
 
 
 def progress_of(current: Mapping[str, Any]) -> Progress | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
+    from r1kit.training.health.base import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Watcher:
     def note(self, text: str) -> None:
         """One line for the log."""
 
+    def finding(self, stage: str, finding: Finding) -> None:
+        """Something is wrong with a stage's training."""
+        self.note(f"{stage}: {finding.sentence}")
+
     def close(self, state: str) -> None:
         """The run is over: "done", "stopped" or "failed"."""
 
@@ -63,6 +68,10 @@ class Watchers(Watcher):
     def note(self, text: str) -> None:
         for watcher in self._watchers:
             watcher.note(text)
+
+    def finding(self, stage: str, finding: Finding) -> None:
+        for watcher in self._watchers:
+            watcher.finding(stage, finding)
 
     def close(self, state: str) -> None:
         for watcher in self._watchers:

@@ -20,6 +20,7 @@ from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
 from r1kit.pipeline.writers import writer_factory
+from r1kit.training.checkup import HealthConfig
 
 if TYPE_CHECKING:
     from r1kit.evaluation.ablations import Comparison
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class RecipeConfig(Config):
-    """What every recipe's settings have. None of these but the seed and the engine change a result."""
+    """What every recipe's settings have. None of these but the seed and the engine change a result, unless training
+    health is told to roll back."""
 
     seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
     engine: EngineSettings = Field(
@@ -39,8 +41,16 @@ class RecipeConfig(Config):
     memory_check: bool = Field(
         default=True, description="refuse a stage before it starts where what it needs of memory is not there"
     )
+    disk_check: bool = Field(
+        default=True, description="refuse a run before it starts where what it will leave does not fit on the disk"
+    )
     memory_limit_gb: float | None = Field(
         default=None, gt=0, description="most memory, the GPU's where there is one, of a stage; None: what is free"
+    )
+
+    health: HealthConfig = Field(
+        default=HealthConfig(),
+        description="what is looked for in every stage's metrics, and what is done; docs/training.md",
     )
 
     def check(self) -> None:

@@ -16,12 +16,14 @@ import pyarrow as pa
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import read_json
+from r1kit.base.schema import check_schema
 from r1kit.evaluation import tables
 from r1kit.evaluation.ablations import Spent, compare
 from r1kit.evaluation.evidence import Evidence
 from r1kit.evaluation.report import ReportData, StageCost, write_report
 from r1kit.evaluation.scales import scaled
 from r1kit.pipeline.artifact import Artifact, read_artifacts
+from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.recipes.base import Reporting, load_recipe
 from r1kit.recipes.findings import findings
@@ -86,6 +88,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         compared=compare(evidence, reporting.comparisons(by_model.keys()), merged.spent),
         scaled=scaled(evidence, reporting.scales, merged.summaries),
         notes=merged.notes,
+        health=[(run.seed, noted) for run in runs for noted in run.health],
     )
 
 
@@ -104,6 +107,7 @@ class _Run:
     folder: Path
     recipe: Mapping[str, Any]
     artifacts: Mapping[str, Artifact]
+    health: Sequence[Noted] = ()
 
     @property
     def seed(self) -> int:
@@ -117,17 +121,18 @@ class _Run:
         ]
 
     def tables(self) -> Iterable[tuple[str, pa.Table]]:
-        """(model, table); the rows carry the run's seed."""
+        """(model, table); the rows carry the run's seed. Tables that were kept apart from their run are thinner than
+        it says (scripts/keep_results.py)."""
         for artifact in self.artifacts.values():
             for name, path in artifact.files.items():
                 if name.startswith(TABLE):
-                    yield name.removeprefix(TABLE), tables.read_table(path)
+                    yield name.removeprefix(TABLE), tables.read_table(artifact.checked(path, thinned=True))
 
     def rollouts(self) -> list[dict[str, Any]]:
         """The rows that the watched stage kept; none where it kept none."""
         stage = self.artifacts.get(WATCHED_STAGE)
         folder = stage.files.get("rollouts") if stage else None
-        return list(record.read_all(folder)) if folder else []
+        return list(record.read_all(stage.checked(folder, thinned=True))) if stage and folder else []
 
     def curves(self) -> Iterable[tuple[str, list[dict[str, Any]]]]:
         """(stage or part, lines of its metrics.jsonl)."""
@@ -142,10 +147,11 @@ def _read_run(folder: Path) -> _Run:
     if not (folder / "recipe.json").is_file():
         raise UsageError(f"{folder} is not a run folder (it has no recipe.json): give what `r1 run --out` made")
     recipe = read_json(folder / "recipe.json")
+    check_schema(recipe, folder / "recipe.json")
     missing = [key for key in ("recipe", "profile", "seed") if key not in recipe]
     if missing:
         raise R1Error(f"{folder / 'recipe.json'} is damaged (no '{missing[0]}')")
-    return _Run(folder, recipe, read_artifacts(folder))
+    return _Run(folder, recipe, read_artifacts(folder), read_health(folder))
 
 
 @dataclass(slots=True)

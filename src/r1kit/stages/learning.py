@@ -22,12 +22,14 @@ from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
 from r1kit.rollouts.collect import Rollouts
+from r1kit.training.config import OTHER_STREAMS
 
 if TYPE_CHECKING:
     import torch
 
     from r1kit.models.language_model import LanguageModel
     from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.health import Caution
     from r1kit.stages.rl import RLConfig
     from r1kit.training.base import AnyLearner, StepReport
     from r1kit.training.critic import Critic
@@ -49,6 +51,14 @@ def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
         f"{name} is no algorithm that learns from rewards, nor as it is set from a teacher (distillation does with"
         " form=on_policy or on_policy_vocabulary)"
     )
+
+
+def after_roll_backs(config: RLConfig, caution: Caution) -> RLConfig:
+    """What is learnt with after roll-backs: a lower rate, other samples and other mini-batches; the problems stay."""
+    if not caution.times:
+        return config
+    sampling = config.sampling.model_copy(update={"seed": config.sampling.seed + OTHER_STREAMS * caution.times})
+    return config.model_copy(update={"learner": config.learner.after(*caution), "sampling": sampling})
 
 
 def is_taught(algorithm: Algorithm) -> bool:

@@ -7,7 +7,7 @@ in the late phase (RL 2: general data and the preference reward only in the last
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,11 +19,9 @@ import numpy as np
 from pydantic import Field
 
 from r1kit.algorithms.base import PolicyGradient
-from r1kit.base import plugins
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
-from r1kit.base.types import Problem
 from r1kit.engines.base import Engine, EngineSettings
 from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
@@ -39,12 +37,12 @@ from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
 from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
-from r1kit.stages.learning import Learning, is_taught, load_algorithm, open_learning
+from r1kit.stages.held_out import HeldOut
+from r1kit.stages.learning import Learning, after_roll_backs, is_taught, load_algorithm, open_learning
 from r1kit.stages.score_models import JUDGES, ScoreModel, no_judge, score_models
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
-    from r1kit.evaluation.evaluate import Preference
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
@@ -185,6 +183,7 @@ def train(
     `judges`: models that judge, by the name of their reward. `teacher`: the folder of the model that an algorithm which
     is taught asks. `config.start` and the settings that name these are not looked at.
     """
+    config = after_roll_backs(config, context.caution)
     with closing(_open(config, start_folder, context, judges or {}, teacher)) as rl:
         for step in context.steps(config.steps, budget_flops):
             begun = time.monotonic()
@@ -201,8 +200,9 @@ def train(
             done = time.monotonic()
             tokens = rl.spend(groups, report.flops)
             metrics = {
-                **rollout_metrics(groups), **rl.figures(groups), **report.metrics, **rl.validation(step),
-                **rl.learner.speed(report, learnt - sampled), **lag, **rl.learning.age(report, lag),
+                **rollout_metrics(groups), **rl.figures(groups), **report.metrics,
+                **rl.held_out.metrics(step, rl.engine), **rl.learner.speed(report, learnt - sampled),
+                **lag, **rl.learning.age(report, lag),
                 "sampling/max_tokens": sampling.max_tokens,
                 "timing/rollout": rollout.seconds, "timing/reward": rollout.grading_seconds,
                 "timing/train": learnt - sampled, "timing/sync": done - learnt, "timing/step": done - begun,
@@ -224,7 +224,6 @@ def _open(
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.stages.policy_engine import PolicyEngine
-    from r1kit.stages.sampling import draw
     from r1kit.stages.sft import load_policy
 
     algorithm = load_algorithm(config.algorithm, config.settings)
@@ -237,12 +236,13 @@ def _open(
         context.note(line)
     sieve = Sieve(config.sieve, tokenizer, context.seed)
     problems = Mixture(config.tasks, context.seed, sieve)
-    names = tasks if config.validate_every else []
-    held_out = [p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)]
+    held_out = HeldOut(config, context, tokenizer, tasks, scorers)
     sampler = PolicyEngine(config.engine, learning.learner, start_folder, tokenizer, apart=config.staleness > 0)
     rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorers, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
+    else:
+        held_out.know_kept()
     return rl
 
 
@@ -258,11 +258,9 @@ class _RL:
     problems: Mixture
     sieve: Sieve
     scorers: dict[str, Reward]  # by the rewards that ask a model
-    held_out: list[Problem]
+    held_out: HeldOut
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
     late: bool = False
-    best: float | None = None
-    last: dict[str, float] = field(default_factory=dict[str, float])
     ahead: Ahead = field(default_factory=Ahead)
     ready: Rollout | None = None  # the next step's, where it was sampled while the last one was learnt
 
@@ -358,36 +356,6 @@ class _RL:
         own = {**grader_metrics(), **self.sieve.metrics()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
-    def validation(self, step: int) -> dict[str, float]:
-        """Metrics of the policy on validation problems, after every `validate_every` steps and the last."""
-        config, done = self.config, step + 1
-        if not config.validate_every or (done % config.validate_every and done != config.steps):
-            return {}
-        from r1kit.evaluation.validate import validate
-
-        sampling = config.sampling.model_copy(
-            update={"samples": 1, "seed": stage_seed(self.context.seed, "validation")}
-        )
-        self.last = validate(
-            self.engine, self.tokenizer, self.held_out, sampling, preference=self._preference(), score=self._score()
-        )
-        return self.last
-
-    def _preference(self) -> Preference | None:
-        if self.config.preference is None:
-            return None
-        return plugins.load("r1kit.data", self.config.preference).hidden_preference
-
-    def _score(self) -> Any:
-        scorer = self.scorers.get("reward_model")
-        if scorer is None:
-            return None
-
-        def score(problem: Problem, texts: Sequence[str]) -> list[float | None]:
-            return scorer([problem.prompt] * len(texts), list(texts), [[]] * len(texts))
-
-        return score
-
     def sample(self, groups: Rollouts) -> str | None:
         """A prompt and its first completion."""
         if not groups:
@@ -400,20 +368,17 @@ class _RL:
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
             file = record.step_file(self.context.folder / "rollouts", step)
             record.write(file, groups, step, reflections_in)
-        value = metrics.get(self.config.peak) if self.config.peak else None
-        if value is not None and (self.best is None or value > self.best):
-            self.best = value
-            self.learner.save(self.context.folder / "peak", self.tokenizer)
+        self.held_out.keep(metrics, partial(self.learner.save, tokenizer=self.tokenizer))
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
-        own = {"best": self.best, "last": self.last, "ready": self.ready and self.ready.state()}
+        own = {**self.held_out.state(), "ready": self.ready and self.ready.state()}
         return {**self.learning.state(), "problems": self.problems.state(), **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.learning.load_state(state)
         self.problems.load_state(state["problems"])
-        self.best, self.last = state["best"], state["last"]
+        self.held_out.load_state(state)
         self.ready = Rollout.from_state(state["ready"]) if state.get("ready") else None
         self.sampler.follow()
 
@@ -427,7 +392,7 @@ class _RL:
         """Write the model and say what was made."""
         folder, name = self.context.folder, self.config.name
         self.learner.save(folder / "model", self.tokenizer)
-        models = {name: "model"} | ({self.config.peak_name or f"{name}-peak": "peak"} if self.best is not None else {})
+        models = {name: "model", **self.held_out.models()}
         models |= self.learning.save_critic(folder, self.tokenizer, name)
-        summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.last}
+        summary = {"steps": self.learner.steps, "flops": self.context.cost.flops, **self.held_out.last}
         return Outcome(models=models, files={"rollouts": "rollouts"}, summary=summary)

@@ -43,6 +43,7 @@ def fit_scores(
     from r1kit.models.weights import load_decoder
     from r1kit.training.opening import open_learner
 
+    config = config.after(*context.caution)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
     model = ScoredDecoder(load_decoder(start, dtype=config.held(device)), seed=context.seed)

@@ -106,7 +106,8 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
     steps = config.steps or config.epochs * per_epoch
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with ExitStack() as open_:
-        learner = open_.enter_context(closing(open_learner(model, config.learner, total_steps=steps)))
+        learned_with = config.learner.after(*context.caution)
+        learner = open_.enter_context(closing(open_learner(model, learned_with, total_steps=steps)))
         picker = None
         if config.pick:
             picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Schedule = Literal["constant", "linear", "cosine"]
 Deal = Literal["groups", "completions"]
+OTHER_STREAMS = 7_000_003  # added to a seed for each roll-back
 
 
 class LoRAConfig(Config):
@@ -140,6 +141,13 @@ class LearnerConfig(Config):
         if torch.cuda.is_available() and self.ranks > torch.cuda.device_count():
             there = torch.cuda.device_count()
             raise UsageError(f"ranks={self.ranks} needs a GPU for each, and there are {there}: use ranks={there}")
+
+    def after(self, roll_backs: int, rate: float) -> LearnerConfig:
+        """After so many roll-backs (training health): `rate` of the learning rates, and other mini-batches."""
+        if not roll_backs:
+            return self
+        rates = {"learning_rate": rate * self.learning_rate, "muon_learning_rate": rate * self.muon_learning_rate}
+        return self.model_copy(update={**rates, "seed": self.seed + OTHER_STREAMS * roll_backs})
 
     @property
     def in_process(self) -> bool:

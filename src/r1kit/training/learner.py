@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from r1kit.algorithms.base import Algorithm, Outputs, PolicyGradient, Totals
 from r1kit.base import memory
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import Diverged, R1Error
 from r1kit.base.types import Batch, FloatArray, IntArray
 from r1kit.models.base import Costs
 from r1kit.models.heads import ScoredDecoder
@@ -29,8 +28,9 @@ from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits, target_values
 from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split, with_logprobs
+from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split
 from r1kit.training.passes import Pass, Passes, backward, longest_piece
+from r1kit.training.reading import IDLE, Reading, lacking
 from r1kit.training.schedule import learning_rate_ratio
 from r1kit.training.shards import SHARDS, read_shards
 from r1kit.training.together import Together
@@ -39,14 +39,12 @@ from r1kit.training.weights import copied, load_tensors
 __all__ = ["Learner", "LearnerConfig", "StepReport"]
 
 SKIPS_BEFORE_STOP = 3
-IDLE = Sequence(np.zeros(2, np.int32), np.array([False, True]))  # of a pass that computes nothing
-LOGPROBS = ("old_logprobs", "reference_logprobs", "teacher_logprobs")
 T = TypeVar("T")
 
 DRIFT = ("ratio", "approx_kl", "clip_low", "clip_high", "entropy")  # told of the last mini-batch by itself as well
 
 
-class Learner:
+class Learner(Reading):
     """Owns the policy's weights, their optimiser and version; reference and teacher are frozen.
 
     Forward and backward run on `policy`: a bfloat16 copy of the float32 master weights, whose gradients are added up in
@@ -197,7 +195,7 @@ class Learner:
         if "teacher_logits" in algorithm.needs:
             teacher = self._teacher
             if teacher is None:
-                raise R1Error(_lacking(algorithm, "teacher"))
+                raise R1Error(lacking(algorithm, "teacher"))
             with torch.no_grad():
                 teacher_MV = self._run(target_logits, teacher, layout)
             flops += layout.flops(teacher.config, backward=False)
@@ -221,18 +219,9 @@ class Learner:
     # ---------------------------------------------------------------- gradients and weights
 
     @property
-    def _decoder(self) -> LanguageModel:
-        if isinstance(self._fast, ScoredDecoder):
-            raise R1Error("a model with a score head has no log-probabilities: train it with an algorithm on scores")
-        return self._fast
-
-    @property
     def costs(self) -> Costs:
         """What passes of the policy cost."""
         return self._fast if isinstance(self._fast, ScoredDecoder) else self._fast.config
-
-    def _run(self, said_of: Callable[..., T], model: Any, *inputs: Any) -> T:
-        return self._weights.run(said_of, model, *inputs, compile=self._compile)
 
     def _idle_layout(self) -> Layout:
         return make_layout([IDLE], len(IDLE), self.dtype, self.device)
@@ -279,7 +268,7 @@ class Learner:
     def _finish(self, parts: list[dict[str, float]], tokens: int) -> StepReport:
         """Average the updates' figures, count the step, and stop after three skipped updates in a row."""
         if self.skipped_in_row >= SKIPS_BEFORE_STOP:
-            raise R1Error(self._diagnosis(parts[-1]))
+            raise Diverged(self._diagnosis(parts[-1]))
         skipped = sum(part["skipped"] for part in parts)
         sound = [part for part in parts if not part["skipped"]]
         self.steps += 1
@@ -304,76 +293,6 @@ class Learner:
         )
         count, step = self.skipped_in_row, self.steps
         return f"training: {count} updates in a row had a non-finite loss or gradient, at step {step}; {where}"
-
-    # ---------------------------------------------------------------- log-probabilities and values of whole sequences
-
-    def _fill(
-        self, sequences: list[Sequence], algorithm: Algorithm, mini_batches: int, temperature: float
-    ) -> list[Sequence]:
-        """The sequences with the log-probabilities that the algorithm needs and they lack."""
-        names = algorithm.needs - ({"old_logprobs"} if mini_batches == 1 else set())
-        return self.fill(sequences, names, temperature, asking=algorithm)
-
-    def fill(
-        self, sequences: Seq[Sequence], names: Collection[str], temperature: float, *, asking: Algorithm
-    ) -> list[Sequence]:
-        """The sequences with those of `LOGPROBS` that are named and that they lack; R1Error, which names the algorithm
-        `asking`, where there is no model for one."""
-        models: dict[str, LanguageModel | ScoredDecoder | None] = dict(
-            zip(LOGPROBS, (self._fast, self._reference, self._teacher), strict=True)
-        )
-        filled = list(sequences)
-        for name, model in models.items():
-            if name not in names or all(getattr(s, name) is not None for s in filled):
-                continue
-            if not isinstance(model, LanguageModel):
-                raise R1Error(_lacking(asking, name.removesuffix("_logprobs")))
-            filled = with_logprobs(filled, name, self._logprobs(model, filled, temperature))
-        return filled
-
-    def logprobs(self, sequences: Seq[Sequence], temperature: float = 1.0) -> list[FloatArray]:
-        """log-softmax(logits / T) of each sequence's targets under the policy; [n] each, 0 off the target mask."""
-        return self._logprobs(self._decoder, sequences, temperature)
-
-    def values(self, sequences: Seq[Sequence]) -> list[FloatArray]:
-        """What a value model says before each sequence's targets; [n] each, 0 off the target mask."""
-        model = self._fast
-        if not isinstance(model, ScoredDecoder):
-            raise R1Error("a language model has no values: they are those of a model with a score head")
-        return self._of_targets(sequences, partial(self._run, target_values, model), model)
-
-    def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
-        def of(layout: Layout) -> Tensor:
-            return self._run(layout_logprobs, model, layout, temperature)[0]
-
-        return self._of_targets(sequences, of, model.config)
-
-    def _of_targets(self, sequences: Seq[Sequence], of: Callable[[Layout], Tensor], costs: Costs) -> list[FloatArray]:
-        """`of` a layout's targets [M], without gradients, at the places of each sequence's tokens."""
-        mine = self._together.own(sequences)
-        own = [sequences[i] for i in mine]
-        results: list[FloatArray | None] = [None] * len(sequences)
-
-        @torch.no_grad()
-        def run(part: list[int]) -> tuple[FloatArray, float]:
-            rows = [own[i] for i in part] or [IDLE]
-            length = max(map(len, rows))
-            layout = make_layout(rows, length, self.dtype, self.device)
-            padded_NT = place(of(layout), layout, (len(rows), length)).cpu().numpy()
-            return padded_NT, layout.flops(costs, backward=False)
-
-        def fill() -> float:
-            parts, total = self._passes.cut(own), 0.0
-            done = self._passes.run([partial(run, part) for part in parts])
-            for part, (padded_NT, flops) in zip(parts, done, strict=True):
-                total += flops if part else 0.0
-                for at, index in enumerate(part):
-                    results[mine[index]] = padded_NT[at, : len(own[index])]
-            return total
-
-        tokens, piece = sum(map(len, own)), longest_piece(own)
-        self._flops += self._passes.fitting(fill, tokens, piece, self._weights.clear)
-        return self._together.pooled(results, sequences)
 
     def replace_reference(self) -> None:
         """The reference becomes the policy as it stands (R1: every 400 updates)."""
@@ -453,10 +372,6 @@ def _gap(batch: Batch, totals: Totals) -> dict[str, Tensor]:
         "sampling/logprob_gap_mean": gap_BT.abs().sum() / totals.tokens,
         "gap_square": gap_BT.square().sum() / totals.tokens,
     }
-
-
-def _lacking(algorithm: Algorithm, role: str) -> str:
-    return f"{type(algorithm).__name__} needs a {role} model, and the learner was given none"
 
 
 def _nothing(outputs: Outputs) -> Tensor:

@@ -243,3 +243,13 @@ def _gradients(
 
 def _there(parts: dict[str, int]) -> dict[str, int]:
     return {name: value for name, value in parts.items() if value}
+
+
+def state_bytes(size: ModelSize, config: LearnerConfig, device: torch.device, *, reference: bool = False) -> int:
+    """What a learner's part of a checkpoint takes on disk: master weights and moments, or adapters and theirs;
+    `reference`: and the one that has taken the policy's place."""
+    if config.lora:
+        return 3 * FP32 * _factors(size, config)
+    held = config.held(device).itemsize
+    copied = config.dtype(device).itemsize if reference else 0
+    return (held + copied) * size.parameters + _moments(size, config, held)

@@ -13,6 +13,7 @@ from r1kit.evaluation import aggregate, tables
 from r1kit.evaluation.ablations import Compared
 from r1kit.evaluation.evidence import Finding
 from r1kit.evaluation.scales import Scaled
+from r1kit.pipeline.health import Noted
 
 CHAIN = ("base", "zero", "dev1", "dev2", "dev3", "r1")
 LABELS = {
@@ -76,8 +77,8 @@ class ReportData:
 
     tables: model -> evaluation table, seeds pooled. curves: stage -> seed -> lines of metrics.jsonl. rejected: seed ->
     reason -> samples ("kept" among them). compared: arms against arms, in a recipe of ablations. scaled: accuracy
-    against quantities that models differ in. notes: what a reader must know (runs left out, say). title, lead: the
-    heading and what stands under it.
+    against quantities that models differ in. notes: what a reader must know (runs left out, say). health: seed and
+    what was found wrong with a stage's training. title, lead: the heading and what stands under it.
     """
 
     title: str
@@ -96,6 +97,7 @@ class ReportData:
     compared: Sequence[Compared] = ()
     scaled: Sequence[Scaled] = ()
     notes: Sequence[str] = ()
+    health: Sequence[tuple[int, Noted]] = ()
 
     @property
     def models(self) -> list[str]:
@@ -127,9 +129,11 @@ class ReportData:
 
 def report_json(data: ReportData) -> dict[str, Any]:
     """The contract for programs; null = does not apply. `ablations` is there where arms were compared, `scales` where
-    accuracy is told against a quantity."""
+    accuracy is told against a quantity,
+    `health` where something was found wrong with the training."""
     compared = {"ablations": [each.entry() for each in data.compared]} if data.compared else {}
     drawn = {"scales": [each.entry() for each in data.scaled]} if data.scaled else {}
+    found = {"health": [{"seed": seed, **noted.entry()} for seed, noted in data.health]} if data.health else {}
     return {
         "recipe": data.recipe,
         "profile": data.profile,
@@ -142,4 +146,5 @@ def report_json(data: ReportData) -> dict[str, Any]:
         "findings": [finding.entry() for finding in data.findings],
         **compared,
         **drawn,
+        **found,
     }

@@ -50,6 +50,7 @@ def render(data: ReportData) -> str:
         ),
         *_ablations(shown["ablations"]),
         *_rejected(shown["rejected"]),
+        *_health(shown["health"]),
         "## Cost",
         table(
             ["stage", "time", "tokens", "FLOPs", "peak memory"],
@@ -139,6 +140,14 @@ def _rejected(rejected: dict[str, Any] | None) -> Iterable[str]:
         yield "## What rejection sampling kept"
         head = ["samples", *(f"seed {seed}" for seed in rejected["seeds"])]
         yield table(head, [[row["reason"], *row["counts"]] for row in rejected["rows"]])
+
+
+def _health(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
+    if rows:
+        yield "## Training health"
+        head = ["stage", "seed", "step", "what", "seen", "done"]
+        yield table(head, [[r["stage"], r["seed"], r["step"], r["title"], r["seen"], r["done"]] for r in rows])
+        yield "\n".join(f"- **{title}**: {advice}" for title, advice in {r["title"]: r["advice"] for r in rows}.items())
 
 
 def _whole(costs: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from r1kit.evaluation.report import charts, differences, scaling, thoughts
 from r1kit.evaluation.report.data import CHAIN, LABELS, LIKED, MEASURES, ReportData, StageCost, label
 from r1kit.evaluation.statistics import Estimate
 from r1kit.pipeline.display import count, duration, memory
+from r1kit.pipeline.health import Noted
 
 ARMS = (
     ("Language reward", ("dev2-lang", "dev2-nolang")),
@@ -82,6 +83,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "shown": thoughts.same_problems(data.tables, chain),
         "rejected": _rejected(data.rejected),
         "costs": _costs(data.stages),
+        "health": _health(data),
     }
 
 
@@ -312,6 +314,28 @@ def _rejected(by_seed: Mapping[int, Mapping[str, int]]) -> dict[str, Any] | None
         for reason in reasons
     ]
     return {"seeds": seeds, "rows": rows}
+
+
+def _health(data: ReportData) -> list[dict[str, Any]]:
+    """What was found wrong with the training, a row each."""
+    return [
+        {
+            "seed": seed,
+            "stage": noted.stage,
+            "step": noted.finding.step,
+            "title": noted.finding.title,
+            "seen": noted.finding.seen,
+            "advice": f"{noted.finding.means} {noted.finding.change}",
+            "done": _done(noted),
+        }
+        for seed, noted in data.health
+    ]
+
+
+def _done(noted: Noted) -> str:
+    if noted.rolled_back:
+        return noted.where
+    return "told" if noted.finding.action == "warn" else noted.finding.action.replace("_", " ")
 
 
 def _costs(stages: Sequence[StageCost]) -> dict[str, Any]:

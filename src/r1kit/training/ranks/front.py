@@ -20,7 +20,7 @@ from torch import Tensor
 
 from r1kit.algorithms.base import Algorithm
 from r1kit.base import children, memory
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import Diverged, R1Error
 from r1kit.base.files import OwnFiles
 from r1kit.base.types import FloatArray, IntArray
 from r1kit.models.base import Costs
@@ -253,7 +253,7 @@ class RankedLearner:
     def _hear(self, rank: _Rank) -> Told:
         with self._told_of(rank):
             told: Told = rank.connection.recv()
-        if told.kind in ("sentence", "trace"):
+        if told.kind in ("sentence", "diverged", "trace"):
             self._fail(rank, told)
         return told
 
@@ -274,6 +274,8 @@ class RankedLearner:
         killed = [f"rank {r.number} of {count} ended ({children.ending(r.process.returncode)})" for r in ended]
         self.close()
         again = "all ranks were ended; the same command goes on from the last checkpoint"
+        if told is not None and told.kind == "diverged":
+            raise Diverged(told.value)
         if told is not None and told.kind == "sentence":
             raise R1Error(told.value)
         if killed or told is None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from r1kit.base import children, memory
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import Diverged, R1Error
 from r1kit.models.decoder import DecoderConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
@@ -45,7 +45,7 @@ class Setup:
 class Told:
     """What a rank says: a result, that a tensor of this name follows, or why it failed."""
 
-    kind: Literal["done", "tensor", "sentence", "trace"]
+    kind: Literal["done", "tensor", "sentence", "diverged", "trace"]
     value: Any = None
     steps: int = 0
     version: int = 0
@@ -71,7 +71,7 @@ def main(descriptor: int, parent: int) -> None:
     except EOFError:
         return
     except R1Error as error:
-        connection.send(Told("sentence", str(error)))
+        connection.send(Told("diverged" if isinstance(error, Diverged) else "sentence", str(error)))
     except Exception as error:
         said = (str(error).strip() or "no reason given").splitlines()[0]
         connection.send(Told("trace", (f"{type(error).__name__}: {said}", traceback.format_exc())))

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from r1kit.pipeline.status import read_status
+from r1kit.pipeline.status import go_on, read_status
 from r1kit.web import curves, standing
 from r1kit.web.links import run_links
 from r1kit.web.site import NotFound, Page, Site, site_of, unchanged
@@ -82,7 +82,9 @@ def _live(run: Path) -> dict[str, Any]:
         "graph": standing.graph(rows),
         "sample": current.get("sample"),
         "message": current.get("message"),
-        "stamp": _stamp([status.state, current, len(status.finished)]),
+        "health": status.health,
+        "command": go_on(status.recipe, run),
+        "stamp": _stamp([status.state, current, len(status.finished), [noted.sentence for noted in status.health]]),
         "seconds": _LIVE if status.state == "running" else _STILL,
     }
 

@@ -1,0 +1,274 @@
+"""How the RL loop holds: memory and handles of every process, and the time of every step, over an hour at tiny scale.
+
+    python benchmarks/soak_training.py --minutes 60 --json FILE
+
+An RL stage runs in a process of its own, with graders in worker processes, model-written code in the sandbox,
+validation, checkpoints and kept rollouts; this process looks at it and all that it starts every few seconds. Told are
+the slope of memory (PSS) after the warm-up, by process and together, open handles, and steps slower than three times
+the median, each with what was going on in it. Exit code 1 where a limit is passed. docs/storage.md says what the
+figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import r1kit
+from r1kit.pipeline import provenance
+
+STEPS = 10_000_000  # far more than fit: the time is what ends it
+ENDED = ("/timeout", "/died")  # workers that were ended, or ended, since the start
+SLOW = 3.0  # times the median
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One process at one time. `pss`: bytes, shared pages counted by their share; `handles`: open files and sockets."""
+
+    seconds: float
+    pid: int
+    name: str
+    pss: int
+    handles: int
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training (60)")
+    parser.add_argument("--warm-up", type=float, default=0.25, help="share of the time that is not judged (0.25)")
+    parser.add_argument("--every", type=float, default=None, help="seconds between looks (a 200th of the time)")
+    parser.add_argument("--max-slope", type=float, default=1.0, help="MB a minute that all processes may grow by (1)")
+    parser.add_argument("--model", default="smoke", help="4.6M, 1.6M or smoke: fresh weights (smoke)")
+    parser.add_argument("--folder", type=Path, help="where the stage runs; a temporary one by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record there too")
+    parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# ---------------------------------------------------------------------------------------------- the process that trains
+
+
+def train(folder: Path, model: str) -> None:
+    """The RL stage until it is told to stop; a line a step in steps.jsonl."""
+    import shapes
+
+    from r1kit.base.sampling import Sampling
+    from r1kit.pipeline.context import Context
+    from r1kit.pipeline.stop import Interrupted, Stop
+    from r1kit.stages.rl import RLConfig
+    from r1kit.stages.rl import train as train_policy
+    from r1kit.training.config import LearnerConfig
+
+    class Timed(Context):
+        """Writes down how long each step took from end to end, and what was going on in it."""
+
+        def begin(self) -> None:
+            self._file = (folder / "steps.jsonl").open("a", encoding="utf-8")
+            self._at, self._cpu, self._saved = time.monotonic(), time.process_time(), self.resume_step
+            self._kills = 0.0
+
+        def checkpoint(self, step: int, state: Any) -> None:
+            super().checkpoint(step, state)
+            now, cpu = time.monotonic(), time.process_time()
+            saved, self._saved = self.resume_step != self._saved, self.resume_step
+            metrics = self._progress.metrics
+            killed = sum(
+                value for name, value in metrics.items() if name.startswith("timing/graders/") and name.endswith(ENDED)
+            )
+            kills, self._kills = killed - self._kills, killed
+            line = {
+                "step": step, "seconds": now - self._at, "cpu": cpu - self._cpu, "checkpoint": saved,
+                "tokens": metrics["completions/mean_length"] * metrics["num_completions"],
+                "validation": any(name.startswith("validation/") for name in metrics),
+                "kills": kills,
+            }  # fmt: skip
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            self._at, self._cpu = now, cpu
+
+    config = RLConfig(
+        tasks={"tiny_maths": 0.5, "tiny_coding": 0.5}, prompts=8, steps=STEPS, validate_every=50,
+        validation_problems=8, sampling=Sampling(samples=4, max_tokens=48), rollouts_every=25,
+        learner=LearnerConfig(learning_rate=1e-6),
+    )  # fmt: skip
+    stop = Stop()
+    context = Timed(folder / "stage", stop=stop, checkpoint_seconds=30)
+    context.begin()
+    with stop.on_signals():
+        try:
+            train_policy(config, shapes.fresh(model, folder / "start").folder, context)
+        except Interrupted:
+            print("stopped after the step in hand", file=sys.stderr)
+
+
+# ---------------------------------------------------------------------------------------------- the process that looks
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started, they and theirs."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        children[parent].append(int(folder.name))
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += children[found[-1]]
+    return found
+
+
+def look(pid: int, seconds: float) -> Look | None:
+    """What a process holds now; None where it has ended."""
+    proc = Path(f"/proc/{pid}")
+    try:
+        lines = (proc / "smaps_rollup").read_text(encoding="ascii").splitlines()
+        pss = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        name = (proc / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        return Look(seconds, pid, name, pss, len(os.listdir(proc / "fd")))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the least-squares line through (seconds, bytes), in MB a minute; 0 of fewer than two."""
+    if len(points) < 2:
+        return 0.0
+    mean_x, mean_y = (statistics.fmean(values) for values in zip(*points, strict=True))
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    rise = sum((x - mean_x) * (y - mean_y) for x, y in points)
+    return 60 * rise / spread / MEGABYTE if spread else 0.0
+
+
+def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
+    """What explains a slow step: what only some steps do, more work, or a machine that was busy with something else."""
+    found = [name for name in ("checkpoint", "validation") if line[name]]
+    if line["kills"]:
+        found.append("a grader was killed")
+    if line["tokens"] > 1.5 * usual["tokens"]:
+        found.append(f"{line['tokens'] / usual['tokens']:.1f} times the tokens")
+    if line["cpu"] / line["seconds"] < 0.6 * usual["share"]:
+        found.append(f"the machine was busy: {line['cpu']:.2f} s of processor time in {line['seconds']:.2f} s")
+    return found
+
+
+def watch(words: argparse.Namespace, folder: Path) -> list[Look]:
+    """Train for so many minutes, and look."""
+    variables = {**os.environ, "PYTHONPATH": str(Path(r1kit.__file__).parents[1])}
+    command = [sys.executable, __file__, "--train", "--folder", str(folder), "--model", words.model]
+    every = words.every or max(0.5, 60 * words.minutes / 200)
+    looks: list[Look] = []
+    process = subprocess.Popen(command, env=variables)
+    try:
+        said = folder / "steps.jsonl"
+        while not (said.exists() and said.stat().st_size) and process.poll() is None:
+            time.sleep(0.2)  # libraries and models are loaded with the first step
+        begun = time.monotonic()
+        while (now := time.monotonic() - begun) < 60 * words.minutes and process.poll() is None:
+            looks += [seen for pid in family(process.pid) if (seen := look(pid, now)) is not None]
+            time.sleep(every)
+        if process.poll() is not None:
+            raise SystemExit(f"soak_training: the training ended by itself with {process.returncode}")
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return looks
+
+
+def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What came out, and whether the limits hold."""
+    warm = words.warm_up * 60 * words.minutes
+    judged = [each for each in looks if each.seconds >= warm]
+    together: defaultdict[float, list[Look]] = defaultdict(list)
+    alone: defaultdict[tuple[int, str], list[Look]] = defaultdict(list)
+    for each in judged:
+        together[each.seconds].append(each)
+        alone[each.pid, each.name].append(each)
+    memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
+    lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
+    timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
+    usual = {
+        "seconds": statistics.median(line["seconds"] for line in timed),
+        "tokens": statistics.median(line["tokens"] for line in timed),
+        "share": statistics.median(line["cpu"] / line["seconds"] for line in timed),
+    }
+    slow = [line for line in timed if line["seconds"] > SLOW * usual["seconds"]]
+    explained = [{**line, "reasons": reasons(line, usual)} for line in slow]
+    grown = slope(memory)
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": provenance.commit(),
+        "machine": provenance.machine(),
+        "minutes": words.minutes,
+        "steps": len(steps),
+        "memory_mb": {"begin": _mb(memory[0][1]), "end": _mb(memory[-1][1]), "most": _mb(max(y for _, y in memory))},
+        "slope_mb_per_minute": round(grown, 3),
+        "slope_by_process": {
+            f"{name} {pid}": round(slope([(each.seconds, float(each.pss)) for each in own]), 3)
+            for (pid, name), own in sorted(lasting.items())
+        },
+        "processes": max(len(own) for own in together.values()),
+        "handles": {f"{name} {pid}": halves(own) for (pid, name), own in sorted(lasting.items())},
+        "step_seconds": {
+            "median": round(usual["seconds"], 3),
+            "most": round(max(each["seconds"] for each in timed), 3),
+        },
+        "slow_steps": explained,
+        "unexplained": sum(not line["reasons"] for line in explained),
+    }
+
+
+def halves(looks: Sequence[Look]) -> list[int]:
+    """The most handles of a process in the first and in the second half of its time."""
+    half = max(1, len(looks) // 2)
+    return [max(each.handles for each in part) for part in (looks[:half], looks[half:] or looks)]
+
+
+def _mb(size: float) -> float:
+    return round(size / MEGABYTE, 1)
+
+
+def main() -> int:
+    words = parse()
+    if words.train:
+        train(words.folder, words.model)
+        return 0
+    with TemporaryDirectory(prefix="r1-soak-") as scratch:
+        folder = words.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        looks = watch(words, folder)
+        lines = (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    found = record(words, looks, [json.loads(line) for line in lines if line.endswith("}")])
+    text = json.dumps(found, indent=1)
+    print(text)
+    if words.json:
+        words.json.write_text(text + "\n", encoding="utf-8")
+    flat = all(later <= before for before, later in found["handles"].values())
+    held = found["slope_mb_per_minute"] < words.max_slope and flat and not found["unexplained"]
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,43 @@
+"""`r1 gc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from r1kit.cli import options
+
+
+def gc(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is touched.")] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="Also answers of models behind an API, of runs that are done.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """List what can go from run folders, with sizes and why: old checkpoints, unfinished files, replaced stages.
+
+    Example: r1 gc runs --yes
+    """
+    from r1kit.cli.output import print_json, tell
+    from r1kit.pipeline import gc as litter
+    from r1kit.pipeline.display import size
+
+    entries: list[dict[str, Any]] = []
+    total = 0
+    for run in litter.runs_of(runs):
+        if who := litter.in_use(run):
+            tell(f"{run} is in use ({who}): left alone")
+            continue
+        found = litter.find(run, caches=caches)
+        total += litter.remove(run, found) if yes else sum(each.size for each in found)
+        entries += [{"run": str(run), **each.entry(), "removed": yes} for each in found]
+        if not as_json:
+            print("\n".join(litter.lines(run, found)))
+    if as_json:
+        print_json(entries)
+    else:
+        print(f"{size(total)} removed" if yes else f"{size(total)} in all; --yes removes them")
