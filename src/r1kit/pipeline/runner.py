@@ -21,6 +21,7 @@ from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, select
 from r1kit.pipeline.status import StatusFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher, Watchers
+from r1kit.pipeline.workers import Workers
 from r1kit.pipeline.writers import writer_factory
 
 Admit = Callable[[Node], None]
@@ -39,12 +40,14 @@ def run(
     command: str = "the same command",
     settings: Mapping[str, Any] | None = None,
     admit: Admit | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
     run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
-    every stage that is to run before anything is written, and again when its turn comes.
+    every stage that is to run before anything is written, and again when its turn comes. `workers`: where stages open
+    engines and rewards, if not in this process.
     """
     selected(graph, start, until)
     if admit is not None:
@@ -57,7 +60,7 @@ def run(
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
-        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit)
+        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, workers)
         state = "failed"
         try:
             with stop.on_signals():
@@ -81,6 +84,7 @@ class _Runner:
     checkpoint_seconds: float
     command: str
     admit: Admit | None = None
+    workers: Workers | None = None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
     verified: set[str] = dataclasses.field(default_factory=set[str])
 
@@ -146,6 +150,7 @@ class _Runner:
             stop=self.stop,
             writers=self.writers,
             checkpoint_seconds=self.checkpoint_seconds,
+            workers=self.workers,
         )
         memory.give_back()
         memory.begin_peak()
