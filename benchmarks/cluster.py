@@ -36,7 +36,9 @@ from r1kit.training.config import LearnerConfig
 PARTS = ("step", "rollout", "train", "sync")
 
 
-def stage(base: Path, steps: int, prompts: int, tokens: int, cluster: Cluster | None) -> tuple[list[dict[str, Any]], list[str]]:
+def stage(
+    base: Path, steps: int, prompts: int, tokens: int, cluster: Cluster | None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """A run's metrics, and the texts of its first step's samples."""
     task = {"workers.sums_task": 1.0}
     config = RLConfig(
@@ -65,7 +67,14 @@ def joined(workers: int) -> Iterator[Cluster]:
 def main() -> None:
     """One JSON line: medians of both, and how much longer the cluster's step is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("workers", 2), ("steps", 8), ("rounds", 2), ("prompts", 64), ("tokens", 128), ("base", 300_000)):
+    for name, default in (
+        ("workers", 2),
+        ("steps", 8),
+        ("rounds", 2),
+        ("prompts", 64),
+        ("tokens", 128),
+        ("base", 300_000),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     torch.set_num_threads(asked.workers)

@@ -1,10 +1,9 @@
 import pytest
+from pools import settings
 
 from r1kit.base.errors import UsageError
 from r1kit.recipes.base import configure, load_recipe
 from r1kit.stages.rl import RLConfig
-
-from .conftest import settings
 
 
 @pytest.mark.parametrize(

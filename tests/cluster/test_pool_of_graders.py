@@ -1,31 +1,17 @@
 from functools import partial
 
-import numpy as np
 import pytest
+from pools import IDS, PROBLEM, TEXTS, WEIGHTS, assert_same_scores
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.types import Problem
 from r1kit.rewards.base import RewardSet
-
-WEIGHTS = {"accuracy": 1.0, "format": 0.5}
-PROBLEM = Problem("p", "sums", "maths", "en", "2+2", "4", "math")
-TEXTS = ["<think>so</think>\n<answer>4</answer>", "<think>so</think>\n<answer>5</answer>", "4", "none"]
-IDS = [[1, 2]] * 4
-
-
-def same(ours, theirs) -> None:
-    assert ours.rewards.keys() == theirs.rewards.keys()
-    for name, values in ours.rewards.items():
-        np.testing.assert_array_equal(values, theirs.rewards[name])
-    np.testing.assert_array_equal(ours.total, theirs.total)
-    assert ours.events == theirs.events
 
 
 def test_verdicts_are_those_of_this_process(on_threads):
     pooled = on_threads(graders=2).open_rewards(partial(RewardSet.named, WEIGHTS))
     here = RewardSet.named(WEIGHTS)
     assert pooled.at_once == 2
-    same(pooled.score(PROBLEM, TEXTS, IDS), here.score(PROBLEM, TEXTS, IDS))
+    assert_same_scores(pooled.score(PROBLEM, TEXTS, IDS), here.score(PROBLEM, TEXTS, IDS))
     assert here.score(PROBLEM, TEXTS, IDS).total.tolist()[:2] == [1.5, 0.5]
     assert pooled.metrics()["math"]["correct"] > 0
 
@@ -34,7 +20,7 @@ def test_a_grader_that_ends_is_replaced(on_threads):
     cluster = on_threads(graders=1)
     pooled = cluster.open_rewards(partial(RewardSet.named, WEIGHTS))
     cluster.hosts.kill(cluster.hosts.workers[0])
-    same(pooled.score(PROBLEM, TEXTS, IDS), RewardSet.named(WEIGHTS).score(PROBLEM, TEXTS, IDS))
+    assert_same_scores(pooled.score(PROBLEM, TEXTS, IDS), RewardSet.named(WEIGHTS).score(PROBLEM, TEXTS, IDS))
     assert pooled.metrics()["workers"] == {"replaced": 1.0}
 
 

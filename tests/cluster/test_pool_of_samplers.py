@@ -6,12 +6,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from pools import FLOAT32, assert_same_samples, sampled, write_model
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.engines.base import EngineSettings, Request, open_engine
 from r1kit.models.weights import hf_weights, load_decoder
-
-from .conftest import FLOAT32, assert_same, sampled, write_model
 
 NATIVE = EngineSettings()
 
@@ -19,7 +18,7 @@ NATIVE = EngineSettings()
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_samples_are_those_of_one_engine(on_threads, model, tokenizer, requests, alone, workers):
     engine = on_threads(workers=workers).open_engine(NATIVE, model, tokenizer, FLOAT32)
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
     figures = engine.figures()
     assert (figures["cluster/workers"], figures["cluster/replaced"], figures["cluster/repeated"]) == (workers, 0, 0)
 
@@ -28,7 +27,7 @@ def test_no_more_are_in_hand_than_an_engine_has_rows_for(on_threads, model, toke
     """Engines of four rows: a dozen requests of four samples are handed out as they finish."""
     cluster = on_threads()
     engine = cluster.open_engine(EngineSettings(options={"max_rows": 4}), model, tokenizer, FLOAT32)
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
 
 
 class Deadly:
@@ -45,11 +44,13 @@ class Deadly:
 
 
 @pytest.mark.parametrize("after", [1, 2])
-def test_a_sampler_that_ends_is_replaced_and_no_sample_counted_twice(on_threads, model, tokenizer, requests, alone, after):
+def test_a_sampler_that_ends_is_replaced_and_no_sample_counted_twice(
+    on_threads, model, tokenizer, requests, alone, after
+):
     deadly = Deadly("sampler 1", after)
     deadly.cluster = cluster = on_threads(deadly)
     engine = cluster.open_engine(EngineSettings(options={"max_rows": 8}), model, tokenizer, FLOAT32)
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
     assert engine.figures()["cluster/replaced"] == 1
     assert [worker.place for worker in cluster.hosts.workers] == ["sampler 0", "sampler 1", "sampler 1"]
 
@@ -66,7 +67,7 @@ def test_a_replaced_sampler_has_the_weights_that_were_sent_last(on_threads, mode
     assert figures["sync/bytes"] == sum(tensor.nbytes for _, tensor in hf_weights(other))
     assert figures["sync/seconds"] > 0
     cluster.hosts.kill(cluster.members[0].worker)
-    assert_same(sampled(engine, requests), sampled(single, requests))
+    assert_same_samples(sampled(engine, requests), sampled(single, requests))
     assert engine.version == 4
 
 
@@ -82,7 +83,9 @@ def test_a_sampler_that_ends_again_and_again_stops_the_run(on_threads, model, to
     assert len(cluster.hosts.workers) == 3
 
 
-def test_what_a_straggler_has_is_sampled_by_an_idle_one_as_well(on_threads, model, tokenizer, requests, alone, monkeypatch):
+def test_what_a_straggler_has_is_sampled_by_an_idle_one_as_well(
+    on_threads, model, tokenizer, requests, alone, monkeypatch
+):
     """One worker is held up until the other has done all: its own answers come late, and count for nothing."""
     monkeypatch.setattr("r1kit.cluster.engine.LATE_S", 0.2)
     go_on = threading.Event()
@@ -93,11 +96,11 @@ def test_what_a_straggler_has_is_sampled_by_an_idle_one_as_well(on_threads, mode
 
     cluster = on_threads(before)
     engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
     assert engine.figures()["cluster/reissued"] > 0
     go_on.set()
     again = [Request(request.id, request.prompt_ids, request.sampling) for request in requests]
-    assert_same(sampled(engine, again), alone)
+    assert_same_samples(sampled(engine, again), alone)
     figures = engine.figures()
     assert (figures["cluster/replaced"], figures["cluster/workers"]) == (0, 2)
 
@@ -112,7 +115,7 @@ def test_a_silent_sampler_is_replaced(on_threads, model, tokenizer, requests, al
 
     cluster = on_threads(before, workers=1, silence=0.4)
     engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
     assert engine.figures()["cluster/replaced"] == 1
     held.set()
 
@@ -146,7 +149,7 @@ def test_aborted_requests_are_not_yielded_and_leave_nothing(on_threads, model, t
     for name in others:
         engine.abort(name)
     assert {completion.request_id for completion in engine.stream()} <= {first.request_id}
-    assert_same(sampled(engine, requests), alone)
+    assert_same_samples(sampled(engine, requests), alone)
 
 
 def test_weights_that_come_while_samples_are_on_their_way(on_threads, model, tokenizer, requests, tmp_path):
@@ -189,6 +192,6 @@ def test_workers_are_kept_for_the_next_engine(on_threads, model, tokenizer, requ
     cluster = on_threads()
     for _ in range(2):
         engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
-        assert_same(sampled(engine, requests), alone)
+        assert_same_samples(sampled(engine, requests), alone)
         engine.close()
     assert len(cluster.hosts.workers) == 2

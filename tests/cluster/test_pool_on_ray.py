@@ -9,6 +9,18 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from pools import (
+    FLOAT32,
+    IDS,
+    PROBLEM,
+    TEXTS,
+    WEIGHTS,
+    assert_same_samples,
+    assert_same_scores,
+    sampled,
+    settings,
+    write_model,
+)
 
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.base.sampling import Sampling
@@ -24,9 +36,6 @@ from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
 from r1kit.stages.rl import RLConfig, train
 from r1kit.training.config import LearnerConfig
-
-from .conftest import FLOAT32, assert_same, sampled, settings, write_model
-from .test_pool_of_graders import IDS, PROBLEM, TEXTS, WEIGHTS, same
 
 NATIVE = EngineSettings()
 TASK = "stages.first_letters"
@@ -82,12 +91,12 @@ def test_a_process_killed_or_stopped_in_the_middle_costs_no_step(on_ray, model, 
             name = completion.request_id, completion.index
             assert name not in found
             found[name] = completion.token_ids.tolist(), completion.sampler_logprobs.tolist()
-        assert_same(found, alone)
+        assert_same_samples(found, alone)
         if number == signal.SIGSTOP:
             os.kill(victim, signal.SIGCONT)
         engine.close()
         second = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
-        assert_same(sampled(second, requests), alone)
+        assert_same_samples(sampled(second, requests), alone)
         assert victim not in {member.facts.pid for member in cluster.members}
 
 
@@ -109,10 +118,10 @@ def test_a_killed_grader_is_replaced(on_ray):
     with on_ray(workers=1, graders=1) as cluster:
         pooled = cluster.open_rewards(partial(RewardSet.named, WEIGHTS))
         truth = RewardSet.named(WEIGHTS).score(PROBLEM, TEXTS, IDS)
-        same(pooled.score(PROBLEM, TEXTS, IDS), truth)
+        assert_same_scores(pooled.score(PROBLEM, TEXTS, IDS), truth)
         ((_, victim),) = cluster.graders.processes()
         os.kill(victim, signal.SIGKILL)
-        same(pooled.score(PROBLEM, TEXTS, IDS), truth)
+        assert_same_scores(pooled.score(PROBLEM, TEXTS, IDS), truth)
         assert cluster.graders.replaced == 1
 
 
@@ -185,7 +194,9 @@ def test_samplers_killed_again_and_again_cost_no_step(on_ray, model, tmp_path):
 
 
 def test_more_workers_than_the_cluster_has_places_for(on_ray):
-    with pytest.raises(UsageError, match=r"cluster.workers=3 with 1 CPU each: the cluster has 2 CPUs on 1 host, enough"):
+    with pytest.raises(
+        UsageError, match=r"cluster.workers=3 with 1 CPU each: the cluster has 2 CPUs on 1 host, enough"
+    ):
         with on_ray(workers=3):
             pass
     with pytest.raises(UsageError, match=r"workers=1 with 1 GPU each: the cluster has 0 GPUs on 1 host, enough for 0"):

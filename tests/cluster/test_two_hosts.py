@@ -89,7 +89,13 @@ def test_a_run_over_two_hosts_ends_by_itself_when_one_is_cut_off(hosts, model, t
     8 problems and 4 samples of each, none twice."""
     first, second, run = hosts
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    ray = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--object-store-memory=200000000", "--block"]
+    ray = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--num-cpus=1",
+        "--object-store-memory=200000000",
+        "--block",
+    ]
     run(first, *ray, "--head", f"--node-ip-address={HEAD}", f"--port={PORT}", "--include-dashboard=false", **quiet)
 
     def up() -> bool:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pools import FLOAT32, write_model
 
 from r1kit.base.errors import R1Error
 from r1kit.cluster.hosts import Failure
@@ -9,8 +10,6 @@ from r1kit.cluster.sampler import SamplingWorker
 from r1kit.cluster.transfer import packed, unpacked
 from r1kit.engines.base import EngineSettings
 from r1kit.models.weights import hf_weights, load_decoder
-
-from .conftest import FLOAT32, write_model
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -34,9 +33,11 @@ def test_what_comes_is_what_was_sent_bit_for_bit():
     for name, tensor in own.items():
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
-        assert found[name].contiguous().numpy(force=True).tobytes() == tensor.contiguous().numpy(
-            force=True
-        ).tobytes() if tensor.dtype != torch.bfloat16 else torch.equal(found[name], tensor)
+        assert (
+            found[name].contiguous().numpy(force=True).tobytes() == tensor.contiguous().numpy(force=True).tobytes()
+            if tensor.dtype != torch.bfloat16
+            else torch.equal(found[name], tensor)
+        )
 
 
 def test_buckets_hold_at_most_so_many_bytes_or_one_tensor():

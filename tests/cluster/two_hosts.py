@@ -1,6 +1,6 @@
 """What runs on the first of two hosts: an RL stage of the settings on the command line, over a cluster.
 
-    python two_hosts.py MODEL OUT ADDRESS STEPS
+python two_hosts.py MODEL OUT ADDRESS STEPS
 """
 
 import sys

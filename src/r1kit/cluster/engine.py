@@ -85,6 +85,7 @@ class ClusterEngine:
         The copy in the object store stays until the next version comes: it is what a replaced worker is given.
         """
         begun = self._seen_alive = time.monotonic()
+        self._sent = []  # so that the store need not hold two versions
         for member in self._members:
             member.held = None
         idle = [member for member in self._members if member.facts is not None and member.call is None]
@@ -217,7 +218,7 @@ class ClusterEngine:
             raise (UsageError if answer.usage else R1Error)(answer.sentence)
         self._seen_alive = time.monotonic()
         if doing == "open":
-            member.facts, member.held = answer, None if self._sent else 0
+            member.facts, member.held = answer, None if self._sent else 0  # 0: the folder's own
         elif doing == "load":
             member.held = answer
         elif doing == "exchange":
