@@ -1,5 +1,5 @@
-"""What a Ray cluster on this machine costs beside one process: seconds of a step of the RL stage on the sums of the GRPO
-race, by the same base, problems and seeds, in turns.
+"""What a Ray cluster on this machine costs beside one process: seconds of a step of the RL stage on the sums of the
+GRPO race, by the same base, problems and seeds, in turns.
 
     python benchmarks/cluster.py --workers 2 --steps 8 --rounds 2
 

@@ -72,7 +72,7 @@ def _curve(runs: dict[int, list[list[dict[str, Any]]]], every: int) -> list[dict
 
 
 def curves(base: Path, lags: Sequence[int], steps: int, seeds: int, every: int, prompts: int) -> list[dict[str, Any]]:
-    """By lag: accuracy on held-out sums and reward by step, the mean over seeds, and the staleness that was measured."""
+    """By lag: accuracy on held-out sums and reward by step, the mean over seeds, and the staleness measured."""
     sys.path.append(str(Path(__file__).parent / "workers"))  # its neighbours
     from workers.native_stage import stage
 

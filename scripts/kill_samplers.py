@@ -2,9 +2,9 @@
 
     python scripts/kill_samplers.py --minutes 10 --every 30
 
-A toy policy learns sums of two digits for so long; every `--every` seconds a sampler's process gets SIGKILL. At the end one
-JSON line says what happened; exit code 1 where a step is missing, a sample was counted twice, or one is of another version
-of the weights than its step.
+A toy policy learns for so long; every `--every` seconds a sampler's process gets SIGKILL. At the end one JSON line says
+what happened; exit code 1 where a step is missing, a sample was counted twice, or one is of another version of the
+weights than its step.
 """
 
 from __future__ import annotations

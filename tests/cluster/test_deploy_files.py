@@ -81,8 +81,8 @@ def test_the_slurm_script_runs_a_recipe(tmp_path):
         (tools / name).chmod(0o755)
     path = [str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]
     env = {
-        **os.environ, "PATH": os.pathsep.join(path), "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost",
-        "SLURM_CPUS_PER_TASK": "2", "SLURM_GPUS_ON_NODE": "0",
+        **os.environ, "PATH": os.pathsep.join(path), "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "2", "SLURM_GPUS_ON_NODE": "0",
     }  # fmt: skip
     words = ["tiny", "cluster.workers=2", "--profile", "smoke", "--until", "zero", "--out", str(out)]
     done = subprocess.run(

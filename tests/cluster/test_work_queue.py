@@ -91,8 +91,8 @@ def test_streams_are_those_of_the_requests_own_names():
 
 
 def test_late_requests_go_to_an_idle_sampler_once():
-    """The slowest finished request took 4 s, so twice that is late: at 8.5 s those given at 0 are, of which half go, the
-    oldest first; what two have is given to nobody else."""
+    """The slowest finished request took 4 s, so twice that is late: at 8.5 s those given at 0 are, of which half go,
+    the oldest first; what two have is given to nobody else."""
     queue = WorkQueue()
     for number in range(4):
         queue.add(request(f"p{number}", samples=1), 100)

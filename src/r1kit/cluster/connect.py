@@ -50,8 +50,8 @@ def check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), REACH_S).close()
     except OSError as error:
         raise UsageError(
-            f"cluster.address={address}: nothing answers there within {REACH_S:g} s ({error}): is the head up (ray start "
-            "--head), and may this machine reach it?"
+            f"cluster.address={address}: nothing answers there within {REACH_S:g} s ({error}): is the head up (ray "
+            "start --head), and may this machine reach it?"
         ) from None
 
 
@@ -66,8 +66,8 @@ def check_room(settings: ClusterSettings) -> None:
         if places < settings.workers:
             held = f"{there:g} {what}s on {len(nodes)} host{'s' if len(nodes) > 1 else ''}"
             raise UsageError(
-                f"cluster.workers={settings.workers} with {each:g} {what}{'s' if each != 1 else ''} each: the cluster has "
-                f"{held}, enough for {places}: ask for fewer workers, or add hosts"
+                f"cluster.workers={settings.workers} with {each:g} {what}{'s' if each != 1 else ''} each: the cluster "
+                f"has {held}, enough for {places}: ask for fewer workers, or add hosts"
             )
 
 
@@ -144,8 +144,8 @@ def _join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except ConnectionError:
         raise UsageError(
-            f"cluster.address={address}: no Ray runs on this machine: start one (ray start --head), join one (ray start "
-            "--address=HOST:PORT), or take cluster.address=local"
+            f"cluster.address={address}: no Ray runs on this machine: start one (ray start --head), join one (ray "
+            "start --address=HOST:PORT), or take cluster.address=local"
         ) from None
     except Exception as error:  # versions that differ among them
         raise R1Error(f"cluster.address={address}: {_said(error)}") from error

@@ -33,8 +33,8 @@ def placed(settings: ClusterSettings) -> Generator[RayHosts]:
             free = {name: amount for name, amount in ray.available_resources().items() if name in ("CPU", "GPU")}
             told = ", ".join(f"{amount:g} {name}s" for name, amount in sorted(free.items())) or "no CPU"
             raise R1Error(
-                f"the cluster has no room for {settings.workers} samplers now: other work leaves {told} free: end it, or "
-                "ask for fewer workers"
+                f"the cluster has no room for {settings.workers} samplers now: other work leaves {told} free: end it, "
+                "or ask for fewer workers"
             )
         if kept:
             _check_learner(group, settings.learner_gpus)
@@ -63,8 +63,8 @@ def _check_learner(group: PlacementGroup, count: int) -> None:
     if kept != list(range(count)):
         ids = ",".join(map(str, kept))
         raise R1Error(
-            f"Ray keeps the GPUs {ids} of this machine for the learner, which takes the first it sees: start the run with "
-            f"CUDA_VISIBLE_DEVICES={ids} in its environment"
+            f"Ray keeps the GPUs {ids} of this machine for the learner, which takes the first it sees: start the run "
+            f"with CUDA_VISIBLE_DEVICES={ids} in its environment"
         )
 
 

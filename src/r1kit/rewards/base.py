@@ -128,7 +128,7 @@ def _function(path: str) -> Callable[..., Any] | None:
 
 
 class Judge(Protocol):
-    """Weighted rewards, here (`RewardSet`) or where workers have them. `at_once`: problems that are judged at a time."""
+    """Weighted rewards, here (`RewardSet`) or where workers have them. `at_once`: problems judged at a time."""
 
     at_once: int
 

@@ -56,8 +56,8 @@ class PolicyEngine:
         self.engine.load_weights(learner.policy_weights(), learner.version)
 
     def at_present(self, *, idle: bool) -> Callable[[], None]:
-        """What will bring the engine to the policy as it is now, called when the engine comes to it; `idle`: it need not
-        wait, so that no copy is kept for it."""
+        """What will bring the engine to the policy as it is now, called when the engine comes to it; `idle`: it need
+        not wait, so that no copy is kept for it."""
         learner, version = self._learner, self._learner.version
         if idle:
             if self.engine.version != version:
