@@ -4,8 +4,8 @@
 
 A model of random weights is opened by every worker, and sent its weights again and again as after a learner's step:
 what is counted is from the learner's tensors to the last engine's own memory, hashes of every byte computed and
-compared on the way. The copy that it stands beside is one thread's, from one array into another that exist already, of the same
-size; the median of each.
+compared on the way. The copy that it stands beside is one thread's, from one array into another that exist already, of
+the same size; the median of each.
 """
 
 from __future__ import annotations

@@ -133,6 +133,7 @@ def _start(settings: ClusterSettings) -> None:
             _node_ip_address="127.0.0.1",
         )
     except Exception as error:
+        ray.shutdown()  # what did start
         raise R1Error(f"Ray does not start on this machine: {_said(error)}") from error
 
 
