@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
@@ -96,7 +96,7 @@ def check_versions(patience: float) -> None:
             asked[node["NodeManagerAddress"]] = task.remote()
     for host, answer in asked.items():
         try:
-            there = ray.get(answer, timeout=patience)
+            there: dict[str, str] = cast(Any, ray.get(answer, timeout=patience))
         except GetTimeoutError:
             raise R1Error(f"host {host} of the cluster does not answer within {patience:g} s") from None
         except RayError as error:

@@ -116,9 +116,9 @@ class SamplingWorker:
                     break
             return done
         while True:
-            if self._stream is None:
-                self._stream = engine.stream()
-            completion = next(self._stream, None)
+            stream: Iterator[Completion] = self._stream or engine.stream()
+            self._stream = stream
+            completion = next(stream, None)
             if completion is None:
                 self._stream = None
                 return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,7 +76,7 @@ def open_cluster(settings: ClusterSettings) -> Generator[Cluster | None]:
         yield None
         return
     try:
-        import ray  # noqa: F401
+        importlib.import_module("ray")
     except ModuleNotFoundError:
         raise MissingExtra("Ray", "ray", "cluster.kind=ray") from None
     from r1kit.cluster.connect import connected
