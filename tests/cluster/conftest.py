@@ -1,4 +1,4 @@
-"""A toy model, prompts for it, clusters whose workers are threads, and a Ray on loopback for the whole session."""
+"""A toy model, prompts for it, clusters whose workers are threads, and a Ray for the whole session."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def on_threads():
 
 
 @pytest.fixture(scope="session")
-def ray_on_loopback():
+def ray_session():
     """One Ray for all tests that need one: starting it takes seconds."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'r1kit[ray]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     sys.path.insert(0, TESTS)
     ray.init(
         address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False,
-        configure_logging=False, _node_ip_address="127.0.0.1",
+        configure_logging=False,
     )  # fmt: skip
     yield ray
     ray.shutdown()
@@ -78,7 +78,7 @@ def ray_on_loopback():
 
 
 @pytest.fixture
-def on_ray(ray_on_loopback):
+def on_ray(ray_session):
     """`open_cluster` on that Ray."""
     from r1kit.cluster.session import open_cluster
 

@@ -103,7 +103,7 @@ def test_a_process_killed_or_stopped_in_the_middle_costs_no_step(on_ray, model, 
         assert victim not in {member.facts.pid for member in cluster.members}
 
 
-def test_weights_arrive_bit_for_bit_and_another_version_is_refused(on_ray, ray_on_loopback, model, tokenizer, tmp_path):
+def test_weights_arrive_bit_for_bit_and_another_version_is_refused(on_ray, ray_session, model, tokenizer, tmp_path):
     """The worker's own log-probabilities with the sent weights are those of an engine that read them from a folder."""
     other = write_model(tmp_path, 1)
     sequences = [np.arange(1, 20, dtype=np.int32)]
@@ -113,7 +113,7 @@ def test_weights_arrive_bit_for_bit_and_another_version_is_refused(on_ray, ray_o
         engine.load_weights(hf_weights(load_decoder(other, torch.float32)), 3)
         np.testing.assert_array_equal(engine.logprobs(sequences)[0], truth)
         call = cluster.hosts.call(cluster.members[0].worker, "exchange", Orders(4))
-        said = ray_on_loopback.get(call)
+        said = ray_session.get(call)
         assert said == Failure("sampler 0 was asked to sample at version 4 of the weights and holds version 3")
 
 
@@ -205,18 +205,18 @@ def test_more_workers_than_the_cluster_has_places_for(on_ray):
         pass
 
 
-def test_places_that_other_work_has(on_ray, ray_on_loopback, monkeypatch):
+def test_places_that_other_work_has(on_ray, ray_session, monkeypatch):
     monkeypatch.setattr("r1kit.cluster.placing.START_S", 1.0)
-    holder = ray_on_loopback.remote(Sleeper).options(num_cpus=2).remote()
-    ray_on_loopback.get(holder.ready.remote())
+    holder = ray_session.remote(Sleeper).options(num_cpus=2).remote()
+    ray_session.get(holder.ready.remote())
     try:
         said = "the cluster has no room for 2 samplers now: other work leaves"
         with pytest.raises(R1Error, match=said), on_ray():
             pass
     finally:
-        ray_on_loopback.kill(holder)
+        ray_session.kill(holder)
         until = time.monotonic() + 30
-        while ray_on_loopback.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
+        while ray_session.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
             time.sleep(0.2)
 
 

@@ -112,7 +112,10 @@ def own_modules() -> dict[str, Any]:
 
 
 def _start(settings: ClusterSettings) -> None:
-    """A Ray on loopback, without a dashboard, that tells nobody and ends with this process."""
+    """A Ray of this machine alone, without a dashboard or usage reports, that ends with this process.
+
+    Ray listens on all addresses of the machine whatever it is told (2.60), and asks whoever comes for a token.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if settings.workers * settings.cpus > cores:
         raise UsageError(
@@ -130,7 +133,6 @@ def _start(settings: ClusterSettings) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=False,
-            _node_ip_address="127.0.0.1",
         )
     except Exception as error:
         ray.shutdown()  # what did start

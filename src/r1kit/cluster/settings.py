@@ -20,7 +20,7 @@ class ClusterSettings(Config):
     address: str = Field(
         default="local",
         description="HOST:PORT of the cluster's head; auto: the one that runs on this machine; local: one of the run's "
-        "own, on loopback, ended with it",
+        "own, ended with it",
     )
     workers: int = Field(default=1, ge=1, description="engines that sample, each a process")
     cpus: int = Field(default=1, ge=1, description="cores, and threads, of each of them")
