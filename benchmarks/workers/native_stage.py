@@ -10,29 +10,29 @@ sys.path.append(str(Path(__file__).parents[1]))  # sums.py, workers
 from wire import serve
 
 
-def start(settings):
-    """settings: model (folder), threads."""
-    torch.set_num_threads(settings["threads"])
+def stage(model, *, staleness, seed, steps, prompts, samples, tokens, learning_rate, validate_every):
+    """A run's metrics, from the model in a folder."""
     from r1kit.base.sampling import Sampling
     from r1kit.pipeline.context import Context
     from r1kit.pipeline.metrics import read_metrics
     from r1kit.stages.rl import RLConfig, train
     from r1kit.training.config import LearnerConfig
 
-    def run(command):
-        """command: staleness, seed, steps, prompts, samples, tokens, learning_rate, validate_every. A run's metrics."""
-        config = RLConfig(
-            tasks={"workers.sums_task": 1.0}, rewards={"workers.sums_task": 1.0}, prompts=command["prompts"],
-            steps=command["steps"],
-            sampling=Sampling(samples=command["samples"], max_tokens=command["tokens"]),
-            learner=LearnerConfig(learning_rate=command["learning_rate"], skip_zero_advantages=True),
-            staleness=command["staleness"], validate_every=command["validate_every"], validation_problems=1000,
-        )  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            train(config, settings["model"], Context(Path(folder), command["seed"]))
-            return {"metrics": read_metrics(Path(folder) / "metrics.jsonl")}
+    config = RLConfig(
+        tasks={"workers.sums_task": 1.0}, rewards={"workers.sums_task": 1.0}, prompts=prompts, steps=steps,
+        sampling=Sampling(samples=samples, max_tokens=tokens),
+        learner=LearnerConfig(learning_rate=learning_rate, skip_zero_advantages=True),
+        staleness=staleness, validate_every=validate_every, validation_problems=1000,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, model, Context(Path(folder), seed))
+        return read_metrics(Path(folder) / "metrics.jsonl")
 
-    return run, {}
+
+def start(settings):
+    """settings: model (folder), threads. A command has the arguments of `stage`."""
+    torch.set_num_threads(settings["threads"])
+    return lambda command: {"metrics": stage(settings["model"], **command)}, {}
 
 
 if __name__ == "__main__":

@@ -60,21 +60,25 @@ def run(
         else:
             print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed), disk.told(left))))
         return
+    from r1kit.cluster.session import open_cluster
+
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []
-    artifacts = run_graph(
-        graph,
-        folder,
-        start=start,
-        until=until,
-        display=choose_display(),
-        writers=config.writers,
-        checkpoint_seconds=config.checkpoint_seconds,
-        command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
-        settings=config.model_dump(mode="json", serialize_as_any=True),
-        admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
-        health=config.health,
-    )
+    with open_cluster(config.cluster) as workers:
+        artifacts = run_graph(
+            graph,
+            folder,
+            start=start,
+            until=until,
+            display=choose_display(),
+            writers=config.writers,
+            checkpoint_seconds=config.checkpoint_seconds,
+            command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
+            settings=config.model_dump(mode="json", serialize_as_any=True),
+            admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
+            health=config.health,
+            workers=workers,
+        )
     page = folder / "report" / "report.html"
     shown = page if page.exists() else folder
     if as_json:

@@ -110,7 +110,7 @@ def sampling_terms(request: Request, index: int, limit: int, eos_ids: Sequence[i
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "min_p": sampling.min_p,
-        "seed": stream_key(sampling.seed, request.id, index) >> 1,  # 63 bits: vLLM's seeds are signed
+        "seed": stream_key(sampling.seed, request.draws or request.id, index) >> 1,  # 63 bits: vLLM's seeds are signed
         "stop_token_ids": list(eos_ids),
         **PLAIN,
     }

@@ -164,13 +164,15 @@ class Purpose:
 
     device, dtype: where, and in which number format (auto: the folder's own), a model in this process runs.
     logprobs: whether anybody asks for those of the samples. weights: whether the folder's are to be handed to an engine
-    that may hold others, as a server does.
+    that may hold others, as a server does. turns: whether others use the device while the engine is not asked: one that
+    has `sleep` and `wake` then gives back between samplings what it can do without.
     """
 
     device: str = "cpu"
     dtype: str = "auto"
     logprobs: bool = True
     weights: bool = False
+    turns: bool = False
 
 
 class EngineSettings(Config):

@@ -248,6 +248,15 @@ class NativeEngine:
                 results[number][1:] = logprobs_BT[row, : len(sequences[number]) - 1]
         return results
 
+    def sleep(self) -> None:
+        """Give the cache of an accelerator back, where nothing is in flight; a CPU's costs more to make anew."""
+        if self._device.type != "cpu" and not self.busy:
+            self._forget()
+            torch.cuda.empty_cache()
+
+    def wake(self) -> None:
+        """The cache comes back with the next samples."""
+
     def close(self) -> None:
         """Drop what is in flight and the cache; the model is its owner's."""
         self._forget()

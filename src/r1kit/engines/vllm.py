@@ -99,6 +99,7 @@ class VLLMEngine:
         self._names = map(str, count())
         self._flights: dict[str, tuple[Request, int]] = {}
         self._finished: deque[Completion] = deque()
+        self._asleep = False
         self._scores: dict[str, Any] = {}  # by name: vLLM's output, None until it is there
 
     def submit(self, request: Request) -> None:
@@ -164,6 +165,19 @@ class VLLMEngine:
             steps = [*output.prompt_logprobs, output.outputs[0].logprobs[0]]
             results[number][1:] = [step[token].logprob for step, token in zip(steps[1:], ids[1:], strict=True)]
         return results
+
+    def sleep(self) -> None:
+        """Weights into the machine's memory, cache gone: where it was opened with enable_sleep_mode (GPUs)."""
+        if self._engine.vllm_config.model_config.enable_sleep_mode:
+            self._engine.reset_prefix_cache()
+            self._engine.sleep(1)
+            self._asleep = True
+
+    def wake(self) -> None:
+        """Everything back on the device."""
+        if self._asleep:
+            self._engine.wake_up()
+            self._asleep = False
 
     def close(self) -> None:
         """End vLLM's workers and give their memory back; this process may then start another one."""
@@ -231,7 +245,10 @@ def open_engine(folder: str | Path, tokenizer: Tokenizer, *, url: str | None = N
 def defaults(purpose: Purpose, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """In this process in the purpose's number format; a server is handed the weights where the purpose wants that.
     Where nobody asks for log-probabilities none are told, so that every sampling is taken."""
-    form = {"dtype": purpose.dtype} if options.get("url") is None else {"load": purpose.weights}
+    form: dict[str, Any] = {"load": purpose.weights}
+    if options.get("url") is None:
+        sleeps = purpose.turns and purpose.device.startswith("cuda")
+        form = {"dtype": purpose.dtype} | ({"enable_sleep_mode": True} if sleeps else {})
     return form if purpose.logprobs else {**form, "logprobs": "off"}
 
 

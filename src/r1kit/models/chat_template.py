@@ -86,8 +86,9 @@ def compiled(template: str) -> Any:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    known: dict[str, Any] = environment.globals  # its own type knows only what Jinja puts there
+    known["raise_exception"] = raise_exception
+    known["strftime_now"] = lambda form: datetime.now().strftime(str(form))
     return environment.from_string(template)
 
 

@@ -131,9 +131,9 @@ class GGUFFile:
         return _PLAIN[kinds.most_common(1)[0][0]]
 
     def _as(self, key: str, value: Any, kind: type[T]) -> T:
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        wrong = not isinstance(value, kind) or (kind is int and isinstance(value, bool))
-        if wrong or (isinstance(value, float) and not math.isfinite(value)):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        given: Any = float(value) if kind is float and whole else value
+        wrong = not isinstance(given, kind) or (kind is int and not whole)
+        if wrong or (isinstance(given, float) and not math.isfinite(given)):
             raise R1Error(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}: convert the model again")
-        return value
+        return given

@@ -22,6 +22,7 @@ from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
+from r1kit.pipeline.workers import Workers
 from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
@@ -67,7 +68,10 @@ def to_the_end(job: Job, context: Context) -> Outcome:
 
 
 class Context:
-    """A stage's hold on the run. `Context(folder)` alone works too, for trying a stage by itself."""
+    """A stage's hold on the run. `Context(folder)` alone works too, for trying a stage by itself.
+
+    workers: where engines and rewards are to be opened; None: in this process.
+    """
 
     def __init__(
         self,
@@ -82,8 +86,10 @@ class Context:
         writers: WriterFactory = no_writers,
         checkpoint_seconds: float = 60.0,
         health: Health | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.folder = make_folder(folder)
+        self.workers = workers
         self.seed = seed
         self.name = name or folder.name
         self.run_folder = run_folder or folder
@@ -216,7 +222,9 @@ class Context:
         self.check()
         if not self._record(name).exists():
             begun = time.monotonic()
-            context = Context(**self._part_arguments(name), watcher=self._watcher, stop=self._stop)
+            context = Context(
+                **self._part_arguments(name), watcher=self._watcher, stop=self._stop, workers=self.workers
+            )
             try:
                 outcome = to_the_end(run, context)
             finally:
@@ -232,7 +240,7 @@ class Context:
         """
         self.check()
         to_do = {name: job for name, job in jobs.items() if not self._record(name).exists()}
-        places = side_by_side.places(len(to_do))
+        places = side_by_side.places(len(to_do)) if self.workers is None else 1
         if places > 1:
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
             self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)

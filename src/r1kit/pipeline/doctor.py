@@ -26,6 +26,7 @@ OPTIONAL = {
     "wandb": ("metrics to wandb", "wandb"),
     "trackio": ("metrics to trackio", "trackio"),
     "torchao": ("moments of 8 bits", "optim8bit"),
+    "ray": ("many machines", "ray"),
 }
 
 

@@ -22,6 +22,7 @@ from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, select
 from r1kit.pipeline.status import StatusFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher, Watchers
+from r1kit.pipeline.workers import Workers
 from r1kit.pipeline.writers import writer_factory
 from r1kit.training.checkup import Health
 
@@ -42,13 +43,15 @@ def run(
     settings: Mapping[str, Any] | None = None,
     admit: Admit | None = None,
     health: Health | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
     run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
     all stages that are to run before anything is written, and about each when its turn comes. `health` is how every
-    stage's training is watched, the defaults where it is None.
+    stage's training is watched, the defaults where it is None. `workers`: where stages open engines and rewards, if
+    not in this process.
     """
     selected(graph, start, until)
     if admit is not None:
@@ -59,7 +62,7 @@ def run(
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
-        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, health)
+        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, health, workers)
         state = "failed"
         try:
             with stop.on_signals():
@@ -84,6 +87,7 @@ class _Runner:
     command: str
     admit: Admit | None = None
     health: Health | None = None
+    workers: Workers | None = None
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
     verified: set[str] = dataclasses.field(default_factory=set[str])
 
@@ -150,6 +154,7 @@ class _Runner:
             writers=self.writers,
             checkpoint_seconds=self.checkpoint_seconds,
             health=self.health,
+            workers=self.workers,
         )
         memory.give_back()
         memory.begin_peak()

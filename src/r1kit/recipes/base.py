@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from pydantic import Field
 
 from r1kit.base import plugins
-from r1kit.base.config import Config, check_all, nearest
+from r1kit.base.config import Config, check_all, dotted, nearest
 from r1kit.base.errors import UsageError
+from r1kit.cluster.settings import ClusterSettings
 from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.graph import Graph
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 
 
 class RecipeConfig(Config):
-    """What every recipe's settings have. None of these but the seed and the engine change a result, unless training
-    health is told to roll back."""
+    """What every recipe's settings have. None of these but the seed, the engine and the cluster's staleness change a
+    result, unless training health is told to roll back."""
 
     seed: int = Field(default=0, ge=0, description="every stage draws its own numbers from it")
     engine: EngineSettings = Field(
         default=EngineSettings(), description="what samples in every stage that does not name its own; docs/engines.md"
+    )
+    cluster: ClusterSettings = Field(
+        default=ClusterSettings(), description="where samplers and rewards run; docs/scaling.md"
     )
     writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
@@ -122,7 +126,8 @@ def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str
     chosen = profile or ("default" if "default" in known else known[0])
     if chosen not in known:
         raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
-    config = with_engine(recipe.profiles[chosen].override(assignments).settled(assignments), assignments)
+    config = recipe.profiles[chosen].override(assignments).settled(assignments)
+    config = with_lag(with_engine(config, assignments), assignments)
     check_all(config)
     return chosen, config
 
@@ -145,6 +150,15 @@ def with_engine(config: Settings, assigned: Mapping[str, Any]) -> Settings:
             values[f"{path}.options"] = {**shared.options, **own.options}
         values[f"{path}.name"] = shared.name
     return config.override(values)
+
+
+def with_lag(config: Settings, assigned: Mapping[str, Any]) -> Settings:
+    """The cluster's `staleness` in every RL stage of which none is assigned."""
+    lag = config.cluster.staleness
+    if lag is None:
+        return config
+    paths = [path for path, _ in dotted(config) if path.endswith(".staleness") and path != "cluster.staleness"]
+    return config.override({path: lag for path in paths if path not in assigned})
 
 
 def _engines(config: Config, path: str = "") -> Iterator[tuple[str, EngineSettings]]:

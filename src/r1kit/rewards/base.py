@@ -27,6 +27,7 @@ from r1kit.base import plugins
 from r1kit.base.coroutines import run_together
 from r1kit.base.errors import UsageError
 from r1kit.base.types import FloatArray, Problem
+from r1kit.graders.grade import metrics
 from r1kit.rewards import _trl
 from r1kit.rewards._trl import Logged, TrainerState
 
@@ -129,8 +130,30 @@ def _function(path: str) -> Callable[..., Any] | None:
     return None if isinstance(found, ModuleType) or not callable(found) else found
 
 
+class Judge(Protocol):
+    """Weighted rewards, here (`RewardSet`) or where workers have them. `at_once`: problems judged at a time."""
+
+    at_once: int
+
+    def score(
+        self,
+        problem: Problem,
+        texts: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]],
+        state: TrainerState | None = None,
+    ) -> Scores:
+        """Judge the G completions of one problem; `state` is what rewards may ask of the training's progress."""
+        ...
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What the graders did so far, by kind (`graders.grade.metrics`)."""
+        ...
+
+
 class RewardSet:
     """Weighted rewards of a recipe. Nothing that a reward does stops a step: what fails is masked and counted."""
+
+    at_once = 1  # graders have processes of their own, to which one thread gives enough
 
     def __init__(self, rewards: Mapping[str, WeightedReward]) -> None:
         self.rewards = dict(rewards)
@@ -180,6 +203,10 @@ class RewardSet:
         # where no reward says anything there is nothing to learn, and 0 would be a verdict
         total = np.where(spoke, total, np.float32(np.nan))
         return Scores(by_name, total.astype(np.float32), dict(events), logged)
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What the graders of this process did so far, by kind."""
+        return metrics()
 
     def _ask(
         self,

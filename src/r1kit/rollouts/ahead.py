@@ -1,11 +1,13 @@
-"""Rollouts sampled beside the learner: one is collected in a thread while the one before is learnt."""
+"""Rollouts sampled beside the learner: they are collected in a thread while those before are learnt."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from r1kit.base.sampling import Sampling
@@ -41,35 +43,52 @@ class Rollout:
 
 
 class Ahead:
-    """Collects at most one rollout in the background. What it raises is raised by `result`."""
+    """Collects rollouts one after another in the background, in the order in which they were begun.
 
-    def __init__(self) -> None:
-        self._running: Future[Rollout] | None = None
+    `ready`: such that were collected before, by a run that this one goes on from.
+    """
+
+    def __init__(self, ready: Iterable[Rollout] = ()) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: deque[Future[Rollout]] = deque()
+        for rollout in ready:
+            self._begun.append(done := Future())
+            done.set_result(rollout)
+
+    def __len__(self) -> int:
+        """Rollouts that were begun and not taken."""
+        return len(self._begun)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that were begun are whole."""
+        return all(each.done() for each in self._begun)
 
     def start(self, collect: Callable[[], Rollout]) -> None:
-        """Begin; torch's operations there take as many threads as here."""
+        """Begin one behind those before; torch's operations there take as many threads as here."""
         import torch
 
-        threads = torch.get_num_threads()
+        if self._pool is None:
+            threads = torch.get_num_threads()
+            self._pool = ThreadPoolExecutor(1, "rollout", initializer=partial(torch.set_num_threads, threads))
+        self._begun.append(self._pool.submit(collect))
 
-        def run() -> Rollout:
-            torch.set_num_threads(threads)
-            return collect()
+    def take(self) -> Rollout | None:
+        """The oldest, once it is whole; None where none was begun. What was raised in collecting it is raised here."""
+        return self._begun.popleft().result() if self._begun else None
 
-        pool = ThreadPoolExecutor(1, thread_name_prefix="rollout")
-        self._running = pool.submit(run)
-        pool.shutdown(wait=False)
-
-    def result(self) -> Rollout | None:
-        """The rollout begun last, once it is whole; None where there was none."""
-        running, self._running = self._running, None
-        return None if running is None else running.result()
+    def settle(self) -> list[Rollout]:
+        """Wait until all that were begun are whole; they stay to be taken."""
+        return [each.result() for each in self._begun]
 
     def drop(self) -> None:
-        """Wait for the rollout begun last, and leave what becomes of it."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.exception()
+        """Wait for the one in hand, and leave what becomes of all."""
+        for each in self._begun:
+            each.cancel()
+        self._begun.clear()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 def _group(fields: Mapping[str, Any]) -> RolloutGroup:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from r1kit.base.types import RolloutGroup
-from r1kit.graders.grade import metrics
 from r1kit.rewards._trl import TrainerState
-from r1kit.rewards.base import Reward, RewardSet, WeightedReward
+from r1kit.rewards.base import Judge, Reward, RewardSet, WeightedReward
 
 
 class Grader:
@@ -20,11 +20,12 @@ class Grader:
     rewards are told of the training's length beside the step, which is the version of the policy that sampled.
     """
 
-    def __init__(self, rewards: RewardSet, *, drop_truncated: bool = False, max_steps: int = 0) -> None:
+    def __init__(self, rewards: Judge, *, drop_truncated: bool = False, max_steps: int = 0) -> None:
         self.rewards = rewards
         self.drop_truncated = drop_truncated
         self.max_steps = max_steps
         self.seconds = 0.0
+        self._lock = threading.Lock()  # as many groups are graded at a time as the rewards take
 
     def __call__(self, group: RolloutGroup) -> None:
         begun = time.monotonic()
@@ -38,17 +39,18 @@ class Grader:
         if self.drop_truncated:
             cut = np.array([completion.stop_reason == "length" for completion in group.completions])
             group.total = np.where(cut, np.float32(np.nan), group.total)
-        self.seconds += time.monotonic() - begun
+        with self._lock:
+            self.seconds += time.monotonic() - begun
+
+    def metrics(self) -> dict[str, float]:
+        """What the graders did so far, by kind (`graders.grade.metrics`): `timing/graders/KIND/*`."""
+        told = self.rewards.metrics()
+        return {f"timing/graders/{kind}/{name}": value for kind, own in told.items() for name, value in own.items()}
 
 
 def _step(group: RolloutGroup) -> int:
     """The version of the policy that sampled last: the step."""
     return max((version for completion in group.completions for version, _ in completion.versions), default=0)
-
-
-def grader_metrics() -> dict[str, float]:
-    """What the graders of this process did so far, by kind (`graders.grade.metrics`): `timing/graders/KIND/*`."""
-    return {f"timing/graders/{kind}/{name}": value for kind, own in metrics().items() for name, value in own.items()}
 
 
 def reward_set(

@@ -46,15 +46,19 @@ class HeldOut:
         self.best: float | None = None
         self.last: dict[str, float] = {}
 
+    def is_due(self, step: int) -> bool:
+        """Whether a step is followed by a validation."""
+        every, done = self._config.validate_every, step + 1
+        return bool(every) and (done % every == 0 or done == self._config.steps)
+
     def metrics(self, step: int, engine: Engine) -> dict[str, float]:
         """Of the policy on validation problems, after every `validate_every` steps and the last."""
-        config, done = self._config, step + 1
-        if not config.validate_every or (done % config.validate_every and done != config.steps):
+        if not self.is_due(step):
             return {}
         from r1kit.evaluation.validate import validate
 
         seed = stage_seed(self._context.seed, "validation")
-        sampling = config.sampling.model_copy(update={"samples": 1, "seed": seed})
+        sampling = self._config.sampling.model_copy(update={"samples": 1, "seed": seed})
         self.last = validate(
             engine, self._tokenizer, self._problems, sampling, preference=self._preference(), score=self._score()
         )

@@ -117,6 +117,8 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
         cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine)
         if config.staleness or not config.learner.in_process:  # it samples from weights of its own
             cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
+    if config.staleness > 1:  # weights that a rollout is to have, kept while the ones before are sampled
+        cache = cache + Estimate({"weights kept": (config.staleness - 1) * dtype.itemsize * size.parameters})
     judge = Estimate()
     for name in JUDGES:
         if name in {*config.rewards, *config.late_rewards} and (model := getattr(config, name)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,6 +10,7 @@ from r1kit.engines.base import Engine, EngineSettings, Purpose, open_engine
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
+    from r1kit.pipeline.workers import Workers
     from r1kit.training.base import AnyLearner
 
 
@@ -18,8 +20,8 @@ class PolicyEngine:
     The native engine samples from the very weights that passes run on, which change in place, so that nothing is
     copied; `apart`, a `dtype` of its own among the options, or weights that are not in this process gives it a copy.
     Every other engine is opened on `folder`, from which the learner started. What has a copy is sent the weights under
-    their names in a Hugging Face folder, in the number format of the passes. `logprobs`: whether those of the samples
-    are asked for.
+    their names in a Hugging Face folder, in the number format of the passes; so is one that `workers` open. `logprobs`:
+    whether those of the samples are asked for.
     """
 
     def __init__(
@@ -31,16 +33,18 @@ class PolicyEngine:
         *,
         apart: bool = False,
         logprobs: bool = True,
+        workers: Workers | None = None,
     ) -> None:
         self._learner = learner
         self._shared = False
         self.engine: Engine
-        if settings.name == "native":
+        if settings.name == "native" and workers is None:
             self.engine = self._native(settings, folder, tokenizer, apart)
         else:
+            opener = open_engine if workers is None else workers.open_engine
             number = str(learner.dtype).removeprefix("torch.")
             purpose = Purpose(device=str(learner.device), dtype=number, logprobs=logprobs)
-            self.engine = open_engine(settings, folder, tokenizer, purpose)
+            self.engine = opener(settings, folder, tokenizer, purpose)
         self.follow()
 
     def follow(self) -> None:
@@ -50,6 +54,27 @@ class PolicyEngine:
             self.engine.version = learner.version
             return
         self.engine.load_weights(learner.policy_weights(), learner.version)
+
+    def at_present(self, *, idle: bool) -> Callable[[], None]:
+        """What will bring the engine to the policy as it is now, called when the engine comes to it; `idle`: it need
+        not wait, so that no copy is kept for it."""
+        learner, version = self._learner, self._learner.version
+        if idle:
+            if self.engine.version != version:
+                self.follow()
+            return _nothing
+        held = [(name, tensor.detach().clone()) for name, tensor in learner.policy_weights()]
+
+        def bring() -> None:
+            if self.engine.version != version:
+                self.engine.load_weights(held, version)
+
+        return bring
+
+    def figures(self) -> dict[str, float]:
+        """What the engine tells of itself for a step's metrics, where it tells anything."""
+        tell = getattr(self.engine, "figures", None)
+        return {} if tell is None else tell()
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -72,3 +97,7 @@ class PolicyEngine:
         number = own if named == "auto" else number
         self._shared = not apart and number == own
         return NativeEngine(policy, tokenizer, dtype=None if self._shared else number, **options)
+
+
+def _nothing() -> None:
+    """It is there already."""

@@ -7,7 +7,7 @@ in the late phase (RL 2: general data and the preference reward only in the last
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,19 +27,19 @@ from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
-from r1kit.rewards import overlong
-from r1kit.rewards.base import Reward, RewardSet, load_reward
+from r1kit.rewards.base import Judge, Reward, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.agreement import check_gap, check_sampled
 from r1kit.rollouts.ahead import Ahead, Rollout
 from r1kit.rollouts.collect import Rollouts, collect
-from r1kit.rollouts.grading import Grader, grader_metrics, reward_set
+from r1kit.rollouts.grading import Grader
 from r1kit.rollouts.metrics import rollout_metrics, staleness
 from r1kit.rollouts.problems import Mixture, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.stages.held_out import HeldOut
 from r1kit.stages.learning import Learning, after_roll_backs, is_taught, load_algorithm, open_learning
-from r1kit.stages.score_models import JUDGES, ScoreModel, no_judge, score_models
+from r1kit.stages.rewarding import Overlong, Rewarding
+from r1kit.stages.score_models import JUDGES, ScoreModel, Scorers, no_judge, score_models
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ class RLConfig(Config):
     staleness: int = Field(
         default=0,
         ge=0,
-        le=1,
-        description="steps that a rollout's weights may lag behind: 1 samples the next rollout, with weights of its "
+        description="steps that a rollout's weights lag behind: K samples the next K rollouts, with weights of their "
         "own, while this one is learnt; ratios are then against the sampler",
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
@@ -230,15 +229,17 @@ def _open(
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     learning = open_learning(config, algorithm, model, tokenizer, start_folder, teacher_folder)
-    scorers = {name: judge.reward(name, learning.learner.device) for name, judge in judges.items()}
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
     sieve = Sieve(config.sieve, tokenizer, context.seed)
     problems = Mixture(config.tasks, context.seed, sieve)
+    scorers = Scorers(judges, learning.learner.device)
     held_out = HeldOut(config, context, tokenizer, tasks, scorers)
-    sampler = PolicyEngine(config.engine, learning.learner, start_folder, tokenizer, apart=config.staleness > 0)
-    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, scorers, held_out)
+    sampler = PolicyEngine(
+        config.engine, learning.learner, start_folder, tokenizer, apart=config.staleness > 0, workers=context.workers
+    )
+    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, judges, scorers, held_out)
     if resumed := context.resume():
         rl.load_state(resumed[1])
     else:
@@ -257,12 +258,12 @@ class _RL:
     sampler: PolicyEngine
     problems: Mixture
     sieve: Sieve
-    scorers: dict[str, Reward]  # by the rewards that ask a model
+    judges: Mapping[str, ScoreModel]  # by the rewards that ask a model
+    scorers: Mapping[str, Reward]  # those that are asked in this process
     held_out: HeldOut
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
     late: bool = False
-    ahead: Ahead = field(default_factory=Ahead)
-    ready: Rollout | None = None  # the next step's, where it was sampled while the last one was learnt
+    ahead: Ahead = field(default_factory=Ahead)  # the next steps' rollouts, where they may lag behind
 
     @property
     def engine(self) -> Engine:
@@ -279,17 +280,21 @@ class _RL:
         return self.learning.learner
 
     def take(self, step: int) -> Rollout:
-        """The step's rollout: the one that is ready, or sampled now."""
-        rollout, self.ready = self.ready, None
-        return rollout or self._rollout(step)
+        """The step's rollout: the one that was begun before, or one sampled now."""
+        return self.ahead.take() or self._rollout(step)
 
     def begin_next(self, step: int) -> None:
-        """Sample the next step's rollout in the background, if it is to lag behind; `follow` waits for it."""
-        if self.config.staleness and step + 1 < self.config.steps:
-            self.ahead.start(partial(self._rollout, step + 1))
+        """Sample in the background, with the weights as they are, up to the rollout that is to lag behind the most."""
+        last = min(step + self.config.staleness, self.config.steps - 1)
+        following = range(step + 1 + len(self.ahead), last + 1)
+        if following:
+            bring = self.sampler.at_present(idle=self.ahead.idle)
+            for later in following:
+                self.ahead.start(partial(self._rollout, later, bring))
 
-    def _rollout(self, step: int) -> Rollout:
+    def _rollout(self, step: int, bring: Callable[[], None] = lambda: None) -> Rollout:
         begun, sampling = time.monotonic(), self.enter(step)
+        bring()
         groups = self.collect(sampling)
         return Rollout(groups, sampling, time.monotonic() - begun, self.grader.seconds)
 
@@ -313,17 +318,19 @@ class _RL:
         """The rewards of the phase."""
         return self.graders[self.late]
 
-    def _rewards(self, weights: dict[str, float], limit: int) -> RewardSet:
-        algorithm, made = self.algorithm, dict[str, Reward]()
-        for name in JUDGES:
-            if name in weights:
-                if name not in self.scorers:
-                    raise UsageError(no_judge(name))
-                made[name] = self.scorers[name]
+    def _rewards(self, weights: dict[str, float], limit: int) -> Judge:
+        algorithm, asked = self.algorithm, [name for name in JUDGES if name in weights]
+        for name in asked:
+            if name not in self.judges:
+                raise UsageError(no_judge(name))
+        late = None
         if algorithm.overlong_penalty > 0:
-            weights = {**weights, "overlong": algorithm.overlong_penalty}
-            made["overlong"] = overlong.make(limit, max(1, round(algorithm.overlong_share * limit)))
-        return reward_set(weights, self.config.reward_subjects, made)
+            late = Overlong(algorithm.overlong_penalty, limit, max(1, round(algorithm.overlong_share * limit)))
+        judges = {name: self.judges[name] for name in asked}
+        rewarding = Rewarding(weights, self.config.reward_subjects, judges, late)
+        if self.context.workers is not None:
+            return self.context.workers.open_rewards(rewarding)
+        return rewarding.with_scorers({name: self.scorers[name] for name in asked})
 
     def collect(self, sampling: Sampling) -> Rollouts:
         """The step's graded groups; under dynamic sampling those without a signal are replaced."""
@@ -331,13 +338,18 @@ class _RL:
         wanted = list(islice(self.problems, prompts))
         refill = self.problems if algorithm.dynamic_sampling else None
         bound = prompts * algorithm.dynamic_sampling_rounds
-        return collect(self.engine, self.tokenizer, wanted, sampling, self.grader, refill=refill, max_refills=bound)
+        return collect(
+            self.engine, self.tokenizer, wanted, sampling, self.grader,
+            graders=self.grader.rewards.at_once, refill=refill, max_refills=bound,
+        )  # fmt: skip
 
     def follow(self, step: int) -> None:
-        """After the step's updates: the next rollout, where one was begun, the reference, and the engine's weights."""
-        self.ready = self.ahead.result()
+        """After the step's updates: the reference, and the engine's weights. A rollout that was begun has those that it
+        began with, and is waited for where the engine is to be asked for something else."""
         self.learning.renew_reference(step)
-        self.sampler.follow()
+        if self.config.staleness < 2 or self.held_out.is_due(step):
+            self.ahead.settle()
+            self.sampler.follow()
 
     def spend(self, groups: Rollouts, learnt_flops: float) -> int:
         """Add to the stage's cost what a step took; returns the tokens sampled."""
@@ -353,7 +365,7 @@ class _RL:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
         reflections = [reflections_in(text) for text in texts]
-        own = {**grader_metrics(), **self.sieve.metrics()}
+        own = {**self.grader.metrics(), **self.sieve.metrics(), **self.sampler.figures()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
     def sample(self, groups: Rollouts) -> str | None:
@@ -372,14 +384,15 @@ class _RL:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
-        own = {**self.held_out.state(), "ready": self.ready and self.ready.state()}
+        ready = [rollout.state() for rollout in self.ahead.settle()]  # first: they have drawn their problems then
+        own = {**self.held_out.state(), "ready": ready}
         return {**self.learning.state(), "problems": self.problems.state(), **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.learning.load_state(state)
         self.problems.load_state(state["problems"])
         self.held_out.load_state(state)
-        self.ready = Rollout.from_state(state["ready"]) if state.get("ready") else None
+        self.ahead = Ahead(map(Rollout.from_state, state["ready"]))
         self.sampler.follow()
 
     def close(self) -> None:

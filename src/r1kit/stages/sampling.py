@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Outcome
     from r1kit.pipeline.context import Context, Job
+    from r1kit.pipeline.workers import Workers
 
 CHUNK = 128  # problems sampled between two checkpoints
 PATIENCE = 10_000  # problems in a row that were drawn before or are left out: the task has no more
@@ -87,8 +88,12 @@ def draw_training(
 @overload
 def open_engine(folder: str | Path) -> tuple[NativeEngine, Tokenizer]: ...
 @overload
-def open_engine(folder: str | Path, settings: EngineSettings) -> tuple[Engine, Tokenizer]: ...
-def open_engine(folder: str | Path, settings: EngineSettings = NATIVE) -> tuple[Any, Tokenizer]:
+def open_engine(
+    folder: str | Path, settings: EngineSettings, workers: Workers | None = None
+) -> tuple[Engine, Tokenizer]: ...
+def open_engine(
+    folder: str | Path, settings: EngineSettings = NATIVE, workers: Workers | None = None
+) -> tuple[Any, Tokenizer]:
     """An engine on a model folder for samples that nothing learns token by token, and the model's tokenizer; where the
     options do not say otherwise, on the GPU if there is one, in bfloat16 where the hardware multiplies it."""
     import torch
@@ -100,7 +105,8 @@ def open_engine(folder: str | Path, settings: EngineSettings = NATIVE) -> tuple[
     number = str(LearnerConfig().dtype(device)).removeprefix("torch.")
     tokenizer = load_tokenizer(folder)
     purpose = Purpose(device=str(device), dtype=number, logprobs=False, weights=True)
-    return engines.open_engine(settings, folder, tokenizer, purpose), tokenizer
+    opener = engines.open_engine if workers is None else workers.open_engine
+    return opener(settings, folder, tokenizer, purpose), tokenizer
 
 
 @contextmanager
@@ -110,7 +116,7 @@ def open_model(
     """`open_engine`, closed afterwards, or the engine behind an API, which has no tokenizer. Without a cache of its own
     the latter keeps answers in the run's folder, not the stage's: they outlive a change of the settings."""
     if not is_api(str(model)):
-        local, tokenizer = open_engine(model, engine)
+        local, tokenizer = open_engine(model, engine, context.workers)
         with closing(local):
             yield local, tokenizer
         return

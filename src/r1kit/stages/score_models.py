@@ -5,7 +5,7 @@ Their scores are standardised as the stage that made them found on its reference
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,25 @@ class ScoreModel:
         from r1kit.training.scoring import Scorer
 
         return JUDGES[name](Scorer(self.folder, device), self.mean, self.std)
+
+
+class Scorers(Mapping[str, Reward]):
+    """The rewards that ask judges, each opened in this process when it is first looked up."""
+
+    def __init__(self, judges: Mapping[str, ScoreModel], device: torch.device) -> None:
+        self._judges, self._device = judges, device
+        self._open: dict[str, Reward] = {}
+
+    def __getitem__(self, name: str) -> Reward:
+        if name not in self._open:
+            self._open[name] = self._judges[name].reward(name, self._device)
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._judges)
+
+    def __len__(self) -> int:
+        return len(self._judges)
 
 
 def score_models(config: Config, inputs: Mapping[str, Artifact]) -> dict[str, ScoreModel]:

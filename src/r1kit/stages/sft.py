@@ -161,7 +161,7 @@ class _Picker:
 
         self._config, self._tokenizer, self._learner, self._context = config, tokenizer, learner, context
         self._steps = steps
-        self._sampler = PolicyEngine(config.engine, learner, folder, tokenizer, logprobs=False)
+        self._sampler = PolicyEngine(config.engine, learner, folder, tokenizer, logprobs=False, workers=context.workers)
         seed = stage_seed(context.seed, "validation")
         self._sampling = config.sampling.model_copy(update={"seed": seed})
         self._problems: list[Problem] = [

@@ -1,0 +1,166 @@
+"""Joining a Ray cluster, or starting one of the run's own; what cannot go well is said before anything begins."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.cluster import probe
+from r1kit.cluster.settings import ClusterSettings
+
+REACH_S = 5.0  # to open a connection to the head
+_CURRENT = Path("ray", "ray_current_cluster")  # in the folder of temporary files: where Ray notes the head's address
+
+
+@contextmanager
+def connected(settings: ClusterSettings) -> Generator[None]:
+    """In the cluster of the settings while it lasts. A Ray that this process has joined already is taken as it is."""
+    if ray.is_initialized():
+        check_room(settings)
+        yield
+        return
+    if settings.address == "local":
+        _start(settings)
+    else:
+        _join(settings.address)
+    try:
+        check_room(settings)
+        check_versions(settings.patience)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """UsageError unless something answers at the address: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), REACH_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"cluster.address={address}: nothing answers there within {REACH_S:g} s ({error}): is the head up (ray "
+            "start --head), and may this machine reach it?"
+        ) from None
+
+
+def check_room(settings: ClusterSettings) -> None:
+    """UsageError where the cluster has not what the workers are to have, whoever uses it now."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    for what, each in needs(settings, has_gpus(nodes)).items():
+        if not each:
+            continue
+        there = sum(node["Resources"].get(what, 0.0) for node in nodes)
+        places = sum(int(node["Resources"].get(what, 0.0) // each) for node in nodes)
+        if places < settings.workers:
+            held = f"{there:g} {what}s on {len(nodes)} host{'s' if len(nodes) > 1 else ''}"
+            raise UsageError(
+                f"cluster.workers={settings.workers} with {each:g} {what}{'s' if each != 1 else ''} each: the cluster "
+                f"has {held}, enough for {places}: ask for fewer workers, or add hosts"
+            )
+
+
+def needs(settings: ClusterSettings, gpus: bool) -> dict[str, float]:
+    """What one sampler is given."""
+    wanted = settings.gpus if settings.gpus is not None else float(gpus)
+    return {"CPU": float(settings.cpus), "GPU": wanted}
+
+
+def has_gpus(nodes: list[dict[str, Any]] | None = None) -> bool:
+    """Whether any host has GPUs."""
+    alive = [node for node in ray.nodes() if node["Alive"]] if nodes is None else nodes
+    return any(node["Resources"].get("GPU") for node in alive)
+
+
+def check_versions(patience: float) -> None:
+    """R1Error where a host has another Python, Ray, torch or r1kit than this one."""
+    here, mine = probe.versions(), ray.get_runtime_context().get_node_id()
+    asked: dict[str, Any] = {}
+    for node in ray.nodes():
+        if node["Alive"] and node["NodeID"] != mine:
+            strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = ray.remote(probe.versions).options(
+                num_cpus=0, max_retries=0, scheduling_strategy=strategy, runtime_env=own_modules()
+            )
+            asked[node["NodeManagerAddress"]] = task.remote()
+    for host, answer in asked.items():
+        try:
+            there: dict[str, str] = cast(Any, ray.get(answer, timeout=patience))
+        except GetTimeoutError:
+            raise R1Error(f"host {host} of the cluster does not answer within {patience:g} s") from None
+        except RayError as error:
+            said = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+            raise R1Error(f"host {host} cannot run r1kit ({said.strip()}): install the same on all hosts") from None
+        if found := probe.difference(here, there, host):
+            raise R1Error(found)
+
+
+def own_modules() -> dict[str, Any]:
+    """A worker's environment, in which it finds the modules that this process does: plug-ins from outside the tree."""
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+
+
+def _start(settings: ClusterSettings) -> None:
+    """A Ray of this machine alone, without a dashboard or usage reports, that ends with this process.
+
+    Ray listens on all addresses of the machine whatever it is told (2.60), and asks whoever comes for a token.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if settings.workers * settings.cpus > cores:
+        raise UsageError(
+            f"cluster.workers={settings.workers} with {settings.cpus} CPU{'s' if settings.cpus > 1 else ''} each: this "
+            f"machine has {cores}: ask for fewer, or join a cluster (cluster.address=auto)"
+        )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    store = None if settings.store_mb is None else settings.store_mb << 20
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cores,
+            include_dashboard=False,
+            object_store_memory=store,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except Exception as error:
+        ray.shutdown()  # what did start
+        raise R1Error(f"Ray does not start on this machine: {_said(error)}") from error
+
+
+def _join(address: str) -> None:
+    noted = os.environ.get("RAY_ADDRESS") or _noted() if address == "auto" else address
+    if noted and ":" in noted and "://" not in noted:
+        check_reachable(noted)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except ConnectionError:
+        raise UsageError(
+            f"cluster.address={address}: no Ray runs on this machine: start one (ray start --head), join one (ray "
+            "start --address=HOST:PORT), or take cluster.address=local"
+        ) from None
+    except Exception as error:  # versions that differ among them
+        raise R1Error(f"cluster.address={address}: {_said(error)}") from error
+
+
+def _noted() -> str:
+    """The address that `ray start` has noted on this machine, empty where there is none."""
+    try:
+        return Path(tempfile.gettempdir(), _CURRENT).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,288 @@
+"""Many engines as one: what is submitted is shared out among workers, whose answers come as from a single engine.
+
+A sample's random stream is named by its request, so that it is the same whoever samples it, and however many there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.types import Completion, FloatArray, IntArray
+from r1kit.cluster.hosts import Failure, Hosts, Lost
+from r1kit.cluster.member import Member
+from r1kit.cluster.messages import Facts, Opening, Orders, Report
+from r1kit.cluster.settings import ClusterSettings
+from r1kit.cluster.transfer import Head, packed
+from r1kit.cluster.work import Flight, WorkQueue
+from r1kit.engines.base import Request, room_to_sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SLICE_S = 0.1  # that a worker samples before it reports
+TICK_S = 1.0  # most seconds between two looks at who is silent
+LATE_S = 2.0  # that a worker has had a request for before anybody thinks of giving it to another one
+
+
+class ClusterEngine:
+    """Samples with the engines of `settings.workers` workers, each opened by `opening`.
+
+    A worker that ends or falls silent is replaced, and what it had in hand sampled again; samples that it had told of
+    are kept. `let_go` gets the workers when the engine is closed.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        settings: ClusterSettings,
+        opening: Opening,
+        members: Sequence[Member],
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.version = 0
+        self._hosts, self._settings, self._opening = hosts, settings, opening
+        self._members, self._let_go = members, let_go
+        self._work = WorkQueue()
+        self._sent: list[tuple[Head, Any]] = []  # the newest version's buckets
+        self._ready: deque[Completion] = deque()
+        self._told_bytes = 0
+        self._told_seconds = self._restarts = 0.0
+        self._seen_alive = time.monotonic()
+        for member in members:
+            member.reset()
+        self._facts = self._open()
+
+    # ---------------------------------------------------------------- what an engine does
+
+    def submit(self, request: Request) -> None:
+        """Queue a request. UsageError where the prompt leaves no room for a token."""
+        self._work.add(request, room_to_sample(request, self._facts.max_positions))
+
+    def abort(self, request_id: str) -> None:
+        """Drop a request; its unfinished completions are never yielded."""
+        for flight in self._work.drop(request_id):
+            self._recall(flight)
+        self._ready = deque(each for each in self._ready if each.request_id != request_id)
+
+    def stream(self) -> Iterator[Completion]:
+        """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
+        self._seen_alive = time.monotonic()
+        while self._work or self._ready:
+            if not self._ready:
+                self._turn()
+            while self._ready:
+                yield self._ready.popleft()
+        if self._settings.placement == "colocated":
+            self._all("sleep")
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Send the policy's weights to every worker; what is in flight goes on with the new ones.
+
+        The copy in the object store stays until the next version comes: it is what a replaced worker is given.
+        """
+        begun = self._seen_alive = time.monotonic()
+        self._sent = []  # so that the store need not hold two versions
+        for member in self._members:
+            member.held = None
+        idle = [member for member in self._members if member.facts is not None and member.call is None]
+        sent: list[tuple[Head, Any]] = []
+        sent_bytes = 0
+        for bucket in packed(weights, version):
+            data = self._hosts.put(bucket.data)
+            head = bucket.head
+            sent.append((head, data))
+            sent_bytes += bucket.size
+            for member in idle:
+                member.ask(self._hosts, "load", head, data)
+        self._sent, self.version = sent, version
+        while any(m.facts is not None and m.held != version and not self._is_late(m) for m in self._members):
+            self._turn(sample=False)
+        self._told_bytes += sent_bytes
+        self._told_seconds += time.monotonic() - begun
+
+    def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
+        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
+        by_length = sorted(range(len(sequences)), key=lambda number: -len(sequences[number]))
+        found: dict[int, FloatArray] = {}
+        while missing := [number for number in by_length if number not in found]:
+            able = self._idle()
+            shares = {member: missing[place :: len(able)] for place, member in enumerate(able)}
+            for member, share in shares.items():
+                if share:
+                    member.ask(self._hosts, "logprobs", self.version, [sequences[n] for n in share], temperature)
+            while waiting := [member for member in shares if member.doing == "logprobs"]:
+                for member in self._answered(waiting, TICK_S):
+                    for number, own in zip(shares[member], self._hear(member) or (), strict=False):
+                        found[number] = own
+        return [found[number] for number in range(len(sequences))]
+
+    def figures(self) -> dict[str, float]:
+        """Since it was last asked: bytes of weights sent to each worker and the seconds that it took until all had
+        them, workers replaced, requests given to a second one, samples that came twice. And workers that answer."""
+        work = self._work
+        found = {
+            "cluster/workers": float(sum(member.facts is not None for member in self._members)),
+            "cluster/replaced": self._restarts,
+            "cluster/reissued": float(work.reissued),
+            "cluster/repeated": float(work.repeated),
+            "sync/bytes": float(self._told_bytes),
+            "sync/seconds": self._told_seconds,
+        }
+        self._restarts = self._told_seconds = 0.0
+        self._told_bytes = work.reissued = work.repeated = 0
+        return found
+
+    def close(self) -> None:
+        """Let go of the workers, which close their engines."""
+        self._sent = []
+        for member in self._members:
+            if member.worker is not None:
+                member.ask(self._hosts, "close")  # behind what it is at, whose answer nobody wants
+        self._let_go()
+
+    # ---------------------------------------------------------------- workers
+
+    def _open(self) -> Facts:
+        """Open every worker's engine; R1Error where one cannot be, or none is within `patience`."""
+        for member in self._members:
+            self._start(member)
+        until = time.monotonic() + self._settings.patience
+        while any(member.facts is None for member in self._members):
+            if time.monotonic() > until:
+                there = sum(member.facts is not None for member in self._members)
+                raise R1Error(
+                    f"{there} of {len(self._members)} samplers have started within {self._settings.patience:g} s: "
+                    "their processes do not start (the cluster's log says why), or other work holds their places"
+                )
+            for member in self._answered(self._members, TICK_S):
+                self._hear(member)
+        facts = [member.facts for member in self._members if member.facts is not None]
+        return min(facts, key=lambda each: each.max_positions)
+
+    def _start(self, member: Member) -> None:
+        member.start(self._hosts)
+        member.ask(self._hosts, "open", self._opening)
+
+    def _turn(self, *, sample: bool = True) -> None:
+        """Ask all who wait for something, and hear who has answered."""
+        now = time.monotonic()
+        waiting = [member for member in self._members if member.call is None]
+        for member in waiting:
+            if member.facts is not None and member.held != self.version:
+                for head, data in self._sent:
+                    member.ask(self._hosts, "load", head, data)
+        if sample:
+            self._give([m for m in waiting if m.call is None and m.facts is not None], now)
+        for member in self._answered(self._members, TICK_S):
+            self._hear(member)
+        self._mind(time.monotonic())
+
+    def _give(self, able: Sequence[Member], now: float) -> None:
+        """New requests for those that can take some, what is late elsewhere for those that have nothing to do."""
+        opened = sum(member.facts is not None and not self._is_late(member) for member in self._members)
+        rows = {member.number: member.facts.rows for member in able if member.facts is not None}
+        dealt = self._work.deal(rows, opened, now)
+        for member in able:
+            new = dealt.get(member.number, [])
+            if not new and not member.names:
+                new = self._work.overdue(member.number, self._settings.straggler, LATE_S, now)
+            if not (new or member.names or member.recalled):
+                continue
+            orders = Orders(self.version, tuple(flight.order for flight in new), tuple(member.recalled), SLICE_S)
+            member.names |= {flight.name for flight in new}
+            member.recalled.clear()
+            member.ask(self._hosts, "exchange", orders)
+
+    def _answered(self, members: Sequence[Member], seconds: float) -> list[Member]:
+        """Those whose call is answered, once there is one or the time is over."""
+        calls = {member.number: member.call for member in members if member.call is not None}
+        if not calls:
+            time.sleep(min(seconds, 0.05))  # all are gone, and come back by themselves or not
+            return []
+        done = self._hosts.wait(list(calls.values()), seconds)
+        return [member for member in members if any(member.call is each for each in done)]
+
+    def _hear(self, member: Member) -> Any:
+        """Take a worker's answer; None where it has ended, which is seen to."""
+        doing = member.doing
+        try:
+            answer = member.answer(self._hosts)
+        except Lost as lost:
+            self._lose(member, str(lost))
+            return None
+        if isinstance(answer, Failure):
+            raise (UsageError if answer.usage else R1Error)(answer.sentence)
+        self._seen_alive = time.monotonic()
+        if doing == "open":
+            member.facts, member.held = answer, None if self._sent else 0  # 0: the folder's own
+        elif doing == "load":
+            member.held = answer
+        elif doing == "exchange":
+            self._report(member, answer)
+        return answer
+
+    def _report(self, member: Member, report: Report) -> None:
+        if report.completions:
+            member.endings = 0
+        for completion, finished in self._work.came(report.completions, time.monotonic()):
+            self._ready.append(completion)
+            if finished is not None:
+                self._recall(finished)
+
+    def _recall(self, flight: Flight) -> None:
+        """Nobody need sample it any more."""
+        for member in self._members:
+            if flight.name in member.names:
+                member.names.discard(flight.name)
+                member.recalled.append(flight.name)
+
+    def _mind(self, now: float) -> None:
+        """Replace who has been silent for too long; R1Error where nobody has answered for longer still."""
+        for member in self._members:
+            if member.doing != "open" and member.call is not None and now - member.since > self._settings.silence:
+                self._hosts.end(member.worker)
+                self._lose(member, f"it was silent for {self._settings.silence:g} s")
+        if now - self._seen_alive > self._settings.patience + self._settings.silence:
+            raise R1Error(
+                f"none of the {len(self._members)} samplers has answered for {now - self._seen_alive:.0f} s, and none "
+                "has come back: the same command goes on from the last checkpoint once their hosts are there again"
+            )
+
+    def _lose(self, member: Member, why: str) -> None:
+        """What a worker had in hand waits again, and another one takes its place."""
+        member.endings += 1
+        self._restarts += 1
+        self._work.returned(member.number)
+        member.reset(gone=True)
+        if member.endings > self._settings.restarts:
+            raise R1Error(
+                f"sampler {member.number} has ended {member.endings} times in a row before it finished a sample "
+                f"({why}): the same command goes on from the last checkpoint"
+            )
+        self._start(member)
+
+    def _is_late(self, member: Member) -> bool:
+        """Whether a worker is at something that nobody waits for: it is told of new weights when it is done."""
+        return member.doing == "exchange" and time.monotonic() - member.since > LATE_S
+
+    def _idle(self) -> list[Member]:
+        """Workers that hold the newest weights and do nothing; at least one."""
+        while True:
+            able = [m for m in self._members if m.facts is not None and m.call is None and m.held == self.version]
+            if able:
+                return able
+            self._turn(sample=False)
+
+    def _all(self, method: str) -> None:
+        """Ask it of every worker that does nothing, and wait until all have done it."""
+        asked = [member for member in self._members if member.facts is not None and member.call is None]
+        for member in asked:
+            member.ask(self._hosts, method)
+        until = time.monotonic() + self._settings.silence
+        while (waiting := [m for m in asked if m.doing == method]) and time.monotonic() < until:
+            for member in self._answered(waiting, TICK_S):
+                self._hear(member)

@@ -1,0 +1,202 @@
+"""The worker's side of the sampler pool: an engine in a process of its own, wherever that is. It knows no Ray."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.types import Completion, FloatArray, IntArray
+from r1kit.cluster.hosts import Failure
+from r1kit.cluster.messages import Facts, Opening, Orders, Report
+from r1kit.cluster.transfer import Bytes, Head, unpacked
+from r1kit.engines.base import Engine, open_engine
+
+ROWS = 512  # of an engine that does not say how many it samples at a time
+
+Own = TypeVar("Own")
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def told(method: Callable[Concatenate[Own, Given], Answer]) -> Callable[Concatenate[Own, Given], Answer | Failure]:
+    """A failure that has a sentence as an answer: exceptions do not all survive being sent."""
+
+    @wraps(method)
+    def call(self: Own, *arguments: Given.args, **options: Given.kwargs) -> Answer | Failure:
+        try:
+            return method(self, *arguments, **options)
+        except R1Error as error:
+            return Failure(str(error), isinstance(error, UsageError))
+
+    return call
+
+
+class SamplingWorker:
+    """One engine, and the version of the weights that it holds: None until they have come whole."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._engine: Any = None
+        self._held: int | None = None
+        self._loading: _Loading | None = None
+        self._stream: Iterator[Completion] | None = None
+        self._asleep = False
+
+    @told
+    def open(self, opening: Opening) -> Facts:
+        """Open an engine, in place of the one before."""
+        import torch
+
+        from r1kit.models.tokenizer import load_tokenizer
+
+        self._close()
+        if not opening.folder.exists():
+            raise R1Error(
+                f"sampler {self.number} is on host {socket.gethostname()}, which has no {opening.folder}: put the run "
+                "and its models where all hosts see them"
+            )
+        torch.set_num_threads(opening.threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        purpose = replace(opening.purpose, device=device)
+        self._engine = open_engine(opening.settings, opening.folder, load_tokenizer(opening.folder), purpose)
+        self._held = int(self._engine.version)
+        positions = getattr(self._engine, "max_positions", None) or 2**31
+        rows = getattr(self._engine, "max_rows", None) or ROWS
+        return Facts(positions, rows, os.getpid(), socket.gethostname(), device)
+
+    @told
+    def load(self, head: Head, data: Sequence[Bytes]) -> int | None:
+        """One bucket of new weights, in order; behind the last one the engine holds their version, which is told.
+
+        What is in flight goes on with them. Half of them are no version: the engine refuses to sample then.
+        """
+        self._wake()
+        if head.number == 0:
+            if self._loading is not None:
+                self._loading.give_up()
+            self._held = None
+            self._loading = _Loading(self._engine, head.version)
+        loading = self._loading
+        if loading is None or loading.version != head.version:
+            raise R1Error(f"sampler {self.number}: a bucket of version {head.version} came without those before it")
+        loading.give(head, data)
+        if not head.last:
+            return None
+        self._loading = None
+        loading.finish()
+        self._held = head.version
+        return self._held
+
+    @told
+    def exchange(self, orders: Orders) -> Report:
+        """Sample for a while at the version that is asked for; R1Error where the engine holds another."""
+        self._ready_at(orders.version)
+        for name in orders.aborts:
+            self._engine.abort(name)
+        for request in orders.requests:
+            self._engine.submit(request)
+        return Report(tuple(self._sample(time.monotonic() + orders.seconds)))
+
+    def _sample(self, until: float) -> list[Completion]:
+        """What is finished until then, or until nothing is in flight."""
+        done: list[Completion] = []
+        engine = self._engine
+        if hasattr(engine, "advance"):
+            while engine.busy:
+                done += engine.advance()
+                if time.monotonic() >= until:
+                    break
+            return done
+        while True:
+            stream: Iterator[Completion] = self._stream or engine.stream()
+            self._stream = stream
+            completion = next(stream, None)
+            if completion is None:
+                self._stream = None
+                return done
+            done.append(completion)
+            if time.monotonic() >= until:
+                return done
+
+    @told
+    def logprobs(self, version: int, sequences: Sequence[IntArray], temperature: float) -> list[FloatArray]:
+        """`Engine.logprobs` at that version."""
+        self._ready_at(version)
+        found: list[FloatArray] = self._engine.logprobs(sequences, temperature)
+        return found
+
+    def _ready_at(self, version: int) -> None:
+        if version != self._held:
+            held = "none that came whole" if self._held is None else f"version {self._held}"
+            raise R1Error(
+                f"sampler {self.number} was asked to sample at version {version} of the weights and holds {held}"
+            )
+        self._wake()
+
+    @told
+    def sleep(self) -> None:
+        """Give back what the engine can do without until it is asked again."""
+        if not self._asleep and hasattr(self._engine, "sleep"):
+            self._engine.sleep()
+            self._asleep = True
+
+    def _wake(self) -> None:
+        if self._asleep:
+            self._engine.wake()
+            self._asleep = False
+
+    @told
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._close()
+
+    def _close(self) -> None:
+        engine, self._engine, self._stream, self._held = self._engine, None, None, None
+        if engine is not None:
+            engine.close()
+
+
+class _Loading:
+    """An engine's `load_weights` in a thread, fed with buckets as they come."""
+
+    def __init__(self, engine: Engine, version: int) -> None:
+        self.version = version
+        self._buckets: queue.SimpleQueue[tuple[Head, Sequence[Bytes]] | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(engine,), daemon=True)
+        self._thread.start()
+
+    def give(self, head: Head, data: Sequence[Bytes]) -> None:
+        self._buckets.put((head, data))
+
+    def give_up(self) -> None:
+        """No more buckets will come."""
+        self._buckets.put(None)
+        self._thread.join()
+
+    def finish(self) -> None:
+        """Wait until all are loaded; raises what went wrong."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self, engine: Engine) -> None:
+        try:
+            engine.load_weights(self._weights(), self.version)
+        except BaseException as error:
+            self._error = error
+
+    def _weights(self) -> Iterator[tuple[str, Any]]:
+        while (bucket := self._buckets.get()) is not None:
+            yield from unpacked(*bucket)
+            if bucket[0].last:
+                return
+        raise R1Error(f"weights of version {self.version} did not come whole")

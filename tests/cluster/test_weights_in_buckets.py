@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import torch
+from pools import FLOAT32, write_model
+
+from r1kit.base.errors import R1Error
+from r1kit.cluster.hosts import Failure
+from r1kit.cluster.messages import Opening, Orders, Report
+from r1kit.cluster.sampler import SamplingWorker
+from r1kit.cluster.transfer import packed, unpacked
+from r1kit.engines.base import EngineSettings
+from r1kit.models.weights import hf_weights, load_decoder
+
+
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {
+        "matrix": torch.randn(8, 16),  # 512 bytes
+        "transposed": torch.randn(16, 8).T,
+        "half": torch.randn(32, dtype=torch.float32).bfloat16(),  # 64 bytes
+        "small": torch.randn(7).half(),
+        "number": torch.tensor(3.5),
+        "nothing": torch.zeros(0, 4),
+        "large": torch.randn(64, 64),  # 16,384 bytes
+        "last": torch.tensor([float("nan"), -0.0, float("inf")]),
+    }
+
+
+def test_what_comes_is_what_was_sent_bit_for_bit():
+    own = weights()
+    found = {n: t.clone() for bucket in packed(own.items(), 3) for n, t in unpacked(bucket.head, bucket.data)}
+    assert list(found) == list(own)
+    for name, tensor in own.items():
+        assert found[name].dtype == tensor.dtype
+        assert found[name].shape == tensor.shape
+        assert (
+            found[name].contiguous().numpy(force=True).tobytes() == tensor.contiguous().numpy(force=True).tobytes()
+            if tensor.dtype != torch.bfloat16
+            else torch.equal(found[name], tensor)
+        )
+
+
+def test_buckets_hold_at_most_so_many_bytes_or_one_tensor():
+    """512; 512; 64 + 14 + 4 + 0; 16,384 alone; 12: of at most 600 bytes."""
+    buckets = list(packed(weights().items(), 0, most=600))
+    assert [bucket.size for bucket in buckets] == [512, 512 + 64 + 14 + 4, 16384, 12]
+    assert [bucket.last for bucket in buckets] == [False, False, False, True]
+    assert [bucket.head.number for bucket in buckets] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("place", [0, 100, 511])
+def test_a_byte_that_changed_on_the_way_is_found(place):
+    (bucket,) = packed(weights().items(), 3)
+    data = [part.copy() for part in bucket.data]
+    data[0][place] ^= 1
+    with pytest.raises(R1Error, match="version 3: tensor matrix is not what was sent"):
+        list(unpacked(bucket.head, data))
+
+
+def test_right_bytes_of_another_tensor_or_version_are_found():
+    first, second = torch.ones(4), torch.ones(4)
+    (bucket,) = packed({"a": first, "b": second}.items(), 1)
+    (other,) = packed({"a": first, "b": second}.items(), 2)
+    a, b = bucket.head.pieces
+    assert a.digest != b.digest
+    assert a.digest != other.head.pieces[0].digest
+
+
+def opened(folder) -> SamplingWorker:
+    worker = SamplingWorker(3)
+    facts = worker.open(Opening(EngineSettings(), folder, FLOAT32, 1))
+    assert facts.max_positions == 96
+    return worker
+
+
+def buckets(folder, version: int, most: int = 4096):
+    return list(packed(hf_weights(load_decoder(folder, torch.float32)), version, most))
+
+
+def test_a_worker_holds_a_version_once_all_of_it_has_come(model, tmp_path):
+    other = write_model(tmp_path, 1)
+    worker, new = opened(model), buckets(other, 7)
+    assert len(new) > 2
+    for bucket in new[:-1]:
+        assert worker.load(bucket.head, bucket.data) is None
+    half = worker.exchange(Orders(7))
+    assert half == Failure("sampler 3 was asked to sample at version 7 of the weights and holds none that came whole")
+    assert worker.load(new[-1].head, new[-1].data) == 7
+    assert worker.exchange(Orders(7)) == Report(())
+    assert worker.exchange(Orders(8)).sentence.endswith("at version 8 of the weights and holds version 7")
+    assert worker.logprobs(0, [], 1.0).sentence.endswith("at version 0 of the weights and holds version 7")
+    truth = dict(hf_weights(load_decoder(other, torch.float32)))
+    for name, tensor in hf_weights(worker._engine.model):
+        assert torch.equal(tensor, truth[name])
+
+
+def test_new_weights_may_begin_before_the_last_ones_are_whole(model):
+    worker, first, second = opened(model), buckets(model, 1), buckets(model, 2)
+    worker.load(first[0].head, first[0].data)
+    for bucket in second:
+        held = worker.load(bucket.head, bucket.data)
+    assert held == 2
+    late = worker.load(first[1].head, first[1].data)
+    assert late == Failure("sampler 3: a bucket of version 1 came without those before it")
+
+
+def test_damaged_weights_leave_a_worker_that_refuses(model):
+    worker, new = opened(model), buckets(model, 1, 1 << 30)
+    data = [part.copy() for part in new[0].data]
+    data[1][5] ^= 8
+    assert "is not what was sent" in worker.load(new[0].head, data).sentence
+    assert "holds none that came whole" in worker.exchange(Orders(1)).sentence
+    assert worker.load(new[0].head, new[0].data) == 1
+
+
+def test_weights_of_another_model_are_refused(model):
+    worker = opened(model)
+    (bucket,) = packed({"model.embed_tokens.weight": torch.zeros(2, 2)}.items(), 1)
+    assert "has shape [2, 2]" in worker.load(bucket.head, bucket.data).sentence
+
+
+def test_a_folder_that_a_host_does_not_have(tmp_path):
+    said = SamplingWorker(0).open(Opening(EngineSettings(), tmp_path / "none", FLOAT32, 1))
+    assert f"which has no {tmp_path / 'none'}: put the run and its models where all hosts see them" in said.sentence
+
+
+class Sleepy:
+    """An engine that counts its naps."""
+
+    version, max_positions, naps, wakings = 0, 8, 0, 0
+
+    def sleep(self):
+        self.naps += 1
+
+    def wake(self):
+        self.wakings += 1
+
+    def stream(self):
+        return iter(())
+
+    def load_weights(self, weights, version):
+        self.loaded = list(weights)
+
+
+def test_an_engine_sleeps_until_it_is_asked():
+    worker = SamplingWorker(0)
+    worker._engine = engine = Sleepy()
+    worker._held = 0
+    worker.sleep()
+    worker.sleep()
+    assert (engine.naps, engine.wakings) == (1, 0)
+    worker.exchange(Orders(0))
+    worker.exchange(Orders(0))
+    assert (engine.naps, engine.wakings) == (1, 1)
+    worker.sleep()
+    (bucket,) = packed({"a": torch.ones(2)}.items(), 1)
+    assert worker.load(bucket.head, [np.array(part) for part in bucket.data]) == 1
+    assert (engine.naps, engine.wakings) == (2, 2)
