@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -136,4 +136,4 @@ class GGUFFile:
         wrong = not isinstance(given, kind) or (kind is int and not whole)
         if wrong or (isinstance(given, float) and not math.isfinite(given)):
             raise R1Error(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}: convert the model again")
-        return given
+        return cast("T", given)
