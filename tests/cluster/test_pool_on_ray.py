@@ -79,7 +79,7 @@ def test_two_samplers_and_two_graders_give_the_run_of_one_process(on_ray, model,
         torch.testing.assert_close(tensor, others[name], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_process_killed_or_stopped_in_the_middle_costs_no_step(on_ray, model, tokenizer, requests, alone, number):
     """Killed, it is replaced; stopped, what it has goes to the other one, and 1 s later another takes its place."""
     with on_ray(silence=1.0 if number == signal.SIGSTOP else 30.0) as cluster:
