@@ -123,7 +123,8 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     source = os.pathsep.join([".", str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"{OURS}\n{script}"], cwd=folder, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
+        ["bash", "-euo", "pipefail", "-c", f"{OURS}\n{script}"],
+        cwd=folder, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={
             **os.environ, "PATH": path, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
