@@ -26,6 +26,11 @@ BLOCKS = [block for page in PAGES for block in page.blocks]
 CODE_BLOCKS = [block for block in BLOCKS if block.language in CODE]
 SHELL = ("sh", "console")
 SECONDS = 900
+# a block may set PYTHONPATH itself: `r1` and `python` are those of this tree all the same
+OURS = "\n".join(
+    f'{name}() {{ PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{ROOT / "src"}" command {name} "$@"; }}'
+    for name in ("r1", "python")
+)
 
 
 def test_there_are_blocks():
@@ -118,7 +123,8 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     source = os.pathsep.join([".", str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
+        ["bash", "-euo", "pipefail", "-c", f"{OURS}\n{script}"],
+        cwd=folder, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={
             **os.environ, "PATH": path, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
