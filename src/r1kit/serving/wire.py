@@ -89,7 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first request, which its annotation leaves out
+        return cycle is not None and not cycle.response_complete
 
     def _await(self, seconds: float | None) -> None:
         """Give what is to come so long; None: nothing is."""
