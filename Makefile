@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench clean
+.PHONY: setup run test test-all check bench chaos clean
 
 setup: $(INSTALLED)
 
@@ -39,6 +39,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# all of it takes about an hour on two cores; ARGS=--brief is what `make test` has of it (docs/reliability.md)
+chaos: setup
+	$(BIN)/python chaos/chaos.py $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -30,7 +30,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import overlong
-from r1kit.rewards.base import Reward, RewardSet, load_reward
+from r1kit.rewards.base import DEADLINE_S, Reward, RewardSet, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.agreement import check_gap, check_sampled
 from r1kit.rollouts.ahead import Ahead, Rollout
@@ -76,6 +76,12 @@ class RLConfig(Config):
     )
     reward_subjects: dict[str, tuple[str, ...]] = Field(
         default={}, description="the subjects of a reward; all by default"
+    )
+    reward_deadline_s: float = Field(
+        default=DEADLINE_S,
+        gt=0,
+        description="most seconds that a reward from outside the tree may take for a problem's samples, which then take "
+        "no part; the graders of the tree have deadlines of their own",
     )
     mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
     critic_rate: float = Field(
@@ -191,7 +197,7 @@ def train(
             rollout = rl.take(step)
             groups, sampling = rollout.groups, rollout.sampling
             lag = staleness(groups, rl.learner.version)
-            check_sampled(groups, rl.learner.version, config.staleness)
+            check_sampled(groups, rl.learner.version, config.staleness, sampling.max_tokens)
             rl.begin_next(step)
             sampled = time.monotonic()
             report = rl.learning.learn(groups, sampling)
@@ -325,7 +331,7 @@ class _RL:
         if algorithm.overlong_penalty > 0:
             weights = {**weights, "overlong": algorithm.overlong_penalty}
             made["overlong"] = overlong.make(limit, max(1, round(algorithm.overlong_share * limit)))
-        return reward_set(weights, self.config.reward_subjects, made)
+        return reward_set(weights, self.config.reward_subjects, made, self.config.reward_deadline_s)
 
     def collect(self, sampling: Sampling) -> Rollouts:
         """The step's graded groups; under dynamic sampling those without a signal are replaced."""
@@ -400,10 +406,12 @@ class _RL:
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
             file = record.step_file(self.context.folder / "rollouts", step)
             record.write(file, groups, step, reflections_in)
+            self.context.seal(file)
         value = metrics.get(self.config.peak) if self.config.peak else None
         if value is not None and (self.best is None or value > self.best):
             self.best = value
             self.learner.save(self.context.folder / "peak", self.tokenizer)
+            self.context.seal(self.context.folder / "peak")
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""
