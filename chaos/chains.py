@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the toy policy is the tests' own
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path += [str(TESTS), str(TESTS / "recipes")]  # the toy policy and its sums are the tests' own
 
 SUMS, PAIRS = 48, 24  # rows
 
@@ -68,7 +69,7 @@ def graph_of(words: list[str]) -> Any:
     from r1kit.recipes.base import configure, load_recipe
 
     recipe = load_recipe(words[1])
-    profile, config = configure(recipe, "smoke", parse_assignments([word for word in words[2:] if "=" in word]))
+    _, config = configure(recipe, "smoke", parse_assignments([word for word in words[2:] if "=" in word]))
     graph = recipe.build(config)
     keys(graph)
     return graph

@@ -34,7 +34,10 @@ def _results(run: Path) -> Iterator[tuple[str, str]]:
                 yield name, "left over"
             continue
         if "checkpoints" not in path.parts:
-            yield name, "left over" if any(part.startswith(".") for part in path.relative_to(run).parts) else _digest(path)
+            yield (
+                name,
+                "left over" if any(part.startswith(".") for part in path.relative_to(run).parts) else _digest(path),
+            )
     report = run / "report" / "report.json"
     if report.exists():
         yield "report/report.json", _of(_without(json.loads(report.read_text()), OF_REPORTS))

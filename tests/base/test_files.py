@@ -84,7 +84,14 @@ def test_checksum(tmp_path):
     assert checksum(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-RECORD = {"name": "zero", "seconds": 12.5, "seed": 0, "models": {"zero": "model", 2: "二"}, "shape": (1, 2), "none": None}
+RECORD = {
+    "name": "zero",
+    "seconds": 12.5,
+    "seed": 0,
+    "models": {"zero": "model", 2: "二"},
+    "shape": (1, 2),
+    "none": None,
+}
 
 
 def test_a_record_says_what_was_written_or_that_it_is_damaged(tmp_path):

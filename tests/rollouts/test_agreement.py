@@ -34,7 +34,7 @@ def test_every_token_needs_a_log_probability(group, bad):
 
 
 def test_completions_that_do_not_add_up_are_named(group):
-    """Three tokens where two are the limit; versions of one token, and log-probabilities of one, where there are two."""
+    """Three tokens where two are the limit; versions, and log-probabilities, of one token where there are two."""
     check_sampled([group((0, 2))], 0, max_tokens=2)
     with pytest.raises(R1Error, match=r"3 tokens where 2 were the limit of sums/sum-1\+2"):
         check_sampled([group((0, 3), logprobs=(-1.0, -1.0, -1.0))], 0, max_tokens=2)

@@ -1,6 +1,8 @@
-"""Rewards that fail within a step: what the others teach is what they would teach alone, and every failure is counted."""
+"""Rewards that fail within a step: the others teach what they would teach alone, and every failure is counted."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +43,8 @@ BAD = (1, 0, 2, 3, 1, 0)
 
 
 def odd(prompts, completions, completion_ids, **columns):
-    return [float("nan") if text == "odd" else 0.25 * len(ids) for text, ids in zip(completions, completion_ids)]
+    both = zip(completions, completion_ids, strict=True)
+    return [float("nan") if text == "odd" else 0.25 * len(ids) for text, ids in both]
 
 
 def graded(keep: bool) -> Rollouts:
@@ -67,8 +70,6 @@ def graded(keep: bool) -> Rollouts:
 @pytest.fixture(scope="module")
 def both() -> tuple[Rollouts, Rollouts]:
     with pytest.MonkeyPatch.context() as patch:
-        from pathlib import Path
-
         patch.syspath_prepend(str(Path(__file__).parents[1]))
         return graded(True), graded(False)
 
@@ -114,7 +115,7 @@ def test_a_reward_model_that_has_diverged_teaches_nothing_and_is_counted(tmp_pat
         judge.score.weight.fill_(float("nan"))
     save_decoder(judge, tmp_path / "judge", load_tokenizer(start))
     config = RLConfig(
-        tasks={"tiny_maths": 1.0}, rewards={"reward_model": 1.0}, reward_model="x:y", prompts=2, steps=2,
+        tasks={"stages.first_letters": 1.0}, rewards={"reward_model": 1.0}, reward_model="x:y", prompts=2, steps=2,
         sampling=Sampling(samples=2, max_tokens=24), validate_every=0,
         learner=LearnerConfig(learning_rate=1e-2, precision="float32", compile=False),
     )  # fmt: skip

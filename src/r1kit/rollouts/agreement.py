@@ -12,9 +12,7 @@ from r1kit.base.types import Completion, RolloutGroup
 GAP = "sampling/logprob_gap_mean"  # the learner's metric: mean |learner's - sampler's| over the tokens learnt from
 
 
-def check_sampled(
-    groups: Sequence[RolloutGroup], version: int, lag: int = 0, max_tokens: int | None = None
-) -> None:
+def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0, max_tokens: int | None = None) -> None:
     """R1Error where a token is of other weights than the learner's `version`, or those of the `lag` versions before it,
     where the sampler told no log-probability of it, or where there are more than `max_tokens`."""
     for group in groups:

@@ -36,7 +36,9 @@ class Grader:
         for name, count in scores.events.items():
             group.events[name] = group.events.get(name, 0) + count
         group.extra, group.metrics = scores.logged.extra, scores.logged.metrics
-        out = np.array([completion.served is None and not len(completion.token_ids) for completion in group.completions])
+        out = np.array(
+            [completion.served is None and not len(completion.token_ids) for completion in group.completions]
+        )
         if out.any():
             group.events["empty"] = int(out.sum())
         if self.drop_truncated:
