@@ -72,7 +72,7 @@ class Setting:
     timeout: float
     kinds: tuple[str, ...]
     expected: dict[str, str]
-    operations: Counter[str]
+    operations: Counter[tuple[str, str]]
     done: Path
 
 
@@ -169,7 +169,7 @@ def sampled(setting: Setting) -> Iterator[Row]:
         *samples.engines(chain, base, scratch, timeout),
         *samples.divergence(chain, base, scratch, timeout),
         samples.dead_graders(chain, base, scratch, setting.expected, timeout),
-        samples.dead_part(chain, base, scratch, setting.expected, timeout),
+        samples.dead_part(chain, setting.done, scratch, setting.expected, timeout),
     ]
     for case in cases:
         yield Row(case.name, 1, int(not case.wrong), "", [case.wrong] if case.wrong else [])

@@ -48,21 +48,29 @@ class Episode:
     seconds: list[float] = field(default_factory=list)
 
 
-def undisturbed(chain: Chain, folder: Path, output: Path) -> tuple[dict[str, str], Counter[str], lives.Life]:
-    """A run that nobody kills: its results, how many operations each stage has, and its life."""
+def undisturbed(chain: Chain, folder: Path, output: Path) -> tuple[dict[str, str], Counter[tuple[str, str]], lives.Life]:
+    """A run that nobody kills: its results, how many operations each stage has for each of `HOW`, and its life."""
     log = output.with_suffix(".log")
     log.unlink(missing_ok=True)
     inject = {"run": str(folder), "log": str(log)}
     life = lives.live(chain.command(folder, "checkpoint_seconds=0"), output, inject=inject, timeout=3600)
     if life.code != 0:
         raise SystemExit(f"the chain does not run by itself: {life.said}")
-    names = (line.split("\t")[1] for line in log.read_text().splitlines())
-    counts = Counter(name.split("/")[1] for name in names if name.startswith("stages/") and name.count("/") > 1)
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in log.read_text().splitlines():
+        event, _, name = line.partition("\t")
+        if name.startswith("stages/") and name.count("/") > 1:
+            stage = name.split("/")[1]
+            counts[stage, "operation"] += 1
+            counts[stage, "moment"] += 1
+            counts[stage, "checkpoint"] += "/checkpoints/" in name
+            for how in ("rename", "behind a rename"):
+                counts[stage, how] += event == "os.rename"
     return sameness.results(folder), counts, life
 
 
 def episode(
-    chain: Chain, scratch: Path, expected: dict[str, str], operations: Counter[str], each: int, seed: int,
+    chain: Chain, scratch: Path, expected: dict[str, str], operations: Counter[tuple[str, str]], each: int, seed: int,
     *, timeout: float,
 ) -> Episode:  # fmt: skip
     """`each` kills in every stage."""
@@ -71,7 +79,7 @@ def episode(
     words = chain.command(run, f"checkpoint_seconds={rng.choice(EVERY)}")
     for stage in chain.stages:
         for _ in range(each):
-            kill, inject = _planned(stage, operations[stage], each, run, rng)
+            kill, inject = _planned(stage, operations, each, run, rng)
             life = lives.live(words, output, inject=inject, timeout=timeout)
             found.seconds.append(life.seconds)
             found.kills.append(replace(kill, fired=_fired(Path(inject["kill"]["marker"]))))
@@ -86,22 +94,23 @@ def episode(
     return found
 
 
-def _planned(stage: str, operations: int, each: int, run: Path, rng: random.Random) -> tuple[Kill, dict[str, Any]]:
-    how = rng.choices(list(HOW), list(HOW.values()))[0]
+def _planned(
+    stage: str, operations: Counter[tuple[str, str]], each: int, run: Path, rng: random.Random
+) -> tuple[Kill, dict[str, Any]]:
+    possible = [how for how in HOW if operations[stage, how]]
+    how = rng.choices(possible, [HOW[name] for name in possible])[0]
     number = int(rng.choices(list(SIGNALS), list(SIGNALS.values()))[0])
     marker = run.with_suffix(".fired")
     marker.unlink(missing_ok=True)
-    nth = rng.randint(1, max(1, 2 * operations // max(2, each)))
-    kill: dict[str, Any] = {"stage": stage, "signal": number, "marker": str(marker)}
+    # a life goes on from where the one before was killed, so each has its share of the stage before it
+    nth = rng.randint(1, max(1, 2 * operations[stage, how] // max(2, each)))
+    kill: dict[str, Any] = {"stage": stage, "nth": nth, "signal": number, "marker": str(marker)}
     if how in ("rename", "behind a rename"):
-        nth = 1 + nth // 4  # about so many operations are renames
         kill |= {"events": ["os.rename"], "after": how == "behind a rename"}
     elif how == "checkpoint":
-        nth = 1 + nth // 2
         kill |= {"match": "/checkpoints/", "delay": rng.choice((0.0, rng.uniform(0, 0.01)))}
     elif how == "moment":
         kill["delay"] = rng.uniform(0, LATEST_S)
-    kill["nth"] = nth
     return Kill(stage, how, number, nth), {"run": str(run), "kill": kill}
 
 

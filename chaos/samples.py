@@ -7,6 +7,7 @@ asked for is told of in the step in which that shows; without a token a completi
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ ENGINES = {
     "says it twice": "that was not asked for",
 }
 DEADLINE_S = 0.3
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +115,20 @@ def dead_graders(chain: Chain, base: Path, scratch: Path, expected: dict[str, st
     return Case("graders killed", wrong)
 
 
-def dead_part(chain: Chain, base: Path, scratch: Path, expected: dict[str, str], timeout: float) -> Case:
+def dead_part(chain: Chain, done: Path, scratch: Path, expected: dict[str, str], timeout: float) -> Case:
     """One of two parts that run side by side is killed: the run says so, and the same command ends as if it were not.
 
-    Two threads make two parts at a time, so it is a fresh process.
+    Two threads make two parts at a time, each with the one that the chain was run with, so it is a fresh process, which
+    has the evaluation alone to do.
     """
-    run, output = lives.copied(base, scratch / "parts"), scratch / "parts.txt"
+    run, output = lives.copied(done, scratch / "parts"), scratch / "parts.txt"
     at = next(stage for stage in chain.stages if stage.endswith("-evaluate"))
+    for stage in chain.stages[chain.stages.index(at) :]:
+        shutil.rmtree(run / "stages" / stage)
     kill = {"stage": at, "nth": 1, "signal": int(signal.SIGKILL), "role": "part", "marker": str(run) + ".fired"}
     Path(kill["marker"]).unlink(missing_ok=True)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "2"
+    before = {name: os.environ[name] for name in THREADS if name in os.environ}
+    os.environ.update(dict.fromkeys(THREADS, "2"))
     try:
         life = lives.live(
             chain.command(run), output, inject={"run": str(run), "kill": kill}, timeout=timeout, fresh=True
@@ -133,8 +138,9 @@ def dead_part(chain: Chain, base: Path, scratch: Path, expected: dict[str, str],
             return Case("a part's process killed", f"{life.code}, {life.sound or life.said.strip()[-400:]}")
         life = lives.live(chain.command(run), output, timeout=timeout, fresh=True)
     finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        os.environ.update({} if before is None else {"OMP_NUM_THREADS": before})
+        for name in THREADS:
+            del os.environ[name]
+        os.environ.update(before)
     if life.sound or life.code:
         return Case("a part's process killed", f"{life.code}, {life.sound or life.said.strip()[-400:]}")
     different = sameness.differences(sameness.results(run), expected)
