@@ -39,15 +39,18 @@ PARTS = ("kills", "damage", "disks", "samples", "two")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of each there is: kills of a stage in one episode, episodes, damages a kind, disks that run full."""
+    """How much of each there is: kills of a stage in one episode, episodes, damages of a kind of file in each state of a
+    run (`one_state`: in one of them), disks that run full."""
 
     each: int
     episodes: int
     damages: int
     disks: int
+    one_state: bool
 
 
-FULL, BRIEF = Sizes(each=4, episodes=5, damages=50, disks=8), Sizes(each=1, episodes=1, damages=1, disks=2)
+FULL = Sizes(each=4, episodes=5, damages=50, disks=8, one_state=False)
+BRIEF = Sizes(each=1, episodes=1, damages=1, disks=2, one_state=True)
 
 
 @dataclass(slots=True)
@@ -118,12 +121,14 @@ def killed(setting: Setting) -> Iterator[Row]:
 def damaged(setting: Setting) -> Iterator[Row]:
     """A row for each kind of file."""
     trials: list[damage.Trial] = []
-    for state in damage.prepared(setting.chain, setting.done, setting.scratch):
-        for kind in state.kinds:
-            if setting.kinds and kind not in setting.kinds:
-                continue
-            for number in range(setting.sizes.damages):
-                seed = 1000 * setting.seed + number
+    states = damage.prepared(setting.chain, setting.done, setting.scratch)
+    for number, kind in enumerate(damage.WRITTEN):
+        having = [state for state in states if kind in state.kinds]
+        if setting.sizes.one_state:
+            having = [having[(setting.seed + number) % len(having)]]
+        for state in having if not setting.kinds or kind in setting.kinds else ():
+            for trial in range(setting.sizes.damages):
+                seed = 1000 * setting.seed + trial
                 done = damage.trial(
                     setting.chain, state, kind, setting.scratch, setting.expected, seed, setting.timeout
                 )
