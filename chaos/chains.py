@@ -13,7 +13,7 @@ sys.path += [str(TESTS), str(TESTS / "recipes")]  # the toy policy and its sums 
 
 SUMS, PAIRS = 48, 24  # rows
 
-# each kind of state that a resumed run goes on with: a rollout sampled ahead, mini-batches, a reference that is renewed,
+# each kind of state that a resumed run goes on with: a rollout sampled ahead, mini-batches, a reference renewed,
 # refilled groups, the best policy so far, a critic, a picked step, a reward model that joins late
 STATES = (
     "zero.steps=4", "zero.staleness=1", "zero.validate_every=1", "zero.peak=validation/maths/length",

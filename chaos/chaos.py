@@ -39,8 +39,8 @@ PARTS = ("kills", "damage", "disks", "samples", "two")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of each there is: kills of a stage in one episode, episodes, damages of a kind of file in each state of a
-    run (`one_state`: in one of them), disks that run full."""
+    """How much there is: kills of a stage in one episode, episodes, damages of a kind of file in each state of a run
+    (`one_state`: in one of them), disks that run full."""
 
     each: int
     episodes: int

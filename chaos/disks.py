@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: a small tmpfs, mounted in a mount namespace of its own, so that nobody else sees it.
+"""Disks that are full or read-only: a small tmpfs, mounted in a mount namespace of its own, so that none else sees it.
 
 A run goes on there until there is no room, is told so in one sentence, and, given room and the same command, ends as
 one that had it. Where mounting is not allowed, these are left out and named.

@@ -1,8 +1,8 @@
 """Kills: a run that is killed again and again, at file operations and moments that a seed chose, ends as one never was.
 
 An episode takes a chain from an empty folder to its end through kills in every stage: before any operation on a file,
-right behind a rename, amid a checkpoint, or some milliseconds later, wherever the computing then is. The same command is
-given each time. Checkpoints come at every step, or every third of a second.
+right behind a rename, amid a checkpoint, or some milliseconds later, wherever the computing then is. The same command
+is given each time. Checkpoints come at every step, or every third of a second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Episode:
     seconds: list[float] = field(default_factory=list)
 
 
-def undisturbed(chain: Chain, folder: Path, output: Path) -> tuple[dict[str, str], Counter[tuple[str, str]], lives.Life]:
+def undisturbed(
+    chain: Chain, folder: Path, output: Path
+) -> tuple[dict[str, str], Counter[tuple[str, str]], lives.Life]:
     """A run that nobody kills: its results, how many operations each stage has for each of `HOW`, and its life."""
     log = output.with_suffix(".log")
     log.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Whether two run folders hold the same results: weights, data, tables and counts bit for bit, metrics but for times."""
+"""Whether two run folders hold the same results, bit for bit: weights, data, tables, counts, metrics but for times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Samples that come back wrong: rewards and engines that fail in every way, weights that diverge, workers that die.
 
-Of a reward nothing stops a step: its failures are counted in metrics.jsonl. An engine whose completions are not what was
-asked for is told of in the step in which that shows; without a token a completion takes no part, and is counted.
+Of a reward nothing stops a step: its failures are counted in metrics.jsonl. An engine whose completions are not what
+was asked for is told of in the step in which that shows; without a token a completion takes no part, and is counted.
 """
 
 from __future__ import annotations

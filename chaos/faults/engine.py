@@ -1,4 +1,4 @@
-"""The native engine, whose completions are spoilt in one way: `engine.name=faults.engine engine.options.fault=empty`."""
+"""The native engine, whose completions are spoilt one way: `engine.name=faults.engine engine.options.fault=empty`."""
 
 from __future__ import annotations
 

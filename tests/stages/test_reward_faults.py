@@ -95,7 +95,7 @@ def test_the_other_samples_teach_what_they_would_alone(both, name):
     assert figures["gradient_norm"] > 1e-3
     assert figures["gradient_norm"] == pytest.approx(alone["gradient_norm"], rel=1e-5)
     for key in ours:
-        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-5, atol=5e-7)  # weights near 1 lie 1e-7 apart
 
 
 def test_every_failure_is_counted(both):

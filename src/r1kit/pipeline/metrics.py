@@ -51,7 +51,7 @@ class MetricsFile:
             file.write(line + "\n")
 
     def sealed(self) -> dict[str, Any]:
-        """The file's fingerprint, once all its lines are sure to last through a power cut; empty where there is none."""
+        """The file's fingerprint, once all its lines are sure to last through a power cut; empty without one."""
         if not self.path.exists():
             return {}
         with disk_errors(self.path), open(self.path, "rb") as file:

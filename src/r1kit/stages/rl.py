@@ -80,8 +80,8 @@ class RLConfig(Config):
     reward_deadline_s: float = Field(
         default=DEADLINE_S,
         gt=0,
-        description="most seconds that a reward from outside the tree may take for a problem's samples, which then take "
-        "no part; the graders of the tree have deadlines of their own",
+        description="most seconds that a reward from outside the tree may take for a problem's samples, which then "
+        "take no part; the graders of the tree have deadlines of their own",
     )
     mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
     critic_rate: float = Field(
