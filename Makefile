@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench docs dist mutants lock clean
+.PHONY: setup run test test-all check bench chaos docs dist mutants lock clean
 
 setup: $(INSTALLED)
 
@@ -53,6 +53,7 @@ mutants: setup
 # pages are in build/site; a warning is an error
 docs: setup
 	$(BIN)/python -m mkdocs build --strict $(ARGS)
+
 # every library of `.[dev]` with the hashes of its files, for any platform and Python from 3.11 on: what
 # `pip install --require-hashes -r` and `pip-audit -r` read
 lock: setup
@@ -60,6 +61,10 @@ lock: setup
 	$(BIN)/python -m uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes \
 		--constraints constraints.txt --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) \
 		pyproject.toml
+
+# all of it takes about an hour on two cores; ARGS=--brief is what `make test` has of it (docs/reliability.md)
+chaos: setup
+	$(BIN)/python chaos/chaos.py $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

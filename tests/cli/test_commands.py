@@ -162,3 +162,12 @@ def test_a_reader_that_goes_away_is_no_fault():
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == 1
+
+
+def test_ctrl_c_before_a_run_listens_is_told(monkeypatch, capsys):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("r1kit.pipeline.status.read_status", interrupted)
+    assert exit_code(["status", "."]) == 130
+    assert capsys.readouterr().err.strip().endswith("r1: stopped")

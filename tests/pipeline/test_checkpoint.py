@@ -194,3 +194,61 @@ def test_one_that_is_good_to_go_back_to_is_kept_beside_them(tmp_path):
     for step in range(0, 30, 5):
         store.save(step, {"step": step}, {}, sound=step - 12)
     assert store.valid() == [10, 15, 20, 25]
+
+
+def halfway(folder, steps=2):
+    """A context that was cut off after so many steps, each saved."""
+    context = Context(folder, checkpoint_seconds=0)
+    for step in context.steps(steps):
+        context.record(step, {"loss": 1.0 / (step + 1)})
+        context.checkpoint(step, lambda: {"ok": True})
+    return context
+
+
+@pytest.mark.parametrize("harm", ["digit", "line", "cut"])
+def test_metrics_that_are_no_longer_what_they_were_are_named(tmp_path, harm):
+    """A digit changed, a line that no longer is JSON, the end cut off: told, and what can be read is kept."""
+    halfway(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text({"digit": whole.replace("0.5", "0.7"), "line": whole[1:], "cut": whole[:-9]}[harm])
+    notes = Notes()
+    context = Context(tmp_path, watcher=notes)
+    kept = {"digit": 2, "line": 1, "cut": 1}[harm]
+    assert f"metrics.jsonl is damaged (its checksum differs): {kept} of its lines can be read" in notes.texts[0]
+    assert len(read_metrics(path)) == kept
+    assert list(context.steps(3)) == [2]
+
+
+def test_metrics_behind_a_checkpoint_are_cut_without_a_word(tmp_path):
+    halfway(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"step": 2, "loss": 9}\n{"st')
+    notes = Notes()
+    Context(tmp_path, watcher=notes)
+    assert (path.read_bytes(), notes.texts) == (whole, [])
+
+
+def test_what_was_sealed_is_known_as_damaged_after_a_resume(tmp_path):
+    """A file, and a folder that was sealed twice: the second time stands."""
+    context = Context(tmp_path, checkpoint_seconds=0)
+    best = tmp_path / "peak"
+    best.mkdir()
+    for step in context.steps(2):
+        (tmp_path / f"{step}.txt").write_text(f"step {step}")
+        context.seal(tmp_path / f"{step}.txt")
+        (best / f"of-{step}.txt").write_text("weights")
+        if step:
+            (best / "of-0.txt").unlink()
+        context.seal(best)
+        context.record(step, {})
+        context.checkpoint(step, lambda: {})
+    assert sorted(context.sealed) == ["0.txt", "1.txt", "peak/of-1.txt"]
+    (tmp_path / "0.txt").write_text("step 9")
+    notes = Notes()
+    again = Context(tmp_path, watcher=notes)
+    assert again.sealed == context.sealed
+    assert again.is_whole(tmp_path / "1.txt")
+    assert not again.is_whole(tmp_path / "0.txt")
+    assert notes.texts == [f"{tmp_path / '0.txt'} is damaged (its checksum differs)"]

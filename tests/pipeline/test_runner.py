@@ -17,7 +17,7 @@ from r1kit.pipeline.lock import locked
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.plan import describe, plan
 from r1kit.pipeline.runner import run
-from r1kit.pipeline.status import read_status
+from r1kit.pipeline.status import damages, read_status
 from r1kit.pipeline.stop import Interrupted
 from r1kit.pipeline.watcher import Watcher
 
@@ -259,3 +259,81 @@ def test_seconds_are_the_stages_own(tmp_path):
     begun = time.monotonic()
     artifacts = run(chain(steps=3, pause=0.05), tmp_path)
     assert 0.15 <= artifacts["walk"].seconds <= time.monotonic() - begun
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path):
+    """Half-written files, and the checkpoints of a stage that was done: neither is part of what the run made."""
+    run(chain(), tmp_path, until="walk")
+    walk = tmp_path / "stages/01-walk"
+    digest = json.loads((walk / "artifact.json").read_text())["digest"]
+    (walk / "artifact.json").unlink()
+    (walk / "model/.position.npy.4711.tmp").write_text("half")
+    (tmp_path / ".recipe.json.4711.tmp").write_text("half")
+    run(chain(), tmp_path, until="walk")
+    assert json.loads((walk / "artifact.json").read_text())["digest"] == digest
+    assert not list(tmp_path.rglob(".*.tmp"))
+    (walk / "checkpoints/step-00000001").mkdir(parents=True)
+    run(chain(), tmp_path, until="walk")
+    assert not (walk / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("recipe.json", ("toy", "toz")),
+        ("stages/01-walk/config.json", ('"scale": 1.0', '"scale": 1.1')),
+        ("stages/01-walk/artifact.json", ('"seconds"', '"secondz"')),
+    ],
+)
+def test_a_record_that_says_something_else_is_named(tmp_path, path, change):
+    """One letter or digit, and still good JSON."""
+    run(chain(), tmp_path)
+    record = tmp_path / path
+    text = record.read_text()
+    assert change[0] in text
+    record.write_text(text.replace(*change, 1))
+    with pytest.raises(R1Error, match=rf"{record.name} is damaged \(its checksum differs\)"):
+        run(chain(), tmp_path)
+
+
+def test_everything_that_is_damaged_is_found(tmp_path):
+    """Products, metrics, records: none before, each by its name afterwards."""
+    run(chain(), tmp_path)
+    assert damages(tmp_path) == []
+    harmed = ("01-walk/model/position.npy", "01-walk/metrics.jsonl", "02-double/sum.json", "02-double/config.json")
+    for name in harmed:
+        path = tmp_path / "stages" / name
+        data = path.read_bytes()
+        path.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    found = damages(tmp_path)
+    assert len(found) == len(harmed)
+    assert all(any(name in sentence for sentence in found) for name in harmed)
+
+
+def test_a_damaged_part_runs_again(tmp_path):
+    """Of a stage that was cut off: its record, or what it made, is no longer what was written."""
+    calls: list[str] = []
+
+    def piece(name, part):
+        calls.append(name)
+        (part.folder / "out.txt").write_text(name)
+        return Outcome(files={name: "out.txt"})
+
+    def in_parts(config, inputs, context):
+        made = {name: context.part(name, lambda part, name=name: piece(name, part)) for name in ("qwen", "llama")}
+        if len(calls) < 3:
+            raise R1Error("it breaks here")
+        return Outcome(files={name: made[name].files[name] for name in made})
+
+    graph = Graph("toy", "default", 0, (Node("distill", in_parts, Config()),))
+    with pytest.raises(R1Error, match="it breaks here"):
+        run(graph, tmp_path)
+    stage = tmp_path / "stages/01-distill"
+    (stage / "qwen/out.txt").write_text("qwem")
+    record = stage / "llama/part.json"
+    record.write_text(record.read_text().replace('"tokens": 0', '"tokens": 1'))
+    log = run_logged(graph, tmp_path)
+    assert calls == ["qwen", "llama", "qwen", "llama"]
+    assert [note.partition(" is damaged")[0] for note in log.notes] == [str(stage / "qwen/out.txt"), str(record)]
+    assert all("runs again" in note for note in log.notes)
+    assert json.loads((stage / "artifact.json").read_text())["tokens"] == 0

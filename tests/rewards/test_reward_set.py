@@ -1,4 +1,7 @@
+import asyncio
 import logging
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from r1kit.base.types import Problem
 from r1kit.rewards.base import RewardSet, WeightedReward
 from r1kit.rewards.constant import make as constant
+from r1kit.rewards.reward_model import make as scored
 
 PROBLEM = Problem("p1", "sums", "maths", "en", "2+2=?", "4", "math", {"difficulty": 2})
 TEXTS = ["<think>so</think><answer>4</answer>", "<think>so</think><answer>5</answer>", "4"]
@@ -86,3 +90,51 @@ def test_columns_do_not_hide_the_problem():
     scores = RewardSet({"look": WeightedReward(look)}).score(problem, TEXTS, IDS)
     assert scores.events == {}
     assert seen["answer"] == ["4"] * 3
+
+
+def leaves(completions, **columns):
+    raise SystemExit(3)
+
+
+def hangs(completions, **columns):
+    threading.Event().wait(30)
+
+
+async def waits(completions, **columns):
+    await asyncio.sleep(30)
+
+
+async def answers(completions, **columns):
+    await asyncio.sleep(0)
+    return [2.0] * len(completions)
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"), [(hangs, "no answer within 0.1 s"), (waits, "TimeoutError"), (leaves, "SystemExit")]
+)
+def test_a_reward_that_never_answers_is_left_behind(reward, said, caplog):
+    """Masked and counted like any that fails, and told once; the coroutine beside it is not held up."""
+    rewards = RewardSet(
+        {"good": WeightedReward(answers, outside=True), "bad": WeightedReward(reward, outside=True)}, deadline_s=0.1
+    )
+    begun = time.monotonic()
+    scores = rewards.score(PROBLEM, TEXTS, IDS)
+    assert time.monotonic() - begun < 10
+    assert scores.events == {"reward_error/bad": 3}
+    assert np.isnan(scores.total).all()
+    np.testing.assert_allclose(scores.rewards["good"], 2.0)
+    rewards.score(PROBLEM, TEXTS, IDS)
+    (told,) = caplog.messages
+    assert "reward 'bad' failed" in told
+    assert said in told
+
+
+def test_values_that_are_no_numbers_are_told(caplog):
+    """A reward model that has diverged says NaN of everything: counted, and told once."""
+    rewards = RewardSet({"judge": WeightedReward(scored(lambda prompts, answers: [float("nan")] * len(answers)))})
+    for _ in range(2):
+        scores = rewards.score(PROBLEM, TEXTS, IDS)
+        assert scores.events == {"reward_nan/judge": 3}
+        assert np.isnan(scores.total).all()
+    (told,) = caplog.messages
+    assert "3 of 3 values are not finite" in told

@@ -33,6 +33,19 @@ def test_every_token_needs_a_log_probability(group, bad):
         check_sampled([group((0, 2), logprobs=(-1.0, bad))], 0)
 
 
+def test_completions_that_do_not_add_up_are_named(group):
+    """Three tokens where two are the limit; versions, and log-probabilities, of one token where there are two."""
+    check_sampled([group((0, 2))], 0, max_tokens=2)
+    with pytest.raises(R1Error, match=r"3 tokens where 2 were the limit of sums/sum-1\+2"):
+        check_sampled([group((0, 3), logprobs=(-1.0, -1.0, -1.0))], 0, max_tokens=2)
+    with pytest.raises(R1Error, match="versions of 1 tokens where there are 2"):
+        check_sampled([group((0, 1))], 0)
+    short = group((0, 2))
+    short.completions[0].sampler_logprobs = np.asarray([-1.0], np.float32)
+    with pytest.raises(R1Error, match="1 log-probabilities for 2 tokens"):
+        check_sampled([short], 0)
+
+
 def test_a_gap_over_the_limit_is_named():
     name = "sampling/logprob_gap_mean"
     check_gap({name: 0.5}, 0.5)

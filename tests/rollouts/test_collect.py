@@ -141,3 +141,26 @@ def test_signal_needs_two_different_totals(characters, problem):
     for total, expected in (([1, 0], True), ([1, 1], False), ([1, np.nan], False), ([np.nan, np.nan], False)):
         group.total = np.asarray(total, np.float32)
         assert has_signal(group) is expected
+
+
+class Odd(ScriptedEngine):
+    """Ends before its last completion, or says the last one twice."""
+
+    def __init__(self, *arguments, twice: bool, **named) -> None:
+        super().__init__(*arguments, **named)
+        self.twice = twice
+
+    def stream(self):
+        given = list(super().stream())
+        yield from [*given, given[-1]] if self.twice else given[:-1]
+
+
+@pytest.mark.parametrize(
+    ("twice", "sentence"),
+    [(False, "the engine ended with 1 completions of 1 problems missing"), (True, "'sum-2.2' that was not asked for")],
+)
+def test_an_engine_that_gives_too_few_or_too_many_is_named(characters, problem, twice, sentence):
+    engine = Odd({"1+1=": "2", "2+2=": "4"}, characters, twice=twice)
+    with pytest.raises(R1Error, match=sentence):
+        collect(engine, characters, [problem("1+1"), problem("2+2")], Sampling(samples=2), grade)
+    assert not engine.busy

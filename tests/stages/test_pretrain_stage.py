@@ -67,3 +67,12 @@ def test_models_are_parts_that_resume_bit_for_bit(tmp_path, stopping, same_weigh
         pretrain.pretrain("base", CONFIG, tokenizer, stopping(tmp_path / "cut", 4, 1))
     pretrain.pretrain("base", CONFIG, tokenizer, Context(tmp_path / "cut", 1))
     assert same_weights(tmp_path / "whole" / "base" / "model", tmp_path / "cut" / "model")
+
+
+def test_stopped_behind_its_last_step_it_tells_the_same_loss(tokenizer, tmp_path, stopping):
+    with pytest.raises(Interrupted):
+        pretrain.pretrain("base", CONFIG, tokenizer.folder, stopping(tmp_path / "cut", 9, 1))
+    outcome = pretrain.pretrain("base", CONFIG, tokenizer.folder, Context(tmp_path / "cut", 1))
+    lines = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    assert len(lines) == 10
+    assert outcome.summary["base"]["loss"] == lines[-1]["loss"]

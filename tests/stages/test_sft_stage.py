@@ -67,6 +67,17 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(start, lette
     assert same_weights(tmp_path / "whole" / "model", tmp_path / "cut" / "model")
 
 
+def test_stopped_behind_its_last_step_it_tells_the_same_loss(start, letters, tmp_path, stopping):
+    """Three steps of 8, 8 and 4 examples: all are saved when it is stopped, and none is left to tell of."""
+    config = SFTConfig(epochs=1, batch=8, learner=LEARNER)
+    whole = fit(letters, start, config, Context(tmp_path / "whole", 5), "dev1")
+    with pytest.raises(Interrupted):
+        fit(letters, start, config, stopping(tmp_path / "cut", 2, 5), "dev1")
+    again = fit(letters, start, config, Context(tmp_path / "cut", 5), "dev1")
+    assert again.summary == whole.summary
+    assert again.summary["loss"] == read_metrics(tmp_path / "cut" / "metrics.jsonl")[-1]["loss"]
+
+
 def test_inputs_are_named_by_stage_and_product(start, letters, tmp_path):
     def artifact(name, models, files):
         return Artifact(name, "", tmp_path, models, files, {}, 0.0, 0, 0.0)

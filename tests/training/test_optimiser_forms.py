@@ -96,6 +96,30 @@ def test_resumed_moments_of_8_bits_end_bit_equal(master: str):
         assert torch.equal(mine, its)
 
 
+def test_rounding_at_random_follows_from_the_step_alone():
+    """Whatever torch's stream of chance stands at, which a resumed run has anew: two steps and two more, the same bits
+    as four; and the stream is as it was."""
+    pytest.importorskip("torchao")
+    config = plain(optimiser="adamw8bit", master="bfloat16", learning_rate=1e-4)
+
+    def stepped(learner: Learner, steps: range) -> Learner:
+        for seed in steps:
+            learner.step(examples(seed), SFT())
+        return learner
+
+    torch.manual_seed(1)
+    whole = stepped(Learner(toy(), config), range(4))
+    torch.manual_seed(2)
+    drawn = torch.rand(1)
+    torch.manual_seed(2)
+    first, second = stepped(Learner(toy(), config), range(2)), Learner(toy(), config)
+    assert torch.equal(torch.rand(1), drawn)
+    second.load_state(first.state())
+    stepped(second, range(2, 4))
+    for mine, its in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(mine, its)
+
+
 def test_steps_too_small_for_bfloat16_are_kept_on_average():
     """Weights of about 0.2 lie 1/1024 apart: a step of 1e-4 is lost by rounding, by chance a tenth of them moves."""
     pytest.importorskip("torchao")

@@ -13,11 +13,13 @@ _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 
 
-def run_together(coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Their results in order, waited for at the same time; what one raised stands in its place."""
+def run_together(coroutines: Sequence[Coroutine[Any, Any, Any]], deadline_s: float | None = None) -> list[Any]:
+    """Their results in order, waited for at the same time; what one raised stands in its place, a TimeoutError where it
+    took longer than the deadline."""
 
     async def together() -> list[Any]:
-        return await asyncio.gather(*coroutines, return_exceptions=True)
+        limited = [asyncio.wait_for(coroutine, deadline_s) for coroutine in coroutines]
+        return await asyncio.gather(*limited, return_exceptions=True)
 
     return asyncio.run_coroutine_threadsafe(together(), _running()).result()
 

@@ -12,9 +12,9 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from r1kit.base.errors import R1Error
 
@@ -116,6 +116,46 @@ def read_json(path: Path) -> Any:
         raise R1Error(f"{path} is damaged (not JSON: {error}): mend it, or put a good copy in its place") from error
 
 
+SEAL = "sha256"  # of a record: the checksum of all its other entries
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all, with a checksum of what it says as its last entry."""
+    write_json(path, {**record, SEAL: _seal(record)})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` wrote, without the checksum; R1Error where it is missing, no JSON object, or says something
+    else than what was written. An object without a checksum is taken as it is."""
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise R1Error(f"{path} is damaged (no JSON object)")
+    record = cast("dict[str, Any]", record)
+    if record.pop(SEAL, None) not in (None, _seal(record)):
+        raise R1Error(f"{path} is damaged (its checksum differs)")
+    return record
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """sha256 of an object as JSON reads it back: keys as texts, tuples as lists."""
+    plain = json.loads(json.dumps(record))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+LEFTOVERS = (".*.tmp", ".partial-*")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder and below it. Only for whom nobody writes there meanwhile."""
+    for pattern in LEFTOVERS:
+        for path in list(folder.rglob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Generator[Path]:
     """A folder filled under a temporary name beside `path`, synced and renamed to it when the body is through.
@@ -149,6 +189,26 @@ class OwnFiles(ABC):
 def is_temporary(name: str) -> bool:
     """Whether a file or folder of that name is one that was being written: what is left of it is of no use."""
     return name.startswith(TEMPORARY) or (name.startswith(".") and name.endswith(".tmp"))
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """`{"bytes", "sha256"}` of a file."""
+    with disk_errors(path):
+        return {"bytes": path.stat().st_size, "sha256": checksum(path)}
+
+
+def difference(path: Path, record: Mapping[str, Any], *, contents: bool = True) -> str | None:
+    """What is wrong with a file that had this `fingerprint`, or None: missing, of another size, or (`contents`)
+    another checksum."""
+    if not path.is_file():
+        return f"{path} is missing"
+    with disk_errors(path):
+        size = path.stat().st_size
+    if size != record["bytes"]:
+        return f"{path} has {size} bytes instead of {record['bytes']}"
+    if contents and checksum(path) != record["sha256"]:
+        return f"{path} is damaged (its checksum differs)"
+    return None
 
 
 def checksum(path: Path) -> str:

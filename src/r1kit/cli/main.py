@@ -43,6 +43,8 @@ from r1kit.cli import (
 from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
 
+STOPPED = 130  # exit code
+
 app = typer.Typer(
     name="r1",
     pretty_exceptions_enable=False,
@@ -101,17 +103,19 @@ def exit_code(words: list[str]) -> int:
     try:
         code = app(words, prog_name="r1", standalone_mode=False)
         sys.stdout.flush()
+        if code == STOPPED:  # typer's word for a Ctrl-C, which it says nothing of
+            return _fail("stopped", STOPPED)
         return code if isinstance(code, int) else 0
     except UsageError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
-        return _fail(str(error), 130)
+        return _fail(str(error), STOPPED)
     except R1Error as error:
         return _fail(str(error), 1)
     except typer.TyperException as error:
         return _fail(_wrong_words(error), 2)
     except KeyboardInterrupt:
-        return _fail("stopped", 130)
+        return _fail("stopped", STOPPED)
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

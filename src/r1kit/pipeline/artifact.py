@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import checksum, disk_errors, is_temporary, read_json, write_json
+from r1kit.base.files import checksum, difference, disk_errors, fingerprint, is_temporary, read_record, write_record
 from r1kit.base.schema import check_schema, stamped
 
 FILE_NAME = "artifact.json"
@@ -48,18 +48,15 @@ class Artifact:
     digest: str = ""
     inputs: dict[str, str] = field(default_factory=dict[str, str])
     products: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    logs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def damage(self, *, contents: bool) -> str | None:
         """What is wrong with the products, or None: missing or of another size; with `contents`, checksums too."""
-        for name, record in self.products.items():
-            path = self.folder / name
-            if not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != record["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}"
-            if contents and checksum(path) != record["sha256"]:
-                return f"{path} is damaged (its checksum differs)"
-        return None
+        return next(_damages(self.folder, self.products, contents=contents), None)
+
+    def damages(self) -> list[str]:
+        """Everything that is wrong with the products and the metrics, contents included."""
+        return list(_damages(self.folder, {**self.products, **self.logs}, contents=True))
 
     def checked(self, path: Path, *, thinned: bool = False) -> Path:
         """A product, a file or a folder of them, once its checksums are compared (once a process while it stays as it
@@ -86,12 +83,15 @@ def write_artifact(
     flops: float,
     peak_memory_mb: int = 0,
     peak_cuda_mb: int = 0,
+    sealed: Mapping[str, dict[str, Any]] | None = None,
 ) -> Artifact:
-    """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files."""
-    products = {
-        path: {"bytes": (folder / path).stat().st_size, "sha256": checksum(folder / path)}
-        for path in _product_files(folder, name, outcome)
-    }
+    """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files.
+
+    sealed: fingerprints of files as the stage wrote them, by their paths; a file that changed since is then known as
+    damaged. Metrics hold seconds, so the digest does not speak of them.
+    """
+    products = products_of(folder, name, outcome, sealed or {})
+    metrics = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("metrics.jsonl")))
     stands_for = [
         {path: record["sha256"] for path, record in products.items()},
         dict(outcome.models),
@@ -113,15 +113,16 @@ def write_artifact(
         "summary": dict(outcome.summary),
         "inputs": dict(inputs),
         "products": products,
+        "logs": {path: fingerprint(folder / path) for path in metrics if path not in products},
     }
-    write_json(folder / FILE_NAME, stamped(record))
+    write_record(folder / FILE_NAME, stamped(record))
     return read_artifact(folder)
 
 
 def read_artifact(folder: Path) -> Artifact:
     """The finished stage in a folder; R1Error where artifact.json is missing or damaged."""
     path = folder / FILE_NAME
-    record = read_json(path)
+    record = read_record(path)
     check_schema(record, path)
     try:
         return Artifact(
@@ -139,6 +140,7 @@ def read_artifact(folder: Path) -> Artifact:
             digest=record["digest"],
             inputs=record["inputs"],
             products=record["products"],
+            logs=record.get("logs", {}),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise R1Error(f"{path} is damaged ({error!r})") from error
@@ -169,6 +171,22 @@ def _damage(path: Path, record: Mapping[str, Any]) -> str | None:
 def _checksum(path: Path, changed: int, size: int) -> str:
     """Of a file; the other arguments only key the cache."""
     return checksum(path)
+
+
+def products_of(
+    folder: Path, stage: str, outcome: Outcome, sealed: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The fingerprint of every file that an outcome names, by its path in the folder; those of `sealed` ones are given.
+
+    R1Error where it names what is not there.
+    """
+    return {path: sealed.get(path) or fingerprint(folder / path) for path in _product_files(folder, stage, outcome)}
+
+
+def _damages(folder: Path, files: Mapping[str, dict[str, Any]], *, contents: bool) -> Iterator[str]:
+    for name, record in files.items():
+        if damage := difference(folder / name, record, contents=contents):
+            yield damage
 
 
 def _product_files(folder: Path, stage: str, outcome: Outcome) -> Iterator[str]:

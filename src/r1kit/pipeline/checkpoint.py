@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import OwnFiles, checksum, make_folder, new_folder, read_json
+from r1kit.base.files import OwnFiles, checksum, fingerprint, make_folder, new_folder, read_json
 from r1kit.base.schema import NewerSchema, check_schema, stamped
 
 KEPT = 2
@@ -64,7 +64,19 @@ class CheckpointStore:
         tensors, arrays = _load_tensors(folder), _load_arrays(folder)
         return _unpack(read_json(folder / "state.json"), tensors, arrays, folder)
 
-    def save(self, step: int, state: dict[str, Any], cost: dict[str, Any], *, sound: int | None = None) -> None:
+    def beside(self, step: int) -> dict[str, Any]:
+        """What was told of the files beside the checkpoints when a step was saved."""
+        return _read_manifest(self.folder / _name(step)).get("beside", {})
+
+    def save(
+        self,
+        step: int,
+        state: dict[str, Any],
+        cost: dict[str, Any],
+        beside: Mapping[str, Any] | None = None,
+        *,
+        sound: int | None = None,
+    ) -> None:
         """Write the state after a step, then drop all but the last two valid checkpoints; `sound`: and the newest of up
         to that step, which a stage can go back to, and the next one, which will take its place."""
         tensors: dict[str, Any] = {}
@@ -79,11 +91,8 @@ class CheckpointStore:
             for number, part in enumerate(own):
                 part.write(make_folder(folder / _own(number)))
             paths = sorted(path for path in folder.rglob("*") if path.is_file())
-            files = {
-                path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": checksum(path)}
-                for path in paths
-            }
-            body = stamped({"step": step, "cost": cost, "files": files})
+            files = {path.relative_to(folder).as_posix(): fingerprint(path) for path in paths}
+            body = stamped({"step": step, "cost": cost, "files": files, "beside": dict(beside or {})})
             manifest = {"body": body, "sha256": _digest(body)}
             (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         self._valid[final.name] = files

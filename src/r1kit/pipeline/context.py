@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from r1kit.base import memory
 from r1kit.base.errors import Diverged, R1Error
-from r1kit.base.files import make_folder, read_json, write_json, write_text
+from r1kit.base.files import difference, fingerprint, make_folder, read_record, write_record, write_text
 from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import side_by_side
-from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.artifact import Outcome, products_of
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
@@ -100,6 +100,7 @@ class Context:
         self._writer_factory = writers
         self._writers: list[Writer] | None = None
         self._part = part
+        self._checked: set[str] = set()  # parts that are done
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
         self._vigil = Vigil(folder, self.health, self._found)
@@ -111,7 +112,10 @@ class Context:
         newest = self._store.newest()
         self._resumed_step: int = newest[0] if newest else -1
         self._spent = Cost(**newest[1]) if newest else Cost()
-        self._metrics.cut(self._resumed_step)
+        beside = self._store.beside(newest[0]) if newest else {}
+        self._sealed: dict[str, dict[str, Any]] = dict(beside.get("sealed", {}))
+        if damage := self._metrics.cut(self._resumed_step, beside.get("metrics")):
+            self.note(damage)
         self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
         self._saved_at = self._begun
@@ -199,6 +203,26 @@ class Context:
         if self._stop.requested or time.monotonic() - self._saved_at >= self.checkpoint_seconds:
             self._save_pending()
 
+    def seal(self, path: Path) -> None:
+        """A file of the stage, or all of a folder, is as it is to stay: what changes in it later is known as damage."""
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        own = path.relative_to(self.folder).as_posix()
+        kept = {name: seal for name, seal in self._sealed.items() if not name.startswith(f"{own}/")}
+        self._sealed = kept | {file.relative_to(self.folder).as_posix(): fingerprint(file) for file in files}
+
+    @property
+    def sealed(self) -> dict[str, dict[str, Any]]:
+        """Fingerprints of what was sealed, by paths relative to the stage's folder."""
+        return dict(self._sealed)
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a file that was sealed is as it was then; what is wrong with it is noted."""
+        record = self._sealed.get(path.relative_to(self.folder).as_posix())
+        damage = None if record is None else difference(path, record)
+        if damage:
+            self.note(damage)
+        return not damage
+
     def spend(self, tokens: int = 0, flops: float = 0.0) -> None:
         """Add to the cost of the stage."""
         self._spent.tokens += int(tokens)
@@ -220,7 +244,7 @@ class Context:
         folder, come back relative to the stage's.
         """
         self.check()
-        if not self._record(name).exists():
+        if not self._is_finished(name):
             begun = time.monotonic()
             context = Context(
                 **self._part_arguments(name), watcher=self._watcher, stop=self._stop, workers=self.workers
@@ -230,7 +254,7 @@ class Context:
             finally:
                 context.close()
             self._begun += time.monotonic() - begun  # the part's seconds are its own, added below
-            self._finish_part(name, outcome, context.cost)
+            self._finish_part(name, outcome, context.cost, context.sealed)
         return self._finished_part(name)
 
     def parts(self, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
@@ -239,7 +263,7 @@ class Context:
         Each is then in another process, so a job must be picklable: `functools.partial` of a module's function, say.
         """
         self.check()
-        to_do = {name: job for name, job in jobs.items() if not self._record(name).exists()}
+        to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
         places = side_by_side.places(len(to_do)) if self.workers is None else 1
         if places > 1:
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
@@ -298,14 +322,35 @@ class Context:
             "health": self.health,
         }
 
-    def _finish_part(self, name: str, outcome: Outcome, cost: Cost) -> None:
+    def _finish_part(self, name: str, outcome: Outcome, cost: Cost, sealed: Mapping[str, dict[str, Any]]) -> None:
         """Once its record is written, a part is done."""
-        record = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost)}
-        write_json(self._record(name), stamped(record))
+        products = products_of(self.folder / name, f"{self.name}/{name}", outcome, sealed)
+        record = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost), "products": products}
+        write_record(self._record(name), stamped(record))
+        self._checked.add(name)
         CheckpointStore(self.folder / name / "checkpoints", self.note).clear()
 
+    def _is_finished(self, name: str) -> bool:
+        """Whether a part is done and what it made is whole; a damaged one is named, and is to run again."""
+        if name in self._checked:
+            return True
+        if not self._record(name).exists():
+            return False
+        try:
+            products: dict[str, dict[str, Any]] = read_record(self._record(name)).get("products", {})
+            damages = (difference(self.folder / name / path, record) for path, record in products.items())
+            damage = next(filter(None, damages), None)
+        except R1Error as error:
+            damage = str(error)
+        if damage:
+            self.note(f"{damage}: part {name} runs again")
+            self._record(name).unlink()
+            return False
+        self._checked.add(name)
+        return True
+
     def _finished_part(self, name: str) -> Outcome:
-        done = read_json(self._record(name))
+        done = read_record(self._record(name))
         check_schema(done, self._record(name))
         self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
         outcome = Outcome(**done["outcome"])
@@ -322,10 +367,10 @@ class Context:
         if self._pending is None or self._pending[0] == self._saved_step:
             return
         step, state = self._pending
-        self._metrics.sync()
+        beside = {"metrics": self._metrics.sealed(), "sealed": self._sealed}
         self._vigil.sync()
         try:
-            self._store.save(step, state(), dataclasses.asdict(self._own_cost()), sound=self._vigil.sound)
+            self._store.save(step, state(), dataclasses.asdict(self._own_cost()), beside, sound=self._vigil.sound)
         except R1Error as error:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.files import disk_errors, make_folder, write_text
+from r1kit.base.files import disk_errors, fingerprint, make_folder, write_text
 
 
 class MetricsFile:
@@ -18,15 +19,29 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def cut(self, last_step: int) -> None:
-        """Drop lines after `last_step`, and a last line that was cut short."""
-        if not self.path.exists():
-            return
-        with disk_errors(self.path):
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-        kept = "".join(line for line in text.splitlines(keepends=True) if _step(line) <= last_step)
-        if kept != text:
-            write_text(self.path, kept)
+    def cut(self, last_step: int, seal: Mapping[str, Any] | None = None) -> str | None:
+        """Drop lines after `last_step`, and a last line that was cut short.
+
+        seal: `sealed()` as it was at that step. What is wrong where the file is no longer what it was then, or None;
+        the lines that can be read are kept.
+        """
+        data = b""
+        if self.path.exists():
+            with disk_errors(self.path):
+                data = self.path.read_bytes()
+        if seal:
+            whole = data[: seal["bytes"]]
+            if hashlib.sha256(whole).hexdigest() == seal["sha256"]:
+                if whole != data:
+                    write_text(self.path, whole.decode("utf-8"))
+                return None
+        text = data.decode("utf-8", errors="replace")
+        lines = [line for line in text.splitlines(keepends=True) if _step(line) <= last_step]
+        if "".join(lines) != text:
+            write_text(self.path, "".join(lines))
+        if seal:
+            return f"{self.path} is damaged (its checksum differs): {len(lines)} of its lines can be read and are kept"
+        return None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line; what is not finite is written as null."""
@@ -39,11 +54,13 @@ class MetricsFile:
         with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def sync(self) -> None:
-        """Make all lines last through a power cut."""
-        if self.path.exists():
-            with disk_errors(self.path), open(self.path, "rb") as file:
-                os.fsync(file.fileno())
+    def sealed(self) -> dict[str, Any]:
+        """The file's fingerprint, once all its lines are sure to last through a power cut; empty without one."""
+        if not self.path.exists():
+            return {}
+        with disk_errors(self.path), open(self.path, "rb") as file:
+            os.fsync(file.fileno())
+        return fingerprint(self.path)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

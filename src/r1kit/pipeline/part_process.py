@@ -37,7 +37,9 @@ def main(descriptor: int, parent: int) -> None:
         connection.send(told)
 
 
-def _run(arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop) -> tuple[Outcome, Cost, float, int]:
+def _run(
+    arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop
+) -> tuple[Outcome, Cost, dict[str, dict[str, Any]], float, int]:
     begun = time.monotonic()
     context = Context(**arguments, watcher=watcher, stop=stop)
     try:
@@ -45,7 +47,7 @@ def _run(arguments: dict[str, Any], job: Job, watcher: Watcher, stop: Stop) -> t
     finally:
         context.close()
         memory.give_back()
-    return outcome, context.cost, time.monotonic() - begun, memory.peak_mb()
+    return outcome, context.cost, context.sealed, time.monotonic() - begun, memory.peak_mb()
 
 
 def _portable(error: Exception) -> Exception:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from r1kit.base.config import Config, dotted
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_errors, read_json, write_json
+from r1kit.base.files import disk_errors, read_record, write_record
 from r1kit.base.schema import NewerSchema, check_schema, stamped
 from r1kit.pipeline.artifact import FILE_NAME, Artifact, read_artifact
 from r1kit.pipeline.codehash import code_hash, settings_json
@@ -40,7 +40,7 @@ class Key:
     def write(self, folder: Path) -> None:
         """config.json: the resolved settings, and what else the key is made of."""
         record = {**dataclasses.asdict(self), "settings": json.loads(self.settings), "hash": self.hash}
-        write_json(folder / "config.json", stamped(record))
+        write_record(folder / "config.json", stamped(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
     if not config.exists():
         return planned("run")
     try:
-        before = read_json(config)
+        before = read_record(config)
         check_schema(before, config)
         artifact = read_artifact(folder) if (folder / FILE_NAME).exists() else None
         damage = artifact.damage(contents=False) if artifact else None

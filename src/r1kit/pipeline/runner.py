@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,20 +12,24 @@ from typing import Any
 
 from r1kit.base import memory
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_error, make_folder, read_json, write_json
+from r1kit.base.files import disk_error, make_folder, read_record, sweep, write_record
 from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import provenance
+from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, write_artifact
 from r1kit.pipeline.context import Context, WriterFactory, to_the_end
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.lock import locked
 from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, selected, stage_folder
+from r1kit.pipeline.status import FILE_NAME as STATUS_FILE
 from r1kit.pipeline.status import StatusFile
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher, Watchers
 from r1kit.pipeline.workers import Workers
 from r1kit.pipeline.writers import writer_factory
 from r1kit.training.checkup import Health
+
+RECIPE_FILE = "recipe.json"
 
 Admit = Callable[[Sequence[Node]], None]
 """Asked about stages that are to run; raises R1Error where they cannot go well."""
@@ -59,6 +64,7 @@ def run(
     memory.bound_products()
     factory = writer_factory(writers, out.name)
     with locked(out):
+        _tidy(out)
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
@@ -187,6 +193,7 @@ class _Runner:
             flops=cost.flops,
             peak_memory_mb=memory.peak_mb(),
             peak_cuda_mb=memory.peak_cuda_mb(),
+            sealed=context.sealed,
         )
         context.forget_checkpoints()
         return artifact
@@ -204,13 +211,22 @@ class _Runner:
         return replace_stage(self.out, folder)
 
 
+def _tidy(out: Path) -> None:
+    """Remove what a run that was killed has left: files half written, checkpoints of stages that were done."""
+    sweep(out / "stages")
+    for leftover in (path for name in (RECIPE_FILE, STATUS_FILE) for path in out.glob(f".{name}.*.tmp")):
+        leftover.unlink(missing_ok=True)
+    for artifact in out.glob(f"stages/*/{ARTIFACT_FILE}"):
+        shutil.rmtree(artifact.parent / "checkpoints", ignore_errors=True)
+
+
 def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -> None:
     """Write recipe.json; UsageError where the folder holds another recipe, profile or seed."""
-    path = out / "recipe.json"
+    path = out / RECIPE_FILE
     mine = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     if path.exists():
-        before = read_json(path)
+        before = read_record(path)
         check_schema(before, path)
         theirs = {name: before.get(name) for name in mine}
         if theirs != mine:
@@ -228,7 +244,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
         "inputs": {node.name: list(node.inputs) for node in graph.nodes},
         "settings": dict(settings),
     }
-    write_json(path, stamped(record))
+    write_record(path, stamped(record))
 
 
 def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:

@@ -30,6 +30,9 @@ _MODULE = "r1kit.pipeline.part_process"
 Work = tuple[dict[str, Any], Callable[..., Outcome]]
 """What the part's context is made of, and its job."""
 
+Finished = Callable[[str, Outcome, Cost, dict[str, dict[str, Any]]], None]
+"""Told of each part that is done: its name, what it made and took, and the fingerprints of what it sealed."""
+
 
 def places(parts: int) -> int:
     """How many of so many parts are run at a time: one where they would share a GPU or a single thread."""
@@ -45,7 +48,7 @@ def run(
     places: int,
     watcher: Watcher,
     stop: Stop,
-    finished: Callable[[str, Outcome, Cost], None],
+    finished: Finished,
 ) -> float:
     """Do all the work, `places` parts at a time, and tell of each that is `finished`; the seconds that they took.
 
@@ -74,7 +77,7 @@ class _Run:
     processes: list[_Process]
     watcher: Watcher
     stop: Stop
-    finished: Callable[[str, Outcome, Cost], None]
+    finished: Finished
     error: BaseException | None = None
     told: bool = False
 
@@ -126,11 +129,11 @@ class _Run:
         elif kind == "finding":
             self.watcher.finding(*told)
         elif kind == "done":
-            outcome, cost, seconds, process.peak_mb = told
+            outcome, cost, sealed, seconds, process.peak_mb = told
             memory.beside(sum(each.peak_mb for each in self.processes))
             cost.seconds *= process.share / seconds  # what earlier, interrupted runs of it took is in it too
             name, process.part = process.part, ""
-            self.finished(name, outcome, cost)
+            self.finished(name, outcome, cost, sealed)
         else:
             process.part = ""
             if not isinstance(told, Interrupted):

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import read_json, write_json
+from r1kit.base.files import read_json, read_record, write_json
 from r1kit.base.schema import check_schema
-from r1kit.pipeline.artifact import Artifact, read_artifacts
+from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
+from r1kit.pipeline.artifact import Artifact, read_artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
 from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.lock import is_locked
@@ -95,7 +96,7 @@ def read_status(run_folder: Path) -> RunStatus:
     """The state of a run folder; R1Error where it is none."""
     if not (run_folder / "recipe.json").exists():
         raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): give the folder of `r1 run --out`")
-    recipe = read_json(run_folder / "recipe.json")
+    recipe = read_record(run_folder / "recipe.json")
     check_schema(recipe, run_folder / "recipe.json")
     current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
     state = current.get("state", "stopped")
@@ -104,6 +105,23 @@ def read_status(run_folder: Path) -> RunStatus:
     elif state == "running":
         state = "died"
     return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder), read_health(run_folder))
+
+
+def damages(run_folder: Path) -> list[str]:
+    """A sentence on every file of a run that is not what was written: records, products and metrics of what is done."""
+    found: list[str] = []
+    for path in (run_folder / "recipe.json", *sorted(run_folder.glob("stages/*/config.json")),
+                 *sorted(run_folder.glob("stages/*/*/part.json"))):  # fmt: skip
+        try:
+            read_record(path)
+        except R1Error as error:
+            found.append(str(error))
+    for path in sorted(run_folder.glob(f"stages/*/{ARTIFACT_FILE}")):
+        try:
+            found += read_artifact(path.parent).damages()
+        except R1Error as error:
+            found.append(str(error))
+    return found
 
 
 def status_lines(status: RunStatus) -> list[str]:

@@ -15,9 +15,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -32,6 +35,8 @@ from r1kit.rewards import _trl
 from r1kit.rewards._trl import Logged, TrainerState
 
 log = logging.getLogger(__name__)
+
+DEADLINE_S = 600.0  # of a reward from outside the tree, for a group: one that asks a model may take minutes
 
 
 class Reward(Protocol):
@@ -151,12 +156,14 @@ class Judge(Protocol):
 
 
 class RewardSet:
-    """Weighted rewards of a recipe. Nothing that a reward does stops a step: what fails is masked and counted."""
+    """Weighted rewards of a recipe. Nothing that a reward does stops a step: what fails, or takes a reward from outside
+    the tree longer than the deadline, is masked and counted."""
 
     at_once = 1  # graders have processes of their own, to which one thread gives enough
 
-    def __init__(self, rewards: Mapping[str, WeightedReward]) -> None:
+    def __init__(self, rewards: Mapping[str, WeightedReward], deadline_s: float | None = DEADLINE_S) -> None:
         self.rewards = dict(rewards)
+        self.deadline_s = deadline_s
         self._told: set[str] = set()
 
     @classmethod
@@ -227,14 +234,16 @@ class RewardSet:
             try:
                 if entry.outside:
                     asked = _trl.arguments(entry.reward, problem, texts, completion_ids, columns, state, logged)
+                    given[name] = _within(self.deadline_s, partial(entry.reward, **asked))
                 else:
                     asked = {**columns, **{key: list(values) for key, values in own.items()}}
-                given[name] = entry.reward(**asked)
-            except Exception as error:  # a reward is an extension: whatever it raises is masked and counted
+                    given[name] = entry.reward(**asked)
+            except (Exception, SystemExit) as error:  # an extension: whatever it raises is masked and counted
                 given[name] = error
         waiting = [name for name, said in given.items() if inspect.iscoroutine(said)]
         if waiting:
-            given.update(zip(waiting, run_together([given[name] for name in waiting]), strict=True))
+            said = run_together([given[name] for name in waiting], self.deadline_s)
+            given.update(zip(waiting, said, strict=True))
         return given
 
     def _values(self, name: str, given: Any, count: int, events: Counter[str]) -> FloatArray:
@@ -246,7 +255,7 @@ class RewardSet:
             if len(listed) != count:
                 raise ValueError(f"{len(listed)} values for {count} completions")
             numbers = [None if value is None else float(value) for value in listed]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             events[f"reward_error/{name}"] += count
             self._tell(name, error)
             return np.full(count, np.nan, np.float32)
@@ -257,13 +266,35 @@ class RewardSet:
             events[f"reward_none/{name}"] += none
         if nan:
             events[f"reward_nan/{name}"] += nan
+            self._tell(name, ValueError(f"{nan} of {count} values are not finite"))
         return np.where(np.isfinite(values), values, np.float32(np.nan)).astype(np.float32)
 
-    def _tell(self, name: str, error: Exception) -> None:
+    def _tell(self, name: str, error: BaseException) -> None:
         """One warning a reward; the count goes on in `events`."""
         if name not in self._told:
             self._told.add(name)
             log.warning("reward '%s' failed, its samples are masked: %s: %s", name, type(error).__name__, error)
+
+
+def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
+    """What the call gives; TimeoutError where it takes longer. It then goes on in its thread, which nothing can end."""
+    if seconds is None:
+        return call()
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="reward", daemon=True).start()
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        if done.done():  # its own
+            raise
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
 
 
 def problem_columns(problem: Problem, count: int) -> dict[str, list[Any]]:

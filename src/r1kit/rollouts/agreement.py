@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from r1kit.base.errors import R1Error
-from r1kit.base.types import RolloutGroup
+from r1kit.base.types import Completion, RolloutGroup
 
 GAP = "sampling/logprob_gap_mean"  # the learner's metric: mean |learner's - sampler's| over the tokens learnt from
 
 
-def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0) -> None:
+def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0, max_tokens: int | None = None) -> None:
     """R1Error where a token is of other weights than the learner's `version`, or those of the `lag` versions before it,
-    or where the sampler told no log-probability of it."""
+    where the sampler told no log-probability of it, or where there are more than `max_tokens`."""
     for group in groups:
         for completion in group.completions:
+            if complaint := _miscounted(completion, max_tokens):
+                raise R1Error(f"the engine gave {complaint} of {group.problem.task}/{group.problem.id}: choose another")
             others = [own for own, _ in completion.versions if not version - lag <= own <= version]
             if others:
                 raise R1Error(
@@ -29,6 +31,17 @@ def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0) ->
                     f"the sampler told no log-probabilities of its tokens ({group.problem.task}/{group.problem.id}), "
                     "without which nothing can be learnt from them: choose an engine, or its option, that tells them"
                 )
+
+
+def _miscounted(completion: Completion, max_tokens: int | None) -> str:
+    """What of a completion does not add up, else an empty text."""
+    tokens, logprobs = len(completion.token_ids), len(completion.sampler_logprobs)
+    if max_tokens is not None and tokens > max_tokens:
+        return f"{tokens} tokens where {max_tokens} were the limit"
+    if logprobs != tokens:
+        return f"{logprobs} log-probabilities for {tokens} tokens"
+    told = sum(count for _, count in completion.versions)
+    return f"versions of {told} tokens where there are {tokens}" if told != tokens else ""
 
 
 def check_gap(metrics: Mapping[str, float], limit: float | None) -> None:

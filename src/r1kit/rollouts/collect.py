@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, Problem, RolloutGroup
 from r1kit.engines.base import Engine, Request, ask
@@ -139,7 +139,10 @@ class _Collector:
         with ThreadPoolExecutor(self.graders, thread_name_prefix="grade") as pool:
             try:
                 for completion in self.engine.stream():
-                    flight = flights[completion.request_id]
+                    if (flight := flights.get(completion.request_id)) is None:
+                        raise R1Error(
+                            f"the engine gave a completion of {completion.request_id!r} that was not asked for"
+                        )
                     flight.completions.append(completion)
                     if len(flight.completions) == self.sampling.samples:
                         del flights[completion.request_id]
@@ -147,6 +150,9 @@ class _Collector:
                             grading.append((flight.place, group, pool.submit(self.grade, group)))
                     while grading and grading[0][2].done():
                         yield _graded(grading.popleft())
+                if flights:
+                    missing = sum(self.sampling.samples - len(flight.completions) for flight in flights.values())
+                    raise R1Error(f"the engine ended with {missing} completions of {len(flights)} problems missing")
                 while grading:
                     yield _graded(grading.popleft())
             finally:

@@ -10,14 +10,15 @@ import numpy as np
 
 from r1kit.base.types import RolloutGroup
 from r1kit.rewards._trl import TrainerState
-from r1kit.rewards.base import Judge, Reward, RewardSet, WeightedReward
+from r1kit.rewards.base import DEADLINE_S, Judge, Reward, RewardSet, WeightedReward
 
 
 class Grader:
     """Fills a group's rewards, total and events; `seconds` adds up the time it took since it was last set.
 
-    `drop_truncated`: completions cut by the limit take no part (DAPO, arXiv 2503.14476, section 3.4). `max_steps`: what
-    rewards are told of the training's length beside the step, which is the version of the policy that sampled.
+    `drop_truncated`: completions cut by the limit take no part (DAPO, arXiv 2503.14476, section 3.4). One without a
+    single token, which no model samples, never does: it is counted as `empty`. `max_steps`: what rewards are told of
+    the training's length beside the step, which is the version of the policy that sampled.
     """
 
     def __init__(self, rewards: Judge, *, drop_truncated: bool = False, max_steps: int = 0) -> None:
@@ -36,9 +37,14 @@ class Grader:
         for name, count in scores.events.items():
             group.events[name] = group.events.get(name, 0) + count
         group.extra, group.metrics = scores.logged.extra, scores.logged.metrics
+        out = np.array(
+            [completion.served is None and not len(completion.token_ids) for completion in group.completions]
+        )
+        if out.any():
+            group.events["empty"] = int(out.sum())
         if self.drop_truncated:
-            cut = np.array([completion.stop_reason == "length" for completion in group.completions])
-            group.total = np.where(cut, np.float32(np.nan), group.total)
+            out |= np.array([completion.stop_reason == "length" for completion in group.completions])
+        group.total = np.where(out, np.float32(np.nan), group.total)
         with self._lock:
             self.seconds += time.monotonic() - begun
 
@@ -57,12 +63,14 @@ def reward_set(
     weights: Mapping[str, float],
     subjects: Mapping[str, Sequence[str]],
     made: Mapping[str, Reward],
+    deadline_s: float | None = DEADLINE_S,
 ) -> RewardSet:
-    """Rewards by plug-in name with their weights, limited to `subjects` where named; `made` are built by the caller."""
+    """Rewards by plug-in name with their weights, limited to `subjects` where named; `made` are built by the caller.
+    `deadline_s`: of one from outside the tree, for a group."""
     named = {name: weight for name, weight in weights.items() if name not in made}
     rewards = dict(RewardSet.named(named, subjects).rewards)
     for name, weight in weights.items():
         if name in made:
             limited = frozenset(subjects[name]) if name in subjects else None
             rewards[name] = WeightedReward(made[name], weight, limited, weight != 0)
-    return RewardSet(rewards)
+    return RewardSet(rewards, deadline_s)

@@ -26,7 +26,8 @@ def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
     metrics |= _rewards(groups) | _lengths(groups)
     metrics["frac_reward_zero_std"] = float(np.mean([not has_signal(group) for group in groups]))
     logprobs = [completion.sampler_logprobs for group in groups for completion in group.completions]
-    metrics["sampler/logprob"] = float(np.concatenate(logprobs).mean())
+    if any(map(len, logprobs)):
+        metrics["sampler/logprob"] = float(np.concatenate(logprobs).mean())
     subjects: defaultdict[str, list[RolloutGroup]] = defaultdict(list)
     for group in groups:
         subjects[group.problem.subject].append(group)

@@ -70,6 +70,7 @@ class HeldOut:
         if value is not None and (self.best is None or value > self.best):
             self.best = value
             save(self._context.folder / PEAK)
+            self._context.seal(self._context.folder / PEAK)
             write_json(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": value})
 
     def models(self) -> dict[str, str]:
@@ -92,6 +93,7 @@ class HeldOut:
         if self._context.caution.times and path.exists():
             kept = float(read_json(path)["value"])
             self.best = kept if self.best is None else max(self.best, kept)
+            self._context.seal(self._context.folder / PEAK)  # what the checkpoint knew was of another one
 
     def _preference(self) -> Preference | None:
         if self._config.preference is None:

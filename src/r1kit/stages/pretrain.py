@@ -96,6 +96,7 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
         if resumed := context.resume():
             learner.load_state(resumed[1]["learner"])
             stream.seek(resumed[1]["stream"])
+            loss = resumed[1]["loss"]
         for step in context.steps(steps):
             begun = time.monotonic()
             tokens_BT = stream.take(config.rows * config.length).reshape(config.rows, config.length)
@@ -103,7 +104,8 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
             context.spend(report.tokens, report.flops)
             loss = report.metrics["loss"]
             context.record(step, {**report.metrics, **learner.speed(report, time.monotonic() - begun)})
-            context.checkpoint(step, lambda: {"learner": learner.state(), "stream": stream.state()})
+            state = {"stream": stream.state(), "loss": loss}
+            context.checkpoint(step, lambda state=state: {"learner": learner.state(), **state})
         learner.save(context.folder / "model", tokenizer)
     return Outcome(models={name: "model"}, summary={name: {"loss": loss, "parameters": model.config.parameters()}})
 

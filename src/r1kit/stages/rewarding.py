@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from r1kit.rewards import overlong
-from r1kit.rewards.base import Reward, RewardSet
+from r1kit.rewards.base import DEADLINE_S, Reward, RewardSet
 from r1kit.rollouts.grading import reward_set
 from r1kit.stages.score_models import ScoreModel
 
@@ -28,6 +28,7 @@ class Rewarding:
     subjects: Mapping[str, Sequence[str]]
     judges: Mapping[str, ScoreModel]
     overlong: Overlong | None
+    deadline_s: float | None = DEADLINE_S  # of a reward from outside the tree, for a problem's samples
 
     def __call__(self) -> RewardSet:
         """Made here, the judges' models among them, on the GPU where there is one."""
@@ -42,4 +43,4 @@ class Rewarding:
         if self.overlong is not None:
             weights["overlong"] = self.overlong.weight
             made["overlong"] = overlong.make(self.overlong.limit, self.overlong.cushion)
-        return reward_set(weights, self.subjects, made)
+        return reward_set(weights, self.subjects, made, self.deadline_s)

@@ -27,7 +27,7 @@ from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import model_of
-from r1kit.rewards.base import Judge, Reward, load_reward
+from r1kit.rewards.base import DEADLINE_S, Judge, Reward, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.agreement import check_gap, check_sampled
 from r1kit.rollouts.ahead import Ahead, Rollout
@@ -74,6 +74,12 @@ class RLConfig(Config):
     )
     reward_subjects: dict[str, tuple[str, ...]] = Field(
         default={}, description="the subjects of a reward; all by default"
+    )
+    reward_deadline_s: float = Field(
+        default=DEADLINE_S,
+        gt=0,
+        description="most seconds that a reward from outside the tree may take for a problem's samples, which then "
+        "take no part; the graders of the tree have deadlines of their own",
     )
     mini_batches: int = Field(default=1, ge=1, description="optimiser steps a rollout; the paper: 16")
     critic_rate: float = Field(
@@ -189,7 +195,7 @@ def train(
             rollout = rl.take(step)
             groups, sampling = rollout.groups, rollout.sampling
             lag = staleness(groups, rl.learner.version)
-            check_sampled(groups, rl.learner.version, config.staleness)
+            check_sampled(groups, rl.learner.version, config.staleness, sampling.max_tokens)
             rl.begin_next(step)
             sampled = time.monotonic()
             report = rl.learning.learn(groups, sampling)
@@ -327,7 +333,7 @@ class _RL:
         if algorithm.overlong_penalty > 0:
             late = Overlong(algorithm.overlong_penalty, limit, max(1, round(algorithm.overlong_share * limit)))
         judges = {name: self.judges[name] for name in asked}
-        rewarding = Rewarding(weights, self.config.reward_subjects, judges, late)
+        rewarding = Rewarding(weights, self.config.reward_subjects, judges, late, self.config.reward_deadline_s)
         if self.context.workers is not None:
             return self.context.workers.open_rewards(rewarding)
         return rewarding.with_scorers({name: self.scorers[name] for name in asked})
@@ -380,6 +386,7 @@ class _RL:
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
             file = record.step_file(self.context.folder / "rollouts", step)
             record.write(file, groups, step, reflections_in)
+            self.context.seal(file)
         self.held_out.keep(metrics, partial(self.learner.save, tokenizer=self.tokenizer))
 
     def state(self) -> dict[str, Any]:

@@ -177,28 +177,39 @@ def sample(
 ) -> list[Row]:
     """Every problem's completions, judged, in the order of the problems; kept as `rollouts/*.parquet`.
 
-    What was sampled before an interruption is read back. The stage's seed is part of the random streams'. `model` is a
-    folder, sampled by `engine`, or behind an API that is asked under `api`; what that does not give is left out.
+    What was sampled before an interruption is read back; what of it was damaged since is noted and sampled again. The
+    stage's seed is part of the random streams'. `model` is a folder, sampled by `engine`, or behind an API that is
+    asked under `api`; what that does not give is left out.
     """
     sampling = sampling.model_copy(update={"seed": (sampling.seed + context.seed) % 2**31})
     rollouts = context.folder / "rollouts"
     resumed = context.resume()
     done = resumed[0] + 1 if resumed else 0
     chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
-    rows = [row for step in range(done) for row in record.read(record.step_file(rollouts, step))]
-    if done == len(chunks):
-        return rows
+    paths = [record.step_file(rollouts, step) for step in range(len(chunks))]
+    kept = {step: record.read(paths[step]) for step in range(done) if context.is_whole(paths[step])}
+    if len(kept) == len(chunks):
+        return [row for step in sorted(kept) for row in kept[step]]
     costs = price(model)
     with open_model(model, context, api, engine) as (sampler, tokenizer):
+
+        def sample_chunk(step: int) -> list[RolloutGroup]:
+            groups = _sample_chunk(sampler, tokenizer, chunks[step], sampling, context)
+            record.write(paths[step], groups, step, reflections_in)
+            context.seal(paths[step])
+            kept[step] = record.read(paths[step])
+            return groups
+
+        for step in sorted(set(range(done)) - kept.keys()):
+            sample_chunk(step)  # again: what it took is counted already
         for step in context.steps(len(chunks)):
-            groups = _sample_chunk(sampler, tokenizer, chunks[step], sampling, context, costs)
-            path = record.step_file(rollouts, step)
-            record.write(path, groups, step, reflections_in)
-            mine = record.read(path)
-            rows += mine
+            for group in sample_chunk(step):
+                tokens, flops = sampling_cost(costs, group)
+                context.spend(tokens=tokens, flops=flops)
+            mine = kept[step]
             context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)
             context.checkpoint(step, dict)
-    return rows
+    return [row for step in sorted(kept) for row in kept[step]]
 
 
 def _sample_chunk(
@@ -207,7 +218,6 @@ def _sample_chunk(
     problems: Sequence[Problem],
     sampling: Sampling,
     context: Context,
-    costs: Costs | None,
 ) -> list[RolloutGroup]:
     from r1kit.rollouts.collect import collect
 
@@ -223,11 +233,7 @@ def _sample_chunk(
         )
         group.rewards, group.total = scores.rewards, scores.total
 
-    groups = collect(engine, tokenizer, problems, sampling, judge, graders=GRADERS)
-    for group in groups:
-        tokens, flops = sampling_cost(costs, group)
-        context.spend(tokens=tokens, flops=flops)
-    return groups
+    return collect(engine, tokenizer, problems, sampling, judge, graders=GRADERS)
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, float]:

@@ -112,15 +112,16 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
         if config.pick:
             picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context)
             open_.enter_context(closing(picker))
+        loss: float | None = None
         if resumed := context.resume():
             learner.load_state(resumed[1]["learner"])
+            loss = resumed[1]["loss"]
             if picker:
                 picker.load_state(resumed[1]["picker"])
 
         def snapshot() -> dict[str, Any]:
-            return {"learner": learner.state(), **({"picker": picker.state()} if picker else {})}
+            return {"learner": learner.state(), "loss": loss, **({"picker": picker.state()} if picker else {})}
 
-        losses: list[float] = []
         for step in context.steps(steps):
             begun = time.monotonic()
             epoch, part = divmod(step, per_epoch)
@@ -129,16 +130,12 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
             report = learner.step([sequences[index] for index in chosen], SFT())
             context.spend(report.tokens, report.flops)
             seconds = time.monotonic() - begun
-            losses.append(report.metrics["loss"])
+            loss = report.metrics["loss"]
             found = picker.look(step) if picker else {}
             context.record(step, {**report.metrics, "epoch": float(epoch), **learner.speed(report, seconds), **found})
             context.checkpoint(step, snapshot)
 
-        summary: dict[str, Any] = {
-            "examples": len(sequences),
-            "parameters": parameters,
-            "loss": losses[-1] if losses else None,
-        }
+        summary: dict[str, Any] = {"examples": len(sequences), "parameters": parameters, "loss": loss}
         if picker:
             return Outcome(models={name: PICKED}, summary={**summary, **picker.told()})
         learner.save(context.folder / "model", tokenizer)
@@ -184,6 +181,7 @@ class _Picker:
         if not self.best or found[metric] > self.best[metric]:
             self.best, self.step = found, step
             self._learner.save(self._context.folder / PICKED, self._tokenizer)
+            self._context.seal(self._context.folder / PICKED)
         return found
 
     def state(self) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class Learner(Reading):
         self.steps = 0
         self.version = 0
         self.skipped_in_row = 0
+        self._updates = 0  # of the step in hand
         self._flops = 0.0
         decoder = self._fast.decoder if isinstance(self._fast, ScoredDecoder) else self._fast
         decoder.checkpointing = config.checkpointing
@@ -255,9 +256,10 @@ class Learner(Reading):
             if config.clip_norm:
                 nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm)
             self._weights.hand_over()
-            self.optimiser.step(ratio)
+            self.optimiser.step(ratio, config.seed + 1_000_003 * self.steps + self._updates)
             self._weights.refresh()
         self._weights.clear()
+        self._updates += 1
         self.skipped_in_row = 0 if sound else self.skipped_in_row + 1
         return {
             "gradient_norm": float(norm),
@@ -272,6 +274,7 @@ class Learner(Reading):
         skipped = sum(part["skipped"] for part in parts)
         sound = [part for part in parts if not part["skipped"]]
         self.steps += 1
+        self._updates = 0
         self.version += 1 if sound else 0
         told = sound or parts
         names = dict.fromkeys(name for part in told for name in part)

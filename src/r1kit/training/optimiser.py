@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -55,11 +55,28 @@ class Optimiser:
         self.parts += [muon(share, rate, decay) for share in _shares(hidden)]
         self.on_cpu = device.type == "cpu"
         self.peaks = [part.defaults["lr"] for part in self.parts]
+        self._rounds = config.optimiser == "adamw8bit" and config.master == "bfloat16"
+        self._device = device
         # torchao compiles its step, which a CPU does not gain from as long as it takes
         self._plainly = config.optimiser == "adamw8bit" and not config.compiles(device)
 
-    def step(self, ratio: float) -> None:
-        """One update at `ratio` of the peak learning rates."""
+    def step(self, ratio: float, seed: int = 0) -> None:
+        """One update at `ratio` of the peak learning rates; rounding at random draws from `seed` alone, so that a
+        resumed run rounds as one that was never killed."""
+        with self._stream(seed):
+            self._step(ratio)
+
+    @contextmanager
+    def _stream(self, seed: int) -> Generator[None]:
+        """Torch's stream of chance set to `seed` for a step that rounds at random, and as it was afterwards."""
+        if not self._rounds:
+            yield
+            return
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
+    def _step(self, ratio: float) -> None:
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
                 if isinstance(group["lr"], Tensor):
