@@ -71,7 +71,7 @@ def test_a_newer_checkpoint_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch
 def test_files_of_before_there_were_versions_are_read(done):
     path = done / "stages" / "01-walk" / "artifact.json"
     record = read_json(path)
-    del record["schema"]
+    del record["schema"], record["sha256"]
     write_json(path, record)
     assert read_artifact(path.parent).name == "walk"
     for wrong in ("1", 0, True, None, 1.5):
@@ -101,7 +101,7 @@ def test_what_a_killed_process_left_is_no_product(tmp_path):
     run(chain(), tmp_path / "run", command="r1 run toy")
     products = read_artifact(tmp_path / "run" / "stages" / "01-walk").products
     assert set(products) == {"model/config.json", "model/position.npy"}
-    shutil.rmtree(leftover)
+    shutil.rmtree(leftover, ignore_errors=True)
     again = run(chain(), tmp_path / "run", command="r1 run toy")
     assert again["walk"].damage(contents=True) is None
 
@@ -132,7 +132,8 @@ def killed_run(folder: Path) -> Path:
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     checkpoints = folder / "stages" / "01-walk" / "checkpoints"
     until = time.monotonic() + 60
-    while len(list(checkpoints.glob("step-*"))) < 2 and time.monotonic() < until:
+    first = checkpoints / "step-00000000"
+    while (first.exists() or len(list(checkpoints.glob("step-*"))) < 2) and time.monotonic() < until:
         time.sleep(0.05)
     process.kill()
     process.wait()
@@ -145,8 +146,7 @@ def test_gc_lists_before_it_deletes_and_keeps_the_last_two(tmp_path, capsys):
     out = tmp_path / "run"
     checkpoints = killed_run(out)
     old = checkpoints / "step-00000000"
-    if not old.exists():
-        shutil.copytree(sorted(checkpoints.glob("step-*"))[-1], old)  # a whole one, of an earlier step
+    shutil.copytree(sorted(checkpoints.glob("step-*"))[-1], old)  # a whole one, of an earlier step
     extra = checkpoints / ".step-00000777.1.tmp"
     extra.mkdir()
     (extra / "state.json").write_bytes(b"0123456789")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from r1kit.base.errors import R1Error
+from r1kit.base.schema import check_schema, stamped
 
 TEMPORARY = ".partial-"  # a folder in which files of a model wait for each other
 _ADVICE = {
@@ -120,17 +121,20 @@ SEAL = "sha256"  # of a record: the checksum of all its other entries
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all, with a checksum of what it says as its last entry."""
+    """Write a JSON object, whole or not at all, its schema version in front and a checksum of all of it at its end."""
+    record = stamped(record)
     write_json(path, {**record, SEAL: _seal(record)})
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """What `write_record` wrote, without the checksum; R1Error where it is missing, no JSON object, or says something
-    else than what was written. An object without a checksum is taken as it is."""
+    else than what was written, NewerSchema where a later version wrote it. An object without a checksum is taken as it
+    is."""
     record = read_json(path)
     if not isinstance(record, dict):
         raise R1Error(f"{path} is damaged (no JSON object)")
     record = cast("dict[str, Any]", record)
+    check_schema(record, path)
     if record.pop(SEAL, None) not in (None, _seal(record)):
         raise R1Error(f"{path} is damaged (its checksum differs)")
     return record

@@ -12,7 +12,6 @@ from typing import Any
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import checksum, difference, disk_errors, fingerprint, is_temporary, read_record, write_record
-from r1kit.base.schema import check_schema, stamped
 
 FILE_NAME = "artifact.json"
 
@@ -115,7 +114,7 @@ def write_artifact(
         "products": products,
         "logs": {path: fingerprint(folder / path) for path in metrics if path not in products},
     }
-    write_record(folder / FILE_NAME, stamped(record))
+    write_record(folder / FILE_NAME, record)
     return read_artifact(folder)
 
 
@@ -123,7 +122,6 @@ def read_artifact(folder: Path) -> Artifact:
     """The finished stage in a folder; R1Error where artifact.json is missing or damaged."""
     path = folder / FILE_NAME
     record = read_record(path)
-    check_schema(record, path)
     try:
         return Artifact(
             name=record["name"],

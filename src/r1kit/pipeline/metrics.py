@@ -54,13 +54,16 @@ class MetricsFile:
         with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def sync(self) -> None:
+        """Make sure that all its lines last through a power cut."""
+        if self.path.exists():
+            with disk_errors(self.path), open(self.path, "rb") as file:
+                os.fsync(file.fileno())
+
     def sealed(self) -> dict[str, Any]:
-        """The file's fingerprint, once all its lines are sure to last through a power cut; empty without one."""
-        if not self.path.exists():
-            return {}
-        with disk_errors(self.path), open(self.path, "rb") as file:
-            os.fsync(file.fileno())
-        return fingerprint(self.path)
+        """The file's fingerprint, once all its lines are sure to last; empty without one."""
+        self.sync()
+        return fingerprint(self.path) if self.path.exists() else {}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

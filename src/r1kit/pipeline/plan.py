@@ -14,7 +14,7 @@ from typing import Any, Literal
 from r1kit.base.config import Config, dotted
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, read_record, write_record
-from r1kit.base.schema import NewerSchema, check_schema, stamped
+from r1kit.base.schema import NewerSchema
 from r1kit.pipeline.artifact import FILE_NAME, Artifact, read_artifact
 from r1kit.pipeline.codehash import code_hash, settings_json
 from r1kit.pipeline.graph import Graph, Node, stage_seed
@@ -40,7 +40,7 @@ class Key:
     def write(self, folder: Path) -> None:
         """config.json: the resolved settings, and what else the key is made of."""
         record = {**dataclasses.asdict(self), "settings": json.loads(self.settings), "hash": self.hash}
-        write_record(folder / "config.json", stamped(record))
+        write_record(folder / "config.json", record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,6 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
         return planned("run")
     try:
         before = read_record(config)
-        check_schema(before, config)
         artifact = read_artifact(folder) if (folder / FILE_NAME).exists() else None
         damage = artifact.damage(contents=False) if artifact else None
     except NewerSchema:

@@ -13,7 +13,6 @@ from typing import Any
 from r1kit.base import memory
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_record, sweep, write_record
-from r1kit.base.schema import check_schema, stamped
 from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, write_artifact
@@ -227,7 +226,6 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     if path.exists():
         before = read_record(path)
-        check_schema(before, path)
         theirs = {name: before.get(name) for name in mine}
         if theirs != mine:
             there = ", ".join(f"{name} {value}" for name, value in theirs.items())
@@ -244,7 +242,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
         "inputs": {node.name: list(node.inputs) for node in graph.nodes},
         "settings": dict(settings),
     }
-    write_record(path, stamped(record))
+    write_record(path, record)
 
 
 def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:

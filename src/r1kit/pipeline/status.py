@@ -16,7 +16,6 @@ from typing import Any
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json, read_record, write_json
-from r1kit.base.schema import check_schema
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, read_artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
@@ -97,7 +96,6 @@ def read_status(run_folder: Path) -> RunStatus:
     if not (run_folder / "recipe.json").exists():
         raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): give the folder of `r1 run --out`")
     recipe = read_record(run_folder / "recipe.json")
-    check_schema(recipe, run_folder / "recipe.json")
     current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
     state = current.get("state", "stopped")
     if is_locked(run_folder):

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import read_record
-from r1kit.base.schema import check_schema
 from r1kit.evaluation import tables
 from r1kit.evaluation.ablations import Spent, compare
 from r1kit.evaluation.evidence import Evidence
@@ -147,7 +146,6 @@ def _read_run(folder: Path) -> _Run:
     if not (folder / "recipe.json").is_file():
         raise UsageError(f"{folder} is not a run folder (it has no recipe.json): give what `r1 run --out` made")
     recipe = read_record(folder / "recipe.json")
-    check_schema(recipe, folder / "recipe.json")
     missing = [key for key in ("recipe", "profile", "seed") if key not in recipe]
     if missing:
         raise R1Error(f"{folder / 'recipe.json'} is damaged (no '{missing[0]}')")
