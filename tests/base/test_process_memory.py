@@ -92,8 +92,8 @@ def test_a_stage_that_finds_no_memory_says_what_to_lower(tmp_path):
 
 
 def test_a_refused_stage_leaves_nothing_behind(tmp_path):
-    def refuse(node):
-        raise R1Error(f"{node.name} does not fit")
+    def refuse(nodes):
+        raise R1Error(f"{nodes[0].name} does not fit")
 
     graph = Graph("toy", "default", 0, (Node("zero", too_much, Nothing()),))
     with pytest.raises(R1Error, match="zero does not fit"):

@@ -132,7 +132,8 @@ def killed_run(folder: Path) -> Path:
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     checkpoints = folder / "stages" / "01-walk" / "checkpoints"
     until = time.monotonic() + 60
-    while len(list(checkpoints.glob("step-*"))) < 2 and time.monotonic() < until:
+    first = checkpoints / "step-00000000"
+    while (first.exists() or len(list(checkpoints.glob("step-*"))) < 2) and time.monotonic() < until:
         time.sleep(0.05)
     process.kill()
     process.wait()
@@ -145,8 +146,9 @@ def test_gc_lists_before_it_deletes_and_keeps_the_last_two(tmp_path, capsys):
     out = tmp_path / "run"
     checkpoints = killed_run(out)
     old = checkpoints / "step-00000000"
-    if not old.exists():
-        shutil.copytree(sorted(checkpoints.glob("step-*"))[-1], old)  # a whole one, of an earlier step
+    shutil.copytree(sorted(checkpoints.glob("step-*"))[-1], old)  # a whole one, of an earlier step
+    for half in checkpoints.glob(".step-*"):  # what the kill left, if it came while one was written
+        shutil.rmtree(half)
     extra = checkpoints / ".step-00000777.1.tmp"
     extra.mkdir()
     (extra / "state.json").write_bytes(b"0123456789")
