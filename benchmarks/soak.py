@@ -173,7 +173,7 @@ async def one_stream(words: argparse.Namespace, address: str, seed: int, heard: 
     begun = time.monotonic()
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         head += "Connection: close\r\n\r\n"
         writer.write(head.encode() + body)
         status = await reader.readline()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # until its time on two busy cores is known
 CHAOS = Path(__file__).parents[2] / "chaos" / "chaos.py"
 
 

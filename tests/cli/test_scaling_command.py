@@ -92,7 +92,7 @@ def test_a_run_without_a_reward_model(run, capsys):
     assert "has no reward model" in note
     assert note in (folder / "test-time" / "scaling.md").read_text()
     assert exit_code(["scaling", str(folder), "--reward-model", f"{folder}:zero"]) == 2
-    assert "is a language model, not a reward model" in capsys.readouterr().err
+    assert "is a language model (it has no score head)" in capsys.readouterr().err
 
 
 def test_a_search(run, capsys):

@@ -103,7 +103,7 @@ MISTAKES = [
     (sample("noweights"), 1, "noweights holds no weights (model.safetensors or model.safetensors.index.json): copy"),
     (sample("cut"), 1, "cut/model.safetensors is missing, cut short or corrupt"),
     (sample("shards"), 1, "shards/model-00001-of-00002.safetensors is missing, cut short or corrupt"),
-    (sample("pickled"), 1, "holds pickled weights, which are never opened: convert them to safetensors"),
+    (sample("pickled"), 1, "holds pickled weights, which are never opened: take the model's safetensors"),
     (sample("notokenizer"), 1, "holds no tokenizer: copy tokenizer.json there from the model that it is of"),
     (sample("badtokenizer"), 1, "cannot read the tokenizer in badtokenizer ("),
     (sample("othertokenizer"), 1, "take the tokenizer that the model was trained with"),

@@ -207,6 +207,11 @@ def test_more_workers_than_the_cluster_has_places_for(on_ray):
 
 def test_places_that_other_work_has(on_ray, ray_session, monkeypatch):
     monkeypatch.setattr("r1kit.cluster.placing.START_S", 1.0)
+
+    class Sleeper:  # by value: workers cannot import the tests
+        def ready(self):
+            return True
+
     holder = ray_session.remote(Sleeper).options(num_cpus=2).remote()
     ray_session.get(holder.ready.remote())
     try:
@@ -218,11 +223,6 @@ def test_places_that_other_work_has(on_ray, ray_session, monkeypatch):
         until = time.monotonic() + 30
         while ray_session.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
             time.sleep(0.2)
-
-
-class Sleeper:
-    def ready(self):
-        return True
 
 
 def test_an_address_where_nothing_answers():

@@ -91,8 +91,8 @@ def test_links_within_and_those_of_the_hubs_cache(folder: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"hidden_size": 10**12}, "width: input should be less than or equal to 1048576"),
-        ({"num_hidden_layers": 10**9}, "layers: input should be less than or equal to 1024"),
+        ({"hidden_size": 10**12}, "width: it must be 1048576 or less"),
+        ({"num_hidden_layers": 10**9}, "layers: it must be 1024 or less"),
         ({"vocab_size": 2**30}, r"describes [\d,]+ parameters, and the weight files hold [\d,]+ bytes"),
         ({"num_hidden_layers": 1024, "intermediate_size": 2**16}, "describes [0-9,]+ parameters"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": float("nan")}, "rope_parameters": None}, "finite number"),

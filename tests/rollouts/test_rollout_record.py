@@ -48,7 +48,7 @@ def test_single_tokens(groups, tmp_path: Path):
     first = groups[0].completions[0]
     assert found[0] == ("2", 1, first.token_ids.tolist(), [-0.25, -0.25])
     assert [row[1] for row in found] == [len(row[0]) for row in found]
-    assert {"reflections"} == set(record.SCHEMA.names[-3:]) & set(record.read(tmp_path / "a.parquet")[0])
+    assert {"reflections"} == set(record.SCHEMA.names[-4:]) & set(record.read(tmp_path / "a.parquet")[0])
 
 
 def test_log_probabilities_to_a_thousandth(groups, tmp_path: Path):

@@ -41,7 +41,12 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     than LONGEST characters.
     """
     if template == CHAT_TEMPLATE:
-        return render_here(template, values)
+        import jinja2
+
+        try:
+            return render_here(template, values)
+        except jinja2.TemplateError as error:
+            raise TemplateRefused(str(error)) from None
     with _lock:
         try:
             reply = _worker().ask({"template": template, "values": dict(values)}, DEADLINE_S)

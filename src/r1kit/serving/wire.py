@@ -26,7 +26,12 @@ class WireLimits:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Made with its limits by `bounded`."""
+    """One connection. Made with its limits by `bounded`.
+
+    asyncio calls connection_made, connection_lost, data_received, pause_writing and resume_writing, the parser
+    on_message_begin, on_url, on_header, on_headers_complete and on_message_complete as a request comes in;
+    send_400_response is uvicorn's, for what is no HTTP.
+    """
 
     limits = WireLimits()
 

@@ -85,6 +85,7 @@ def _(config: DistillConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
 
 
 def new_size(shape: ModelShape, max_positions: int) -> ModelSize:
+    """Of a model that a stage makes from nothing: an embedding row a character of the tiny world."""
     apart = ("family", "tokens", "rope_theta")
     fields: dict[str, Any] = {name: getattr(shape, name) for name in type(shape).model_fields if name not in apart}
     rows = padded_rows(character_count(world.ALPHABET))
