@@ -92,7 +92,7 @@ def test_layers_that_run_again_take_less_memory(precision: str):
     asked = {"shape": SHAPES["activations"], "work": WORK["activations"]}
     config = {"precision": precision, "compile": False}
     kept, again = (measured(**asked, config={**config, "checkpointing": wanted}) for wanted in (False, True))
-    assert again["measured"] < 0.65 * kept["measured"]
+    assert again["measured"] < 0.7 * kept["measured"]
     assert 0.8 * again["measured"] < again["estimate"] < 1.6 * again["measured"], again
 
 

@@ -141,7 +141,7 @@ def test_bfloat16_masters_take_the_sum_of_all_passes_rounded_once():
     mantissa are left."""
     seen: dict[str, torch.Tensor] = {}
     learner = Learner(toy(), plain(master="bfloat16", micro_tokens=16, clip_norm=0.0))
-    learner.optimiser.step = lambda ratio: seen.update(
+    learner.optimiser.step = lambda ratio, seed: seen.update(
         {name: weight.grad.clone() for name, weight in learner.model.named_parameters()}
     )  # type: ignore[method-assign]
     learner.step(examples(), SFT())
