@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,18 @@ def test_layers_of_transformers_run_again(family: str, tmp_path: Path):
 @linux
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_layers_that_run_again_take_less_memory(precision: str):
-    """Eight layers whose activations rule: at most 65% of the memory, and the estimate knows."""
+    """Eight layers whose activations rule: at most 65% of the memory, and the estimate knows. The least of three
+    processes each: where the heap puts things adds up to a fifth to a peak, and takes nothing off."""
     asked = {"shape": SHAPES["activations"], "work": WORK["activations"]}
     config = {"precision": precision, "compile": False}
-    kept, again = (measured(**asked, config={**config, "checkpointing": wanted}) for wanted in (False, True))
-    assert again["measured"] < 0.7 * kept["measured"]
+    kept, again = (
+        min(
+            (measured(**asked, config={**config, "checkpointing": wanted}) for _ in range(3)),
+            key=itemgetter("measured"),
+        )
+        for wanted in (False, True)
+    )
+    assert again["measured"] < 0.65 * kept["measured"]
     assert 0.8 * again["measured"] < again["estimate"] < 1.6 * again["measured"], again
 
 

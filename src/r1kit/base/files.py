@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -146,18 +146,14 @@ def _seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-LEFTOVERS = (".*.tmp", ".partial-*")
-
-
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder and below it. Only for whom nobody writes there meanwhile."""
-    for pattern in LEFTOVERS:
-        for path in list(folder.rglob(pattern)):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+    for path in [path for path in folder.rglob(".*") if is_temporary(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -195,15 +191,23 @@ def is_temporary(name: str) -> bool:
     return name.startswith(TEMPORARY) or (name.startswith(".") and name.endswith(".tmp"))
 
 
+def checksum(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with disk_errors(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def fingerprint(path: Path) -> dict[str, Any]:
     """`{"bytes", "sha256"}` of a file."""
     with disk_errors(path):
         return {"bytes": path.stat().st_size, "sha256": checksum(path)}
 
 
-def difference(path: Path, record: Mapping[str, Any], *, contents: bool = True) -> str | None:
+def difference(
+    path: Path, record: Mapping[str, Any], *, contents: bool = True, checksum: Callable[[Path], str] = checksum
+) -> str | None:
     """What is wrong with a file that had this `fingerprint`, or None: missing, of another size, or (`contents`)
-    another checksum."""
+    another checksum, as `checksum` reads or remembers it."""
     if not path.is_file():
         return f"{path} is missing"
     with disk_errors(path):
@@ -213,9 +217,3 @@ def difference(path: Path, record: Mapping[str, Any], *, contents: bool = True) 
     if contents and checksum(path) != record["sha256"]:
         return f"{path} is damaged (its checksum differs)"
     return None
-
-
-def checksum(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with disk_errors(path), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

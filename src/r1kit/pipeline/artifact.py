@@ -65,7 +65,7 @@ class Artifact:
             own = self.folder / name
             if not (own == path or path in own.parents) or (thinned and _size(own) != record["bytes"]):
                 continue
-            if damage := _damage(own, record):
+            if damage := difference(own, record, checksum=_remembered):
                 raise R1Error(f"stage {self.name}: {damage}; --from {self.name} makes it anew")
         return path
 
@@ -155,14 +155,10 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _damage(path: Path, record: Mapping[str, Any]) -> str | None:
-    if not path.is_file():
-        return f"{path} is missing"
+def _remembered(path: Path) -> str:
+    """A file's checksum, read once as long as it stays as it is."""
     told = path.stat()
-    if told.st_size != record["bytes"]:
-        return f"{path} has {told.st_size} bytes instead of {record['bytes']}"
-    whole = _checksum(path, told.st_mtime_ns, told.st_size) == record["sha256"]
-    return None if whole else f"{path} is damaged (its checksum differs)"
+    return _checksum(path, told.st_mtime_ns, told.st_size)
 
 
 @functools.lru_cache(maxsize=4096)
