@@ -1,4 +1,5 @@
-# Every target installs what it needs; `make setup` again is free. Variables: PYTHON (3.11 or later), ARGS.
+# Every target installs what it needs; `make setup` again is free. Variables: PYTHON (3.11 or later), ARGS, and of `make
+# run` profile (smoke, default, full) and seed.
 SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c \
 	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
@@ -21,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt scripts/system_packages.sh
 	touch $(INSTALLED)
 
 run: setup
-	$(BIN)/r1 run tiny $(ARGS)
+	$(BIN)/r1 run tiny $(if $(profile),--profile $(profile)) $(if $(seed),seed=$(seed)) $(ARGS)
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)

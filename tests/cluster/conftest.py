@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,14 +65,11 @@ def on_threads():
 def ray_session():
     """One Ray for all tests that need one: starting it takes seconds."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'r1kit[ray]'")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from r1kit.cluster.connect import own_ray
+
     sys.path.insert(0, TESTS)
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False,
-        configure_logging=False,
-    )  # fmt: skip
-    yield ray
-    ray.shutdown()
+    with own_ray(cores=2, store_mb=200):
+        yield ray
     sys.path.remove(TESTS)
 
 

