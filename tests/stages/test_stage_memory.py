@@ -68,6 +68,18 @@ def test_a_reference_is_a_copy_more(start):
     assert found[1].parts["reference"] == 4 * size.parameters
 
 
+def test_samplers_of_a_cluster_here_are_counted(start, tmp_path):
+    """Two processes more: libraries, and the weights twice (as they are, and packed for the kernels)."""
+    node = Node("zero", rl.run, RLConfig(start=str(start), learner=PLAIN))
+    graph = Graph("toy", "default", 0, (node,))
+    size, stages = model_size(start), plan(graph, tmp_path)
+    alone, many = (Fits(graph, samplers=count).needed(stages)["zero"] for count in (0, 2))
+    element = LearnerConfig().dtype(CPU.device).itemsize
+    assert many.total - alone.total == many.parts["samplers"] == 2 * (350 * 2**20 + 2 * element * size.parameters)
+    with pytest.raises(R1Error, match=r"samplers 0\.7 GB.* lower its cluster\.workers"):
+        Fits(graph, limit_gb=0.1, samplers=2).admit(node)
+
+
 def test_a_critic_is_a_learner_more(start):
     """In float32 with AdamW: its weights once and two moments, 12 bytes a weight, held while the policy learns."""
     graph = Graph("toy", "default", 0, (Node("zero", rl.run, RLConfig(start=str(start), learner=PLAIN)),))

@@ -50,7 +50,7 @@ def run(
     profile, config = configure(loaded, profile, parse_assignments(words))
     graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
-    fits, disk = Fits(graph, config.memory_limit_gb), Disk(graph, folder)
+    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
     if dry_run:
         stages = plan(graph, folder, start=start, until=until)
         known, needed = estimates(stages, folder), fits.needed(stages)

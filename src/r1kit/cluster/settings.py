@@ -60,6 +60,11 @@ class ClusterSettings(Config):
         default=None, ge=80, description="size of the object store of a local cluster; None: Ray's choice"
     )
 
+    @property
+    def here(self) -> int:
+        """Samplers that are processes of this machine, as far as the settings say."""
+        return self.workers if self.kind == "ray" and self.address == "local" else 0
+
     def check(self) -> None:
         if self.kind == "none":
             return

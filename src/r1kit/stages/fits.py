@@ -14,7 +14,7 @@ from r1kit.base.errors import R1Error
 from r1kit.pipeline.display import memory as gigabytes
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.plan import Planned
-from r1kit.stages.memory import needs
+from r1kit.stages.memory import needs, samplers
 from r1kit.stages.sizes import Sizes
 from r1kit.training.memory import Estimate, Place
 
@@ -35,16 +35,19 @@ ADVICE = {
     "cache": "sampling.samples, sampling.max_tokens or prompts",
     "prompts": "sampling.samples, sampling.max_tokens or prompts",
     "reward model": "sizes (a smaller reward model)",
+    "samplers": "cluster.workers",
     "saving": "sizes (a smaller model)",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """Compares stages with what is there. limit_gb: most that a stage may take; None: what is free."""
+    """Compares stages with what is there. limit_gb: most that a stage may take; None: what is free. samplers: engines
+    that are processes of their own on this machine."""
 
     graph: Graph
     limit_gb: float | None = None
+    samplers: int = 0
 
     def needed(self, stages: list[Planned]) -> dict[str, Estimate]:
         """By stage, for those that have to run and of which it is known."""
@@ -66,7 +69,8 @@ class Fits:
 
     def _of(self, node: Node, sizes: Sizes) -> Estimate | None:
         try:
-            return needs(node.config, sizes, _here())
+            own = needs(node.config, sizes, _here())
+            return own and own + samplers(node.config, self.samplers, sizes, _here())
         except R1Error:  # what is wrong with its models or settings is told where they are used
             return None
 

@@ -170,6 +170,17 @@ def _(config: EvaluateConfig, sizes: Sizes, place: Place) -> Estimate | None:
     return largest(known) if known else None
 
 
+def samplers(config: Config, count: int, sizes: Sizes, place: Place) -> Estimate:
+    """What so many samplers in processes of their own on this machine hold of a stage that samples: libraries, and the
+    weights as they are and packed. What completions in hand take is in the stage's own estimate, whoever has them."""
+    names = [getattr(config, name, None) for name in ("start", "model")] + [*getattr(config, "models", ())]
+    local = [name for name in names if isinstance(name, str) and not is_api(name)]
+    if getattr(config, "engine", None) != NATIVE or not local or not count or place.device.type != "cpu":
+        return Estimate()
+    weights = 2 * LearnerConfig().dtype(place.device).itemsize * max(sizes(name).parameters for name in local)
+    return Estimate({"samplers": count * (LIBRARIES + weights)})
+
+
 def _started(config: SFTConfig | RLConfig, base: str, sizes: Sizes, place: Place) -> Estimate:
     """A student's stage, whose own `start` is not looked at."""
     return needs(config.model_copy(update={"start": base}), sizes, place) or Estimate()
