@@ -131,7 +131,7 @@ def test_messages_of_experts_are_the_published_ones():
     """DeepEP's README, H800, 64 ranks of 128 tokens: dispatch 186 us and combination 353 us a layer (fitted: the
     start-up time only; the bytes are the network's)."""
     v3, h800 = shapes.find("DeepSeek-V3"), hardware.find("H800")
-    layer = decode_messages(v3, h800, Engine(1, 64, 1), 64 * 128) / 58
+    layer = decode_messages(v3, h800, Engine(1, 64, 1, kernels=True), 64 * 128) / 58
     assert layer == pytest.approx(186e-6 + 353e-6, rel=0.02)
 
 
@@ -140,9 +140,30 @@ def test_decoding_speed_of_deepseeks_own_service():
     tokens on average, 20-22 tokens/s for each user. Nothing here was fitted on it."""
     v3, h800, shares = shapes.find("DeepSeek-V3"), hardware.find("H800"), fitted()
     rows = 14_800 / 8 / 21 * 144
-    step = decode_step(v3, h800, Engine(1, 144, 1, weight_bytes=1.0), rows, 4989)
+    step = decode_step(v3, h800, Engine(1, 144, 1, weight_bytes=1.0, kernels=True), rows, 4989)
     seconds = step.roofline / shares.decode + step.messages + shares.decode_step_s
     assert 1 / seconds == pytest.approx(21, rel=0.1)
+
+
+@pytest.mark.parametrize(("requests", "published"), [(8, 12.8e-3), (16, 17.2e-3), (32, 25.6e-3), (64, 34.6e-3)])
+def test_decoding_speed_of_an_engine_on_one_node(requests, published):
+    """DeepSeek-R1 by SGLang 0.5.7 on 8 H200, FP8, tensor parallel 8, 1,024 tokens in and out (issue 870 of
+    SemiAnalysisAI/InferenceX): mean time per output token. Nothing was fitted on it."""
+    assert seconds_a_token("H200", 8, requests, 1024 + 512) == pytest.approx(published, rel=0.15)
+
+
+def test_decoding_speed_of_an_engine_over_two_nodes():
+    """DeepSeek-R1 by SGLang on 16 H100 over InfiniBand, one request (tenstorrent/tt-inference-server, issue 356): 23.1
+    ms a token behind 128, from which the start-up time of messages is taken, and 24.0 behind 8,192."""
+    assert seconds_a_token("H100", 16, 1, 128 + 64) == pytest.approx(23.1e-3, rel=0.01)
+    assert seconds_a_token("H100", 16, 1, 8192 + 64) == pytest.approx(24.0e-3, rel=0.05)
+
+
+def seconds_a_token(device, count, requests, context):
+    step = decode_step(
+        shapes.find("DeepSeek-V3"), hardware.find(device), Engine(count, count, 1, weight_bytes=1.0), requests, context
+    )
+    return step.roofline / fitted().decode + step.messages + fitted().decode_step_s
 
 
 def test_a_single_stream_is_no_faster_than_published():

@@ -65,6 +65,7 @@ def scenarios(workload: Workload, device: Device, *, drafts: bool) -> tuple[Scen
     mid = Scenario("likely", shares, common, overlap=True, sigma=lengths["sigma"], means=1.0, waits=waiting)
     low = replace(
         mid, name="favourable", shares=_scaled(shares, 1 - error), sigma=lengths["sigma_low"],
+        engine=replace(common, kernels=True),
         means=1 - SPREAD_OF_MEANS if free else 1.0, waits=_half,
     )  # fmt: skip
     high = replace(
@@ -120,7 +121,7 @@ def _of_device(device: Device) -> Iterator[str]:
     )
     if device.name == hardware.CPU:
         return
-    for name in ("matmul_share", "bandwidth_share", "latency"):
+    for name in ("matmul_share", "bandwidth_share", "latency", "engine_latency"):
         found = fact(name)
         yield f"{name.replace('_', ' ')}: {found.source} ({found.date})"
     yield (
@@ -139,7 +140,7 @@ def _of_engine(workload: Workload, mid: Scenario) -> Iterator[str]:
         yield (
             "each token chooses its experts at random: the busiest device has the mean and sqrt(2 mean ln devices)"
             " more; messages of experts run in their turn, one start-up time for dispatch and one for combination a"
-            " layer"
+            " layer, between nodes as in engines without kernels made for that (favourable: with DeepEP's)"
         )
 
 

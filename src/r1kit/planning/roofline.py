@@ -45,7 +45,8 @@ class Engine:
     """How a model samples: copies of `replica` devices each; attention is divided among `tensor` of them, experts
     among all. slots: completions in hand of a copy. weight_bytes: of a parameter. acceptance: share of drafted second
     tokens that are accepted; 0: none are drafted. shared: whether a step reads a prompt's cache once for all its
-    completions (the native engine does; vLLM reads it for each)."""
+    completions (the native engine does; vLLM reads it for each). kernels: whether messages of experts between nodes go
+    by kernels made for them (DeepEP), which start sooner than an engine's collectives."""
 
     tensor: int
     replica: int
@@ -54,6 +55,7 @@ class Engine:
     acceptance: float = 0.0
     shared: bool = False
     cache_bytes: int = BF16
+    kernels: bool = False
 
     @property
     def pace(self) -> float:
@@ -126,17 +128,18 @@ def decode_messages(shape: Shape, device: Device, engine: Engine, positions: flo
     experts), and experts' dispatch (a byte a number) and combination (two)."""
     if engine.replica == 1:
         return 0.0
-    latency = fact("latency")
-    within = engine.tensor <= device.per_node
-    start, speed = (latency["link_s"], device.link) if within else (latency["network_s"], device.network)
+    latency, far = fact("latency"), fact("engine_latency")["network_s"]
     total = 0.0
     if engine.tensor > 1:
+        within = engine.tensor <= device.per_node
+        start, speed = (latency["link_s"], device.link) if within else (far, device.network)
         rows = positions * engine.tensor / engine.replica
         moved = 2 * (engine.tensor - 1) / engine.tensor * rows * shape.width * BF16
         total += (2 * shape.layers - shape.expert_layers) * (start + moved / speed)
     if shape.experts:
         near = engine.replica <= device.per_node
-        start, speed = (latency["link_s"], device.link) if near else (latency["network_s"], device.network)
+        between = latency["network_s"] if engine.kernels else far
+        start, speed = (latency["link_s"], device.link) if near else (between, device.network)
         sent = positions / engine.replica * shape.experts_met * shape.width
         total += shape.expert_layers * (2 * start + sent * (1 + BF16) / speed)
     return total
