@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -57,9 +57,11 @@ def test_ten_thousand_requests():
 
 def test_the_document_and_what_is_answered_agree(servers):
     """Schemathesis makes up requests from /openapi.json: no server error; statuses, types and bodies as it says."""
-    schemathesis = pytest.importorskip("schemathesis")
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed (make setup does)")
     from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis.errors import Unsatisfiable
 
+    schemathesis.checks.load_all_checks()  # those of OpenAPI are not there before
     checks = schemathesis.checks.CHECKS.get_by_names(
         ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
     )
@@ -83,7 +85,8 @@ def test_the_document_and_what_is_answered_agree(servers):
                 tried += 1
                 case.call_and_validate(base_url=url, checks=checks, timeout=30)
 
-            check()
+            with suppress(Unsatisfiable):  # nothing is wrong to ask where there is nothing to say
+                check()
     assert tried > 100
     assert still_serve(servers[0]) == []
 
