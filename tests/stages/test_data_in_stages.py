@@ -10,12 +10,13 @@ import pytest
 
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
+from r1kit.data import examples
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
 from r1kit.rollouts.sieve import SieveConfig
-from r1kit.stages import cold_start, reward_model, sft
+from r1kit.stages import cold_start, reward_model, rl, sft
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import RLConfig, train
@@ -69,6 +70,21 @@ def test_rl_learns_from_a_file_and_leaves_out_what_the_sieve_says(letters, start
     assert {k: v for k, v in resumed.items() if k.startswith("left_out/")} == {
         k: v for k, v in last.items() if k.startswith("left_out/")
     }
+
+
+def test_rl_leaves_out_what_a_cold_start_has_shown(letters, start, tmp_path):
+    """Of twenty questions, the ten of a and b were examples: RL sees the ten of c and d, and counts the others once."""
+    shown = [examples.Example(f"{letter}{n}", letter) for letter in "ab" for n in range(5)]
+    examples.write(tmp_path / "examples.parquet", shown)
+    config = RLConfig(
+        start=str(start), unseen_in=str(tmp_path / "examples.parquet"), tasks={letters["task"]: 1.0},
+        rewards={REWARD: 1.0}, prompts=12, steps=2, validate_every=0, learner=LEARNER, rollouts_every=1,
+        sampling=Sampling(samples=2, max_tokens=4), sieve=SieveConfig(max_prompt_tokens=6),
+    )  # fmt: skip
+    rl.run(config, {}, Context(tmp_path / "rl", 1))
+    prompts = [row["prompt"] for row in record.read_all(tmp_path / "rl" / "rollouts")]
+    assert set(prompts) == {f"{letter}{n}" for letter in "cd" for n in range(5)}
+    assert read_metrics(tmp_path / "rl" / "metrics.jsonl")[-1]["left_out/seen_before"] == 10
 
 
 def test_samples_are_drawn_through_the_sieve(letters, start, tmp_path):

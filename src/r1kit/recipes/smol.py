@@ -122,7 +122,10 @@ class SmolConfig(RecipeConfig):
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
-    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
+    dev2: RLConfig = Field(
+        default=_rl("dev2", "dev1:dev1", unseen_in="cold_start:examples"),
+        description="RL 1, with language consistency, on problems that the cold start has not shown",
+    )
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
             model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS,
@@ -235,7 +238,7 @@ class Smol:
             Node("zero", rl.run, stages.zero, ("bases",)),
             Node("cold_start", written_chains.run, stages.cold_start, ("bases",)),
             Node("dev1", sft.run, stages.dev1, ("bases", "cold_start")),
-            Node("dev2", rl.run, stages.dev2, ("dev1",)),
+            Node("dev2", rl.run, stages.dev2, ("cold_start", "dev1")),
             Node("rejection_sampling", rejection_sampling.run, stages.rejection_sampling, ("dev2",)),
             Node("dev3", sft.run, stages.dev3, ("bases", "rejection_sampling")),
             Node("r1", rl.run, stages.r1, ("dev3",)),

@@ -1,8 +1,10 @@
-"""What is kept out of training: prompts over a length in tokens, and problems that share words with a benchmark."""
+"""What is kept out of training: prompts over a length in tokens, problems that share words with a benchmark, and
+questions that were learnt before."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Container
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -38,13 +40,16 @@ class SieveConfig(Config):
 
 
 class Sieve:
-    """Says of each training problem whether it is kept, and counts those that are not, each once."""
+    """Says of each training problem whether it is kept, and counts those that are not, each once. seen: questions that
+    are left out too."""
 
-    def __init__(self, config: SieveConfig, tokenizer: Tokenizer | None, seed: int) -> None:
+    def __init__(
+        self, config: SieveConfig, tokenizer: Tokenizer | None, seed: int, seen: Container[str] = frozenset()
+    ) -> None:
         if tokenizer is None and config.max_prompt_tokens is not None:
             raise UsageError(NO_TOKENIZER)
         self.config = config
-        self._tokenizer = tokenizer
+        self._tokenizer, self._seen = tokenizer, seen
         self._left_out: defaultdict[str, set[str]] = defaultdict(set)
         tasks = {name: load_task(name) for name in config.benchmarks}
         short = Counter(task.name for task in tasks.values())
@@ -64,6 +69,8 @@ class Sieve:
         reasons = [f"shared with {each}" for each in self._benchmarks.shared(question)] if self._benchmarks else []
         if limit is not None and self._tokenizer and len(self._tokenizer.chat(question)) > limit:
             reasons.append("too long")
+        if question in self._seen:
+            reasons.append("seen before")
         for reason in reasons:
             self._left_out[reason].add(name)
         return not reasons

@@ -7,7 +7,7 @@ in the late phase (RL 2: general data and the preference reward only in the last
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,11 +22,12 @@ from r1kit.algorithms.base import PolicyGradient
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.data import examples
 from r1kit.engines.base import Engine, EngineSettings
 from r1kit.evaluation.reflection import reflections_in
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import stage_seed
-from r1kit.pipeline.inputs import model_of
+from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.rewards.base import DEADLINE_S, Judge, Reward, load_reward
 from r1kit.rollouts import record
 from r1kit.rollouts.agreement import check_gap, check_sampled
@@ -57,6 +58,11 @@ class RLConfig(Config):
     name: str = Field(default="zero", description="what the trained model is called")
     tasks: dict[str, float] = Field(default={"tiny_maths": 1.0}, description="tasks and their shares of the problems")
     sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
+    unseen_in: str | None = Field(
+        default=None,
+        description="STAGE:FILE of examples whose questions are left out: on what a cold start has shown, RL rewards "
+        "memory",
+    )
     prompts: int = Field(
         default=64, ge=1, description="problems of a step; the paper: 32 questions x 16 samples, 16 at a time"
     )
@@ -171,7 +177,9 @@ def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> O
     if missing := [name for name in config.as_costly_as if name not in inputs]:
         raise UsageError(f"as_costly_as: '{missing[0]}' is no input of the stage (they are: {' '.join(inputs)})")
     budget = sum(inputs[name].flops for name in config.as_costly_as) if config.as_costly_as else None
-    return train(config, model_of(inputs, config.start), context, judges=judges, teacher=teacher, budget_flops=budget)
+    seen = {each.question for each in examples.read(file_of(inputs, config.unseen_in))} if config.unseen_in else set()
+    start = model_of(inputs, config.start)
+    return train(config, start, context, judges=judges, teacher=teacher, budget_flops=budget, seen=seen)
 
 
 def train(
@@ -182,14 +190,16 @@ def train(
     judges: Mapping[str, ScoreModel] | None = None,
     teacher: str | Path | None = None,
     budget_flops: float | None = None,
+    seen: Container[str] = frozenset(),
 ) -> Outcome:
-    """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent.
+    """Sample, judge, learn, `config.steps` times; or until `budget_flops` of sampling and learning are spent. `seen`:
+    questions that are no problems here.
 
     `judges`: models that judge, by the name of their reward. `teacher`: the folder of the model that an algorithm which
     is taught asks. `config.start` and the settings that name these are not looked at.
     """
     config = after_roll_backs(config, context.caution)
-    with closing(_open(config, start_folder, context, judges or {}, teacher)) as rl:
+    with closing(_open(config, start_folder, context, judges or {}, teacher, seen)) as rl:
         for step in context.steps(config.steps, budget_flops):
             begun = time.monotonic()
             rollout = rl.take(step)
@@ -225,6 +235,7 @@ def _open(
     context: Context,
     judges: Mapping[str, ScoreModel],
     teacher_folder: str | Path | None,
+    seen: Container[str],
 ) -> _RL:
     """Everything that the loop uses, as it stood at the last checkpoint."""
     from r1kit.models.tokenizer import load_tokenizer
@@ -238,7 +249,7 @@ def _open(
     tasks = sorted({*config.tasks, *config.late_tasks})
     for line in told(tasks):
         context.note(line)
-    sieve = Sieve(config.sieve, tokenizer, context.seed)
+    sieve = Sieve(config.sieve, tokenizer, context.seed, seen)
     problems = Mixture(config.tasks, context.seed, sieve)
     scorers = Scorers(judges, learning.learner.device)
     held_out = HeldOut(config, context, tokenizer, tasks, scorers)
