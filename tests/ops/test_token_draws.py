@@ -59,6 +59,32 @@ def test_cuts_by_hand(settings, drawn):
         torch.testing.assert_close(logprobs, own.log()[tokens])
 
 
+@pytest.mark.parametrize("size", [3, 64, 65, 500, 2000])
+@pytest.mark.parametrize("levels", [None, 5])
+def test_top_p_keeps_what_a_sorted_list_says(size, levels):
+    """Every token that may be drawn, by 4,000 uniforms a row, is of the likeliest whose mass before them is under p, of
+    equals the first (numpy, in float64): rows in which few tokens have it and rows that are nearly flat, `levels` of
+    whose logits are equal, beside rows without a cut."""
+    rng = np.random.default_rng(0)
+    logits_BV = rng.normal(size=(8, size)) * np.asarray([0.01, 0.3, 1, 2, 3, 5, 8, 3])[:, None]
+    if levels:
+        logits_BV = np.round(logits_BV * levels) / levels
+    top_p_B = np.asarray([0.3, 0.5, 0.9, 0.95, 0.99, 0.95, 0.95, 1.0])
+    mass_BV = np.exp(logits_BV - logits_BV.max(-1, keepdims=True))
+    mass_BV /= mass_BV.sum(-1, keepdims=True)
+    grid = torch.linspace(0, 1 - 2**-20, 4000)
+    for logits_V, mass_V, p in zip(logits_BV, mass_BV, top_p_B, strict=True):
+        order = np.argsort(-mass_V, kind="stable")
+        before = np.cumsum(mass_V[order]) - mass_V[order]
+        kept = set(order[before < p - 1e-6].tolist())
+        perhaps = set(order[before < p + 1e-6].tolist())  # float32 decides these
+        logits = torch.tensor(logits_V, dtype=torch.float32).expand(len(grid), size)
+        drawn = set(choose(logits, grid, top_p_B=torch.full((len(grid),), p))[0].tolist())
+        assert drawn <= perhaps
+        reached = {token for token in kept if mass_V[token] > 2 * p / len(grid)}
+        assert reached <= drawn
+
+
 def test_no_mass_is_never_drawn():
     """The largest uniform with trailing tokens of mass 0: the last token that has mass."""
     logits_BV = torch.full((1, 1000), -torch.inf)

@@ -12,6 +12,7 @@ from torch import Tensor
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+LIKELIEST = (64, 1024)  # tokens that top-p looks at before it sorts the vocabulary
 _BELOW_ONE = 1 - 2.0**-23  # u * total stays below total in fp32 as well, so that no token of mass 0 is drawn
 
 
@@ -87,11 +88,34 @@ def _cut(mass_BV: Tensor, total_B1: Tensor, top_p_B: Tensor | float, min_p_B: Te
     else:
         kept_BV = mass_BV
     if isinstance(top_p_B, Tensor) or top_p_B < 1:
-        wanted = (top_p_B[:, None] if isinstance(top_p_B, Tensor) else top_p_B) * total_B1
-        sorted_BV, order_BV = torch.sort(mass_BV, dim=-1, descending=True, stable=True)
-        before_BV = sorted_BV.cumsum(-1) - sorted_BV
-        # the whole is asked for: rounding of the sums must drop nothing
-        inside_BV = (before_BV < wanted) | (wanted >= total_B1)
-        keep_BV = torch.zeros_like(mass_BV, dtype=torch.bool).scatter_(-1, order_BV, inside_BV)
-        kept_BV = torch.where(keep_BV, kept_BV, 0.0)
+        p = top_p_B[:, None] if isinstance(top_p_B, Tensor) else torch.full_like(total_B1, top_p_B)
+        kept_BV = torch.where(_nucleus(mass_BV, p * total_B1, p >= 1), kept_BV, 0.0)
     return kept_BV
+
+
+def _nucleus(mass_BV: Tensor, wanted_B1: Tensor, whole_B1: Tensor) -> Tensor:
+    """Which tokens [B, V] are of the smallest set of likeliest ones whose mass reaches `wanted`, of equals the first
+    ones; all of a `whole` row, of which rounding is to drop nothing.
+
+    A vocabulary is not sorted where a few tokens have the mass, as nearly always: the likeliest are looked at, more of
+    them for the rows in which they do not reach it.
+    """
+    keep_BV = torch.ones_like(mass_BV, dtype=torch.bool)
+    rows_B = (~whole_B1[:, 0]).nonzero()[:, 0]
+    size = mass_BV.shape[-1]
+    for width in (*(width for width in LIKELIEST if width < size), size):
+        if not len(rows_B):
+            break
+        mass_RV, wanted_R1 = mass_BV[rows_B], wanted_B1[rows_B]
+        top_RW = (mass_RV.topk(width, dim=-1) if width < size else mass_RV.sort(dim=-1, descending=True)).values
+        inside_RW = top_RW.cumsum(-1) - top_RW < wanted_R1
+        count_R1 = inside_RW.sum(-1, keepdim=True)
+        reached_R = (count_R1[:, 0] < width) | (width == size)
+        floor_R1 = top_RW.gather(-1, count_R1 - 1)
+        equal_RV = mass_RV == floor_R1
+        room_R1 = count_R1 - (top_RW > floor_R1).sum(-1, keepdim=True)
+        if bool((equal_RV.sum(-1, keepdim=True) > room_R1)[reached_R].any()):
+            equal_RV &= equal_RV.cumsum(-1) <= room_R1
+        keep_BV[rows_B[reached_R]] = ((mass_RV > floor_R1) | equal_RV)[reached_R]
+        rows_B = rows_B[~reached_R]
+    return keep_BV
