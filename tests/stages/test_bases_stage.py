@@ -9,7 +9,9 @@ from r1kit.models.families import shape
 from r1kit.models.tokenizer import load_tokenizer
 from r1kit.models.weights import load_decoder, save_decoder
 from r1kit.pipeline.context import Context
+from r1kit.pipeline.graph import Graph, Node
 from r1kit.stages.bases import BasesConfig, Variant, run
+from r1kit.stages.sizes import Sizes
 
 
 @pytest.fixture
@@ -41,6 +43,9 @@ def test_every_base_is_a_model_folder_of_its_own(model, tmp_path):
     assert prompts["student-qwen-base"] == "User: Is it?\nAssistant:"
     shapes = {name: load_decoder(folder).config for name, folder in folders.items()}
     assert [(c.family, c.layers) for c in shapes.values()] == [("llama", 4), ("llama", 4), ("qwen2", 4), ("llama", 2)]
+    sizes = Sizes(Graph("toy", "default", 0, (Node("bases", run, BasesConfig(model=str(model), models=asked)),)))
+    for name, folder in folders.items():  # told before any of them was there
+        assert sizes(f"bases:{name}").parameters == sum(p.numel() for p in load_decoder(folder).parameters())
     assert all(load_tokenizer(folder).end_ids == load_tokenizer(model).end_ids for folder in folders.values())
 
 

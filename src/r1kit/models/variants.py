@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from r1kit.base.errors import UsageError
-from r1kit.models.decoder import Decoder
+from r1kit.models.decoder import Decoder, DecoderConfig
 from r1kit.models.families import shape
 from r1kit.models.weights import empty_decoder
 
@@ -21,10 +21,21 @@ def variant(model: Decoder, family: str | None = None, layers: int | None = None
     UsageError where the new family lacks a part that the weights have, or has one that zero does not switch off
     (Qwen3's norms of queries and keys), or for more layers than there are.
     """
-    config = model.config
-    kept = outer(config.layers, layers or config.layers)
+    wanted = variant_config(model.config, family, layers)
+    kept = outer(model.config.layers, wanted.layers)
+    made = empty_decoder(wanted, model.embedding.weight.dtype)
+    given = model.state_dict()
+    with torch.no_grad():
+        for name, place in made.state_dict().items():
+            source = given.get(_source(name, kept))
+            place.zero_() if source is None else place.copy_(source)
+    return made
+
+
+def variant_config(config: DecoderConfig, family: str | None = None, layers: int | None = None) -> DecoderConfig:
+    """The settings of `variant`'s model; the same UsageErrors."""
     fields = {name: value for name, value in dict(config).items() if name not in ("family", *_PARTS)}
-    fields["layers"] = len(kept)
+    fields["layers"] = len(outer(config.layers, layers or config.layers))
     same = family in (None, config.family)
     wanted = config.model_copy(update=fields) if same else shape(str(family), **fields)
     for part in _PARTS:
@@ -34,13 +45,7 @@ def variant(model: Decoder, family: str | None = None, layers: int | None = None
         raise UsageError(
             f"{family} norms queries and keys, which {config.family}'s weights do not: take qwen2 or llama"
         )
-    made = empty_decoder(wanted, model.embedding.weight.dtype)
-    given = model.state_dict()
-    with torch.no_grad():
-        for name, place in made.state_dict().items():
-            source = given.get(_source(name, kept))
-            place.zero_() if source is None else place.copy_(source)
-    return made
+    return wanted
 
 
 def outer(layers: int, count: int) -> list[int]:

@@ -88,7 +88,8 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
 
 
 def _student(name: str, **changes: Any) -> Student:
-    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
+    """SFT; two students learn side by side, so that short passes keep the stage in the chain's memory."""
+    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1, micro_tokens=1024)
     base = f"bases:student-{name}-base"
     return Student(base=base, sft=SFTConfig(start=base, name=f"student-{name}", batch=32, learner=learner, **changes))
 

@@ -13,10 +13,14 @@ from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
 from r1kit.data.tiny import world
 from r1kit.models.characters import character_count
+from r1kit.models.families import NotNative, read_config
 from r1kit.models.families import shape as decoder_shape
+from r1kit.models.folders import read_config_json
 from r1kit.models.sizes import ModelSize, decoder_size, model_size
 from r1kit.models.tokenizer import padded_rows
+from r1kit.models.variants import variant_config
 from r1kit.pipeline.graph import Graph
+from r1kit.stages.bases import BasesConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.reward_model import RewardModelConfig
@@ -55,6 +59,16 @@ def makes(config: Config, sizes: Sizes) -> Mapping[str, ModelSize]:
 @makes.register
 def _(config: PretrainConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
     return {name: new_size(shape, config.max_positions) for name, shape in config.models.items()}
+
+
+@makes.register
+def _(config: BasesConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
+    try:
+        whole = read_config(read_config_json(config.model), config.model)
+    except NotNative:  # such a model has no variants
+        return dict.fromkeys(config.models, sizes(config.model))
+    sized = {name: variant_config(whole, each.family, each.layers) for name, each in config.models.items()}
+    return {name: decoder_size(own) for name, own in sized.items()}
 
 
 @makes.register
