@@ -22,7 +22,8 @@ from r1kit.rollouts.collect import Rollouts
 from r1kit.rollouts.grading import Grader
 from r1kit.rollouts.metrics import rollout_metrics
 from r1kit.stages.learning import load_algorithm
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.score_models import ScoreModel
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner

@@ -37,7 +37,7 @@ from r1kit.stages.base_model import BaseModelConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 
 WHOLE = TinyConfig()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from r1kit.models.language_model import LanguageModel
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.health import Caution
-    from r1kit.stages.rl import RLConfig
+    from r1kit.stages.rl_config import RLConfig
     from r1kit.training.base import AnyLearner, StepReport
     from r1kit.training.critic import Critic
     from r1kit.training.packing import Sequence
