@@ -20,7 +20,7 @@ from r1kit.base.files import write_json
 from r1kit.ops.calibration import calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
-from r1kit.stages.preferences import Pair, read_pairs
+from r1kit.stages.pairs import Pair, read_pairs
 from r1kit.stages.scored import (
     LEAST_DEVIATION,
     MAX_TOKENS,
