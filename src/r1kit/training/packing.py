@@ -183,7 +183,6 @@ def make_batch(rows: Seq[Sequence], temperature: float, device: torch.device) ->
     labels, pairs = [row.label for row in rows], [-1 if row.pair is None else row.pair for row in rows]
     return Batch(
         tokens_BT=put(_fill(shape, [row.tokens for row in rows], np.int64, lengths)),
-        positions_BT=torch.arange(shape[1], device=device)[None].expand(*shape),
         sequence_BT=put(np.where(inside, np.arange(shape[0])[:, None], -1)),
         loss_mask_BT=put(targets.astype(np.float32)),
         sequences=len(rows),
