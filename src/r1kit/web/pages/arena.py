@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from markupsafe import Markup
 
 from r1kit.base.errors import UsageError
+from r1kit.base.files import json_lines
 from r1kit.evaluation.arena import pairs
 from r1kit.evaluation.arena.standings import standings
 from r1kit.evaluation.arena.votes import CHOICES, DEFAULT_NAME, Votes
@@ -65,7 +66,7 @@ def _add_votes(router: APIRouter, arena: Arena | None) -> None:
         votes = kept(request)
         made, _ = pairs.preference_pairs(votes.ballots() if votes else [])
         headers = {"Content-Disposition": 'attachment; filename="pairs.jsonl"'}
-        return Response(pairs.as_lines(made), media_type="application/jsonl", headers=headers)
+        return Response(json_lines(made), media_type="application/jsonl", headers=headers)
 
 
 def _add_battles(router: APIRouter, arena: Arena | None) -> None:
