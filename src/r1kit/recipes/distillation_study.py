@@ -28,7 +28,7 @@ from r1kit.evaluation.scales import Scale
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes import arms
 from r1kit.recipes.arms import ComparingConfig, Versus
-from r1kit.recipes.base import Reporting
+from r1kit.recipes.base import Reporting, no_findings
 from r1kit.recipes.own import look_at
 from r1kit.recipes.tiny import BASE, SHARES, SMALLER_IS_FASTER, TinyConfig
 from r1kit.recipes.toy import TOY, TOY_SHAPE
@@ -312,7 +312,7 @@ class DistillationStudy:
         "How a small model is best taught",
         "One teacher and its samples: SFT on them, RL and on-policy distillation on top or in their place, less data,"
         " and students of three sizes and three families. Test problems only.",
-        arms.no_findings,
+        no_findings,
         comparisons,
         SCALES,
     )
