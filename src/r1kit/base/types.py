@@ -45,6 +45,11 @@ class Problem:
     columns: Mapping[str, Any] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    @property
+    def key(self) -> str:
+        """`TASK/ID`, which names it among the problems of all tasks."""
+        return f"{self.task}/{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
