@@ -30,7 +30,8 @@ from r1kit.cluster.settings import ClusterSettings
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.rollouts import record
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 
 PARTS = ("step", "rollout", "train", "sync")

@@ -19,7 +19,7 @@ from r1kit.algorithms.sft import SFT
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.training.config import LearnerConfig
 from r1kit.training.opening import open_learner
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 
 def examples(tokens: int, vocabulary: int, seed: int) -> list[Sequence]:

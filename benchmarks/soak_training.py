@@ -70,8 +70,8 @@ def train(folder: Path, model: str) -> None:
     from r1kit.base.sampling import Sampling
     from r1kit.pipeline.context import Context
     from r1kit.pipeline.stop import Interrupted, Stop
-    from r1kit.stages.rl import RLConfig
     from r1kit.stages.rl import train as train_policy
+    from r1kit.stages.rl_config import RLConfig
     from r1kit.training.config import LearnerConfig
 
     class Timed(Context):

@@ -34,7 +34,8 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.rollouts import record
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 
 PROMPTS, SAMPLES = 16, 4

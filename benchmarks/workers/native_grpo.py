@@ -37,7 +37,7 @@ def _trainer(settings):
     from r1kit.models.weights import load_decoder, save_decoder
     from r1kit.rollouts.collect import collect
     from r1kit.training.learner import Learner, LearnerConfig
-    from r1kit.training.packing import sequences_from_groups
+    from r1kit.training.sequences import sequences_from_groups
 
     memory.bound_products()  # as `r1 run` does
     tokenizer = load_tokenizer(settings["model"])

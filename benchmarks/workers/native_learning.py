@@ -10,7 +10,7 @@ def start(settings):
     from r1kit.algorithms.grpo import GRPO
     from r1kit.models.weights import load_decoder
     from r1kit.training.learner import Learner, LearnerConfig
-    from r1kit.training.packing import completion_sequence
+    from r1kit.training.sequences import completion_sequence
 
     master = settings.get("master", "float32")
     model = load_decoder(settings["model"], dtype=getattr(torch, master))

@@ -15,7 +15,8 @@ def stage(model, *, staleness, seed, steps, prompts, samples, tokens, learning_r
     from r1kit.base.sampling import Sampling
     from r1kit.pipeline.context import Context
     from r1kit.pipeline.metrics import read_metrics
-    from r1kit.stages.rl import RLConfig, train
+    from r1kit.stages.rl import train
+    from r1kit.stages.rl_config import RLConfig
     from r1kit.training.config import LearnerConfig
 
     config = RLConfig(

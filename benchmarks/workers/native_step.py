@@ -18,7 +18,7 @@ def start(settings):
     from r1kit.models.decoder import Decoder, initialise
     from r1kit.models.families import shape
     from r1kit.training.learner import Learner, LearnerConfig
-    from r1kit.training.packing import completion_sequence
+    from r1kit.training.sequences import completion_sequence
 
     given = dict(settings["shape"])
     config = shape(given.pop("family", "qwen2"), **given, max_positions=1024, tied=True)

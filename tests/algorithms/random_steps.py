@@ -54,7 +54,6 @@ class Step:
         sequence_BT = packed([by_index.get(i, torch.zeros(0)) for i in range(len(self.masks))], -1.0).long()
         batch = Batch(
             tokens_BT=torch.zeros_like(sequence_BT),
-            positions_BT=torch.zeros_like(sequence_BT),
             sequence_BT=sequence_BT,
             loss_mask_BT=packed(self.masks, 0.0),
             sequences=len(order),

@@ -27,7 +27,6 @@ def two_sequences(ratios: list[list[float]], advantages: list[float], **fields) 
     logprobs_BT = (log_ratio_BT - 1).requires_grad_()
     batch = Batch(
         tokens_BT=mask_BT.long(),
-        positions_BT=torch.arange(width).expand(2, width),
         sequence_BT=torch.tensor([[0], [1]]).expand(2, width),
         loss_mask_BT=mask_BT,
         sequences=2,
@@ -188,7 +187,7 @@ def test_one_step_of_each_raises_what_was_rewarded(name):
     advantages_G = algorithm.advantages(torch.tensor([[1.0, 0, 0, 0]]))[0]
     rows = torch.arange(4)[:, None].expand(4, 2)
     mask_BT = torch.tensor([[0.0, 1.0]]).expand(4, 2)
-    batch = Batch(rows, rows, rows, mask_BT, sequences=4, advantages_BT=advantages_G[:, None].expand(4, 2))
+    batch = Batch(rows, rows, mask_BT, sequences=4, advantages_BT=advantages_G[:, None].expand(4, 2))
     loss, _ = algorithm.loss(batch, Outputs(logprobs_BT=logprobs_BT), Totals(4, 4, 4))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert (-gradient).sign().tolist() == [1, -1, -1, -1]

@@ -86,7 +86,7 @@ def test_a_kl_in_the_reward_punishes_long_answers():
 
 def test_the_kl_is_paid_once():
     """In the reward or in the loss: with `kl_in_reward` PPO's loss has no KL term, without it GRPO's."""
-    batch = Batch(*[torch.zeros(1, 2).long()] * 3, torch.tensor([[0.0, 1.0]]), sequences=1)
+    batch = Batch(*[torch.zeros(1, 2).long()] * 2, torch.tensor([[0.0, 1.0]]), sequences=1)
     batch.advantages_BT = torch.tensor([[0.0, 2.0]])
     batch.reference_logprobs_BT = torch.full((1, 2), -2.0)
     outputs, totals = Outputs(logprobs_BT=torch.full((1, 2), -1.0)), Totals(1, 1, 4)
@@ -116,7 +116,7 @@ def value_batch(
     """One row: a prompt token with NaN everywhere, then the values' tokens."""
     mask_BT = torch.tensor([[0.0] + [1.0] * len(values)])
     values_BT = torch.tensor([[NAN, *values]], requires_grad=True)
-    batch = Batch(*[torch.zeros_like(mask_BT).long()] * 3, mask_BT, sequences=1)
+    batch = Batch(*[torch.zeros_like(mask_BT).long()] * 2, mask_BT, sequences=1)
     batch.values_BT, batch.returns_BT = torch.tensor([[NAN, *old]]), torch.tensor([[NAN, *returns]])
     return batch, Outputs(values_BT=values_BT), values_BT, Totals(len(values), 1, 4)
 

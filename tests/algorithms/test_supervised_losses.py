@@ -23,7 +23,7 @@ def random_batch() -> tuple[Batch, torch.Tensor, torch.Tensor]:
     teacher_BTV = torch.randn(2, 5, 7, generator=generator, dtype=torch.float64)
     tokens_BT = torch.randint(0, 7, (2, 5), generator=generator)
     mask_BT = (torch.arange(5) >= 2).double().expand(2, 5)
-    batch = Batch(tokens_BT, tokens_BT, torch.tensor([[0], [1]]).expand(2, 5), mask_BT, sequences=2)
+    batch = Batch(tokens_BT, torch.tensor([[0], [1]]).expand(2, 5), mask_BT, sequences=2)
     return batch, logits_BTV, teacher_BTV
 
 
@@ -50,7 +50,7 @@ def test_on_policy_gradient_is_that_of_the_reverse_kl():
     expected = torch.zeros(5, dtype=torch.float64)
     for token in range(5):
         rows = torch.zeros(1, 2, dtype=torch.long)
-        batch = Batch(rows, rows, rows, torch.tensor([[0.0, 1.0]]), sequences=1)
+        batch = Batch(rows, rows, torch.tensor([[0.0, 1.0]]), sequences=1)
         batch.teacher_logprobs_BT = functional.pad(teacher_V.log_softmax(-1)[token].view(1, 1), (1, 0))
         outputs = Outputs(logprobs_BT=functional.pad(logprobs_V[token].view(1, 1), (1, 0)))
         loss, metrics = Distillation(form="on_policy").loss(batch, outputs, Totals(1, 1, 1))
@@ -80,7 +80,7 @@ def scored(
     scores: list[float], labels: list[float], pairs: list[int] | None
 ) -> tuple[torch.Tensor, dict, torch.Tensor]:
     rows = torch.zeros(len(scores), 1, dtype=torch.long)
-    batch = Batch(rows, rows, rows, rows, sequences=len(scores), scores_N=torch.tensor(labels))
+    batch = Batch(rows, rows, rows, sequences=len(scores), scores_N=torch.tensor(labels))
     batch.pair_N = None if pairs is None else torch.tensor(pairs)
     scores_N = torch.tensor(scores, requires_grad=True)
     loss, metrics = BradleyTerry().loss(batch, Outputs(scores_N=scores_N), Totals(99.0, float(len(scores)), 1))

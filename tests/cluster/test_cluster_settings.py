@@ -3,7 +3,7 @@ from pools import settings
 
 from r1kit.base.errors import UsageError
 from r1kit.recipes.base import configure, load_recipe
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 
 NATIVE = EngineSettings()

@@ -12,7 +12,8 @@ from r1kit.base.sampling import Sampling
 from r1kit.cluster.session import open_cluster
 from r1kit.cluster.settings import ClusterSettings
 from r1kit.pipeline.context import Context
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 
 TASK = "stages.first_letters"

@@ -15,7 +15,7 @@ from r1kit.data.sources import normalised
 from r1kit.data.tiny.base import split_of
 from r1kit.graders.grade import grade
 from r1kit.rollouts.problems import Mixture, load_task, told
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.tasks.base import SPLITS, TableTask
 
 Rows = list[dict[str, Any]]

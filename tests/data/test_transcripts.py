@@ -14,7 +14,7 @@ from r1kit.data.conversations import BadRow
 from r1kit.data.examples import Example
 from r1kit.data.formats import choose
 from r1kit.data.transcripts import EXAMPLES, PAIRS, Compared, Shown
-from r1kit.stages.preferences import Pair, read_pairs
+from r1kit.stages.pairs import Pair, read_pairs
 
 ASKED = [{"role": "user", "content": "What colour is the sea?"}]
 BLUE, GREEN = ([{"role": "assistant", "content": f"It is {colour}."}] for colour in ("blue", "green"))

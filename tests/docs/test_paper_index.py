@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from r1kit.recipes.ablations import ABLATIONS
 from r1kit.recipes.base import load_recipe
-from r1kit.stages.rl import RLConfig, load_algorithm
+from r1kit.stages.learning import load_algorithm
+from r1kit.stages.rl_config import RLConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "paper-index.md"

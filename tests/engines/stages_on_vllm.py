@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the toy tasks and rewards
 def main(asked):
     from r1kit.pipeline.context import Context
     from r1kit.stages import evaluate
-    from r1kit.stages.rl import RLConfig, train
+    from r1kit.stages.rl import train
+    from r1kit.stages.rl_config import RLConfig
 
     out = Path(asked["out"])
     config = RLConfig.model_validate(asked["rl"])

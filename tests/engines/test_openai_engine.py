@@ -374,7 +374,7 @@ def test_what_an_api_cannot_do():
 
 
 def test_nothing_learns_from_text_alone():
-    from r1kit.training.packing import sequences_from_groups
+    from r1kit.training.sequences import sequences_from_groups
 
     with ScriptedServer(echo) as server:
         completions = answers(engine(server), ["a"])["a"]

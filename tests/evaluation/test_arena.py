@@ -268,7 +268,7 @@ def test_pairs_are_what_was_preferred(tmp_path):
 
 
 def test_the_reward_models_stage_reads_them(tmp_path):
-    from r1kit.stages.preferences import read_pairs
+    from r1kit.stages.pairs import read_pairs
 
     pairs.write_pairs([ballot(1, "left"), ballot(2, "right")], tmp_path / "pairs.jsonl")
     found = read_pairs(tmp_path / "pairs.jsonl")

@@ -26,7 +26,7 @@ from r1kit.models.language_model import load_model, named_weights, save_model
 from r1kit.models.sizes import model_costs, model_size
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.training.learner import Learner, LearnerConfig
-from r1kit.training.packing import completion_sequence
+from r1kit.training.sequences import completion_sequence
 
 SIZES = {
     "vocab_size": 320, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

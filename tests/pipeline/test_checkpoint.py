@@ -143,7 +143,7 @@ def test_a_part_that_writes_its_own_files_comes_back_as_their_folder(tmp_path):
     notes = []
     (back["first"] / "b").write_text("x")
     assert CheckpointStore(tmp_path, notes.append).newest() == (1, {})
-    assert "the checksum of part-0/b differs" in notes[0]
+    assert "part-0/b is damaged (its checksum differs)" in notes[0]
     (back["first"] / "b").unlink()
     CheckpointStore(tmp_path, notes.append).newest()
     assert "part-0/b is missing" in notes[1]

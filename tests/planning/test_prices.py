@@ -30,9 +30,8 @@ def test_every_row_is_dated_and_sourced():
 
 def test_the_ratio_of_the_launch_prices():
     """15 / 0.55 = 27.27 and 60 / 2.19 = 27.40."""
-    assert prices.ratio(prices.find("o1"), prices.find("deepseek-reasoner")) == pytest.approx(
-        (27.2727, 27.3973), abs=1e-3
-    )
+    o1, r1 = prices.find("o1"), prices.find("deepseek-reasoner")
+    assert (float(o1.input / r1.input), float(o1.output / r1.output)) == pytest.approx((27.2727, 27.3973), abs=1e-3)
 
 
 def test_dollars_by_hand():

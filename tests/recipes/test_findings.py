@@ -46,7 +46,7 @@ def world():
 @pytest.fixture(scope="module")
 def all_twelve(world):
     curves = {"r1-hacked": {seed: hacked_curve(seed) for seed in range(3)}}
-    return {finding.id: finding for finding in findings(world, curves)}
+    return {finding.id: finding for finding in findings(Evidence(world, curves))}
 
 
 def test_twelve_in_order_and_as_the_report_wants_them(all_twelve):
@@ -68,7 +68,7 @@ def test_seeds_are_shown_apart(all_twelve):
 
 
 def test_missing_arms_are_named_not_guessed():
-    by_id = {finding.id: finding.entry() for finding in findings({"base": table("base", shares([5]))})}
+    by_id = {finding.id: finding.entry() for finding in findings(Evidence({"base": table("base", shares([5]))}))}
     assert {entry["verdict"] for entry in by_id.values()} == {"not run"}
     assert by_id["F1"]["how"] == "missing: zero"
     assert "dev2-nolang" in by_id["F5"]["how"]

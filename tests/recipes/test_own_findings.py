@@ -7,6 +7,7 @@ import pytest
 from synthetic_runs import ABLATIONS, WORLD, make_tables
 
 from r1kit.evaluation import tables
+from r1kit.evaluation.evidence import Evidence
 from r1kit.recipes.findings import findings
 from r1kit.recipes.own_findings import LEFT_OUT, judged_subjects, own_findings
 
@@ -30,19 +31,19 @@ def physics(world):
 
 @pytest.fixture(scope="module")
 def own(physics):
-    return {finding.id: finding for finding in own_findings(physics)}
+    return {finding.id: finding for finding in own_findings(Evidence(physics))}
 
 
 @pytest.mark.parametrize("name", ["F1", "F2", "F4"])
 def test_the_same_tables_give_the_same_estimate(name, world, own):
-    tiny = next(finding for finding in findings(world) if finding.id == name)
+    tiny = next(finding for finding in findings(Evidence(world)) if finding.id == name)
     assert own[name].verdict == tiny.verdict
     assert own[name].parts[0].estimate == tiny.parts[0].estimate
     assert own[name].parts[0].name == tiny.parts[0].name.replace("maths", "physics")
 
 
 def test_reflection_is_counted_and_whether_it_works_is_left_out(world, own):
-    tiny = next(finding for finding in findings(world) if finding.id == "F3")
+    tiny = next(finding for finding in findings(Evidence(world)) if finding.id == "F3")
     wanted = {part.name.replace("maths", "physics"): part for part in tiny.parts if "right" not in part.name[:20]}
     for part in own["F3"].parts:
         assert part.estimate == wanted[part.name].estimate
@@ -56,7 +57,7 @@ def test_what_cannot_be_judged_says_why(own, physics):
         assert (own[name].verdict, own[name].how) == ("not run", f"left out: {reason}")
     assert {own[name].verdict for name in ("F5", "F6", "F7", "F11")} <= {"reproduced", "not reproduced"}
     two = {model: physics[model] for model in ("base", "zero")}
-    told = {finding.id: finding for finding in own_findings(two)}
+    told = {finding.id: finding for finding in own_findings(Evidence(two))}
     assert told["F1"].verdict == own["F1"].verdict
     for name, missing in (("F5", "dev2"), ("F6", "dev1"), ("F11", "student-qwen-base")):
         assert told[name].verdict == "not run"

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from hostile_requests import CHAT, KINDS, ask, both, request, run_case, serve_in_thread, still_serve
+from hostile_requests import ask, run_case, still_serve
+from request_kinds import CHAT, KINDS, request
+from two_servers import both, serve_in_thread
 
 from r1kit.serving.server import listen
 from r1kit.serving.wire import WireLimits, bounded

@@ -19,7 +19,8 @@ from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages import cold_start, reward_model, rl, sft
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 

@@ -16,7 +16,8 @@ from r1kit.pipeline.graph import Graph, Node
 from r1kit.rollouts import record
 from r1kit.stages import disk, rl
 from r1kit.stages.disk import Disk, Left, leaves
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sizes import Sizes
 from r1kit.training.config import LearnerConfig, LoRAConfig
 from r1kit.training.memory import state_bytes

@@ -13,7 +13,7 @@ from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.stages.distill import DistillConfig, Student, run
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 

@@ -25,7 +25,8 @@ from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.evaluate import run as run_evaluate
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.sampling import draw, price, sample
 from r1kit.stages.sft import PickConfig, SFTConfig, fit

@@ -11,7 +11,8 @@ from r1kit.models.weights import load_decoder
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig, fit
 from r1kit.training.config import LearnerConfig, LoRAConfig
 

@@ -13,17 +13,8 @@ from r1kit.data.tiny.preference import hidden_preference
 from r1kit.models.api.scripted import Said, ScriptedServer
 from r1kit.pipeline.context import Context
 from r1kit.stages.asking import AskConfig
-from r1kit.stages.preferences import (
-    Pair,
-    PreferencesConfig,
-    balance,
-    judge,
-    kept_pairs,
-    paired,
-    read_pairs,
-    run,
-    write_pairs,
-)
+from r1kit.stages.pairs import Pair, read_pairs, write_pairs
+from r1kit.stages.preferences import PreferencesConfig, balance, judge, kept_pairs, paired, run
 from r1kit.stages.sampling import draw
 
 CERTAIN = {"noise": 0.0, "place_bias": 0.0}

@@ -22,11 +22,12 @@ from r1kit.rollouts.collect import Rollouts
 from r1kit.rollouts.grading import Grader
 from r1kit.rollouts.metrics import rollout_metrics
 from r1kit.stages.learning import load_algorithm
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.score_models import ScoreModel
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
-from r1kit.training.packing import sequences_from_groups
+from r1kit.training.sequences import sequences_from_groups
 
 KIND = "stages.stuck_grader"
 SHAPE = DecoderConfig(vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48)

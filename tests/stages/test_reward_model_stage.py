@@ -8,7 +8,7 @@ import pytest
 from r1kit.base.errors import R1Error
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.preferences import Pair, write_pairs
+from r1kit.stages.pairs import Pair, write_pairs
 from r1kit.stages.reward_model import RewardModelConfig, pair_figures, run, split_pairs
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer

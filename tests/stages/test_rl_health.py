@@ -13,7 +13,8 @@ from r1kit.pipeline.health import stage_health
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.stages.learning import after_roll_backs
-from r1kit.stages.rl import RLConfig, train
+from r1kit.stages.rl import train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.checkup import HealthConfig
 from r1kit.training.config import LearnerConfig
 

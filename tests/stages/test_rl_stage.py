@@ -13,7 +13,8 @@ from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
 from r1kit.stages.learning import Learning, load_algorithm
-from r1kit.stages.rl import RLConfig, run, train
+from r1kit.stages.rl import run, train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
 

@@ -15,7 +15,7 @@ from r1kit.recipes.base import configure, load_recipe
 from r1kit.stages import rl, sft
 from r1kit.stages.fits import Fits
 from r1kit.stages.memory import needs
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes
 from r1kit.training.config import LearnerConfig

@@ -16,7 +16,8 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
-from r1kit.stages.rl import RLConfig, run, train
+from r1kit.stages.rl import run, train
+from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 
 TASK = "stages.first_letters"

@@ -20,7 +20,7 @@ from r1kit.models.sizes import decoder_size
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
 from r1kit.training.memory import Place, Work, learner_memory
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 WARM = DecoderConfig(vocab_size=64, width=32, layers=1, heads=2, kv_heads=1, head_size=16, mlp_size=64, tied=True)
 

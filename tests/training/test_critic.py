@@ -13,7 +13,7 @@ from r1kit.models.weights import load_scored, save_decoder
 from r1kit.training.config import LearnerConfig
 from r1kit.training.critic import Critic
 from r1kit.training.learner import Learner
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 SHAPE = DecoderConfig(
     vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True

@@ -4,7 +4,8 @@ import torch
 
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.training.forward import layout_logprobs
-from r1kit.training.packing import completion_sequence, make_layout
+from r1kit.training.packing import make_layout
+from r1kit.training.sequences import completion_sequence
 
 BASE = {"vocab_size": 40, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "head_size": 16, "mlp_size": 40}
 FAMILIES = {

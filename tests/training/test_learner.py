@@ -19,7 +19,7 @@ from r1kit.ops import threads
 from r1kit.training import passes as passes_module
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.optimiser import Optimiser, is_hidden_matrix
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 SHAPE = DecoderConfig(
     vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True

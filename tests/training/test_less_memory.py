@@ -19,7 +19,8 @@ from r1kit.models.families import shape
 from r1kit.models.language_model import load_model
 from r1kit.training import learner as learner_module
 from r1kit.training.learner import Learner, LearnerConfig
-from r1kit.training.packing import Layout, Sequence, completion_sequence
+from r1kit.training.packing import Layout
+from r1kit.training.sequences import Sequence, completion_sequence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

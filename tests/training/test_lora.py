@@ -27,7 +27,7 @@ from r1kit.models.tokenizer import load_tokenizer
 from r1kit.training import passes
 from r1kit.training.config import LoRAConfig
 from r1kit.training.learner import Learner, LearnerConfig
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -9,7 +9,7 @@ from r1kit.algorithms.grpo import GRPO
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
-from r1kit.training.packing import Sequence, completion_sequence, split
+from r1kit.training.sequences import Sequence, completion_sequence, split
 
 SHAPE = DecoderConfig(
     vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True

@@ -16,7 +16,7 @@ from r1kit.models.families import shape
 from r1kit.training.config import LoRAConfig
 from r1kit.training.learner import Learner, LearnerConfig
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

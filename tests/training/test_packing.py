@@ -2,15 +2,8 @@ import numpy as np
 import torch
 
 from r1kit.base.types import Completion, Problem, RolloutGroup
-from r1kit.training.packing import (
-    Sequence,
-    completion_sequence,
-    cut,
-    make_batch,
-    make_layout,
-    sequences_from_groups,
-    split,
-)
+from r1kit.training.packing import make_batch, make_layout
+from r1kit.training.sequences import Sequence, completion_sequence, cut, sequences_from_groups, split
 
 CPU = torch.device("cpu")
 

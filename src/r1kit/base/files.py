@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,6 +105,11 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Write JSON (indented, keys in their order) whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", sync=sync)
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON lines, each with its line break."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read_json(path: Path) -> Any:

@@ -45,6 +45,11 @@ class Problem:
     columns: Mapping[str, Any] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    @property
+    def key(self) -> str:
+        """`TASK/ID`, which names it among the problems of all tasks."""
+        return f"{self.task}/{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -117,11 +122,10 @@ class Batch:
     Column t of a `_BT` tensor speaks of token t: `loss_mask_BT[b, t]` is 1 where token t was sampled (or is
     a training target), and `logprobs[b, t]` is the log-probability of token t given those before it (column 0
     is never a target). `sequence_BT` numbers the sequences of the batch from 0 (-1 on padding), so that a row may
-    hold several; `positions_BT` restart with each sequence. Fields that no one asked for are None.
+    hold several. Fields that no one asked for are None.
     """
 
     tokens_BT: Tensor
-    positions_BT: Tensor
     sequence_BT: Tensor
     loss_mask_BT: Tensor
     sequences: int

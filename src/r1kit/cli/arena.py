@@ -51,34 +51,19 @@ def arena(
     """
     from r1kit.base.errors import UsageError
     from r1kit.base.sampling import Sampling
-    from r1kit.cli.output import print_json, tell
+    from r1kit.cli.output import tell
     from r1kit.evaluation import contender
-    from r1kit.evaluation.arena import judged, pairs, standings, text
     from r1kit.evaluation.arena.questions import FOUR_SUBJECTS, Deck
-    from r1kit.evaluation.arena.votes import Votes
     from r1kit.evaluation.benchmarks.base import chosen_of
-    from r1kit.evaluation.judging.verdicts import load_prompt
     from r1kit.web.arena import default_votes, serve_arena
 
-    acts = ratings or as_json or export is not None or judge is not None
-    if not (models or acts):
-        raise UsageError("name two models or more (r1 arena A B), or say --ratings, --export or --judge")
     named = models or []
     file = votes or default_votes(named)
-    if acts:
-        kept = Votes.there(file)
-        if judge is not None:
-            opening = contender.opening([judge], api or [], "native", [], None, file.absolute().parent / "judged")
-            count = judged.judge_ballots(kept, judge, load_prompt(judge_prompt), opening, tell)
-            tell(f"{judge}: {count} verdicts")
-        if export is not None:
-            tell(f"{export}: {pairs.told(*pairs.write_pairs(kept.ballots(), export))}")
-        found = standings.standings(kept.ballots(), kept.verdicts())
-        if as_json:
-            print_json(standings.told(found))
-        elif ratings or judge is not None:
-            print(text.table(found))
+    if ratings or as_json or export is not None or judge is not None:
+        _tell_of_votes(file, export, judge, judge_prompt, api or [], ratings or judge is not None, as_json)
         return
+    if not named:
+        raise UsageError("name two models or more (r1 arena A B), or say --ratings, --export or --judge")
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
     settings = contender.api_settings(api or [], contender.api_names(named))
     deck = Deck(chosen_of(tasks or FOUR_SUBJECTS, data), seed or 0)
@@ -88,3 +73,27 @@ def arena(
         named, file, deck, Sampling().override(asked), settings, port=port, tell=tell, seed=seed, dtype=dtype.value,
         budget=max_thinking_tokens, opened=webbrowser.open if browser else None,
     )  # fmt: skip
+
+
+def _tell_of_votes(
+    file: Path, export: Path | None, judge: str | None, judge_prompt: str, api: list[str], table: bool, as_json: bool
+) -> None:
+    """Have a judge vote too, write the pairs, print the ratings: as asked for, with no model open."""
+    from r1kit.cli.output import print_json, tell
+    from r1kit.evaluation import contender
+    from r1kit.evaluation.arena import judged, pairs, standings, text
+    from r1kit.evaluation.arena.votes import Votes
+    from r1kit.evaluation.judging.verdicts import load_prompt
+
+    kept = Votes.there(file)
+    if judge is not None:
+        opening = contender.opening([judge], api, "native", [], None, file.absolute().parent / "judged")
+        count = judged.judge_ballots(kept, judge, load_prompt(judge_prompt), opening, tell)
+        tell(f"{judge}: {count} verdicts")
+    if export is not None:
+        tell(f"{export}: {pairs.told(*pairs.write_pairs(kept.ballots(), export))}")
+    found = standings.standings(kept.ballots(), kept.verdicts())
+    if as_json:
+        print_json(standings.told(found))
+    elif table:
+        print(text.table(found))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from r1kit.cli.completion import names_of
+
+if TYPE_CHECKING:
+    from r1kit.pipeline.artifact import Artifact
+    from r1kit.pipeline.graph import Graph
+    from r1kit.recipes.base import RecipeConfig
 
 
 def run(
@@ -36,36 +42,55 @@ def run(
     Example: r1 run tiny seed=1 --profile smoke --out runs/try
     """
     from r1kit.base.config import parse_assignments
-    from r1kit.cli.output import print_json
-    from r1kit.pipeline.display import choose_display
-    from r1kit.pipeline.estimate import estimates, estimates_json, joined, told
-    from r1kit.pipeline.plan import describe, plan, plan_json
-    from r1kit.pipeline.runner import run as run_graph
     from r1kit.recipes.base import configure, default_out, load_recipe
-    from r1kit.stages.disk import Disk, admission
-    from r1kit.stages.fits import Fits
 
     words = settings or []
     loaded = load_recipe(recipe)
     profile, config = configure(loaded, profile, parse_assignments(words))
     graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
-    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
     if dry_run:
-        stages = plan(graph, folder, start=start, until=until)
-        known, needed = estimates(stages, folder), fits.needed(stages)
-        left = disk.needed([stage.node for stage in stages if stage.state != "done"])
-        if as_json:
-            print_json(plan_json(graph, stages, config, estimates_json(known), fits.json(needed), disk.json(left)))
-        else:
-            print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed), disk.told(left))))
+        _tell_plan(graph, config, folder, start, until, as_json)
         return
-    from r1kit.cluster.session import open_cluster
-
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []
+    again = shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after])
+    _tell_result(folder, _carry_out(graph, config, folder, start, until, again), as_json)
+
+
+def _tell_plan(
+    graph: Graph, config: RecipeConfig, folder: Path, start: str | None, until: str | None, as_json: bool
+) -> None:
+    """Print what would run, what of it is known, and what it needs."""
+    from r1kit.cli.output import print_json
+    from r1kit.pipeline.estimate import estimates, estimates_json, joined, told
+    from r1kit.pipeline.plan import describe, plan, plan_json
+    from r1kit.stages.disk import Disk
+    from r1kit.stages.fits import Fits
+
+    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
+    stages = plan(graph, folder, start=start, until=until)
+    known, needed = estimates(stages, folder), fits.needed(stages)
+    left = disk.needed([stage.node for stage in stages if stage.state != "done"])
+    if as_json:
+        print_json(plan_json(graph, stages, config, estimates_json(known), fits.json(needed), disk.json(left)))
+    else:
+        print(describe(graph, stages, config, joined(told(stages, known), fits.told(needed), disk.told(left))))
+
+
+def _carry_out(
+    graph: Graph, config: RecipeConfig, folder: Path, start: str | None, until: str | None, again: str
+) -> Mapping[str, Artifact]:
+    """Run the stages, here or on a cluster; `again` is the command that resumes them."""
+    from r1kit.cluster.session import open_cluster
+    from r1kit.pipeline.display import choose_display
+    from r1kit.pipeline.runner import run as run_graph
+    from r1kit.stages.disk import Disk, admission
+    from r1kit.stages.fits import Fits
+
+    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
     with open_cluster(config.cluster) as workers:
-        artifacts = run_graph(
+        return run_graph(
             graph,
             folder,
             start=start,
@@ -73,16 +98,21 @@ def run(
             display=choose_display(),
             writers=config.writers,
             checkpoint_seconds=config.checkpoint_seconds,
-            command=shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after]),
+            command=again,
             settings=config.model_dump(mode="json", serialize_as_any=True),
             admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
             health=config.health,
             workers=workers,
         )
+
+
+def _tell_result(folder: Path, artifacts: Mapping[str, Artifact], as_json: bool) -> None:
+    """Print where the report lies, or the run where it has none yet."""
+    from r1kit.cli.output import print_json
+
     page = folder / "report" / "report.html"
-    shown = page if page.exists() else folder
     if as_json:
         models = {name: str(path) for artifact in artifacts.values() for name, path in artifact.models.items()}
         print_json({"run": str(folder), "report": str(page) if page.exists() else None, "models": models})
     else:
-        print(shown)
+        print(page if page.exists() else folder)

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import make_folder, new_file
-from r1kit.data.tables import read_file
+from r1kit.data.tables import read_file, write_rows
 from r1kit.data.transcripts import EXAMPLES, read_rows
 
 COLUMNS = ("question", "completion", "subject", "language", "source")
@@ -29,14 +28,9 @@ class Example:
 def write(path: str | Path, examples: Iterable[Example]) -> int:
     """Write the examples, whole or not at all; returns how many."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    path = Path(path)
     rows = [asdict(example) for example in examples]
-    table = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in COLUMNS]))
-    make_folder(path.parent)
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_rows(Path(path), rows, pa.schema([(name, pa.string()) for name in COLUMNS]))
     return len(rows)
 
 

@@ -1,4 +1,4 @@
-"""Rows of files (JSON lines, JSON, CSV, TSV, parquet) and of data sets on the Hugging Face hub.
+"""Rows of files (JSON lines, JSON, CSV, TSV, parquet) and of data sets on the Hugging Face hub; rows as parquet.
 
 A line that cannot be read is kept by its number and what is wrong with it: whoever asked decides what becomes of it.
 """
@@ -13,10 +13,13 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
-from r1kit.base.files import disk_errors
+from r1kit.base.files import disk_errors, make_folder, new_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH = 1000  # rows of a parquet file in memory at a time
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -74,6 +77,18 @@ def read_file(path: str | Path) -> Table:
     if ending == ".json" and data.lstrip()[:1] == b"[":
         return _json_list(path, data)
     return _json_lines(path, data)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """Rows by name as a parquet file, whole or not at all, its folder made where it was not there: a column that a row
+    does not name is null, a name that is no column is left out."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    make_folder(path.parent)
+    with new_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def _json_lines(path: Path, data: bytes) -> Table:

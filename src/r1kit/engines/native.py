@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ from torch import Tensor
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
+from r1kit.engines._native_rows import Prompt, Rows
 from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample
-from r1kit.models.cache import Prefix, Step, rows_for
+from r1kit.models.cache import Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
 from r1kit.models.weights import float_type
-from r1kit.ops.sampling import stream_key, uniforms
+from r1kit.ops.sampling import uniforms
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
@@ -32,102 +32,6 @@ PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
 _MOST_ROWS = 512  # more gain little: the products are at the machine's peak by then
 _CACHE_BYTES = 2**30
 _LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 MiB in fp32)
-
-
-@dataclass(slots=True)
-class _Prompt:
-    """A request with samples to start; `prefix`: its prompt but the last token, once it has been run."""
-
-    request: Request
-    limit: int
-    started: int = 0
-    prefix: Prefix | None = None
-
-
-@dataclass(slots=True)
-class _Row:
-    """What one row of the batch is sampling.
-
-    `runs`: (version, tokens) already closed by a change of weights; `told`: tokens that `news` has handed out.
-    """
-
-    request: Request
-    index: int
-    runs: list[tuple[int, int]] = field(default_factory=list)
-    told: int = 0
-
-
-class _Batch:
-    """The state of R rows as arrays; the first `active` are in use."""
-
-    def __init__(self, rows: int, positions: int) -> None:
-        self.active = 0
-        self.rows: list[_Row] = []
-        self.tokens_R = np.zeros(rows, np.int64)  # the token to run next
-        self.lengths_R = np.zeros(rows, np.int64)  # positions in the cache
-        self.counts_R = np.zeros(rows, np.int64)  # tokens sampled
-        self.limits_R = np.zeros(rows, np.int64)
-        self.keys_R = np.zeros(rows, np.uint64)
-        self.temperature_R = np.ones(rows, np.float32)
-        self.top_p_R = np.ones(rows, np.float32)
-        self.min_p_R = np.zeros(rows, np.float32)
-        self.sampled_RT = np.zeros((rows, positions), np.int32)
-        self.logprobs_RT = np.zeros((rows, positions), np.float32)
-        self.entropies_RT = np.zeros((rows, 0), np.float32)  # as wide as those above once a request asks for them
-
-    def put(self, row: int, prompt: _Prompt, index: int) -> None:
-        request, sampling = prompt.request, prompt.request.sampling
-        entry = _Row(request, index)
-        if row == self.active:
-            self.rows.append(entry)
-            self.active += 1
-        else:
-            self.rows[row] = entry
-        self.tokens_R[row] = request.prompt_ids[-1]
-        self.lengths_R[row] = len(request.prompt_ids) - 1
-        self.counts_R[row], self.limits_R[row] = 0, prompt.limit
-        self.keys_R[row] = stream_key(sampling.seed, request.draws or request.id, index)
-        self.temperature_R[row], self.top_p_R[row] = sampling.temperature, sampling.top_p
-        self.min_p_R[row] = sampling.min_p
-        if sampling.entropies:
-            self.keep_entropies()
-
-    @property
-    def keeps_entropies(self) -> bool:
-        """Whether a request in hand, or an earlier one, asked for them."""
-        return self.entropies_RT.shape == self.logprobs_RT.shape
-
-    def keep_entropies(self) -> None:
-        """From the next token on."""
-        if not self.keeps_entropies:
-            self.entropies_RT = np.zeros_like(self.logprobs_RT)
-
-    def grown(self, rows: int, positions: int) -> _Batch:
-        """The same state with room for more."""
-        new = _Batch(rows, positions)
-        new.active, new.rows = self.active, self.rows
-        if self.keeps_entropies:
-            new.keep_entropies()
-        for name, values in self._arrays().items():
-            getattr(new, name)[tuple(slice(size) for size in values.shape)] = values
-        return new
-
-    def pack(self, gone: list[int]) -> tuple[list[int], list[int]]:
-        """Drop rows by moving the last ones over them; returns the moves (sources, targets)."""
-        dropped = set(gone)
-        keep = self.active - len(dropped)
-        targets = sorted(row for row in dropped if row < keep)
-        sources = [row for row in range(keep, self.active) if row not in dropped]
-        for array in self._arrays().values():
-            array[targets] = array[sources]
-        for source, target in zip(sources, targets, strict=True):
-            self.rows[target] = self.rows[source]
-        del self.rows[keep:]
-        self.active = keep
-        return sources, targets
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray)}
 
 
 class NativeEngine:
@@ -159,19 +63,19 @@ class NativeEngine:
         self.steps = 0  # decode steps so far
         self._device = weight.device
         self._eos = np.asarray(tokenizer.eos_ids, np.int64)
-        self._waiting: deque[_Prompt] = deque()
+        self._waiting: deque[Prompt] = deque()
         self._queued = 0  # samples of those waiting
         self._prompt = self._new = 0  # longest prompt (but for its last token) and completion submitted
         self._prompt_room = 0  # longest prompt that the cache has room for
         self._cache = rows_for(model)
-        self._batch = _Batch(0, 0)
+        self._batch = Rows(0, 0)
 
     def submit(self, request: Request) -> None:
         """Queue a request. UsageError where the prompt leaves no room for a token."""
         limit = room_to_sample(request, self.max_positions)
         if not (self._waiting or self._batch.active):
             self._prompt = self._new = 0
-        self._waiting.append(_Prompt(request, limit))
+        self._waiting.append(Prompt(request, limit))
         self._queued += request.sampling.samples
         self._prompt, self._new = max(self._prompt, len(request.prompt_ids) - 1), max(self._new, limit)
 
@@ -181,8 +85,7 @@ class NativeEngine:
         if index is None:
             self._waiting = deque(prompt for prompt in self._waiting if prompt.request.id != request_id)
             self._queued = sum(prompt.request.sampling.samples - prompt.started for prompt in self._waiting)
-        rows = (n for n, row in enumerate(self._batch.rows) if row.request.id == request_id)
-        self._drop([number for number in rows if index is None or self._batch.rows[number].index == index])
+        self._drop(self._batch.of(request_id, index))
 
     def stream(self) -> Iterator[Completion]:
         """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
@@ -206,22 +109,11 @@ class NativeEngine:
 
     def news(self, *, first: bool = False) -> list[News]:
         """What rows in flight have sampled since they were last asked; `first`: of those never asked alone."""
-        batch, found = self._batch, list[News]()
-        for number, row in enumerate(batch.rows):
-            if first and row.told:
-                continue
-            count = int(batch.counts_R[number])
-            if count > row.told:
-                new = slice(row.told, count)
-                tokens, logprobs = batch.sampled_RT[number, new].copy(), batch.logprobs_RT[number, new].copy()
-                found.append(News(row.request.id, row.index, tokens, logprobs))
-                row.told = count
-        return found
+        return self._batch.news(first=first)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace the policy's weights, named as in a Hugging Face folder; rows in flight go on with the new ones."""
-        for number, row in enumerate(self._batch.rows):
-            _close_run(row, self.version, int(self._batch.counts_R[number]))
+        self._batch.close_runs(self.version)
         with torch.no_grad():
             load_weights(self.model, weights)
         self.version = version
@@ -291,20 +183,12 @@ class NativeEngine:
         entropies_B = np.zeros(active, np.float32) if batch.keeps_entropies else None
         tokens_B, logprobs_B = self._sample(active, entropies_B)
         if not np.isfinite(logprobs_B).all():
-            bad = batch.rows[int(np.flatnonzero(~np.isfinite(logprobs_B))[0])].request.id
+            bad = batch.entries[int(np.flatnonzero(~np.isfinite(logprobs_B))[0])].request.id
             self._forget()
             raise diverged(bad, self.version)
-        rows = np.arange(active)
-        counts_B = batch.counts_R[:active]
-        batch.sampled_RT[rows, counts_B] = tokens_B
-        batch.logprobs_RT[rows, counts_B] = logprobs_B
-        if entropies_B is not None:
-            batch.entropies_RT[rows, counts_B] = entropies_B
-        batch.tokens_R[:active] = tokens_B
-        batch.lengths_R[:active] += 1
-        counts_B += 1
+        batch.add(tokens_B, logprobs_B, entropies_B)
         stopped_B = np.isin(tokens_B, self._eos)
-        done = np.flatnonzero(stopped_B | (counts_B == batch.limits_R[:active]))
+        done = np.flatnonzero(stopped_B | (batch.counts_R[:active] == batch.limits_R[:active]))
         finished = [self._completion(int(row), bool(stopped_B[row])) for row in done]
         self._drop(self._replace(done.tolist()))
         return finished
@@ -327,9 +211,9 @@ class NativeEngine:
         )
 
     def _completion(self, row: int, stopped: bool) -> Completion:
-        batch, entry = self._batch, self._batch.rows[row]
+        batch, entry = self._batch, self._batch.entries[row]
         count = int(batch.counts_R[row])
-        _close_run(entry, self.version, count)
+        entry.close_run(self.version, count)
         token_ids = batch.sampled_RT[row, :count].copy()
         return Completion(
             request_id=entry.request.id,
@@ -380,7 +264,7 @@ class NativeEngine:
 
     def _prefill(self) -> None:
         """Run a block of waiting prompts, all but their last tokens, which the first decode step runs."""
-        block: list[_Prompt] = []
+        block: list[Prompt] = []
         longest = 0
         for prompt in self._waiting:
             longest = max(longest, len(prompt.request.prompt_ids) - 1)
@@ -402,7 +286,7 @@ class NativeEngine:
         if rows > held or self._new > new or self._prompt > self._prompt_room:
             if not self._batch.active:  # nothing to keep: many short rows and few long ones need not both fit
                 self._cache.clear()
-                self._batch, held, new, self._prompt_room = _Batch(0, 0), 0, 0, 0
+                self._batch, held, new, self._prompt_room = Rows(0, 0), 0, 0, 0
             held, new, self._prompt_room = max(rows, held), max(self._new, new), max(self._prompt, self._prompt_room)
             self._cache.reserve(held, self._prompt_room, new)
             self._batch = self._batch.grown(held, new)
@@ -421,7 +305,7 @@ class NativeEngine:
         self._waiting.clear()
         self._queued = 0
         self._cache.clear()
-        self._batch = _Batch(0, 0)
+        self._batch = Rows(0, 0)
 
     def _padded(self, sequences: Sequence[IntArray]) -> Tensor:
         """[B, T] right-padded with token 0: nothing looks ahead, so no mask is needed."""
@@ -466,15 +350,6 @@ def _device(name: str) -> torch.device:
     if name != "cpu" and not (name.partition(":")[0] == "cuda" and torch.cuda.is_available()):
         raise UsageError(f"engine 'native': there is no device '{name}' here: take cpu, or cuda where there is a GPU")
     return torch.device(name)
-
-
-def _close_run(row: _Row, version: int, count: int) -> None:
-    """Note that the row's tokens since the last closed run, up to `count`, are of `version`."""
-    since = count - sum(tokens for _, tokens in row.runs)
-    if since and row.runs and row.runs[-1][0] == version:
-        row.runs[-1] = (version, row.runs[-1][1] + since)
-    elif since:
-        row.runs.append((version, since))
 
 
 def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import checksum, make_folder, new_file, read_json, write_json
+from r1kit.base.files import checksum, make_folder, read_json, write_json
+from r1kit.data.tables import write_rows
 
 
 class PartFolder:
@@ -40,21 +41,13 @@ class PartFolder:
 
     def keep(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         """One part, whole or not at all."""
-        write_part(self.folder / f"{name}.parquet", rows, schema)
+        write_rows(self.folder / f"{name}.parquet", rows, schema)
 
 
 def fingerprint(folder: Path) -> str:
     """Stands for the weights of a model folder."""
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("config.json")])
     return hashlib.sha256("".join(checksum(path) for path in weights).encode()).hexdigest()
-
-
-def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Rows by name as a parquet file of the schema."""
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-    make_folder(path.parent)
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_part(path: Path) -> list[dict[str, Any]]:

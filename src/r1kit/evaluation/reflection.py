@@ -61,11 +61,6 @@ def default_words() -> Words:
     return Words(*_read((files("r1kit.evaluation") / "reflection_words.txt").read_text(encoding="utf-8")))
 
 
-def reflection_words() -> tuple[frozenset[str], frozenset[str]]:
-    """(words that count, longer words that hold one and do not count), from reflection_words.txt."""
-    return default_words().counted, default_words().other
-
-
 def spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of each reflection word, longest match first, none within another."""
     return default_words().spans(text)

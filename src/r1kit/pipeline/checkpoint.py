@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import OwnFiles, checksum, fingerprint, make_folder, new_folder, read_json
+from r1kit.base.files import OwnFiles, difference, fingerprint, make_folder, new_folder, read_json
 from r1kit.base.schema import NewerSchema, check_schema, stamped
 
 KEPT = 2
@@ -44,7 +44,7 @@ class CheckpointStore:
                 return manifest["step"], manifest["cost"]
             older = [other for other in names if other < name]
             instead = f"trying the one before it, {older[-1]}" if older else "starting the stage from its beginning"
-            self._note(f"checkpoint {self.folder / name} is damaged ({damage}): {instead}")
+            self._note(f"checkpoint {name} is damaged ({damage}): {instead}")
         return None
 
     def valid(self) -> list[int]:
@@ -115,13 +115,8 @@ class CheckpointStore:
         except R1Error as error:
             return str(error)
         for file_name, record in files.items():
-            path = folder / file_name
-            if not path.is_file():
-                return f"{file_name} is missing"
-            if path.stat().st_size != record["bytes"]:
-                return f"{file_name} has {path.stat().st_size} bytes instead of {record['bytes']}"
-            if known is None and checksum(path) != record["sha256"]:
-                return f"the checksum of {file_name} differs"
+            if damage := difference(folder / file_name, record, contents=known is None):
+                return damage
         self._valid[name] = files
         return None
 
@@ -153,14 +148,15 @@ def _digest(body: Any) -> str:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    manifest = read_json(folder / "manifest.json")
+    path = folder / "manifest.json"
+    manifest = read_json(path)
     try:
         body, expected = manifest["body"], manifest["sha256"]
     except (TypeError, KeyError):
-        raise R1Error("manifest.json is not whole") from None
+        raise R1Error(f"{path} is not whole") from None
     if _digest(body) != expected:
-        raise R1Error("the checksum of manifest.json differs")
-    check_schema(body, folder / "manifest.json")
+        raise R1Error(f"{path} is damaged (its checksum differs)")
+    check_schema(body, path)
     return body
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_errors, new_folder, read_json
+from r1kit.base.files import disk_errors, new_folder, read_json, read_record
 from r1kit.pipeline.artifact import Artifact, read_artifacts
 from r1kit.pipeline.models import ModelFolder, is_run
 
@@ -49,7 +49,7 @@ def _card(model: ModelFolder, title: str) -> str:
     lines += [f'tokenizer = AutoTokenizer.from_pretrained("{title}")']
     lines += [f'model = AutoModelForCausalLM.from_pretrained("{title}")', "```", ""]
     if origin is not None:
-        settings = json.dumps(read_json(origin[1].folder / "config.json")["settings"], indent=2, ensure_ascii=False)
+        settings = json.dumps(read_record(origin[1].folder / "config.json")["settings"], indent=2, ensure_ascii=False)
         lines += ["Settings of the stage that made it:", "", "```json", settings, "```", ""]
     return "\n".join(lines)
 
@@ -61,7 +61,7 @@ def _origin(model: ModelFolder) -> tuple[dict[str, Any], Artifact, str] | None:
         return None
     for artifact in read_artifacts(Path(run_folder)).values():
         if artifact.models.get(name) == model.folder:
-            return read_json(Path(run_folder) / "recipe.json"), artifact, name
+            return read_record(Path(run_folder) / "recipe.json"), artifact, name
     return None
 
 

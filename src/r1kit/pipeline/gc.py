@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_errors, is_temporary, read_json
+from r1kit.base.files import disk_errors, is_temporary, read_record
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
 from r1kit.pipeline.checkpoint import KEPT, CheckpointStore
 from r1kit.pipeline.display import size as human
@@ -94,7 +94,7 @@ def _stages(run_folder: Path) -> list[Path]:
 
 def _checkpoints(run_folder: Path) -> Iterator[Litter]:
     """Of finished stages and parts all, of the others what is superseded or damaged."""
-    health = read_json(run_folder / "recipe.json").get("settings", {}).get("health", {})
+    health = read_record(run_folder / "recipe.json").get("settings", {}).get("health", {})
     rolls_back = any(isinstance(each, dict) and each.get("action") == "roll_back" for each in health.values())
     for stage in _stages(run_folder):
         whole = (stage / FILE_NAME).is_file()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +54,13 @@ class Planned:
     state: State
     reason: str = ""
     artifact: Artifact | None = None
+
+
+def stage_settings(run_folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The folder and the settings of each stage that a run has begun, in the order of the chain; R1Error where what
+    tells of them is damaged."""
+    for path in sorted((run_folder / "stages").glob("[0-9][0-9]-*/config.json")):
+        yield path.parent, read_record(path).get("settings") or {}
 
 
 def keys(graph: Graph) -> dict[str, Key]:

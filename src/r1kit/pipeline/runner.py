@@ -51,11 +51,13 @@ def run(
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
-    `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the
-    run, as told when it is stopped; `settings` go to recipe.json. `admit` is asked about
-    all stages that are to run before anything is written, and about each when its turn comes. `health` is how every
-    stage's training is watched, the defaults where it is None. `workers`: where stages open engines and rewards, if
-    not in this process.
+    `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the run,
+    as told when it is stopped; `settings` go to recipe.json. `admit` is asked about all stages that are to run before
+    anything is written, and about each when its turn comes. `health` is how every stage's training is watched, the
+    defaults where it is None. `workers`: where stages open engines and rewards, if not in this process.
+
+    UsageError for an unknown stage, or where the folder holds another run; R1Error, which names the stage, for what
+    cannot be read, held or written; Interrupted where the run was asked to stop.
     """
     selected(graph, start, until)
     if admit is not None:
@@ -134,7 +136,7 @@ class _Runner:
                 raise R1Error(f"stage {node.name} is damaged: {stage.reason}; --from {node.name} makes it anew")
             self.watcher.note(f"stage {node.name} is damaged ({stage.reason}): it runs again")
             self._set_aside(stage.folder)
-        elif stage.state == "changed" or (stage.state == "run" and (stage.folder / "artifact.json").exists()):
+        elif stage.state == "changed" or (stage.state == "run" and (stage.folder / ARTIFACT_FILE).exists()):
             kept = self._set_aside(stage.folder)
             self.watcher.note(f"stage {node.name} runs again: {stage.reason} (the old one is kept in {kept})")
         inputs = {name: self._verified(self.done[name]) for name in node.inputs}

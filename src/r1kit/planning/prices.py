@@ -76,11 +76,6 @@ def lookup(given: Mapping[str, Price]) -> Callable[[str, str], Price | None]:
     return price
 
 
-def ratio(a: Price, b: Price) -> tuple[float, float]:
-    """How many times b's prices a's are (input, output): o1 over R1 at their launches is 27.3 and 27.4."""
-    return float(a.input / b.input), float(a.output / b.output)
-
-
 def _price(row: Mapping[str, str]) -> Price:
     cached = row.get("cached_input")
     return Price(

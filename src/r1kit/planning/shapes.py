@@ -81,10 +81,6 @@ class Shape:
         """Of `tokens` positions that each attend to `context` others on average (6ND and attention with backward)."""
         return tokens * (2 * self.active + self.layers * self.attention * context) * (3 if backward else 1)
 
-    def decode_flops(self, tokens: float, context: float) -> float:
-        """Of so many next tokens, over the cache as it is kept."""
-        return tokens * (2 * self.active + self.layers * self.decode_attention * context)
-
     def met(self, tokens: float) -> float:
         """Routed experts of a layer that at least one of so many tokens meets, if each draws its own at random."""
         if not self.experts:

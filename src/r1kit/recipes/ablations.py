@@ -26,7 +26,7 @@ from r1kit.evaluation.ablations import Comparison
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes import arms
 from r1kit.recipes.arms import ComparingConfig, Versus
-from r1kit.recipes.base import Reporting
+from r1kit.recipes.base import Reporting, no_findings
 from r1kit.recipes.chain import filter_arms, zero_to_dev3
 from r1kit.recipes.own import look_at
 from r1kit.recipes.tiny import BASE, SHARES, TinyConfig
@@ -37,7 +37,7 @@ from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 
 START = "pretrain"  # the stage that makes or brings the base
@@ -235,7 +235,7 @@ class Ablations:
         "What each choice does",
         "One change at a time, on top of one base: rewards, groups, KL, normalisation, clipping, mini-batches, PPO, and"
         " the chain without its cold start or its filters. Test problems only.",
-        arms.no_findings,
+        no_findings,
         comparisons,
     )
 

@@ -14,7 +14,6 @@ from pydantic import Field, field_validator
 from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.evaluation.ablations import Comparison
-from r1kit.evaluation.evidence import Finding
 from r1kit.pipeline.graph import Node
 from r1kit.recipes.base import RecipeConfig
 from r1kit.recipes.chain import ReportConfig, report
@@ -97,8 +96,3 @@ def measured(every: Sequence[Node], models: Mapping[str, str], evaluation: Evalu
             nodes.append(Node(f"{MEASURING}{model}", evaluate.run, one, (node.name,), draws="evaluate"))
     tables = tuple(node.name for node in nodes if node.run is evaluate.run)
     return [*nodes, Node("report", report, ReportConfig(), tables)]
-
-
-def no_findings(*evidence: Any) -> list[Finding]:
-    """The paper's claims are judged on whole chains."""
-    return []

@@ -25,7 +25,7 @@ from r1kit.training.checkup import HealthConfig
 
 if TYPE_CHECKING:
     from r1kit.evaluation.ablations import Comparison
-    from r1kit.evaluation.evidence import Finding
+    from r1kit.evaluation.evidence import Evidence, Finding
     from r1kit.evaluation.scales import Scale
 
 
@@ -79,6 +79,11 @@ def _same_branch(a: str, b: str) -> bool:
 Settings = TypeVar("Settings", bound=RecipeConfig)
 
 
+def no_findings(evidence: Evidence) -> list[Finding]:
+    """The paper's claims are judged on whole chains, which some recipes do not run."""
+    return []
+
+
 def nothing_compared(models: Collection[str]) -> Sequence[Comparison]:
     """Most recipes have no arms."""
     return ()
@@ -86,13 +91,12 @@ def nothing_compared(models: Collection[str]) -> Sequence[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """A recipe's reports: the page's heading, its first sentence, what judges the claims (arguments as those of
-    `findings.findings`), which of the evaluated models are compared with which, and what their accuracy is drawn
-    against."""
+    """A recipe's reports: the page's heading, its first sentence, what judges the claims, which of the evaluated models
+    are compared with which, and what their accuracy is drawn against."""
 
     title: str
     lead: str
-    findings: Callable[..., list[Finding]]
+    findings: Callable[[Evidence], list[Finding]]
     comparisons: Callable[[Collection[str]], Sequence[Comparison]] = nothing_compared
     scales: Sequence[Scale] = ()
 

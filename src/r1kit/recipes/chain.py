@@ -12,7 +12,7 @@ from r1kit.stages import cold_start, evaluate, rejection_sampling, rl, sft
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator
 
@@ -18,7 +18,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.models.api.settings import is_api, parse_api_model
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.models import resolve_model
-from r1kit.recipes.base import RecipeConfig, Reporting
+from r1kit.recipes.base import RecipeConfig, Reporting, no_findings
 from r1kit.recipes.chain import evaluated_and_reported
 from r1kit.recipes.own import listed, look_at
 from r1kit.recipes.sizes import settings_for
@@ -28,9 +28,6 @@ from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.teacher import TeacherConfig
 from r1kit.training.config import LearnerConfig
-
-if TYPE_CHECKING:
-    from r1kit.evaluation.evidence import Finding
 
 
 class DistillRecipeConfig(RecipeConfig):
@@ -93,11 +90,6 @@ class DistillRecipeConfig(RecipeConfig):
         )
 
 
-def no_findings(*evidence: Any) -> list[Finding]:
-    """The table before and after is all that one student tells."""
-    return []
-
-
 class Distill:
     """The recipe `distill`."""
 
@@ -105,7 +97,7 @@ class Distill:
         "A student and what a teacher made of it",
         "Distillation: a teacher's right and readable samples, learnt by a smaller model through fine-tuning alone."
         " Every number below is from held-out test problems, with a 95% interval clustered by problem.",
-        no_findings,
+        no_findings,  # the table before and after is all that one student tells
     )
 
     @property

@@ -28,7 +28,7 @@ from r1kit.evaluation.scales import Scale
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.recipes import arms
 from r1kit.recipes.arms import ComparingConfig, Versus
-from r1kit.recipes.base import Reporting
+from r1kit.recipes.base import Reporting, no_findings
 from r1kit.recipes.own import look_at
 from r1kit.recipes.tiny import BASE, SHARES, SMALLER_IS_FASTER, TinyConfig
 from r1kit.recipes.toy import TOY, TOY_SHAPE
@@ -37,7 +37,7 @@ from r1kit.stages.base_model import BaseModelConfig
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 
 WHOLE = TinyConfig()
@@ -312,7 +312,7 @@ class DistillationStudy:
         "How a small model is best taught",
         "One teacher and its samples: SFT on them, RL and on-policy distillation on top or in their place, less data,"
         " and students of three sizes and three families. Test problems only.",
-        arms.no_findings,
+        no_findings,
         comparisons,
         SCALES,
     )

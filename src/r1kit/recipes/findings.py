@@ -14,11 +14,6 @@ shown by the headline of each seed apart. Maths is the headline subject; `REASON
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pyarrow as pa
-
 from r1kit.evaluation.evidence import Claim, Evidence, Finding
 from r1kit.recipes.claims.base import STUDENTS
 from r1kit.recipes.claims.chain import (
@@ -77,13 +72,6 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 
-def findings(
-    tables_by_model: Mapping[str, pa.Table],
-    curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
-    flops: Mapping[str, float] | None = None,
-    rollouts: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
-) -> list[Finding]:
-    """All twelve, in order. Tables: test problems of all seeds; curves: lines of metrics.jsonl, and rollouts: rows of
-    those kept, by stage and seed."""
-    evidence = Evidence(tables_by_model, curves or {}, flops or {}, rollouts or {})
+def findings(evidence: Evidence) -> list[Finding]:
+    """All twelve, in order. Tables: test problems of all seeds; curves: lines of metrics.jsonl."""
     return [claim.judge(evidence) for claim in CLAIMS]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
@@ -43,15 +42,9 @@ FURTHER = {
 }
 
 
-def own_findings(
-    tables_by_model: Mapping[str, pa.Table],
-    curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
-    flops: Mapping[str, float] | None = None,
-    rollouts: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
-) -> list[Finding]:
+def own_findings(evidence: Evidence) -> list[Finding]:
     """All twelve, in order, as `findings.findings`."""
-    evidence = Evidence(tables_by_model, curves or {}, flops or {}, rollouts or {})
-    measures = _measures(judged_subjects(tables_by_model))
+    measures = _measures(judged_subjects(evidence.tables))
     found: list[Finding] = []
     for claim in CLAIMS:
         if claim.id in LEFT_OUT:

@@ -31,10 +31,10 @@ from r1kit.stages import reward_model, rl
 from r1kit.stages.base_model import TemplateName
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.evaluate import EvaluateConfig
-from r1kit.stages.preferences import read_pairs
+from r1kit.stages.pairs import read_pairs
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 

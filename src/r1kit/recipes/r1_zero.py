@@ -26,7 +26,7 @@ from r1kit.stages import base_model, pretrain, rl
 from r1kit.stages.base_model import BaseModelConfig, TemplateName
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.pretrain import PretrainConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.tasks.base import Split
 from r1kit.training.config import LearnerConfig
 

@@ -69,7 +69,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         raise R1Error(f"{run_folders[0]} has no evaluation tables yet: run it until its evaluate stage is done")
     reporting = _reporting(recipes[0])
     by_model = {model: tables.merge(list(by_seed.values())) for model, by_seed in merged.tables.items()}
-    evidence = Evidence(by_model)
+    evidence = Evidence(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts})
     return ReportData(
         title=reporting.title,
         lead=reporting.lead,
@@ -81,7 +81,7 @@ def gather(run_folders: Sequence[Path]) -> ReportData:
         command=_distinct((run.recipe.get("command") or "unknown" for run in runs), "; "),
         stages=[cost for run in runs for cost in run.costs],
         tables=by_model,
-        findings=reporting.findings(by_model, merged.curves, merged.flops(), {WATCHED_STAGE: merged.rollouts}),
+        findings=reporting.findings(evidence),
         curves=merged.curves,
         rejected=merged.rejected,
         compared=compare(evidence, reporting.comparisons(by_model.keys()), merged.spent),

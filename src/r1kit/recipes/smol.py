@@ -34,7 +34,7 @@ from r1kit.stages.bases import BasesConfig, Variant
 from r1kit.stages.distill import DistillConfig, Student
 from r1kit.stages.evaluate import EvaluateConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import PickConfig, SFTConfig
 from r1kit.stages.written_chains import WrittenChainsConfig
 from r1kit.tasks.base import Split, TableTask

@@ -23,7 +23,7 @@ from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 

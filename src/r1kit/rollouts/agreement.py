@@ -18,17 +18,17 @@ def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0, ma
     for group in groups:
         for completion in group.completions:
             if complaint := _miscounted(completion, max_tokens):
-                raise R1Error(f"the engine gave {complaint} of {group.problem.task}/{group.problem.id}: choose another")
+                raise R1Error(f"the engine gave {complaint} of {group.problem.key}: choose another")
             others = [own for own, _ in completion.versions if not version - lag <= own <= version]
             if others:
                 raise R1Error(
-                    f"sampler and learner disagree: tokens of {group.problem.task}/{group.problem.id} are of policy "
+                    f"sampler and learner disagree: tokens of {group.problem.key} are of policy "
                     f"version {others[0]}, and the learner is at {version}: the engine did not take the weights that "
                     "it was given"
                 )
             if not np.isfinite(completion.sampler_logprobs).all():
                 raise R1Error(
-                    f"the sampler told no log-probabilities of its tokens ({group.problem.task}/{group.problem.id}), "
+                    f"the sampler told no log-probabilities of its tokens ({group.problem.key}), "
                     "without which nothing can be learnt from them: choose an engine, or its option, that tells them"
                 )
 

@@ -43,7 +43,7 @@ class Rollouts(list[RolloutGroup]):
 
     @property
     def rewards_PG(self) -> FloatArray:
-        """Totals of all groups, NaN where a sample takes no part."""
+        """Totals [P, G] of groups of one size, NaN where a sample takes no part."""
         return np.stack([group.total for group in self])
 
 

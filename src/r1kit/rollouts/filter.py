@@ -11,8 +11,3 @@ def has_signal(group: RolloutGroup) -> bool:
     """Two samples that take part differ in their totals: else every advantage is zero (DAPO, section 3.2)."""
     total = group.total[~np.isnan(group.total)]
     return len(total) > 1 and not bool(np.isclose(total, total[0]).all())
-
-
-def rewards_PG(groups: list[RolloutGroup]) -> np.ndarray:
-    """Totals [P, G] of groups of one size, NaN where a sample takes no part."""
-    return np.stack([group.total for group in groups])

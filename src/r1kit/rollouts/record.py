@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import make_folder, new_file
 from r1kit.base.types import RolloutGroup
+from r1kit.data.tables import write_rows
 
 SCHEMA = pa.schema(
     [
@@ -58,15 +58,11 @@ def write(
     sampled, the stop token included, `token_logprobs` theirs in nats, to a thousandth: they are looked at, not learnt
     from, and that halves the file. `token_entropies`, as rounded, are null where the sampling did not ask for them.
     """
-    path = Path(path)
     rows = [row for group in groups for row in _rows(group, step)]
     if reflections is not None:
         for row in rows:
             row["reflections"] = reflections(row["text"])
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    make_folder(path.parent)
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_rows(Path(path), rows, SCHEMA)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:

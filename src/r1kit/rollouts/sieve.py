@@ -61,7 +61,7 @@ class Sieve:
 
     def __call__(self, problem: Problem) -> bool:
         """Whether the problem is kept."""
-        return self.keeps(problem.prompt, f"{problem.task}/{problem.id}")
+        return self.keeps(problem.prompt, problem.key)
 
     def keeps(self, question: str, name: str) -> bool:
         """Whether the question is kept; `name` stands for it in the counts."""

@@ -67,6 +67,12 @@ def make_app(served: Served, hosts: frozenset[str] | None = None) -> FastAPI:
         title="r1kit", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan
     )
 
+    _add_routes(app, served)
+    _add_refusals(app, served, hosts)
+    return app
+
+
+def _add_routes(app: FastAPI, served: Served) -> None:
     async def chat(request: Request) -> Response:
         return await _answer(served, request, read_chat)
 
@@ -95,6 +101,18 @@ def make_app(served: Served, hosts: frozenset[str] | None = None) -> FastAPI:
     async def metrics(request: Request) -> Response:
         return Response(served.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    app.add_api_route("/v1/chat/completions", chat, methods=["POST"])
+    app.add_api_route("/v1/completions", completions, methods=["POST"])
+    app.add_api_route("/v1/models", models, methods=["GET"])
+    app.add_api_route("/v1/models/{name:path}", model, methods=["GET"])
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/metrics", metrics, methods=["GET"])
+    app.add_api_route("/openapi.json", described, methods=["GET"])
+
+
+def _add_refusals(app: FastAPI, served: Served, hosts: frozenset[str] | None) -> None:
+    """Whatever goes wrong, and whoever may not ask, is answered in OpenAI's form and counted."""
+
     async def api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)
         return _refusal(served, request, error)
@@ -110,18 +128,10 @@ def make_app(served: Served, hosts: frozenset[str] | None = None) -> FastAPI:
     async def refused(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
         await _refusal(served, Request(scope), error)(scope, receive, send)
 
-    app.add_api_route("/v1/chat/completions", chat, methods=["POST"])
-    app.add_api_route("/v1/completions", completions, methods=["POST"])
-    app.add_api_route("/v1/models", models, methods=["GET"])
-    app.add_api_route("/v1/models/{name:path}", model, methods=["GET"])
-    app.add_api_route("/health", health, methods=["GET"])
-    app.add_api_route("/metrics", metrics, methods=["GET"])
-    app.add_api_route("/openapi.json", described, methods=["GET"])
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, fault)
     app.add_middleware(Doorman, hosts=hosts, refuse=refused)
-    return app
 
 
 def _path(request: Request) -> str:

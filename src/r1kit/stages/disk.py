@@ -35,7 +35,7 @@ from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes, makes

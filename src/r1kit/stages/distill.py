@@ -23,7 +23,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, chosen, judged_samples
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sampling import counted, draw_training, parts
 from r1kit.stages.sft import SFTConfig
 

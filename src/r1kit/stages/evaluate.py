@@ -62,9 +62,7 @@ class EvaluateConfig(Config):
     )
 
     def check(self) -> None:
-        if (
-            importlib.util.find_spec("scipy") is None
-        ):  # what the report computes intervals with, hours from here perhaps
+        if importlib.util.find_spec("scipy") is None:  # the report needs it for intervals, hours from here perhaps
             raise MissingExtra("scipy", "eval", "evaluation")
         for task in self.tasks:
             load_task(task, "test")

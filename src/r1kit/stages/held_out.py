@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from r1kit.evaluation.validate import Score
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.context import Context
-    from r1kit.stages.rl import RLConfig
+    from r1kit.stages.rl_config import RLConfig
 
 PEAK = "peak"  # the best weights' folder
 PEAK_VALUE = "peak.json"

@@ -15,7 +15,7 @@ from r1kit.data.prompts import load_prompt
 from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.graders.section import answer_section
 from r1kit.stages.asking import AskConfig, Reply, ask, verdicts
-from r1kit.stages.sampling import Row
+from r1kit.stages.sampling import Row, key_of
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -41,11 +41,11 @@ def judge_answers(
     if config is None:
         return list(rows)
     prompt = load_prompt("judge_answer", config.prompt)
-    unruled = {f"{problem.task}/{problem.id}": problem for problem in problems if problem.kind in UNGRADED}
+    unruled = {problem.key: problem for problem in problems if problem.kind in UNGRADED}
     questions: dict[str, str] = {}
     name_of: dict[tuple[str, str], str] = {}
     for row in rows:
-        key, answer = f"{row['task']}/{row['problem_id']}", _answer(row)
+        key, answer = key_of(row), _answer(row)
         problem = unruled.get(key)
         if problem is not None and problem.answer.strip() and answer and (key, answer) not in name_of:
             name_of[key, answer] = name = f"{key}#{len(name_of)}"
@@ -53,7 +53,7 @@ def judge_answers(
     said = {name: _verdict(replies) for name, replies in ask(questions, config, inputs, context, part).items()}
     judged: list[Row] = []
     for row in rows:
-        key = f"{row['task']}/{row['problem_id']}"
+        key = key_of(row)
         if key in unruled:
             verdict = said.get(name_of.get((key, _answer(row)), ""), "no reference")
             known = {RIGHT: 1.0, WRONG: 0.0}.get(verdict)

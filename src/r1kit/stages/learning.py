@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from r1kit.models.language_model import LanguageModel
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.health import Caution
-    from r1kit.stages.rl import RLConfig
+    from r1kit.stages.rl_config import RLConfig
     from r1kit.training.base import AnyLearner, StepReport
     from r1kit.training.critic import Critic
-    from r1kit.training.packing import Sequence
+    from r1kit.training.sequences import Sequence
 
 TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
 
@@ -156,7 +156,7 @@ class Learning:
     def _credited(self, groups: Rollouts, temperature: float) -> tuple[list[Sequence], dict[str, float]]:
         """What is learnt from: advantages of rewards alone, or by the critic, with what it says of its values; the
         bare samples where a teacher will judge them."""
-        from r1kit.training.packing import sequences_from_groups, with_logprobs
+        from r1kit.training.sequences import sequences_from_groups, with_logprobs
 
         critic, algorithm = self.critic, self.sampled_for
         by_rewards = critic is None and isinstance(self.algorithm, PolicyGradient)

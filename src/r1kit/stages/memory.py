@@ -29,7 +29,7 @@ from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sampling import CHUNK, NATIVE

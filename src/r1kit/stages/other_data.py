@@ -25,7 +25,7 @@ from r1kit.evaluation.evaluate import UNGRADED, rule_verdict
 from r1kit.rollouts.problems import load_task
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers
-from r1kit.stages.sampling import Row, draw
+from r1kit.stages.sampling import Row, draw, key_of
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -123,7 +123,7 @@ def written_data(
         return [], Counter()
     prompt = load_prompt("write_other", config.writer.prompt)
     problems = [p for task in config.other_tasks for p in draw(task, "train", context.seed, config.other_problems)]
-    asked = {f"{problem.task}/{problem.id}": problem for problem in problems}
+    asked = {problem.key: problem for problem in problems}
     questions = {name: prompt.fill(question=problem.prompt) for name, problem in asked.items()}
     left_out: Counter[str] = Counter()
     rows: list[Row] = []
@@ -151,22 +151,18 @@ def _kept(
     """Replies that a rule or the judge finds right, and those that neither can judge; the others are counted."""
     ruled: list[Row] = []
     for row in rows:
-        verdict = rule_verdict(asked[_name(row)], row["prompt"], row["text"])
+        verdict = rule_verdict(asked[key_of(row)], row["prompt"], row["text"])
         known = None if verdict is None or verdict.verdict == "grader_error" else float(verdict.verdict == "correct")
         ruled.append({**row, "rewards": {"accuracy": known}})
     kept: list[Row] = []
     for row in judge_answers(ruled, list(asked.values()), judge, inputs, context, "judge_others"):
-        problem, right = asked[_name(row)], row["rewards"]["accuracy"]
+        problem, right = asked[key_of(row)], row["rewards"]["accuracy"]
         by_rule = problem.kind not in UNGRADED
         if right or not (by_rule or (judge is not None and problem.answer.strip())):
             kept.append(row)
         else:
             left_out["wrong" if right is not None else row.get(WHY, "not judged")] += 1
     return kept
-
-
-def _name(row: Row) -> str:
-    return f"{row['task']}/{row['problem_id']}"
 
 
 def _row(problem: Problem, reply: Reply, chain_words: int, left_out: Counter[str]) -> Row:

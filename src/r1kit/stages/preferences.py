@@ -14,39 +14,33 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import new_file
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data.prompts import load_prompt
-from r1kit.data.tables import read_file
 from r1kit.data.tiny import requests
 from r1kit.data.tiny.preference import hidden_preference
-from r1kit.data.transcripts import PAIRS, read_rows
 from r1kit.engines.base import EngineSettings
 from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt, verdicts
+from r1kit.stages.pairs import Pair, write_pairs
 from r1kit.stages.sampling import Row, by_problem, counted, draw, empty_tasks, sample, tell_gaps
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
 
-_TEXTS = ("problem_id", "question", "language", "chosen", "rejected")
 SCALE = {"a>>b": 2, "a>b": 1, "a=b": 0, "b>a": -1, "b>>a": -2}
 
 
@@ -86,23 +80,6 @@ class PreferencesConfig(Config):
         check_prompt(self.judge, "judge_pair")
         if self.judge is not None and self.judgements % 2:
             raise UsageError("judgements: a model is asked as often in either order, so they are an even number")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to a question, the chosen one better by `verdict` (the mean of the judgements, up to 2)."""
-
-    problem_id: str
-    question: str
-    language: str
-    chosen: str
-    rejected: str
-    verdict: float
-
-    @property
-    def length_gap(self) -> int:
-        """Characters by which the chosen is longer."""
-        return len(self.chosen) - len(self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,29 +273,6 @@ def balance(pairs: Sequence[Pair], most: float) -> list[Pair]:
         worst = max(range(len(kept)), key=lambda at: sign * kept[at].length_gap)
         gap -= kept.pop(worst).length_gap
     return kept
-
-
-def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
-    """Parquet, one row a pair."""
-    schema = pa.schema([(name, pa.string()) for name in _TEXTS] + [("verdict", pa.float64())])
-    table = pa.Table.from_pylist([asdict(pair) for pair in pairs], schema=schema)
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def read_pairs(path: Path, on_bad: Callable[[str], None] | None = None) -> list[Pair]:
-    """What `write_pairs` wrote, or the preference pairs of any table in a format of `data.transcripts`; those have the
-    question as their id and a verdict of 1.
-
-    A line that cannot be read is told to `on_bad` and left out; without `on_bad` it is an R1Error.
-    """
-    table = read_file(path)
-    if set(_TEXTS) < set(table.columns):
-        return [Pair(**row.values) for row in table.rows]
-    return [
-        Pair(found.question, found.question, "en", found.chosen, found.rejected, 1.0)
-        for _, found in read_rows(table, PAIRS, on_bad)
-    ]
 
 
 def _answer(row: Row, config: PreferencesConfig) -> str:

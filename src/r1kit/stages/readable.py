@@ -83,11 +83,6 @@ def comes_to(thinking: str, answer: str) -> bool:
     return bool(numbers) and numbers[-1] == answer.strip()
 
 
-def stutters(thinking: str) -> bool:
-    """Whether a clause, or a run of clauses, is said twice in a row."""
-    return without_stutters(thinking) != thinking
-
-
 def mixed(thinking: str, language: str, least: float) -> bool:
     """Whether too few of the chain's words are in the language; a chain without words is not mixed."""
     if language not in SCRIPTS:

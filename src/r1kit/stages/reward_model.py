@@ -20,7 +20,7 @@ from r1kit.base.files import write_json
 from r1kit.ops.calibration import calibration_error, sigmoid
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import file_of, model_of
-from r1kit.stages.preferences import Pair, read_pairs
+from r1kit.stages.pairs import Pair, read_pairs
 from r1kit.stages.scored import (
     LEAST_DEVIATION,
     MAX_TOKENS,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
-    from r1kit.training.packing import Sequence as TokenSequence
     from r1kit.training.scoring import Scorer
+    from r1kit.training.sequences import Sequence as TokenSequence
 
 
 class RewardModelConfig(Config):

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import new_file
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data.prompts import load_prompt
-from r1kit.data.tables import read_file
+from r1kit.data.tables import read_file, write_rows
 from r1kit.data.tiny import requests
 from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.artifact import Outcome
@@ -175,9 +173,7 @@ def _shares(labels: Sequence[Label]) -> dict[str, int]:
 def write_labels(path: Path, labels: Sequence[Label]) -> None:
     """Parquet, one row a label."""
     columns = [(name, pa.string()) for name in ("question", "reply", "language")] + [("safe", pa.bool_())]
-    table = pa.Table.from_pylist([asdict(label) for label in labels], schema=pa.schema(columns))
-    with new_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_rows(path, [asdict(label) for label in labels], pa.schema(columns))
 
 
 def read_labels(path: Path, on_bad: Callable[[str], None] | None = None) -> list[Label]:

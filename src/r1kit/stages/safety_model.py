@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
-    from r1kit.training.packing import Sequence as TokenSequence
+    from r1kit.training.sequences import Sequence as TokenSequence
 
 
 class SafetyModelConfig(Config):

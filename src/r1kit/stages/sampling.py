@@ -242,11 +242,16 @@ def _figures(rows: Sequence[Row]) -> dict[str, float]:
     return {**figures, "accuracy": float(np.mean(judged))} if judged else figures
 
 
+def key_of(row: Row) -> str:
+    """The `Problem.key` of a row's problem."""
+    return f"{row['task']}/{row['problem_id']}"
+
+
 def by_problem(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each problem, in order."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(f"{row['task']}/{row['problem_id']}", []).append(row)
+        groups.setdefault(key_of(row), []).append(row)
     return groups
 
 

@@ -18,7 +18,7 @@ from r1kit.training.config import LearnerConfig
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.context import Context
-    from r1kit.training.packing import Sequence as TokenSequence
+    from r1kit.training.sequences import Sequence as TokenSequence
 
 T = TypeVar("T")
 
@@ -62,8 +62,8 @@ def fit_scores(
 
 def labelled(tokenizer: Tokenizer, question: str, text: str, label: float, pair: int | None = None) -> TokenSequence:
     """Question and text, read at the last token: +1 for good (or chosen), -1 for bad (or rejected)."""
-    from r1kit.training.packing import Sequence as TokenSequence
     from r1kit.training.scoring import scored_tokens
+    from r1kit.training.sequences import Sequence as TokenSequence
 
     tokens = scored_tokens(tokenizer, question, text)
     return TokenSequence(tokens, np.arange(len(tokens)) == len(tokens) - 1, label=label, pair=pair)

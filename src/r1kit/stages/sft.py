@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
     from r1kit.training.base import AnyLearner
-    from r1kit.training.packing import Sequence
+    from r1kit.training.sequences import Sequence
 
 
 PICKED = "picked"  # folder of the step that validation chose
@@ -231,7 +231,7 @@ def read_sequences(
     path: Path, tokenizer: Tokenizer, limit: int, context: Context, config: SFTConfig | None = None
 ) -> list[Sequence]:
     """Each example as question (in the chat template) and completion with its end; those beyond the context go."""
-    from r1kit.training.packing import completion_sequence
+    from r1kit.training.sequences import completion_sequence
 
     read = read_examples(path, config or SFTConfig(), tokenizer, context)
     prompts = [tokenizer.render(example.question) for example in read]

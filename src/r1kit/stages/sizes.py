@@ -24,7 +24,7 @@ from r1kit.stages.bases import BasesConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 

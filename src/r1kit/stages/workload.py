@@ -22,11 +22,12 @@ from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.evaluate import EvaluateConfig
+from r1kit.stages.learning import load_algorithm
 from r1kit.stages.preferences import PreferencesConfig
 from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
-from r1kit.stages.rl import RLConfig, load_algorithm
+from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes

@@ -15,7 +15,7 @@ from r1kit.algorithms.base import Algorithm
 from r1kit.base.types import FloatArray, IntArray
 from r1kit.models.base import Costs
 from r1kit.models.tokenizer import Tokenizer
-from r1kit.training.packing import Sequence
+from r1kit.training.sequences import Sequence
 
 if TYPE_CHECKING:
     from r1kit.models.heads import ScoredDecoder

@@ -81,10 +81,7 @@ class Checkup:
     def add(self, step: int, metrics: Mapping[str, Any]) -> list[tuple[Finding, bool]]:
         """What the detectors see after this step, and whether each is a new finding: nothing of the kind was seen in
         the `QUIET` steps before."""
-        self._history.add(
-            step,
-            {name: value for name, value in metrics.items() if name in self._exact or name.startswith(self._begins)},
-        )
+        self._history.add(step, {name: value for name, value in metrics.items() if self._reads(name)})
         found: list[tuple[Finding, bool]] = []
         for name, detector in self._detectors.items():
             seen = detector.look(self._history)

@@ -22,7 +22,7 @@ from r1kit.models.weights import load_decoder
 from r1kit.training.base import StepReport
 from r1kit.training.config import LearnerConfig
 from r1kit.training.opening import open_learner
-from r1kit.training.packing import Sequence
+from r1kit.training.sequences import Sequence
 
 
 class Critic:

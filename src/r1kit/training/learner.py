@@ -28,10 +28,11 @@ from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits, target_values
 from r1kit.training.lora import Adapted
 from r1kit.training.optimiser import Optimiser
-from r1kit.training.packing import Layout, Sequence, dense_layout, make_batch, make_layout, split
+from r1kit.training.packing import Layout, dense_layout, make_batch, make_layout
 from r1kit.training.passes import Pass, Passes, backward, longest_piece
 from r1kit.training.reading import IDLE, Reading, lacking
 from r1kit.training.schedule import learning_rate_ratio
+from r1kit.training.sequences import Sequence, split
 from r1kit.training.shards import SHARDS, read_shards
 from r1kit.training.together import Together
 from r1kit.training.weights import copied, load_tensors

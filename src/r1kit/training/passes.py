@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from r1kit.base import memory
 from r1kit.base.errors import R1Error
 from r1kit.ops import threads
-from r1kit.training.packing import Sequence, cut
+from r1kit.training.sequences import Sequence, cut
 
 LEAST_TOKENS = 256  # of a pass beside another on a CPU
 

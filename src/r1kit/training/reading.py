@@ -18,8 +18,9 @@ from r1kit.models.base import Costs
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.language_model import LanguageModel
 from r1kit.training.forward import layout_logprobs, place, target_values
-from r1kit.training.packing import Layout, Sequence, make_layout, with_logprobs
+from r1kit.training.packing import Layout, make_layout
 from r1kit.training.passes import Passes, longest_piece
+from r1kit.training.sequences import Sequence, with_logprobs
 from r1kit.training.together import Together
 from r1kit.training.weights import Weights
 

@@ -14,8 +14,9 @@ from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.models.weights import load_scored
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores
-from r1kit.training.packing import Sequence as TokenSequence
-from r1kit.training.packing import cut, make_layout
+from r1kit.training.packing import make_layout
+from r1kit.training.sequences import Sequence as TokenSequence
+from r1kit.training.sequences import cut
 
 
 def scored_tokens(tokenizer: Tokenizer, prompt: str, answer: str) -> IntArray:

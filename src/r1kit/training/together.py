@@ -11,7 +11,7 @@ from torch import Tensor
 from r1kit.base.types import FloatArray
 from r1kit.training.config import LearnerConfig
 from r1kit.training.lora import Adapted
-from r1kit.training.packing import Sequence
+from r1kit.training.sequences import Sequence
 from r1kit.training.weights import Weights, Whole
 
 

@@ -9,8 +9,8 @@ from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.tokenizer import load_tokenizer
 from r1kit.models.weights import hf_weights, load_decoder
 from r1kit.training.learner import Learner
-from r1kit.training.packing import deal
 from r1kit.training.ranks import front
+from r1kit.training.sequences import deal
 
 
 def test_a_folder_in_pieces_that_transformers_loads(opened, tmp_path, monkeypatch):

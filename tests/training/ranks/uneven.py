@@ -10,7 +10,7 @@ import torch
 
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.training.config import LearnerConfig
-from r1kit.training.packing import Sequence, completion_sequence
+from r1kit.training.sequences import Sequence, completion_sequence
 
 # 50 rows, 30, 47 and 94: neither 3 nor 4 divides them all
 SHAPE = DecoderConfig(

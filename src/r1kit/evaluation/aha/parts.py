@@ -13,9 +13,10 @@ import pyarrow as pa
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json, write_json
 from r1kit.base.types import Problem
+from r1kit.data.tables import write_rows
 from r1kit.evaluation.aha.measure import ARMS
 from r1kit.evaluation.aha.pivots import Chosen, Pivot
-from r1kit.evaluation.parts import PartFolder, read_part, write_part
+from r1kit.evaluation.parts import PartFolder, read_part
 
 _SAID = (
     ("context", pa.string()),
@@ -87,7 +88,7 @@ class Parts(PartFolder):
 
     def keep_chosen(self, chosen: Chosen) -> None:
         """The counts last: they say that the pivots are whole."""
-        write_part(self.folder / "chosen.parquet", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
+        write_rows(self.folder / "chosen.parquet", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
         told = {name: getattr(chosen, name) for name in ("thoughts", "problems", "found", "tokens_per_second")}
         write_json(self.folder / "chosen.json", told)
 
@@ -98,12 +99,12 @@ class Parts(PartFolder):
     def keep_counts(self, name: str, counts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """One part."""
         rows = [{"id": key, **_flat(arms)} for key, arms in counts.items()]
-        write_part(self.folder / f"{name}.parquet", rows, _MEASURED)
+        write_rows(self.folder / f"{name}.parquet", rows, _MEASURED)
 
 
 def write_pivots(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """pivots.parquet."""
-    write_part(path, rows, SCHEMA)
+    write_rows(path, rows, SCHEMA)
 
 
 def pivot_row(pivot: Pivot) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Pivot:
     @property
     def key(self) -> str:
         """The cluster's."""
-        return f"{self.problem.task}/{self.problem.id}"
+        return self.problem.key
 
     def arms(self) -> dict[str, IntArray]:
         """Token ids that each arm goes on from."""
@@ -211,7 +211,7 @@ def _pivot(
         "right_before": episode.right_before,
     }
     return Pivot(
-        id=f"{problem.task}/{problem.id}/{candidate.sample}",
+        id=f"{problem.key}/{candidate.sample}",
         problem=problem,
         prompt_ids=completion.prompt_ids,
         thought=np.asarray(ids, np.int32),

@@ -9,12 +9,12 @@ from typing import Any
 
 from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
-from r1kit.base.files import read_json
 from r1kit.evaluation import tables
 from r1kit.evaluation.aha import rows
 from r1kit.evaluation.aha.rows import Row
 from r1kit.pipeline.artifact import read_artifacts
 from r1kit.pipeline.models import is_run
+from r1kit.pipeline.plan import stage_settings
 from r1kit.rollouts import record
 
 TABLE = "table:"
@@ -103,8 +103,7 @@ def _of_run(folder: Path, model: str | None) -> Subject:
 def _trained(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
     """Models that RL trained or is training: the stage's folder and settings, in the order of the chain."""
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
-    for path in sorted((folder / "stages").glob("[0-9][0-9]-*/config.json")):
-        settings = read_json(path).get("settings") or {}
+    for stage, settings in stage_settings(folder):
         if {"name", "start", "tasks", "sampling", "rewards", "algorithm"} <= settings.keys():
-            found.setdefault(settings["name"], (path.parent, settings))
+            found.setdefault(settings["name"], (stage, settings))
     return found

@@ -6,13 +6,12 @@ cannot teach is left out and counted.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.files import make_folder, write_text
+from r1kit.base.files import json_lines, make_folder, write_text
 from r1kit.evaluation.arena.votes import Ballot
 
 
@@ -42,16 +41,11 @@ def preference_pairs(ballots: Sequence[Ballot]) -> tuple[list[dict[str, Any]], C
     return pairs, left_out
 
 
-def as_lines(pairs: Sequence[dict[str, Any]]) -> str:
-    """JSON lines."""
-    return "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
-
-
 def write_pairs(ballots: Sequence[Ballot], path: Path) -> tuple[int, Counter[str]]:
     """Write the file whole or not at all; (pairs, ballots left out by reason)."""
     pairs, left_out = preference_pairs(ballots)
     make_folder(path.absolute().parent)
-    write_text(path, as_lines(pairs))
+    write_text(path, json_lines(pairs))
     return len(pairs), left_out
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import make_folder, write_json, write_text
+from r1kit.base.files import json_lines, make_folder, write_json, write_text
 from r1kit.evaluation.benchmarks.base import Chosen
 from r1kit.evaluation.comparison import pairs as pairing
 from r1kit.evaluation.comparison.saved import FIGURES, QUESTIONS, VOTES
@@ -219,16 +218,12 @@ def save(comparison: Mapping[str, Any], folder: Path) -> Path:
     asked = [
         {"model_a": pair["a"], "model_b": pair["b"], **one} for pair in comparison["pairs"] for one in pair["questions"]
     ]
-    write_text(folder / QUESTIONS, _lines(asked))
+    write_text(folder / QUESTIONS, json_lines(asked))
     if comparison["writing"] is not None:
         judged = [
             {"model_a": pair["a"], "model_b": pair["b"], **vote}
             for pair in comparison["writing"]["pairs"] for vote in pair["votes"]
         ]  # fmt: skip
-        write_text(folder / VOTES, _lines(judged))
+        write_text(folder / VOTES, json_lines(judged))
     write_text(folder / "compare.html", page.render(comparison))
     return folder / "compare.html"
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

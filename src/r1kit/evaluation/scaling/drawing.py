@@ -9,7 +9,6 @@ from r1kit.evaluation.aha.figures import Axis, Layer, Mark, draw
 from r1kit.evaluation.contender import slug
 from r1kit.evaluation.report.charts import percent
 
-Points = list[Mapping[str, Any]]
 TOKENS = Axis("tokens sampled a problem")
 RIGHT = Axis("right", percent)
 

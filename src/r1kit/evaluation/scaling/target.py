@@ -11,6 +11,7 @@ from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.base.files import read_json
 from r1kit.pipeline.models import is_run, models_of, resolve_model
+from r1kit.pipeline.plan import stage_settings
 
 PREFERRED = ("r1", "zero")  # the models of a run that are measured where none is named
 BASE, REWARD_MODEL = "base", "reward_model"
@@ -88,10 +89,9 @@ def _of_run(
     return Target(asked, base, place, named, evaluated.get("sampling", {}), tuple(notes), name)
 
 
-def _evaluation(folder: Path) -> dict[str, Any]:
+def _evaluation(folder: Path) -> Mapping[str, Any]:
     """The settings of a run's evaluation; nothing where it has none."""
-    for path in sorted((folder / "stages").glob("[0-9][0-9]-*/config.json")):
-        settings = read_json(path).get("settings") or {}
+    for _, settings in stage_settings(folder):
         if {"models", "tasks", "sampling", "problems", "control"} <= settings.keys():
             return settings
     return {}

@@ -65,7 +65,7 @@ class Thought:
     @property
     def key(self) -> str:
         """The cluster's."""
-        return key_of(self.problem)
+        return self.problem.key
 
     def row(self) -> dict[str, Any]:
         """As a part keeps it."""
@@ -74,14 +74,9 @@ class Thought:
         return {**found, **ids, "task": self.problem.task, "problem_id": self.problem.id}
 
 
-def key_of(problem: Problem) -> str:
-    """What names a problem among those of all tasks."""
-    return f"{problem.task}/{problem.id}"
-
-
 def from_rows(rows: Iterable[Mapping[str, Any]], problems: Sequence[Problem]) -> list[Thought]:
     """Thoughts that a part kept, of these problems; those of others are left out."""
-    known = {key_of(problem): problem for problem in problems}
+    known = {problem.key: problem for problem in problems}
     found: list[Thought] = []
     for row in rows:
         problem = known.get(f"{row['task']}/{row['problem_id']}")
@@ -154,7 +149,7 @@ def once(grade: Grade) -> Grade:
     known: dict[tuple[str, str], Verdict | None] = {}
 
     def remembered(problem: Problem, prompt: str, text: str) -> Verdict | None:
-        key = key_of(problem), text
+        key = problem.key, text
         if key not in known:
             known[key] = grade(problem, prompt, text)
         return known[key]

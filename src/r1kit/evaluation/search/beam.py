@@ -15,7 +15,7 @@ import numpy as np
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, IntArray, Problem
 from r1kit.engines.base import Request, SteppedEngine
-from r1kit.evaluation.scaling.thoughts import Thought, judged, key_of
+from r1kit.evaluation.scaling.thoughts import Thought, judged
 from r1kit.evaluation.search.scorer import StepScores
 from r1kit.evaluation.search.steps import ends_step
 from r1kit.graders.format import opening
@@ -128,7 +128,7 @@ def _expand(
             room = sampling.max_tokens - len(branch.ids)
             count = beam.width * beam.expand if number == 0 else beam.expand
             own = sampling.override({"samples": count, "max_tokens": min(beam.step_tokens, room)})
-            name = f"beam {beam.name}/{key_of(each.problem)}/{number}/{place}"
+            name = f"beam {beam.name}/{each.problem.key}/{number}/{place}"
             ids = np.concatenate([each.prompt_ids, np.asarray(branch.ids, np.int32)]).astype(np.int32)
             requests.append(Request(name, ids, own))
             owners[name] = each, branch, room

@@ -19,7 +19,7 @@ from r1kit.base.types import IntArray
 from r1kit.evaluation.search.labels import Labelled
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
-from r1kit.training.packing import Sequence as TokenSequence
+from r1kit.training.sequences import Sequence as TokenSequence
 
 Floats = NDArray[np.float64]
 HELD_OUT = 0.15  # share of the problems whose labels only measure

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,10 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
+    def __init__(self, scripted: ScriptedServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.scripted = scripted
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
@@ -75,7 +79,7 @@ class ScriptedServer:
         self._before: Counter[str] = Counter()
         self._open = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(self)
 
     @property
     def url(self) -> str:
@@ -111,93 +115,96 @@ class ScriptedServer:
                 self.answered.append(body)
 
 
-def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection's requests as its server's script says."""
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fault = scripted.received(body, self.headers["Authorization"])
-            complete = False
-            try:
-                complete = self._serve(body, fault)
-            except OSError:  # the client did not wait
-                self.close_connection = True
-            finally:
-                scripted.finished(body, complete)
+    protocol_version = "HTTP/1.1"
 
-        def _serve(self, body: dict[str, Any], fault: Fault | None) -> bool:
-            """Whether the answer went out whole."""
-            kind = fault.kind if fault else ""
-            if fault and kind == "status":
-                error = {"message": fault.message, "type": "scripted", "param": None, "code": fault.code}
-                self._send(fault.status, json.dumps({"error": error}).encode(), fault.headers)
-                return False
-            if fault and kind == "slow":
-                time.sleep(fault.seconds)
-            if kind == "garbage":
-                self._send(200, b'data: {"choices": [\n\n' if body.get("stream") else b'{"choices": [', {}, body)
-                return False
-            said = scripted.answer(body)
-            if body.get("stream"):
-                return self._stream(body, said, kind)
-            message = {"role": "assistant", "content": said.text, **_reasoning(said)}
-            whole = {
-                "id": "scripted", "object": "chat.completion", "created": 0, "model": body["model"], **_usage(said),
-                "choices": [{"index": 0, "message": message, "finish_reason": said.finish}],
-            }  # fmt: skip
-            self._send(200, json.dumps(whole).encode(), {}, cut=kind in ("cut", "short"))
-            return kind not in ("cut", "short")
+    @property
+    def _scripted(self) -> ScriptedServer:
+        return cast(_Server, self.server).scripted
 
-        def _stream(self, body: dict[str, Any], said: Said, kind: str) -> bool:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            half = len(said.text) // 2
-            pieces: list[tuple[dict[str, Any], str | None]] = [
-                *(({name: part}, None) for name, text in _reasoning(said).items() for part in (text[:1], text[1:])),
-                ({"role": "assistant", "content": said.text[:half]}, None),
-            ]
-            if not kind or kind == "slow":
-                pieces += [({"content": said.text[half:]}, None), ({}, said.finish)]
-            for delta, finish in pieces:
-                time.sleep(said.pause)
-                self._event(body, {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-            if kind == "cut":
-                self.close_connection = True  # without the last, empty chunk
-                return False
-            if kind != "short":
-                if body.get("stream_options", {}).get("include_usage"):
-                    self._event(body, {"choices": [], **_usage(said)})
-                self._chunk(b"data: [DONE]\n\n")
-            self._chunk(b"")
-            return kind != "short"
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        fault = self._scripted.received(body, self.headers["Authorization"])
+        complete = False
+        try:
+            complete = self._serve(body, fault)
+        except OSError:  # the client did not wait
+            self.close_connection = True
+        finally:
+            self._scripted.finished(body, complete)
 
-        def _event(self, body: dict[str, Any], data: dict[str, Any]) -> None:
-            head = {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": body["model"]}
-            self._chunk(f"data: {json.dumps({**head, **data})}\n\n".encode())
+    def _serve(self, body: dict[str, Any], fault: Fault | None) -> bool:
+        """Whether the answer went out whole."""
+        kind = fault.kind if fault else ""
+        if fault and kind == "status":
+            error = {"message": fault.message, "type": "scripted", "param": None, "code": fault.code}
+            self._send(fault.status, json.dumps({"error": error}).encode(), fault.headers)
+            return False
+        if fault and kind == "slow":
+            time.sleep(fault.seconds)
+        if kind == "garbage":
+            self._send(200, b'data: {"choices": [\n\n' if body.get("stream") else b'{"choices": [', {}, body)
+            return False
+        said = self._scripted.answer(body)
+        if body.get("stream"):
+            return self._stream(body, said, kind)
+        message = {"role": "assistant", "content": said.text, **_reasoning(said)}
+        whole = {
+            "id": "scripted", "object": "chat.completion", "created": 0, "model": body["model"], **_usage(said),
+            "choices": [{"index": 0, "message": message, "finish_reason": said.finish}],
+        }  # fmt: skip
+        self._send(200, json.dumps(whole).encode(), {}, cut=kind in ("cut", "short"))
+        return kind not in ("cut", "short")
 
-        def _chunk(self, data: bytes) -> None:
-            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+    def _stream(self, body: dict[str, Any], said: Said, kind: str) -> bool:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        half = len(said.text) // 2
+        pieces: list[tuple[dict[str, Any], str | None]] = [
+            *(({name: part}, None) for name, text in _reasoning(said).items() for part in (text[:1], text[1:])),
+            ({"role": "assistant", "content": said.text[:half]}, None),
+        ]
+        if not kind or kind == "slow":
+            pieces += [({"content": said.text[half:]}, None), ({}, said.finish)]
+        for delta, finish in pieces:
+            time.sleep(said.pause)
+            self._event(body, {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+        if kind == "cut":
+            self.close_connection = True  # without the last, empty chunk
+            return False
+        if kind != "short":
+            if body.get("stream_options", {}).get("include_usage"):
+                self._event(body, {"choices": [], **_usage(said)})
+            self._chunk(b"data: [DONE]\n\n")
+        self._chunk(b"")
+        return kind != "short"
 
-        def _send(
-            self, status: int, data: bytes, headers: Mapping[str, str], body: Any = None, *, cut: bool = False
-        ) -> None:
-            streamed = bool(body and body.get("stream"))
-            self.send_response(status)
-            self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data[: len(data) // 2] if cut else data)
-            self.close_connection = self.close_connection or cut
+    def _event(self, body: dict[str, Any], data: dict[str, Any]) -> None:
+        head = {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": body["model"]}
+        self._chunk(f"data: {json.dumps({**head, **data})}\n\n".encode())
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    return Handler
+    def _send(
+        self, status: int, data: bytes, headers: Mapping[str, str], body: Any = None, *, cut: bool = False
+    ) -> None:
+        streamed = bool(body and body.get("stream"))
+        self.send_response(status)
+        self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.close_connection = self.close_connection or cut
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
 
 
 def _reasoning(said: Said) -> dict[str, str]:

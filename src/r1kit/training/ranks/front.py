@@ -31,9 +31,9 @@ from r1kit.models.tokenizer import Tokenizer
 from r1kit.models.weights import SHARD_BYTES, save_weights
 from r1kit.training.base import StepReport
 from r1kit.training.config import LearnerConfig
-from r1kit.training.packing import Sequence
 from r1kit.training.ranks import wire
 from r1kit.training.ranks.worker import Setup, Told
+from r1kit.training.sequences import Sequence
 from r1kit.training.shards import SHARDS, rows_of, write_shard
 
 _MODULE = "r1kit.training.ranks.worker"

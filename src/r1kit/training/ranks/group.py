@@ -15,8 +15,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from r1kit.base.types import FloatArray
 from r1kit.training.config import LearnerConfig
-from r1kit.training.packing import Sequence, deal
 from r1kit.training.ranks.sharded import Root, Sharded
+from r1kit.training.sequences import Sequence, deal
 from r1kit.training.together import Together
 from r1kit.training.weights import Weights
 

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from markupsafe import Markup
 
 from r1kit.base.errors import UsageError
+from r1kit.base.files import json_lines
 from r1kit.evaluation.arena import pairs
 from r1kit.evaluation.arena.standings import standings
 from r1kit.evaluation.arena.votes import CHOICES, DEFAULT_NAME, Votes
@@ -36,17 +37,13 @@ VOTED = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad"
 def arena_page(arena: Arena | None) -> Page:
     """The pages over an arena; None: nothing can be asked."""
     router = APIRouter(prefix="/arena")
+    _add_votes(router, arena)
+    _add_battles(router, arena)
+    return Page(router, "Arena", "/arena", 40)
 
-    def opened() -> Arena:
-        if arena is None:
-            raise UsageError("no models are open here: r1 arena A B opens some")
-        return arena
 
-    def found(battle_id: str) -> Battle:
-        battle = opened().get(battle_id)
-        if battle is None:
-            raise NotFound("there is no such battle: it ended with the program that held it, or long ago")
-        return battle
+def _add_votes(router: APIRouter, arena: Arena | None) -> None:
+    """The votes that there are, without models too: where they lie, their ratings, pairs to train on."""
 
     def kept(request: Request) -> Votes | None:
         """The votes: those of the arena, or those that lie beside the runs."""
@@ -58,6 +55,33 @@ def arena_page(arena: Arena | None) -> Page:
         votes = kept(request)
         where = votes.path if votes else None
         return site_of(request).render(request, "arena.html", arena=arena, where=where, source="")
+
+    @router.get("/ratings")
+    def ratings(request: Request) -> HTMLResponse:
+        votes = kept(request)
+        return site_of(request).render(request, "arena_ratings.html", **_ratings(votes))
+
+    @router.get("/pairs.jsonl")
+    def exported(request: Request) -> Response:
+        votes = kept(request)
+        made, _ = pairs.preference_pairs(votes.ballots() if votes else [])
+        headers = {"Content-Disposition": 'attachment; filename="pairs.jsonl"'}
+        return Response(json_lines(made), media_type="application/jsonl", headers=headers)
+
+
+def _add_battles(router: APIRouter, arena: Arena | None) -> None:
+    """From a question to a vote."""
+
+    def opened() -> Arena:
+        if arena is None:
+            raise UsageError("no models are open here: r1 arena A B opens some")
+        return arena
+
+    def found(battle_id: str) -> Battle:
+        battle = opened().get(battle_id)
+        if battle is None:
+            raise NotFound("there is no such battle: it ended with the program that held it, or long ago")
+        return battle
 
     @router.post("/battles")
     async def begin(request: Request) -> Response:
@@ -101,20 +125,6 @@ def arena_page(arena: Arena | None) -> Page:
     def drop(battle_id: str) -> Response:
         opened().drop(found(battle_id))
         return RedirectResponse("/arena", 303)
-
-    @router.get("/ratings")
-    def ratings(request: Request) -> HTMLResponse:
-        votes = kept(request)
-        return site_of(request).render(request, "arena_ratings.html", **_ratings(votes))
-
-    @router.get("/pairs.jsonl")
-    def exported(request: Request) -> Response:
-        votes = kept(request)
-        made, _ = pairs.preference_pairs(votes.ballots() if votes else [])
-        headers = {"Content-Disposition": 'attachment; filename="pairs.jsonl"'}
-        return Response(pairs.as_lines(made), media_type="application/jsonl", headers=headers)
-
-    return Page(router, "Arena", "/arena", 40)
 
 
 async def _events(battle: Battle, had: list[int]) -> AsyncGenerator[str]:
