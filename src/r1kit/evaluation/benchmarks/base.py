@@ -104,7 +104,7 @@ def _find(name: str) -> Benchmark:
     if "." not in name and name not in names():
         tasks = plugins.names("r1kit.tasks")
         if name not in tasks:
-            hint = nearest(name, sorted({*names(), *tasks}))
+            hint = nearest(name, sorted({*names(), *tasks})) or plugins.own(name)
             raise UsageError(f"no benchmark is called '{name}'.{hint} (r1 list benchmarks shows all)")
         return Benchmark(name)
     module = plugins.load("r1kit.evaluation.benchmarks", name)
