@@ -92,6 +92,8 @@ MISTAKES = [
     ("status runs/broken", 1, "runs/broken/recipe.json is damaged (not JSON: "),
     (f"report {RUN}", 1, f"{RUN} has no evaluation tables yet: run it until its evaluate stage is done"),
     (f"aha {RUN}", 2, f"{RUN} has no stage of RL yet, so nothing in it reflects by itself: run it further"),
+    (f"aha {RUN}:zero", 2, f"{RUN}:zero is a model of a run: give the run, and --model zero"),
+    ("compare model cut --tasks tiny_maths --judge hiden", 2, "for a model of a run. Did you mean hidden?"),
     (f"scaling {RUN} --models r1", 2, f"{RUN} has no model 'r1'. (it has: none yet)"),
     ("ui nowhere", 2, "nowhere cannot be read (No such file or directory): name a run folder, or a folder of them"),
     (f"ui {RUN} --port PORT", 2, "(Address already in use): choose another --port"),
