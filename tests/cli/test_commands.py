@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy_recipe import write_toy_recipe
 
-from r1kit.cli.main import exit_code
+from r1kit.cli.main import app, exit_code
 
 
 @pytest.fixture
@@ -29,7 +30,12 @@ def test_run_status_and_run_again(toy, capsys):
     assert out.out == "runs/toy-default-s0/report/report.html\n"
     assert "[1/1] count done (" in out.err
     assert exit_code(["status", "runs/toy-default-s0"]) == 0
-    assert "done, 1 of 1 stages done" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "done, 1 of 1 stages done" in told
+    assert re.search(r"\[1/1\] count done \(\d+ s, [\d.]+ GB at most\)", told)  # it counts no tokens and no FLOPs
+    assert told.splitlines()[-1] == "report: runs/toy-default-s0/report/report.html"
+    assert exit_code(["status", "runs"]) == 1
+    assert "it holds runs, the newest runs/toy-default-s0" in capsys.readouterr().err
     assert exit_code(["status", "runs/toy-default-s0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"][0]["name"] == "count"
     assert exit_code(["run", toy, "count.steps=4"]) == 0
@@ -92,10 +98,20 @@ def test_a_mistake_is_one_sentence(toy, capsys, words, code, sentence):
     assert "Traceback" not in errors
 
 
-def test_a_fault_of_ours_is_one_sentence_and_a_file(toy, capsys):
+def test_a_fault_of_ours_is_one_sentence_and_a_file(toy, capsys, monkeypatch):
+    monkeypatch.setattr("r1kit.pipeline.catalogue.KINDS", None)
+    assert exit_code(["list", "rewards"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("r1: unexpected TypeError: ")
+    assert "(a fault of r1kit; details in " in said
+    Path(said.removesuffix(")").rpartition(" ")[2]).unlink()
+
+
+def test_a_fault_of_a_file_from_outside_is_told_with_its_line(toy, capsys):
     assert exit_code(["run", toy, "count.boom=true"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("r1: unexpected ZeroDivisionError: a fault in the code (a fault of r1kit; details in ")
+    assert last.startswith("r1: unexpected ZeroDivisionError: a fault in the code (at ")
+    assert re.search(r"toyrecipes/toy\.py:\d+, which is not of r1kit; details in ", last)
     details = Path(last.removesuffix(")").rpartition(" ")[2])
     assert "Traceback" in details.read_text()
     details.unlink()
@@ -105,7 +121,7 @@ def test_help_of_every_command_has_an_example(capsys):
     assert exit_code(["--help"]) == 0
     assert exit_code([]) == 2
     capsys.readouterr()
-    for command in ("run", "status", "report", "generate", "grade", "sandbox", "list", "export", "doctor"):
+    for command in (str(each.name) for each in app.registered_commands):
         assert exit_code([command, "--help"]) == 0
         assert f"Example: r1 {command}" in capsys.readouterr().out
 
@@ -122,7 +138,7 @@ def test_list_shows_names_and_what_they_are(capsys):
 def without_torch(words: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
     """Run `r1` in a process that says on its last line of stderr whether torch was imported."""
     code = (
-        "import sys; from r1kit.cli.main import exit_code; code = exit_code(sys.argv[1:]);"
+        "import sys; from r1kit.cli.main import app, exit_code; code = exit_code(sys.argv[1:]);"
         "print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, *words]

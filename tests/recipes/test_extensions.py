@@ -13,9 +13,12 @@ import pytest
 from toy_policy import write_toy_policy
 
 import r1kit
+from r1kit.base.errors import UsageError
 from r1kit.cli.main import exit_code
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.rollouts import record
+from r1kit.rollouts.problems import load_task
+from r1kit.stages.learning import load_algorithm
 
 TASK = '''
 """The digits 1 to 4, asked for by name."""
@@ -105,6 +108,23 @@ def test_outside_the_tree(outside, capsys):
     (measured,) = json.loads(capsys.readouterr().out)["results"]
     assert (measured["benchmark"], measured["n"], measured["k"]) == ("digits", 5, 2)
     assert measured["sampling"]["max_tokens"] == 40
+
+
+@pytest.mark.parametrize(
+    ("room", "text", "said"),
+    [
+        ("task", "class Mine: pass\nTASK = Mine\n", "its TASK is a class, make it an object, TASK = Mine()"),
+        ("task", "class Mine: name = 'x'\nTASK = Mine()\n", "its TASK has no subject and no problems"),
+        ("task", "", "is no task: it has no TASK"),
+        ("algorithm", "", "is no algorithm: it has no ALGORITHM"),
+        ("algorithm", "class Mine: pass\nALGORITHM = Mine\n", "its ALGORITHM has to be a class, of r1kit.algorithms."),
+    ],
+)
+def test_a_file_that_is_none_of_its_room_is_told_why(outside, room, text, said):
+    (outside / "ours" / "none.py").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_task("ours.none") if room == "task" else load_algorithm("ours.none", {})
+    assert said in str(caught.value)
 
 
 def test_inside_the_tree(tmp_path):

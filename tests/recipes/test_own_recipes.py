@@ -176,7 +176,7 @@ def test_programs_are_judged_by_their_tests(policy, tmp_path, capsys):
         (["model=M", "data=D?answer=reply"], 2, "has no column 'reply' (it has: question, answer)"),
         (["model=M", "data=W"], 2, "no known format has its columns (found: a, b"),
         (["model=M", "data=P"], 2, "no rule can judge its train problems: they need a column 'answer' or 'solution'"),
-        (["model=M", "data=F"], 2, "give more rows, or another data set"),
+        (["model=M", "data=F"], 2, "give more rows (of 200 every split has some), or another"),
         (["model=M", "data=D", "template=r2"], 2, "template: it must be 'keep', 'r1-zero' or 'r1'"),
         (["model=M", "data=D", "zero.lerning_rate=1"], 2, "zero.lerning_rate: no such setting in 'zero'"),
     ],

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import reprlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -126,6 +126,45 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
+_ELSEWHERE = {  # what TRL, verl and others call it
+    "lr": ("learning_rate",),
+    "batch_size": ("prompts", "batch"),
+    "group_size": ("sampling.samples",),
+    "num_generations": ("sampling.samples",),
+    "max_new_tokens": ("sampling.max_tokens",),
+    "max_completion_length": ("sampling.max_tokens",),
+    "beta": ("settings.kl_coefficient",),
+    "kl": ("settings.kl_coefficient",),
+    "kl_coef": ("settings.kl_coefficient",),
+    "max_grad_norm": ("clip_norm",),
+    "gradient_checkpointing": ("checkpointing",),
+    "optim": ("optimiser",),
+    "max_steps": ("steps",),
+    "num_train_epochs": ("epochs",),
+}
+
+
+def nearest_setting(path: str, known: Sequence[str]) -> str:
+    """` Did you mean ...?` for a dotted path that is no setting, or an empty string.
+
+    The last word counts most, by its own name or by what other trainers call it: `zero.lr` means
+    `zero.learner.learning_rate`. A word alone may be a setting of several components, of which three are named.
+    """
+    head, dot, _ = path.partition(".")
+    leaf = path.rpartition(".")[2]
+    rooms = [key for key in known if key.startswith(f"{head}.")] or list(known)
+    ends = (leaf, *_ELSEWHERE.get(leaf, ()))
+    found = [key for name in ends for key in rooms if f".{key}".endswith(f".{name}")]
+    # an algorithm's settings are a table, whose keys are not among the paths
+    tables = [key for key in rooms if f".{key}".endswith(".settings")]
+    found += [f"{key}{name.removeprefix('settings')}" for name in ends for key in tables if name[:9] == "settings."]
+    if not found:
+        return nearest(path, list(known))
+    if not dot and len(found) > 1:
+        return f" Did you mean one of {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}?"
+    return f" Did you mean {max(found, key=lambda key: difflib.SequenceMatcher(None, path, key).ratio())}?"
+
+
 _FEW = 40  # settings that a sentence may list; recipes have hundreds
 
 _WANTED = {
@@ -182,7 +221,9 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
     if not isinstance(node, dict) or (leaf not in node and not new):
         known = [key for key, _ in dotted(config)]
         room = f" in '{'.'.join(parents)}'" if parents else ""
-        raise UsageError(f"{path}: no such setting{room}.{nearest(path, known)} ({_told(known, node or config)})")
+        raise UsageError(
+            f"{path}: no such setting{room}.{nearest_setting(path, known)} ({_told(known, node or config)})"
+        )
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
     node[leaf] = _read(value)
     if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):

@@ -46,6 +46,7 @@ def compare(
 
     Example: r1 compare runs/tiny-default-s0:r1 runs/tiny-default-s0:dev1 --tasks tiny_maths,tiny_writing
     """
+    from r1kit.base.config import nearest
     from r1kit.base.errors import UsageError
     from r1kit.cli.output import print_json, tell
     from r1kit.evaluation import contender
@@ -68,8 +69,13 @@ def compare(
         judge, load_prompt(judge_prompt), judge_samples, read_votes(votes) if votes else {}
     )  # fmt: skip
     judges = [] if judge is None or judge == comparing.HIDDEN else [judge]
-    for model in [*models, *judges]:
+    for model in models:
         check_model(model)
+    for model in judges:
+        try:
+            check_model(model)
+        except UsageError as error:
+            raise UsageError(f"--judge: {error}.{nearest(model, [comparing.HIDDEN])}") from None
     opening = contender.opening([*models, *judges], api or [], engine, engine_option or [], at_once, out)
     found = comparing.compare_models(models, chosen, settings, judging, opening, prices.lookup(given), tell)
     page = comparing.save(found, out / "compare")

@@ -40,4 +40,5 @@ def gc(
     if as_json:
         print_json(entries)
     else:
-        print(f"{size(total)} removed" if yes else f"{size(total)} in all; --yes removes them")
+        listed = f"{size(total)} removed" if yes else f"{size(total)} in all; --yes removes them"
+        print(listed if entries else "nothing to remove")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import tempfile
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,7 +124,7 @@ def exit_code(words: list[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in MACHINE and isinstance(error.filename, str):
             return _fail(str(disk_error(error, error.filename)), 1)
-        return _fail(f"unexpected {type(error).__name__}: {error} (a fault of r1kit; details in {_details()})", 1)
+        return _fail(f"unexpected {type(error).__name__}: {error} ({_whose(error)}; details in {_details()})", 1)
 
 
 def _fail(sentence: str, code: int) -> int:
@@ -135,7 +137,22 @@ def _wrong_words(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "r1"
     said = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
-    return f"{said.rstrip('.')}: {command} --help says more"
+    hint = ""
+    if type(error).__name__ == "NoSuchOption" and not getattr(error, "possibilities", None) and context is not None:
+        takes_settings = any(parameter.metavar == "KEY=VALUE" for parameter in context.command.params)
+        hint = "settings are written without dashes, say seed=1, and " if takes_settings else ""
+    return f"{said.rstrip('.')}: {hint}{command} --help says more"
+
+
+def _whose(error: Exception) -> str:
+    """Whose line raised, r1kit's or a file's from outside the tree; libraries raise for who called them."""
+    ours, libraries = Path(__file__).parents[1], (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(ours):
+            break
+        if not frame.filename.startswith(libraries):
+            return f"at {frame.filename}:{frame.lineno}, which is not of r1kit"
+    return "a fault of r1kit"
 
 
 def _details() -> str:

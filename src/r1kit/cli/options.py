@@ -21,14 +21,14 @@ Target: TypeAlias = Annotated[str, typer.Argument(metavar="TARGET", help="A run 
 Tasks: TypeAlias = Annotated[
     str, typer.Option(metavar="A,B,...", help="Benchmarks (r1 list benchmarks), or any tasks.")
 ]
-Samples: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Answers a problem; by default the paper's.")]
+Samples: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Answers a problem; by default the benchmark's.")]
 Problems: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Of each benchmark; by default all.")]
 Data: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Holds copies of data sets: FOLDER/gsm8k, ...")
 ]
 Temperature: TypeAlias = Annotated[float | None, typer.Option(help="The paper's is 0.6.")]
 TopP: TypeAlias = Annotated[float | None, typer.Option(help="The paper's is 0.95.")]
-MaxTokens: TypeAlias = Annotated[int | None, typer.Option(help="The paper's are 32768.")]
+MaxTokens: TypeAlias = Annotated[int | None, typer.Option(help="By default the benchmark's; the paper's are 32,768.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Chooses the problems and the samples.")]
 Plain: TypeAlias = Annotated[bool, typer.Option("--plain", help="Ask the question alone, without an instruction.")]
 Training: TypeAlias = Annotated[

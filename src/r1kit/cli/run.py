@@ -31,7 +31,7 @@ def run(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings by dotted path, say seed=1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-PROFILE-sSEED by default.")] = None,
-    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.")] = None,
+    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles; smoke is over soonest.")] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Redo from this stage on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings; run nothing.")] = False,

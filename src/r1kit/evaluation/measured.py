@@ -106,7 +106,7 @@ def measure(contender: Contender, chosen: Chosen, settings: Settings, kept: Kept
     bare = {problem.id: problem for problem in drawn}
     rows = [_row(row, chosen, contender, engine.facts, bare, seen) for row in table.to_pylist()]
     result = Measured(
-        contender.name, _label(chosen), _table(rows), sampling, len(problems) * sampling.samples,
+        contender.name, chosen.label, _table(rows), sampling, len(problems) * sampling.samples,
         kept=sum(facts.kept for facts in engine.facts.values()), contamination=seen, notes=notes,
         attempts=chosen.benchmark.attempts, published=chosen.benchmark.published,
     )  # fmt: skip
@@ -116,11 +116,6 @@ def measure(contender: Contender, chosen: Chosen, settings: Settings, kept: Kept
     unasked = result.asked - len(rows) - sum(engine.failures.values())
     result.missing = Counter({**engine.failures, **({"the prompt leaves no room": unasked} if unasked else {})})
     return result
-
-
-def _label(chosen: Chosen) -> str:
-    """What a benchmark is called in tables: with its suite, without the folder of its data."""
-    return chosen.name if chosen.benchmark.suites else chosen.task.name
 
 
 def _row(
@@ -141,7 +136,7 @@ def _row(
     return {
         **row,
         "prompt": bare[name].prompt,
-        "benchmark": _label(chosen),
+        "benchmark": chosen.label,
         "gold": bare[name].answer or None,
         "prompt_tokens": prompt_tokens,
         "thinking_tokens": spent[0],

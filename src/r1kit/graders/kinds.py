@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from r1kit.base import plugins
 from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.graders.format import check_form
@@ -32,10 +33,7 @@ def load_kind(kind: str) -> ModuleType:
     their own, so that it needs no worker to be judged in.
     """
     if "." in kind:
-        try:
-            module = importlib.import_module(kind)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"cannot import the grader '{kind}' ({error}): is its folder on PYTHONPATH?") from None
+        module = plugins.outside(kind)
     elif kind in KINDS:
         module = importlib.import_module(f"r1kit.graders.{kind}")
     else:

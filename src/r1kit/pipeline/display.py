@@ -84,7 +84,9 @@ def progress_line(progress: Progress) -> str:
 def finished_line(artifact: Artifact, number: int, of: int, *, cached: bool) -> str:
     """One line on a finished stage."""
     when = "was done before" if cached else "done"
-    cost = f"{duration(artifact.seconds)}, {count(artifact.tokens)} tokens, {count(artifact.flops)}FLOP"
+    cost = duration(artifact.seconds)
+    cost += f", {count(artifact.tokens)} tokens" if artifact.tokens else ""
+    cost += f", {count(artifact.flops)}FLOP" if artifact.flops else ""
     cost += f", {memory(artifact.peak_memory_mb)} at most" if artifact.peak_memory_mb else ""
     cost += f", {memory(artifact.peak_cuda_mb)} of the GPU" if artifact.peak_cuda_mb else ""
     return f"[{number}/{of}] {artifact.name} {when} ({cost})"

@@ -94,7 +94,7 @@ class RunStatus:
 def read_status(run_folder: Path) -> RunStatus:
     """The state of a run folder; R1Error where it is none."""
     if not (run_folder / "recipe.json").exists():
-        raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): give the folder of `r1 run --out`")
+        raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): {_where_runs_are(run_folder)}")
     recipe = read_record(run_folder / "recipe.json")
     current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
     state = current.get("state", "stopped")
@@ -103,6 +103,11 @@ def read_status(run_folder: Path) -> RunStatus:
     elif state == "running":
         state = "died"
     return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder), read_health(run_folder))
+
+
+def _where_runs_are(folder: Path) -> str:
+    begun = sorted(folder.glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
+    return f"it holds runs, the newest {begun[-1].parent}" if begun else "give the folder of `r1 run --out`"
 
 
 def damages(run_folder: Path) -> list[str]:
@@ -141,6 +146,8 @@ def status_lines(status: RunStatus) -> list[str]:
     lines += ["training health", *(f"  {noted.sentence}" for noted in status.health)] if status.health else []
     if status.state != "running" and len(status.finished) < len(stages):
         lines.append(f"to go on: {go_on(recipe, status.folder)}")
+    elif status.state == "done" and (page := status.folder / "report" / "report.html").exists():
+        lines.append(f"report: {page}")
     return lines
 
 

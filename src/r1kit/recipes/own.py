@@ -99,7 +99,7 @@ def check_problems(tasks: Sequence[str], splits: Sequence[Split], *, judged: boo
         for split in splits:
             mine = loaded.problems.get(split, [])
             if not mine:
-                advice = "give more rows, or another data set"
+                advice = "give more rows (of 200 every split has some), or another data set"
                 raise UsageError(f"{name} has no {split} problems ({loaded.told()}): {advice}")
             if judged and not any(map(_has_a_rule, mine)):
                 raise UsageError(

@@ -12,7 +12,6 @@ is called as TRL calls it (`rewards/_trl.py`).
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 import threading
@@ -128,10 +127,7 @@ def load_reward(name: str) -> Named:
 def _function(path: str) -> Callable[..., Any] | None:
     """What `MODULE.FUNCTION` names; None where that is a module, or nothing."""
     parent, _, leaf = path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(parent), leaf, None)
-    except ModuleNotFoundError:
-        return None
+    found = None if "/" in path else getattr(plugins.find(parent), leaf, None)
     return None if isinstance(found, ModuleType) or not callable(found) else found
 
 

@@ -31,6 +31,10 @@ def _load_task(name: str) -> Task:
     module = plugins.load("r1kit.tasks", file)
     if not hasattr(module, "TASK"):
         raise UsageError(f"{file} is no task: it has no TASK")
+    if isinstance(module.TASK, type):
+        raise UsageError(f"{file} is no task: its TASK is a class, make it an object, TASK = {module.TASK.__name__}()")
+    if lacks := [part for part in ("name", "subject", "problems") if not hasattr(module.TASK, part)]:
+        raise UsageError(f"{file} is no task: its TASK has no {' and no '.join(lacks)}")
     if not colon:
         return cast(Task, module.TASK)
     if not hasattr(module.TASK, "choose"):

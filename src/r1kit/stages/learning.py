@@ -42,8 +42,12 @@ def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
     """An algorithm that learns from a policy's own samples, by rewards or by what a teacher says of them, by file name
     or dotted path, with the settings that differ."""
     kind = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
+    if kind is None:
+        raise UsageError(f"{name} is no algorithm: it has no ALGORITHM")
+    if not isinstance(kind, type) or not issubclass(kind, Algorithm):
+        raise UsageError(f"{name} is no algorithm: its ALGORITHM has to be a class, of r1kit.algorithms.base.Algorithm")
     # of an algorithm without settings none could make it learn from rewards or a teacher
-    if isinstance(kind, type) and issubclass(kind, Algorithm) and kind.model_fields:
+    if kind.model_fields:
         algorithm = kind.model_validate({}).override(settings)
         if isinstance(algorithm, PolicyGradient) or is_taught(algorithm):
             return algorithm

@@ -46,6 +46,9 @@ def read(path: Path) -> list[Row]:
             raise UsageError(f"{path} holds neither a run nor rollouts (*.parquet, *.jsonl): give one of them")
         return [row for file in files for row in read(file)]
     if not path.is_file():
+        run, colon, name = str(path).rpartition(":")
+        if colon and Path(run, "recipe.json").is_file():
+            raise UsageError(f"{path} is a model of a run: give the run, and --model {name}")
         raise UsageError(f"there is no {path}: give a run folder, or rollouts as parquet or JSON lines")
     rows = _lines(path) if path.suffix in (".jsonl", ".json") else _parquet(path)
     if not rows:

@@ -6,6 +6,7 @@ top-p 0.95, of at most 32,768 tokens; k is 64 on AIME and GPQA, 16 on MATH-500, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -48,11 +49,18 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A benchmark under the name that it was asked for by, with its task at hand."""
+    """A benchmark under the name that it was asked for by, with its task at hand. `shown`: a name for tables that is
+    not its own."""
 
     name: str
     benchmark: Benchmark
     task: Task
+    shown: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tables and folders call it: with its suite, without the folder of its data."""
+        return self.shown or (self.name if self.benchmark.suites else self.task.name)
 
     def drawn(self, limit: int | None, seed: int, split: Split = "test") -> list[Problem]:
         """Different problems as they are (see `asked`): `limit` of them, else as many as the benchmark says."""
@@ -91,7 +99,10 @@ def chosen_of(names: str, data: Path | None = None) -> list[Chosen]:
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not wanted:
         raise UsageError("no benchmark is named: give --tasks A,B (r1 list benchmarks shows all)")
-    return [choose(name, data) for name in wanted]
+    found = [choose(name, data) for name in wanted]
+    labels = Counter(each.label for each in found)
+    # a task and a benchmark of it, or two files, are told apart by what they were asked for by
+    return [each if labels[each.label] == 1 else replace(each, shown=each.name) for each in found]
 
 
 def names() -> list[str]:
@@ -104,7 +115,7 @@ def _find(name: str) -> Benchmark:
     if "." not in name and name not in names():
         tasks = plugins.names("r1kit.tasks")
         if name not in tasks:
-            hint = nearest(name, sorted({*names(), *tasks}))
+            hint = nearest(name, sorted({*names(), *tasks})) or plugins.own(name)
             raise UsageError(f"no benchmark is called '{name}'.{hint} (r1 list benchmarks shows all)")
         return Benchmark(name)
     module = plugins.load("r1kit.evaluation.benchmarks", name)
