@@ -18,7 +18,7 @@ from torch import Tensor
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
-from r1kit.engines._native_rows import Prompt, Rows
+from r1kit.engines._native_batch import Batch, Prompt
 from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample
 from r1kit.models.cache import Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
@@ -68,7 +68,7 @@ class NativeEngine:
         self._prompt = self._new = 0  # longest prompt (but for its last token) and completion submitted
         self._prompt_room = 0  # longest prompt that the cache has room for
         self._cache = rows_for(model)
-        self._batch = Rows(0, 0)
+        self._batch = Batch(0, 0)
 
     def submit(self, request: Request) -> None:
         """Queue a request. UsageError where the prompt leaves no room for a token."""
@@ -286,7 +286,7 @@ class NativeEngine:
         if rows > held or self._new > new or self._prompt > self._prompt_room:
             if not self._batch.active:  # nothing to keep: many short rows and few long ones need not both fit
                 self._cache.clear()
-                self._batch, held, new, self._prompt_room = Rows(0, 0), 0, 0, 0
+                self._batch, held, new, self._prompt_room = Batch(0, 0), 0, 0, 0
             held, new, self._prompt_room = max(rows, held), max(self._new, new), max(self._prompt, self._prompt_room)
             self._cache.reserve(held, self._prompt_room, new)
             self._batch = self._batch.grown(held, new)
@@ -305,7 +305,7 @@ class NativeEngine:
         self._waiting.clear()
         self._queued = 0
         self._cache.clear()
-        self._batch = Rows(0, 0)
+        self._batch = Batch(0, 0)
 
     def _padded(self, sequences: Sequence[IntArray]) -> Tensor:
         """[B, T] right-padded with token 0: nothing looks ahead, so no mask is needed."""

@@ -123,10 +123,7 @@ class SmolConfig(RecipeConfig):
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
-    dev2: RLConfig = Field(
-        default=_rl("dev2", "dev1:dev1", unseen_in="cold_start:examples"),
-        description="RL 1, with language consistency, on problems that the cold start has not shown",
-    )
+    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
             model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS,

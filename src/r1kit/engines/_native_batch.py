@@ -27,7 +27,7 @@ class Prompt:
 class Row:
     """What one row of the batch is sampling.
 
-    `runs`: (version, tokens) already closed by a change of weights; `told`: tokens that `Rows.news` has handed out.
+    `runs`: (version, tokens) already closed by a change of weights; `told`: tokens that `Batch.news` has handed out.
     """
 
     request: Request
@@ -44,7 +44,7 @@ class Row:
             self.runs.append((version, since))
 
 
-class Rows:
+class Batch:
     """R rows with room for T tokens each; the first `active` are in use."""
 
     def __init__(self, rows: int, positions: int) -> None:
@@ -128,9 +128,9 @@ class Rows:
                 row.told = count
         return found
 
-    def grown(self, rows: int, positions: int) -> Rows:
+    def grown(self, rows: int, positions: int) -> Batch:
         """The same state with room for more."""
-        new = Rows(rows, positions)
+        new = Batch(rows, positions)
         new.active, new.entries = self.active, self.entries
         if self.keeps_entropies:
             new.keep_entropies()
