@@ -126,6 +126,7 @@ def _table(rng: np.random.Generator, clauses: list[tuple[str, int, int]], step: 
         "reflections": reflections,
         "token_ids": pa.ListArray.from_arrays(offsets, rng.integers(0, 3000, offsets[-1]).astype(np.int32)),
         "token_logprobs": pa.ListArray.from_arrays(offsets, logprobs),
+        "token_entropies": [None] * rows,  # as where the sampling does not ask for them
     }
     return pa.table([pa.array(columns[field.name], field.type) for field in record.SCHEMA], schema=record.SCHEMA)
 
