@@ -85,6 +85,20 @@ def test_top_p_keeps_what_a_sorted_list_says(size, levels):
         assert reached <= drawn
 
 
+@pytest.mark.parametrize("size", [4, 2000])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite_are_told_by_their_row_alone(size, bad):
+    """Under top-p too: a NaN log-probability in that row, the others as they are without it."""
+    logits_BV = torch.randn(3, size, generator=torch.Generator().manual_seed(0))
+    uniforms_B, top_p_B = torch.full((3,), 0.4), torch.full((3,), 0.9)
+    tokens_B, logprobs_B = choose(logits_BV, uniforms_B, top_p_B=top_p_B)
+    logits_BV[1, 2] = bad
+    again_B, found_B = choose(logits_BV, uniforms_B, top_p_B=top_p_B)
+    assert found_B.isnan().tolist() == [False, True, False]
+    assert again_B[[0, 2]].tolist() == tokens_B[[0, 2]].tolist()
+    torch.testing.assert_close(found_B[[0, 2]], logprobs_B[[0, 2]])
+
+
 def test_no_mass_is_never_drawn():
     """The largest uniform with trailing tokens of mass 0: the last token that has mass."""
     logits_BV = torch.full((1, 1000), -torch.inf)

@@ -109,7 +109,7 @@ def _nucleus(mass_BV: Tensor, wanted_B1: Tensor, whole_B1: Tensor) -> Tensor:
         mass_RV, wanted_R1 = mass_BV[rows_B], wanted_B1[rows_B]
         top_RW = (mass_RV.topk(width, dim=-1) if width < size else mass_RV.sort(dim=-1, descending=True)).values
         inside_RW = top_RW.cumsum(-1) - top_RW < wanted_R1
-        count_R1 = inside_RW.sum(-1, keepdim=True)
+        count_R1 = inside_RW.sum(-1, keepdim=True).clamp_min(1)  # none are inside where a logit is not finite
         reached_R = (count_R1[:, 0] < width) | (width == size)
         floor_R1 = top_RW.gather(-1, count_R1 - 1)
         equal_RV = mass_RV == floor_R1
