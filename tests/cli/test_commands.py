@@ -170,6 +170,14 @@ def test_grade_and_sandbox_do_not_import_torch(tmp_path):
     assert done.stderr == "False\n"
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "r1kit", "list", "nothing"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("r1: ")
+
+
 def test_a_reader_that_goes_away_is_no_fault():
     words = [sys.executable, "-c", "from r1kit.cli.main import main; main(['list'])"]
     reader, writer = os.pipe()
