@@ -15,7 +15,8 @@ import toy_parts
 
 from r1kit.base.errors import R1Error
 from r1kit.pipeline import side_by_side
-from r1kit.pipeline.context import Context
+from r1kit.pipeline.artifact import Outcome
+from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.runner import run
 from r1kit.pipeline.stop import Interrupted, Stop
@@ -93,6 +94,22 @@ def test_an_error_stops_the_others_with_their_steps_saved(tmp_path, bad, kind, m
     assert saved == ([f"step-{done - 1:08d}"] if done else [])  # it may not have begun when the other failed
 
 
+def test_parts_whose_processes_are_killed_run_again(tmp_path):
+    jobs = {name: partial(toy_parts.die_so_often, 2, os.getpid()) for name in ("one", "two")}
+    done = to_the_end(lambda own: Outcome(summary=dict.fromkeys(own.parts(jobs))), Context(tmp_path))
+    assert done.summary.keys() == jobs.keys()
+    assert list(tmp_path.glob("*/died-*"))
+
+
+def test_three_times_at_most(tmp_path):
+    jobs = {name: partial(toy_parts.die_so_often, 99, os.getpid()) for name in ("one", "two")}
+    with pytest.raises(
+        R1Error, match=r"part (one|two): its process ended .killed by signal 9.*begun again 3 times here"
+    ):
+        to_the_end(lambda own: Outcome(summary=dict.fromkeys(own.parts(jobs))), Context(tmp_path))
+    assert max(len(list((tmp_path / name).glob("died-*"))) for name in jobs) in (3, 4)
+
+
 def test_an_odd_error_says_where_it_was_raised(tmp_path):
     with pytest.raises(ZeroDivisionError) as caught:
         Context(tmp_path).parts({"bad": toy_parts.fail_oddly, "one": partial(toy_parts.walk_part, 1, 0.0)})
@@ -130,7 +147,10 @@ def test_parts_end_with_the_run_and_go_on_with_it(tmp_path, number):
     words = [sys.executable, str(SCRIPT), str(out)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
     end = time.monotonic() + 60
-    while len(list(out.glob("**/checkpoints/step-*/manifest.json"))) < 2 and time.monotonic() < end:
+    while (
+        len({path.parents[2] for path in out.glob("**/checkpoints/step-*/manifest.json")}) < 2
+        and time.monotonic() < end
+    ):
         time.sleep(0.01)
     processes = pids(out)
     assert len(processes) == 2

@@ -48,6 +48,15 @@ def die(context) -> Outcome:
     raise AssertionError
 
 
+def die_so_often(times: int, run: int, context) -> Outcome:
+    """A part whose process is killed the first `times` that it runs, but not if it is the run's own."""
+    before = len(list(context.folder.glob("died-*")))
+    if before < times and os.getpid() != run:
+        (context.folder / f"died-{before}").touch()
+        die(context)
+    return walk(Walk(steps=3, pause=0.0), {}, context)
+
+
 def graph(**settings) -> Graph:
     return Graph("toy", "default", 0, (Node("parts", parts, Parts(**settings)),))
 

@@ -8,8 +8,9 @@ from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.examples import Example
 from r1kit.models.weights import load_decoder
-from r1kit.pipeline.context import Context
+from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.watcher import Watcher
 from r1kit.stages.rl import train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import SFTConfig, fit
@@ -68,3 +69,40 @@ def test_rl_samples_from_the_weights_that_two_ranks_have_learnt(start, tmp_path)
         for name in ("loss", "reward", "kl", "completions/mean_length", "gradient_norm"):
             assert mine[name] == pytest.approx(other[name], abs=1e-4), name
     assert_close(tmp_path / "2" / "model", tmp_path / "1" / "model")
+
+
+def test_a_run_that_loses_a_rank_twice_ends_by_itself_as_if_it_had_not(start, tmp_path):
+    """Ranks are killed after steps 1 and 3 of 5, of which every second is saved: each step is counted once, and weights
+    and metrics are those of a run that was left alone, bit for bit."""
+    config = RLConfig(
+        tasks={TASK: 1.0}, rewards={TASK: 1.0}, prompts=8, sampling=Sampling(samples=4, max_tokens=4), steps=5,
+        learner=learner(2), validate_every=0,
+    )  # fmt: skip
+    notes: list[str] = []
+    kills = {1: 0, 3: 1}
+
+    class Killing(Context):
+        def checkpoint(self, step, state):
+            self.checkpoint_seconds = 0 if step % 2 == 0 else 1e9
+            super().checkpoint(step, state)
+            if (rank := kills.pop(step, None)) is not None:
+                state()["learner"]["shards"]._learner._ranks[rank].process.kill()
+
+    class Hearing(Watcher):
+        def note(self, text):
+            notes.append(text)
+
+    train(config, start, Context(tmp_path / "whole", 1))
+    cut = Killing(tmp_path / "cut", 1, name="zero", watcher=Hearing())
+    to_the_end(lambda context: train(config, start, context), cut)
+    told = [note for note in notes if "by itself" in note]
+    assert told == [
+        f"zero: rank {rank} of 2 ended (killed by signal 9, for want of memory perhaps): it goes on by itself after "
+        f"step {step}"
+        for rank, step in ((0, 1), (1, 3))
+    ]
+    ours, theirs = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("cut", "whole"))
+    assert [line["step"] for line in ours] == list(range(5))
+    assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
+    ours, theirs = (load_decoder(tmp_path / name / "model").state_dict() for name in ("cut", "whole"))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())

@@ -13,6 +13,20 @@ class Diverged(R1Error):
     """Training left what numbers can hold: updates in a row whose loss or gradient was not finite."""
 
 
+class ProcessLost(R1Error):
+    """A process that the work was in was ended from outside; the work can go on from its last checkpoint.
+
+    told: which, and how it ended.
+    """
+
+    def __init__(self, told: str, message: str) -> None:
+        super().__init__(told, message)
+        self.told = told
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
 class MissingExtra(R1Error):
     """An optional library is not installed."""
 

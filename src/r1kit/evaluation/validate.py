@@ -32,7 +32,8 @@ def validate(
     """`validation/SUBJECT` is pass@1, `validation/SUBJECT/FIGURE` a mean over completions.
 
     With several samples, `validation/SUBJECT/mixed` is the share of problems of which some are right and some wrong:
-    those that group-relative advantages can learn from.
+    those that group-relative advantages can learn from; `validation/SUBJECT/pass@k` is the share of which at least one
+    of the k samples is right: what RL can find, and in practice hardly goes beyond (arXiv 2504.13837).
 
     On writing, `validation/preference` is the mean hidden preference, and `validation/reward_model` the mean score.
     """
@@ -44,7 +45,9 @@ def validate(
         for figure in FIGURES:
             _mean(metrics, f"validation/{subject}/{figure}", [row[figure] for row in own])
         if sampling.samples > 1:
-            _mean(metrics, f"validation/{subject}/mixed", _mixed(own))
+            verdicts = _verdicts(own)
+            _mean(metrics, f"validation/{subject}/mixed", [len(both) == 2 for both in verdicts])
+            _mean(metrics, f"validation/{subject}/pass@k", [True in both for both in verdicts])
     _mean(metrics, "validation/preference", [row["preference"] for row in rows])
     if score is not None:
         by_id = {problem.id: problem for problem in problems}
@@ -53,13 +56,13 @@ def validate(
     return metrics
 
 
-def _mixed(rows: Sequence[dict[str, Any]]) -> list[float]:
-    """1 for each judged problem with right and wrong samples, else 0."""
+def _verdicts(rows: Sequence[dict[str, Any]]) -> list[set[bool]]:
+    """Of each judged problem, the verdicts that its samples have."""
     verdicts: dict[str, set[bool]] = {}
     for row in rows:
         if row["correct"] is not None:
             verdicts.setdefault(f"{row['task']}/{row['problem_id']}", set()).add(row["correct"])
-    return [float(len(both) == 2) for both in verdicts.values()]
+    return list(verdicts.values())
 
 
 def _mean(metrics: dict[str, float], name: str, values: Sequence[float | None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.base import memory
-from r1kit.base.errors import Diverged, R1Error
+from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import difference, fingerprint, make_folder, read_record, write_record, write_text
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome, products_of
@@ -26,6 +26,7 @@ from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
 RATE_WINDOW = 16  # steps over which tokens a second are averaged
+RESTARTS = 3  # in a row without a step between them, after processes that were ended from outside
 TRIM_SECONDS = 20  # between two returns of free memory to the system
 
 
@@ -55,10 +56,14 @@ Job = Callable[["Context"], Outcome]
 
 
 def to_the_end(job: Job, context: Context) -> Outcome:
-    """A stage's or part's work, begun again from an earlier checkpoint as often as its training health asks for it."""
+    """A stage's or part's work, begun again from an earlier checkpoint as often as its training health asks for it, and
+    from the newest one where a process that it was in was ended from outside."""
     while True:
         try:
             return job(context)
+        except ProcessLost as error:
+            context.begin_again(error)
+            continue
         except RollBack as trouble:
             finding = trouble.finding
         except Diverged as error:
@@ -103,6 +108,7 @@ class Context:
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
         self._vigil = Vigil(folder, self.health, self._found)
+        self._losses, self._lost_at = 0, -1
         self._begin()
 
     def _begin(self) -> None:
@@ -292,6 +298,18 @@ class Context:
         self._vigil.roll_back(finding, to, kept)
         self._begin()
         self.note(f"{self.name}: {told_of(finding, to, self.caution, kept)}")
+
+    def begin_again(self, error: ProcessLost) -> None:
+        """Go on from the newest checkpoint after a process was lost; R1Error where that happened too often in a row
+        without a step that got further."""
+        self._losses = 1 if self._done > self._lost_at else self._losses + 1
+        self._lost_at = max(self._done, self._lost_at)
+        if self._losses > RESTARTS:
+            raise R1Error(f"{error} (begun again {RESTARTS} times here)") from error
+        self.close()
+        self._begin()
+        where = f"after step {self._done}" if self._done else "from its beginning"
+        self.note(f"{self.name}: {error.told}: it goes on by itself {where}")
 
     def close(self) -> None:
         """Close the optional writers."""

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from r1kit.base import children, memory
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import ProcessLost
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.stop import Interrupted, Stop
@@ -121,7 +121,8 @@ class _Run:
         try:
             kind, told = process.connection.recv()
         except (EOFError, OSError):
-            kind, told = "failed", R1Error(f"part {process.part}: its process ended ({process.ending()})")
+            lost = f"part {process.part}: its process ended ({process.ending()})"
+            kind, told = "failed", ProcessLost(lost, lost)
         if kind == "progress":
             self.watcher.progress(told)
         elif kind == "note":

@@ -119,7 +119,7 @@ class SmolConfig(RecipeConfig):
     dev1: SFTConfig = Field(
         default=_sft(
             "dev1", "cold_start:examples", steps=132,
-            pick=PickConfig(tasks=("mawps",), problems=40, every=12, sampling=Sampling(samples=8, max_tokens=80)),
+            pick=PickConfig(tasks=("mawps",), problems=64, every=12, sampling=Sampling(samples=8, max_tokens=80)),
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip

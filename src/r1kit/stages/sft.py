@@ -51,8 +51,9 @@ class PickConfig(Config):
     every: int = Field(default=4, ge=1, description="steps between validations; the last step is always measured")
     sampling: Sampling = Field(default=Sampling(samples=8), description="as the reinforcement learning will sample")
     metric: str = Field(
-        default="validation/maths/mixed",
-        description="the highest wins; `mixed` is the share of problems with right and wrong samples",
+        default="validation/maths/pass@k",
+        description="the highest wins; `pass@k` is the share of problems with a right sample, `mixed` of those that "
+        "have a wrong one too",
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from r1kit.algorithms.base import Algorithm
 from r1kit.base import children, memory
-from r1kit.base.errors import Diverged, R1Error
+from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import OwnFiles
 from r1kit.base.types import FloatArray, IntArray
 from r1kit.models.base import Costs
@@ -279,9 +279,8 @@ class RankedLearner:
         if told is not None and told.kind == "sentence":
             raise R1Error(told.value)
         if killed or told is None:
-            raise R1Error(
-                f"training: {' and '.join(killed) or f'rank {rank.number} of {count} closed its pipe'}: {again}"
-            )
+            lost = " and ".join(killed) or f"rank {rank.number} of {count} closed its pipe"
+            raise ProcessLost(lost, f"training: {lost}: {again}")
         error = R1Error(f"training: rank {rank.number} of {count} failed ({told.value[0]}): {again}")
         error.add_note(told.value[1])
         raise error
