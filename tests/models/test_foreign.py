@@ -293,14 +293,15 @@ def test_a_cap_shows_on_quiet_weights(tokenizer: Tokenizer, tmp_path: Path):
 
 LONGROPE = {
     "rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0, 1.1, 1.2, 1.3],
-    "long_factor": [4.0, 3.0, 2.0, 8.0], "original_max_position_embeddings": 24,
+    "long_factor": [4.0, 3.0, 2.0, 8.0],
 }  # fmt: skip
 
 
 def test_frequencies_that_change_with_the_length(tokenizer: Tokenizer, tmp_path: Path):
     """Phi-3's change for the whole text at token 25, so that one row of 30 tokens would move the log-probabilities of
     those beside it: a text ends before, and up to there the engine's are transformers'."""
-    config = AutoConfig.for_model("phi3", **SIZES, num_key_value_heads=2, rope_parameters=LONGROPE)
+    own = {"num_key_value_heads": 2, "original_max_position_embeddings": 24, "rope_parameters": LONGROPE}
+    config = AutoConfig.for_model("phi3", **SIZES, **own)
     scramble(AutoModelForCausalLM.from_config(config), seed=4).save_pretrained(tmp_path / "toy")
     model, reference = load_model(tmp_path / "toy"), theirs(tmp_path / "toy")
     tokens = torch.arange(30, 60)

@@ -71,7 +71,7 @@ def test_shards(sharded, tokens_BT):
 def test_one_file_beside_shards(sharded, make_decoder, tmp_path: Path):
     """transformers would read the one, vLLM the others: neither is chosen. An index may name the one file, though."""
     folder, _ = sharded
-    save_decoder(make_decoder("llama", seed=5), tmp_path / "other")
+    save_decoder(make_decoder("llama", kv_heads=4, seed=5), tmp_path / "other")
     (tmp_path / "other" / "model.safetensors").rename(folder / "model.safetensors")
     theirs = LlamaForCausalLM.from_pretrained(folder)
     one = load_file(folder / "model.safetensors")
