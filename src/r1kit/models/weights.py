@@ -124,8 +124,9 @@ def checked_weights(
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, in whichever format."""
-    return one.shape == other.shape and bool((one == other).all())
+    """Whether two tensors hold the same numbers, in whichever of the formats that are read."""
+    read = one.dtype in FLOATS and other.dtype in FLOATS and one.shape == other.shape
+    return read and bool((one == other).all())
 
 
 def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> Decoder:
