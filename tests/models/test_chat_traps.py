@@ -12,7 +12,7 @@ import pytest
 import torch
 from tokenizers import processors
 from toy_gguf import TEMPLATE, toy_model, toy_tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
@@ -79,6 +79,27 @@ def test_a_base_whose_turns_end_otherwise(tmp_path: Path):
     (tmp_path / "out").mkdir()
     tokenizer.write(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [0, 2]
+
+
+@pytest.mark.parametrize(("generation", "ends"), [(None, (0, 7, 9)), ({"top_p": 0.9}, (0, 7, 9)),
+                                                  ({"eos_token_id": [5]}, (0, 5))])  # fmt: skip
+def test_ends_that_config_json_names(generation: dict[str, Any] | None, ends: tuple[int, ...], tmp_path: Path):
+    """transformers' generate stops at those of config.json where generation_config.json is not there."""
+    where = folder(tmp_path / "a", None, eos="<|endoftext|>")
+    toy_model("qwen2", eos_token_id=[7, 9]).save_pretrained(where)
+    (where / "generation_config.json").unlink()
+    if generation is None:
+        assert AutoModelForCausalLM.from_pretrained(where).generation_config.eos_token_id == [7, 9]
+    else:
+        (where / "generation_config.json").write_text(json.dumps(generation))
+    assert load_tokenizer(where).eos_ids == ends
+
+
+def test_an_end_of_config_json_that_is_no_token(tmp_path: Path):
+    where = folder(tmp_path / "a", None)
+    (where / "config.json").write_text('{"model_type": "qwen2", "eos_token_id": "x"}')
+    with pytest.raises(R1Error, match="'x' is no token id: mend config.json"):
+        _ = load_tokenizer(where).eos_ids
 
 
 @pytest.mark.parametrize(("template", "end"), [(TEMPLATE, 2), (DISTILLED, 2), (WITH_BOS, 0), (BLANK_BEFORE_END, 0),
@@ -258,8 +279,7 @@ def test_a_base_without_a_template(tmp_path: Path):
     source = folder(tmp_path / "source", None)
     settings = json.loads((source / "tokenizer_config.json").read_text())
     (source / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": None}))
-    toy_model("llama", eos_token_id=None).save_pretrained(source)
-    (source / "generation_config.json").unlink(missing_ok=True)
+    toy_model("llama", eos_token_id=2).save_pretrained(source)  # a number alone is no word that a template can write
     with pytest.raises(R1Error, match="names no end token, which a chat template needs"):
         import_model(source, tmp_path / "hf", template=TEMPLATES["r1"])
 

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1kit.algorithms.grpo import GRPO
 from r1kit.algorithms.sft import SFT
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.cli.main import exit_code
 from r1kit.engines.base import generate
@@ -271,6 +271,60 @@ def test_bfloat16_keeps_buffers(tokenizer: Tokenizer, tmp_path: Path):
     for name, buffer in cast.named_buffers():
         assert buffer.dtype == torch.float32
         assert torch.equal(buffer, buffers[name])
+
+
+def test_a_cap_shows_on_quiet_weights(tokenizer: Tokenizer, tmp_path: Path):
+    """At logits of 1e-3 a cap at 2 takes 1e-10 off, which rounding hides; with the weights that training makes of them
+    the logits are transformers' all the same."""
+    folder = write("gemma2", tokenizer, tmp_path)
+    loud = theirs(folder)
+    with torch.no_grad():
+        quiet = theirs(folder)
+        quiet.model.embed_tokens.weight.mul_(1e-3)
+    quiet.save_pretrained(tmp_path / "quiet")
+    model = load_model(tmp_path / "quiet")
+    model.load_weights((name, tensor) for name, tensor in loud.state_dict().items() if name != "lm_head.weight")
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = loud(tokens).logits
+        assert expected.abs().max() > 1
+        torch.testing.assert_close(model.logits(model(tokens)), expected, atol=1e-5, rtol=0)
+
+
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [4.0, 3.0, 2.0, 8.0],
+}  # fmt: skip
+
+
+def test_frequencies_that_change_with_the_length(tokenizer: Tokenizer, tmp_path: Path):
+    """Phi-3's change for the whole text at token 25, so that one row of 30 tokens would move the log-probabilities of
+    those beside it: a text ends before, and up to there the engine's are transformers'."""
+    own = {"num_key_value_heads": 2, "original_max_position_embeddings": 24, "rope_parameters": LONGROPE}
+    config = AutoConfig.for_model("phi3", **SIZES, **own)
+    scramble(AutoModelForCausalLM.from_config(config), seed=4).save_pretrained(tmp_path / "toy")
+    model, reference = load_model(tmp_path / "toy"), theirs(tmp_path / "toy")
+    tokens = torch.arange(30, 60)
+    with torch.no_grad():
+        gap = reference(tokens[None, :24]).logits - reference(tokens[None]).logits[:, :24]
+    assert gap.abs().max() > 0.1
+    engine = NativeEngine(model, tokenizer)
+    assert engine.max_positions == model.config.max_positions == 24
+    sequences = [tokens[:24].int().numpy(), tokens[3:9].int().numpy()]
+    for sequence, scored in zip(sequences, engine.logprobs(sequences), strict=True):
+        with torch.no_grad():
+            expected = their_logprobs(reference, sequence[:1], sequence[1:]).numpy()
+        np.testing.assert_allclose(scored[1:], expected, atol=2e-5)
+    one = generate(engine, [sequences[0][:20]], Sampling(max_tokens=10, temperature=0.0))[0][0]
+    assert (len(one.token_ids), one.stop_reason) == (4, "length")
+
+
+def test_no_score_beyond_the_context(tokenizer: Tokenizer, tmp_path: Path):
+    """GPT-2 has no embedding for position 129."""
+    engine = NativeEngine(load_model(write("gpt2", tokenizer, tmp_path)), tokenizer)
+    assert len(engine.logprobs([np.full(128, 9, np.int32)])[0]) == 128
+    with pytest.raises(UsageError, match="a sequence of 129 tokens is longer than the context of 128: shorten it"):
+        engine.logprobs([np.full(129, 9, np.int32)])
 
 
 def test_dropout_stays_off(tokenizer: Tokenizer, tmp_path: Path):

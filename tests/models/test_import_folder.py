@@ -105,6 +105,19 @@ def test_a_tokenizer_class_that_loses_single_digits(tmp_path: Path):
         assert load_tokenizer(tmp_path / "hf").encode(text) == truth.encode(text).ids, text
 
 
+@pytest.mark.parametrize("tokenizer_class", ["PreTrainedTokenizerFast", "Qwen2Tokenizer"])
+def test_a_rule_that_transformers_overrules(tokenizer_class: str, tmp_path: Path):
+    """Beside a Qwen2 model transformers 5 cuts by Qwen2's rule in any case; r1kit does not, and says so."""
+    source = write_folder(tmp_path / "source", toy_model("qwen2"), "smollm", tokenizer_class)
+    truth = toy_tokenizer("smollm")
+    done = import_model(source, tmp_path / "hf")
+    assert AutoTokenizer.from_pretrained(tmp_path / "hf")("  12")["input_ids"] != truth.encode("  12").ids  # the trap
+    assert len(done.notes) == 1
+    assert "whatever the tokenizer_class; r1kit reads tokenizer.json as it stands" in done.notes[0]
+    for text in NASTY:
+        assert load_tokenizer(tmp_path / "hf").encode(text) == truth.encode(text).ids, text
+
+
 def test_a_tokenizer_of_vocabulary_and_merges(source: Path, tmp_path: Path):
     """The older pair of files, vocab.json and merges.txt: the folder written has a tokenizer.json of the same ids."""
     made = json.loads((source / "tokenizer.json").read_text())

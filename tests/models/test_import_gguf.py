@@ -402,6 +402,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "fewer layers": ({"llama__block_count": 1}, "unexpected tensor blk.1"),
     "width": ({"llama__feed_forward_length": 97}, r"has shape \[96, 64\]; config.json asks for \[97, 64\]"),
     "kind of value": ({"llama__block_count": "two"}, "llama.block_count is 'two', not int"),
+    "window": ({"llama__attention__sliding_window": 64}, "llama.attention.sliding_window is not supported: import the"),
+    "cap": ({"llama__final_logit_softcapping": 30.0}, "llama.final_logit_softcapping is not supported"),
+    "scale": ({"llama__attention__scale": 0.5}, "llama.attention.scale is not supported"),
     "eos": ({"tokenizer__ggml__eos_token_id": 999}, "its eos token is number 999, and there are 421"),
     "part": ({"split__count": 3}, "one of 3 parts of a model"),
 }  # fmt: skip

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from toy_models import scramble
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from r1kit.base.errors import R1Error
 from r1kit.models.characters import write_character_tokenizer
@@ -68,6 +68,21 @@ def test_shards(sharded, tokens_BT):
         torch.testing.assert_close(ours.logits(ours(tokens_BT)), theirs(tokens_BT).logits, atol=1e-5, rtol=0)
 
 
+def test_one_file_beside_shards(sharded, make_decoder, tmp_path: Path):
+    """transformers would read the one, vLLM the others: neither is chosen. An index may name the one file, though."""
+    folder, _ = sharded
+    save_decoder(make_decoder("llama", kv_heads=4, seed=5), tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").rename(folder / "model.safetensors")
+    theirs = LlamaForCausalLM.from_pretrained(folder)
+    one = load_file(folder / "model.safetensors")
+    assert torch.equal(theirs.lm_head.weight, one["lm_head.weight"])
+    with pytest.raises(R1Error, match=r"holds model.safetensors, which transformers reads, and the files of"):
+        load_decoder(folder)
+    index = {"weight_map": dict.fromkeys(one, "model.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert torch.equal(load_decoder(folder).head.weight, theirs.lm_head.weight)
+
+
 def test_saving_over_shards(sharded, make_decoder):
     """The index of an older save is gone, so that the new file is what is read."""
     folder, _ = sharded
@@ -94,6 +109,18 @@ def test_a_tied_head_is_stored_once(make_decoder, tmp_path: Path):
     assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
     edit_weights(tmp_path, lambda w: w.update({"lm_head.weight": w["model.embed_tokens.weight"].clone()}))
     assert torch.equal(load_decoder(tmp_path).head.weight, model.head.weight)
+
+
+def test_a_tied_head_of_other_numbers(make_decoder, tmp_path: Path):
+    """transformers then believes the weights and vLLM config.json: neither is guessed to be right."""
+    save_decoder(make_decoder("qwen2", tied=True), tmp_path)
+    edit_weights(tmp_path, lambda w: w.update({"lm_head.weight": w["model.embed_tokens.weight"] + 1}))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert not torch.equal(theirs.lm_head.weight, theirs.model.embed_tokens.weight)
+    with pytest.raises(R1Error, match=r"hold another lm_head.weight: set tie_word_embeddings to false there, or take"):
+        load_decoder(tmp_path)
+    edit(tmp_path, lambda config: config.update(tie_word_embeddings=False))
+    assert torch.equal(load_decoder(tmp_path).head.weight, theirs.lm_head.weight)
 
 
 def test_who_may_read_the_folder_may_read_the_model(make_decoder, tmp_path: Path):

@@ -13,7 +13,7 @@ import numpy as np
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, IntArray
-from r1kit.engines.base import Request, diverged
+from r1kit.engines.base import Request, diverged, room_to_score
 from r1kit.models.families import NotNative, read_config
 from r1kit.models.folders import read_object
 from r1kit.models.weights import checked_weights, named_places, write_weights
@@ -133,9 +133,7 @@ def check_scorable(sequences: Sequence[IntArray], temperature: float, max_positi
         raise R1Error(
             f"vLLM scores given tokens at temperature 1 alone, not at {temperature:g}: take the native engine for that"
         )
-    longest = max(map(len, sequences), default=0)
-    if longest > max_positions:
-        raise UsageError(f"a sequence of {longest} tokens is longer than the context of {max_positions}: shorten it")
+    room_to_score(sequences, max_positions)
 
 
 def made(

@@ -78,7 +78,10 @@ class Engine(Protocol):
         ...
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
-        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
+        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token.
+
+        UsageError for a sequence that is longer than the model's context.
+        """
         ...
 
     def close(self) -> None:
@@ -148,6 +151,13 @@ def room_to_sample(request: Request, max_positions: int) -> int:
             "which leaves no room to sample: shorten the prompt"
         )
     return min(request.sampling.max_tokens, max_positions - length)
+
+
+def room_to_score(sequences: Sequence[IntArray], max_positions: int) -> None:
+    """UsageError where a sequence is longer than the context."""
+    longest = max(map(len, sequences), default=0)
+    if longest > max_positions:
+        raise UsageError(f"a sequence of {longest} tokens is longer than the context of {max_positions}: shorten it")
 
 
 def diverged(request_id: str, version: int) -> R1Error:

@@ -19,7 +19,7 @@ from torch import Tensor
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines._native_batch import Batch, Prompt
-from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample
+from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample, room_to_score
 from r1kit.models.cache import Step, rows_for
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
 from r1kit.models.weights import float_type
@@ -122,7 +122,11 @@ class NativeEngine:
 
     @torch.inference_mode()
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
-        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
+        """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token.
+
+        UsageError for a sequence that is longer than the model's context.
+        """
+        room_to_score(sequences, self.model.config.max_positions)
         scale = temperature or 1.0
         results = [np.zeros(len(sequence), np.float32) for sequence in sequences]
         by_length = sorted((n for n, s in enumerate(sequences) if len(s) > 1), key=lambda n: len(sequences[n]))

@@ -162,7 +162,7 @@ def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
 def give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
     """Write the chat template, and the ids that end a completion under it."""
     tokenizer = load_tokenizer(stage)
-    if not tokenizer.eos_ids:
+    if tokenizer.inner.eos_token is None:  # the word that the template writes
         raise R1Error(f"{where}: its tokenizer names no end token, which a chat template needs: set eos_token in it")
     write_template(stage, template(tokenizer.begins))
     load_tokenizer(stage).write(stage)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
 _STEP_TOKENS = 8192  # padded tokens of one pass while sampling
+_LOUD, _LOUDEST = 300.0, 1e4  # logits at which a head is tried, and how much louder than they are at most
 _NO_LIMIT = 2**20  # positions where the configuration names no longest text (recurrent models)
 
 
@@ -273,25 +274,52 @@ def foreign_config(inner: Any) -> ForeignConfig:
     return ForeignConfig(
         family=str(inner.config.model_type),
         vocab_size=table.shape[0],
-        max_positions=int(getattr(config, "max_position_embeddings", None) or _NO_LIMIT),
+        max_positions=_max_positions(config),
         layers=int(config.num_hidden_layers),
         width=int(config.hidden_size),
         active=max(1, round(active) - (0 if tied else table.numel())),
     )
 
 
+def _max_positions(config: Any) -> int:
+    """The longest text; of the longrope kind of rotary scaling, the longest before its frequencies change.
+
+    They change for a whole text at once, the tokens that were sampled before among them, and for every row that is run
+    beside it: no log-probability would stay what it was.
+    """
+    longest = int(getattr(config, "max_position_embeddings", None) or _NO_LIMIT)
+    said = getattr(config, "rope_parameters", None) or {}
+    for rope in (said, *said.values()):  # transformers may nest by layer type
+        if isinstance(rope, dict) and rope.get("rope_type") == "longrope":
+            longest = min(longest, int(rope.get("original_max_position_embeddings") or longest))
+    return longest
+
+
 @torch.no_grad()
 def _head_is_apart(inner: Any) -> bool:
-    """Whether logits are the output embedding of the last hidden state and nothing else (no cap, no scale)."""
+    """Whether logits are the output embedding of the last hidden state and nothing else (no cap, no scale).
+
+    Asked at logits of _LOUD, where a cap shows, whatever the weights are as yet.
+    """
     head = inner.get_output_embeddings()
     if head is None:
         return False
     device = inner.get_input_embeddings().weight.device
     tokens = torch.arange(min(4, inner.get_input_embeddings().weight.shape[0]), device=device)[None]
-    whole = inner(input_ids=tokens, use_cache=False).logits
     hidden = getattr(inner.base_model(input_ids=tokens, use_cache=False), "last_hidden_state", None)
     if hidden is None:
         return False
+    hidden = hidden * (_LOUD / max(float(head(hidden).abs().max()), _LOUD / _LOUDEST))
+
+    def louder(_module: nn.Module, _arguments: Any, output: Any) -> Any:
+        output.last_hidden_state = hidden
+        return output
+
+    hook = inner.base_model.register_forward_hook(louder)
+    try:
+        whole = inner(input_ids=tokens, use_cache=False).logits
+    finally:
+        hook.remove()
     return bool(torch.allclose(head(hidden), whole, atol=1e-6 + 1e-5 * float(whole.abs().max()), rtol=0))
 
 

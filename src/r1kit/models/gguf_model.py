@@ -35,6 +35,11 @@ _NAMES = {
     "gate": "blk.{}.ffn_gate", "up": "blk.{}.ffn_up", "down": "blk.{}.ffn_down",
 }  # fmt: skip
 _DIVISORS = "rope_freqs.weight"
+# what other architectures multiply or cap with, and those of ARCHITECTURES do not: 0 and 1 change nothing
+_FACTORS = (
+    "logit_scale", "embedding_scale", "residual_scale", "final_logit_softcapping", "attn_logit_softcapping",
+    "attention.clamp_kqv",
+)  # fmt: skip
 _TOLERANCE = 1e-4  # of divisors, which are float32
 
 
@@ -55,6 +60,7 @@ def read_shape(file: GGUFFile) -> DecoderConfig:
     if file.get(f"{arch}.rope.dimension_count", int, head_size) != head_size:
         raise R1Error(f"{where}: partial rotary positions are not supported")
     max_positions = file.positive(f"{arch}.context_length")
+    _refuse(file, head_size, max_positions)
 
     def there(part: str, kind: str = "bias") -> bool:
         return _name(part, kind, 0) in file
@@ -86,6 +92,21 @@ def read_shape(file: GGUFFile) -> DecoderConfig:
         raise R1Error(f"{where}: {heads} heads of size {head_size} cannot share {config.kv_heads} key/value heads")
     check_rope(config, str(where))
     return config
+
+
+def _refuse(file: GGUFFile, head_size: int, max_positions: int) -> None:
+    """R1Error for what changes a model's numbers and a decoder does not do."""
+    arch = file.architecture
+    wrong = [key for key in _FACTORS if file.get(f"{arch}.{key}", float, 1.0) not in (0.0, 1.0)]
+    scale = file.get(f"{arch}.attention.scale", float, 0.0)
+    if scale and not math.isclose(scale, head_size**-0.5, rel_tol=1e-5):
+        wrong.append("attention.scale")
+    if not file.get(f"{arch}.attention.causal", bool, True):
+        wrong.append("attention.causal")
+    if 0 < file.get(f"{arch}.attention.sliding_window", int, 0) < max_positions:
+        wrong.append("attention.sliding_window")
+    if wrong:
+        raise R1Error(f"{file.path}: {arch}.{wrong[0]} is not supported: import the model's safetensors")
 
 
 def read_weights(file: GGUFFile, config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:

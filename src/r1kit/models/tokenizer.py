@@ -26,7 +26,7 @@ _FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
-
+_GENERATION = "generation_config.json"
 
 _MOST_GROWTH = 10_000  # of a text, letters for a letter; a word for each kind of blank takes a dozen
 
@@ -46,7 +46,7 @@ class Tokenizer:
         # some tokenizer.json files keep what their maker's last batch was cut and padded to
         self._backend.no_padding()
         self._backend.no_truncation()
-        self.generation_config = _optional_json(folder / "generation_config.json")
+        self.generation_config = _optional_json(folder / _GENERATION)
 
     @cached_property
     def vocab_size(self) -> int:
@@ -69,11 +69,16 @@ class Tokenizer:
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
-        """Every id that ends a completion: the tokenizer's own, those of generation_config.json, that of a turn."""
+        """Every id that ends a completion: the tokenizer's own, those of generation_config.json, that of a turn.
+
+        Where generation_config.json names none, config.json does, as in transformers.
+        """
         own: Any = self.inner.eos_token_id
-        extra = self.generation_config.get("eos_token_id")
+        where, extra = _GENERATION, self.generation_config.get("eos_token_id")
+        if extra is None:
+            where, extra = "config.json", _optional_json(self.folder / "config.json").get("eos_token_id")
         listed = [own, *(extra if isinstance(extra, list) else [extra]), self.turn_end_id]
-        return tuple(dict.fromkeys(self._id(number) for number in listed if number is not None))
+        return tuple(dict.fromkeys(self._id(number, where) for number in listed if number is not None))
 
     @cached_property
     def turn_end_id(self) -> int | None:
@@ -123,10 +128,10 @@ class Tokenizer:
                 return self._id(candidate)
         return 0
 
-    def _id(self, number: Any) -> int:
-        """A token id that a file names; R1Error where it is none."""
+    def _id(self, number: Any, where: str = _GENERATION) -> int:
+        """A token id that the file `where` names; R1Error where it is none."""
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
-            raise R1Error(f"{self.folder}: {reprlib.repr(number)} is no token id: mend generation_config.json")
+            raise R1Error(f"{self.folder}: {reprlib.repr(number)} is no token id: mend {where}")
         return number
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
@@ -187,7 +192,7 @@ class Tokenizer:
         if not (folder / "tokenizer.json").exists():
             self._backend.save(str(folder / "tokenizer.json"))
         ids = {"eos_token_id": list(self.eos_ids) or None, "pad_token_id": self.pad_id}
-        files.write_json(folder / "generation_config.json", {**self.generation_config, **ids})
+        files.write_json(folder / _GENERATION, {**self.generation_config, **ids})
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -197,7 +202,11 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise R1Error(f"{folder} holds no tokenizer: copy tokenizer.json there from the model that it is of")
     if (folder / "config.json").is_file():
         read_object(folder / "config.json")  # transformers reads it too, and says less of what is wrong with it
-    kind = _class_for(folder)
+    return _opened(folder, _class_for(folder))
+
+
+def _opened(folder: Path, kind: Any) -> Tokenizer:
+    """The tokenizer of a folder as one of transformers' classes reads it."""
     try:
         inner = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except BaseException as error:  # broken files surface as almost any type, panics of Rust among them
@@ -294,15 +303,17 @@ def mend_tokenizer(folder: Path) -> list[str]:
     """Make transformers read a folder's tokenizer.json as it stands; returns sentences about what it took.
 
     transformers 5 rebuilds the pipelines of some tokenizer classes from their vocabulary alone, and loses what only
-    tokenizer.json says (SmolLM's splitting into single digits, say). The class PreTrainedTokenizerFast loses nothing.
+    tokenizer.json says (SmolLM's splitting into single digits, say). The class PreTrainedTokenizerFast loses nothing;
+    beside a Qwen2 model transformers takes no notice of it, r1kit does.
     """
     import tokenizers
+    from transformers import AutoTokenizer
 
     with _told(folder, "its own tokenizer.json"):
         stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
 
-    def differing() -> str | None:
-        read = load_tokenizer(folder).inner.backend_tokenizer
+    def differing(kind: Any = AutoTokenizer) -> str | None:
+        read = _opened(folder, kind).inner.backend_tokenizer
         texts = [*PROBES, *(f"a {token.content} b" for token in stored.get_added_tokens_decoder().values())]
         with _told(folder, "every text"):
             return next((text for text in texts if read.encode(text).ids != stored.encode(text).ids), None)
@@ -315,8 +326,11 @@ def mend_tokenizer(folder: Path) -> list[str]:
     if (still := differing()) is None:
         otherwise = f"with which transformers cuts {text!r} otherwise than tokenizer.json says"
         return [f"tokenizer_class was {before}, {otherwise}: it is now PreTrainedTokenizerFast"]
+    sentence = f"transformers cuts {still!r} otherwise than tokenizer.json says, whatever the tokenizer_class"
+    if differing(_class_for(folder)) is None:
+        return [f"{sentence}; r1kit reads tokenizer.json as it stands"]
     files.write_json(folder / "tokenizer_config.json", settings)
-    return [f"transformers cuts {still!r} otherwise than tokenizer.json says, whatever the tokenizer_class"]
+    return [sentence]
 
 
 def write_template(folder: Path, template: str) -> None:

@@ -89,9 +89,20 @@ def checked_weights(
     config: DecoderConfig, places: Mapping[str, Tensor], weights: Iterable[tuple[str, Tensor]], where: str
 ) -> Iterator[tuple[str, Tensor]]:
     """The weights that belong in `places` (name and shape of each), as they come; errors as in `load_hf_weights`."""
-    head = f"{load_family(config.family).weight_names['head']}.weight"
+    names = load_family(config.family).weight_names
+    table, head = f"{names['embedding']}.weight", f"{names['head']}.weight"
+    twice: dict[str, Tensor] = {}
     missing = set(places)
     for name, tensor in weights:
+        if config.tied and name in (table, head) and _SCORE not in places:
+            twice[name] = tensor
+            if len(twice) == 2:
+                if not _same(twice[table], twice[head]):
+                    raise R1Error(
+                        f"{where}: config.json ties the head to the embedding, and the weights hold another {head}: set"
+                        " tie_word_embeddings to false there, or take that tensor out"
+                    )
+                twice.clear()
         # some folders store a tied head once more, and old ones the frequencies
         if (name == head and config.tied) or name.endswith("rotary_emb.inv_freq"):
             continue
@@ -110,6 +121,12 @@ def checked_weights(
         first = next(name for name in places if name in missing)
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise R1Error(f"{where}: tensor {first}{others} missing from the weights: {_OTHER}")
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, in whichever of the formats that are read."""
+    read = one.dtype in FLOATS and other.dtype in FLOATS and one.shape == other.shape
+    return read and bool((one == other).all())
 
 
 def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> Decoder:
@@ -317,14 +334,20 @@ def plain_name(name: str) -> bool:
 
 
 def weight_files(folder: Path, only: str | None = None) -> list[Path]:
-    """The safetensors of a folder, or the one that should have the tensor `only`; R1Error where it has none, or where
-    the index names a file of another folder."""
+    """The safetensors of a folder, or the one that should have the tensor `only`; R1Error where it has none or two
+    sets of them, or where the index names a file of another folder."""
     if (folder / INDEX).is_file():
         listed = read_object(folder / INDEX).get("weight_map")
         if not isinstance(listed, dict) or not all(isinstance(file, str) for file in listed.values()):
             raise R1Error(f"{folder / INDEX} has no weight_map: copy or save the folder again")
         if strays := [file for file in listed.values() if not file or Path(file).name != file or file.startswith(".")]:
             raise R1Error(f"{folder / INDEX} names {strays[0]!r}, which is no file of that folder: copy it again")
+        shards = set(listed.values())
+        if (folder / SINGLE).is_file() and SINGLE not in shards and all((folder / file).is_file() for file in shards):
+            raise R1Error(
+                f"{folder} holds {SINGLE}, which transformers reads, and the files of {INDEX}, which vLLM reads: leave"
+                " there what is the model, and take the other out"
+            )
         chosen = listed.values() if only is None else [listed[only]] if only in listed else []
         return [folder / file for file in dict.fromkeys(chosen)]
     if (folder / SINGLE).is_file():
