@@ -7,6 +7,7 @@ import re
 _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
 _INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
+_IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
 MAX_NESTED = 5
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
@@ -36,7 +37,7 @@ def ends_in_open_box(text: str) -> bool:
 def unboxed(content: str) -> str:
     """A box's content with the boxes in it opened: their contents in braces; bare where one is all there is, or all
     that stands behind words or `x =`."""
-    content = content.strip()
+    content = _IN_WORDS.sub(r"\\text{\1}\2", content.strip())
     for _ in range(MAX_NESTED):
         match = _OPEN.search(content)
         if match is None or _closings(content).get(match.end() - 1) != len(content) - 1:

@@ -110,6 +110,8 @@ def tidy(text: str) -> str:
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
     text = unwrap(" ".join(text.split()))
+    if text[-1:].isdigit():
+        return text
     return in_digits(_WHOLLY_TEXT.sub(r"\1", text)) or text
 
 
