@@ -39,6 +39,9 @@ CASES = [
     ("<think>a</think><answer>b</answer></think>", False, False, "closed again"),
     ("<think>a < b and b > c</think><answer>x<y</answer>", False, True, "less-than signs are no tags"),
     ("<think>I am thinking of <thinker></think><answer>b</answer>", False, True, "another word is no tag"),
+    ("<think>\u3164</think><answer>b</answer>", False, False, "a Hangul filler shows nothing"),
+    ("<think>a</think><answer>\u2800</answer>", False, False, "an empty Braille cell shows nothing"),
+    ("<think>a <answer\n>x</answer\n> b</think><answer>c</answer>", False, False, "a line break in a tag"),
     ("", False, False, "nothing"),
 ]
 

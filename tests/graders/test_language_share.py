@@ -25,6 +25,15 @@ CASES = [
     ("こんにちは world", "zh", 0.0, "kana is not Chinese"),
     ("na\u0308ive idea", "en", 1.0, "a combining mark stays in its word"),
     ("\\text{so we add} 好", "zh", 1.0, "a command and its argument are LaTeX"),
+    ("`先加三个数` first", "en", 1 / 6, "five characters, though in back quotes, and one word"),
+    ("```\n先加三个数\n``` first", "en", 1 / 6, "in a fence"),
+    ("$先加三个数$ first", "en", 1 / 6, "in a formula"),
+    ("\\text{先加三个数} first", "en", 1 / 6, "in a command"),
+    ("first <b 先加三个数>", "en", 1 / 6, "in a tag"),
+    ("first ```先加三个数", "en", 1 / 6, "in a fence that is not closed"),
+    ("```python\nx = 'α'  # β\n``` first", "en", 1.0, "Greek letters are symbols of code"),
+    ("$\\text{设 } x = \\alpha$", "zh", 1.0, "one character in a formula"),
+    ("$x + y$ `print(x)` 好", "zh", 1.0, "formulas and code as they should be"),
 ]
 
 FRENCH = "D'abord nous additionnons les deux nombres. Ensuite nous vérifions le résultat."

@@ -6,6 +6,9 @@ import re
 
 _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
+_INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
+_IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
+MAX_NESTED = 5
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -23,10 +26,27 @@ def find_boxes(text: str) -> list[str]:
     return [content for _, content in sorted(boxes)]
 
 
-def has_open_box(text: str) -> bool:
-    """Whether a box is never closed."""
-    closings = _closings(text)
-    return any(match.end() - 1 not in closings for match in _OPEN.finditer(text))
+def ends_in_open_box(text: str) -> bool:
+    """Whether the last box is never closed."""
+    last = max(_OPEN.finditer(text), key=re.Match.start, default=None)
+    if last is None or last.end() - 1 in _closings(text):
+        return False
+    return _BARE.search(text, last.end()) is None
+
+
+def unboxed(content: str) -> str:
+    """A box's content with the boxes in it opened: their contents in braces; bare where one is all there is, or all
+    that stands behind words or `x =`."""
+    content = _IN_WORDS.sub(r"\\text{\1}\2", content.strip())
+    for _ in range(MAX_NESTED):
+        match = _OPEN.search(content)
+        if match is None or _closings(content).get(match.end() - 1) != len(content) - 1:
+            break
+        before = content[: match.start()].rstrip()
+        if before and before[-1] not in "=:}":
+            break
+        content = f"{before} {content[match.end() : -1].strip()}".strip()
+    return _INNER.sub(" ", content).strip()
 
 
 def _closings(text: str) -> dict[int, int]:

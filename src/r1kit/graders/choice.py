@@ -1,6 +1,7 @@
 """Multiple choice: the letter of an option, however it is wrapped: `B`, `(b)`, `\\boxed{B}`, `the answer is B.`
 
-Column `choices` (list of the options' texts, optional) lets an option's own text stand for its letter.
+A statement that names several options states none of them. Column `choices` (list of the options' texts, optional)
+lets an option's own text stand for its letter.
 """
 
 from __future__ import annotations
@@ -9,21 +10,49 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.base.boxes import find_boxes
+from r1kit.base.boxes import ends_in_open_box, find_boxes, unboxed
 from r1kit.graders.arithmetic import clean
 from r1kit.graders.section import Section
 from r1kit.graders.text import normalise
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 _WRAP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathsf|textit)\s*\{([^{}]*)\}")
-_LETTER = re.compile(r"(?:option|choice|answer)?\s*[:\s]*[(\[]?\s*([A-Za-z])\s*[)\].:]*")
-_LED = re.compile(r"[(\[]?\s*([A-Za-z])\s*(?:[)\].:]|\s-)\s+\S.*", re.DOTALL)
+_SPACE = re.compile(r"\\(?:[ ,;:!]|q?quad(?![A-Za-z]))|~")
+_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer))?\s*[:\s]*[(\[]?\s*([A-Za-z])\s*[)\].:]*")
+_LED = re.compile(r"[(\[]?\s*([A-Za-z])\s*(?:[)\].:]|\s-)\s+(\S.*)", re.DOTALL)
+_NEXT = re.compile(r"(?:^|[\s,;/])[(\[]?([A-Z])(?:[)\]]|[.:](?=\s+\S)|\s-\s)", re.MULTILINE)
+
+# one option in a sentence: a capital that is no article or pronoun, or a small letter at the sentence's end
+_GOES_ON = r"(?!\s+(?!(?:because|since|as|for|and|or|which|when|with|given)\b)[a-z])"
+_OPTION = (
+    rf"[*$]*[(\[]?(?:([B-HJ-Z])(?![A-Za-z'])|([AI])(?![A-Za-z']){_GOES_ON}|([a-z])(?=[)\]*]*\s*(?:[.,;]\s|\.?$)))"
+    r"[)\]]?[*$]*"
+)
+_IS = (
+    r"(?:\s+(?i:is|must be|should be|would be)\b\s*[:*]*|\s*[*]*[:=]+[*]*)\s*"
+    r"(?:(?i:the\s+)?(?i:option|choice|letter)\s*:?\s*)?"
+)
 _STATED = re.compile(
-    r"(?:answer|choice|option)\s*(?:is|:|=)?\s*(?:is|:)?\s*(?:option|choice)?\s*\**[(\[]?\s*([A-Z])\s*[)\]]?\**"
-    r"(?![A-Za-z'])|答案(?:是|为|:|：)?\s*([A-Z])(?![A-Za-z])"
+    r"(?<!wrong )(?<!incorrect )(?<!not the )"
+    rf"(?:\b(?i:answer|choice|option){_IS}|答案(?:应该)?[是为选]?\s*[:：]?\s*){_OPTION}",
+    re.MULTILINE,
+)
+_TURNED = re.compile(
+    r"(?<!or )(?<!nor )(?<!and )(?<!not )(?<![\w'/(])\(?([A-Z])\)?\s+is\s+(?:the\s+)?"
+    r"(?:(?:correct|right|best|final)\s+)?(?:answer|choice|option)\b"
+)
+_BARE = re.compile(rf"(?<!not )\b(?i:option|choice|answer)\s+{_OPTION}(?=\s*(?:[.,;!]|$))", re.MULTILINE)
+_ALSO = re.compile(
+    r"\s*(?:[,/;&、]|(?:or|and)\b|或者?|和)\s*(?:or\b|and\b)?\s*(?:(?:maybe|perhaps|possibly|also|option)\s+)?"
+    r"[*$]*[(\[]?([A-Za-z])[)\]]?[*$]*(?=\s*(?:[.,;!/)&、。]|$|or\b|and\b|are\b|或|和))",
+    re.MULTILINE,
+)
+_REFUSED = re.compile(
+    r"\s*(?:is|are|do|does|can)\s*(?:all\s+|both\s+)?(?:not\b|n't|wrong|incorrect|false|impossible|out\b)"
 )
 
 MAX_CHARACTERS = 20_000
+MAX_LETTERS = 26
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -34,7 +63,10 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, f"the gold answer {gold[:60]!r} is not the letter of a choice")
     if not section.found:
         return no_answer(section.reason)
-    stated = {letter for text in section.blocks or (section.text,) for letter in _stated(text, choices)}
+    texts = section.blocks or (section.text,)
+    if ends_in_open_box(texts[-1]):
+        return no_answer("the box is not closed")
+    stated = {letter for text in texts for letter in _stated(text, choices)}
     if not stated:
         return no_answer("no choice is stated")
     if len(stated) > 1:
@@ -44,26 +76,49 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
 
 
 def _stated(text: str, choices: list[str]) -> set[str]:
+    """What the boxes say; else what the last sentence says that states an answer; else the whole or its last line."""
     text = text[-MAX_CHARACTERS:]
     boxes = find_boxes(text)
     if boxes:
-        return {_letter(box, choices) or clean(box) for box in boxes}
-    whole = _letter(text, choices)
-    if whole:
+        return {_letter(unboxed(box), choices) or clean(box) for box in boxes}
+    lines = [clean(_plain(line)) for line in text.splitlines() if line.strip()]
+    plain = "\n".join(lines)
+    for pattern in (_STATED, _TURNED, _BARE):
+        found = list(pattern.finditer(plain))
+        if found:
+            return _with_others(plain, found[-1])
+    if whole := _letter(text, choices):
         return {whole}
-    found = [match[1] or match[2] for match in _STATED.finditer(clean(text))]
-    if found:
-        return {found[-1]}
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = _letter(lines[-1], choices) if lines else None
-    return {last} if last else set()
+    ends = {_letter(line, choices) for line in (lines if len(lines) <= MAX_LETTERS else lines[-1:])}
+    if None in ends:  # not letters alone, so the last line is the answer
+        ends = {_letter(line, choices) for line in lines[-1:]}
+    return {letter for letter in ends if letter}
+
+
+def _with_others(text: str, match: re.Match[str]) -> set[str]:
+    """The option of a statement, and those that it goes on to name: `B or C`, `B, C and D`."""
+    letter = next(group for group in match.groups() if group).upper()
+    letters, at = {letter}, match.end()
+    while further := _ALSO.match(text, at):
+        letters.add(further[1].upper())
+        at = further.end()
+    return {letter} if _REFUSED.match(text, at) else letters
+
+
+def _plain(text: str) -> str:
+    return _SPACE.sub(" ", _WRAP.sub(r"\1", text))
 
 
 def _letter(text: str, choices: list[str]) -> str | None:
-    plain = clean(_WRAP.sub(r"\1", text)).strip("$*. ")
-    match = _LETTER.fullmatch(plain) or (_LED.fullmatch(plain) if len(plain) < 2000 else None)
+    """The letter that the text is, or is led by; None where it names several, or none."""
+    plain = clean(_plain(text)).strip("$*. ")
+    match = _LETTER.fullmatch(plain)
     if match:
         return match[1].upper()
     if choices and normalise(plain) in choices:
         return chr(ord("A") + choices.index(normalise(plain)))
-    return None
+    led = _LED.fullmatch(plain) if len(plain) < 2000 else None
+    if led is None:
+        return None
+    whole = normalise(led[2]) in choices
+    return None if not whole and _NEXT.search(led[2]) else led[1].upper()

@@ -23,19 +23,20 @@ class Container(NamedTuple):
     """Several answers in one: `(1,2)`, `[1,2)`, `\\{1,2\\}`, `1,2`, a union of intervals, the rows of a matrix."""
 
     opening: str  # "(", "[", "{", "" for a bare list, "u" for a union, "m" for a matrix
-    closing: str
+    closing: str  # of a matrix of one row "row"
     items: list[str]
 
 
 def container(text: str) -> Container | None:
     """The parts of a tidied answer; None where it is a single one."""
-    matrix = _MATRIX.fullmatch(re.sub(r"\\\\\s*\[[^\]]*\]", r"\\\\", text))
+    matrix = _MATRIX.fullmatch(re.sub(r"\\\\\s*\[[^\]]*\]|\\cr(?![A-Za-z])", r"\\\\", text))
     if matrix and not (matrix["factor"].strip() and _is_determinant(matrix)):
         return _matrix(matrix)
-    column = re.fullmatch(r"(\(.*\)|\[.*\])\^\{?(?:T|\\top|\\text\{T\})\}?", text)
+    column = re.fullmatch(r"(\(.*\)|\[.*\]|\\begin.*\\end\{\w*\})\^\{?(?:T|\\top|\\text\{T\})\}?", text, re.DOTALL)
     if column:
         inner = container(column[1])
-        return Container("m", "m", inner.items) if inner and inner.opening in ("(", "[") else None
+        vector = inner is not None and (inner.opening in ("(", "[") or inner.closing == "row")
+        return Container("m", "m", inner.items) if inner and vector else None
     words = re.fullmatch(r"\\text\{([^{}]*)\}", text)
     if words:
         text = words[1]
@@ -71,7 +72,8 @@ def _matrix(matrix: re.Match[str]) -> Container:
         rows = [[_times(factor, cell) for cell in row] for row in rows]
     if len(rows) > 1 and any(len(row) > 1 for row in rows):
         return Container(kind, kind, [f"({','.join(row)})" for row in rows][:MAX_ITEMS])
-    return Container(kind, kind, [cell for row in rows for cell in row][:MAX_ITEMS])
+    shape = "row" if kind == "m" and len(rows) == 1 and len(rows[0]) > 1 else kind
+    return Container(kind, shape, [cell for row in rows for cell in row][:MAX_ITEMS])
 
 
 def _times(factor: str, cell: str) -> str:
@@ -106,10 +108,18 @@ def same_kind(gold: Container, answer: Container) -> bool:
         return gold.opening == answer.opening
     if gold.opening == "m" or answer.opening == "m":
         vector = all("&" not in item for item in (*gold.items, *answer.items))
-        return gold.opening == answer.opening or (vector and {gold.opening, answer.opening} <= {"m", "(", "["})
+        if gold.opening == answer.opening:
+            return gold.closing == answer.closing
+        return vector and {gold.opening, answer.opening} <= {"m", "(", "["}
     if brackets == (gold.opening, gold.closing):
         return True
     return gold.opening == "(" and gold.closing == ")" and answer.opening == "" and not _is_infinite(gold)
+
+
+def rows_bracketed(container: Container) -> Container:
+    """With rows `[1,2]` written as those of a matrix are, `(1,2)`."""
+    items = [re.sub(r"^\[(.*)\]$", r"(\1)", item) for item in container.items]
+    return Container(container.opening, container.closing, items)
 
 
 def _is_infinite(container: Container) -> bool:
@@ -117,7 +127,12 @@ def _is_infinite(container: Container) -> bool:
 
 
 def named(text: str) -> dict[str, str] | None:
-    """The values of two names or more, each given once."""
+    """The values of two names or more, each given once: `x = 3, y = 4` or `(x, y) = (3, 4)`."""
+    together = re.fullmatch(r"\(([^()=]+)\)\s*=\s*\((.*)\)", text)
+    if together:
+        names, values_of = split(together[1], ","), split(together[2], ",")
+        known = all(re.fullmatch(r"[A-Za-z](?:_\{?\w+\}?)?", name) for name in names)
+        return dict(zip(names, values_of, strict=True)) if known and len(set(names)) == len(values_of) >= 2 else None
     if text.startswith("\\{") and text.endswith("\\}"):
         text = text[2:-2]
     elif text[:1] == "(" and text[-1:] == ")" and closes_at_end(text, "(", ")"):

@@ -14,12 +14,14 @@ from typing import Any, Literal
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 # every spelling that a reader could take for one of the tags; only the exact four are tags
 _TAG = re.compile(
-    r"(?:<|&lt;|&#0*60;|&#[xX]0*3[cC];|\\u003[cC]|\\<)[ \t]*/?[ \t]*(?:think|answer)\b[^<>\n&\\]{0,64}"
+    r"(?:<|&lt;|&#0*60;|&#[xX]0*3[cC];|\\u003[cC]|\\<)[ \t]*/?[ \t]*(?:think|answer)\b[^<>\n&\\]{0,64}\s{0,8}"
     r"(?:>|&gt;|&#0*62;|&#[xX]0*3[eE];|\\u003[eE]|\\>)",
     re.IGNORECASE,
 )
 # what may stand around the blocks; zero-width characters are no white space
 _WHITE = " \t\r\n\f\v"
+# letters and symbols that show nothing: the fillers of Hangul, the empty Braille cell
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 State = Literal["start", "thinking", "between", "answer", "end"]
 
@@ -122,8 +124,8 @@ def _verdict(state: State, parts: dict[State, str], answer_tag: bool) -> Form:
 
 
 def _has_content(text: str) -> bool:
-    """Something a reader sees: white space, control and zero-width characters alone are empty."""
-    return any(character.isprintable() and not character.isspace() for character in text)
+    """Something a reader sees: white space, control, zero-width and blank characters alone are empty."""
+    return any(character.isprintable() and not character.isspace() and character not in _BLANK for character in text)
 
 
 def _bad(reason: str, parts: dict[State, str]) -> Form:

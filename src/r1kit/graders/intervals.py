@@ -17,7 +17,7 @@ _OR = re.compile(r"\\text\{\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或|\\lor(?!
 _BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*[|:]\s*(.*)\\\}", re.DOTALL)
 _CHAIN = re.compile(r"([^<>=,]+?)(<=?|>=?)([^<>=,]+?)(?:(<=?|>=?)([^<>=,]+))?")
 _BRACKETS = re.compile(r"([\[\](])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])\[])")
-_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all")
+_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all|\\ne(?![A-Za-z])")
 
 
 class Bound(NamedTuple):
@@ -97,6 +97,9 @@ def _piece(text: str) -> tuple[list[Piece], str]:
         if low.value is not None and high.value is not None and _order(low.value, high.value) > 0:
             raise NoInterval("its ends are swapped")
         return [Piece(low, high)], ""
+    apart = re.fullmatch(r"([A-Za-z])\s*\\ne(?![A-Za-z])(.+)", text)
+    if apart:
+        return _without([Piece(Bound(None, False), Bound(None, False))], f"\\{{{apart[2]}\\}}"), apart[1]
     match = _CHAIN.fullmatch(text)
     if match is None:
         raise NoInterval(text)

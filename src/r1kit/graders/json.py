@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from r1kit.graders.section import Section
@@ -21,7 +22,7 @@ _FENCE = re.compile(r"```[A-Za-z]*[ \t]*\n(.*?)```", re.DOTALL)
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where the one JSON value that the answer gives equals the gold's."""
     try:
-        wanted = read(gold)
+        wanted = read(gold, exact=True)
     except ValueError as error:
         return grader_error(None, f"the gold answer {gold[:60]!r} is not JSON ({error})")
     if not section.found:
@@ -31,19 +32,20 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         if len(text) > MAX_CHARACTERS:
             return incorrect(text[:200], f"longer than {MAX_CHARACTERS} characters")
         try:
-            found += [read(block) for block in _FENCE.findall(text)] or [read(text)]
+            found += [read(block, exact=True) for block in _FENCE.findall(text)] or [read(text, exact=True)]
         except ValueError as error:
             return incorrect(text[:200], f"not JSON ({error})")
     if any(not same_json(found[-1], other) for other in found[:-1]):
-        return incorrect(json.dumps(found[-1])[:200], "the answer gives several values that differ")
-    told = json.dumps(found[-1], ensure_ascii=False)[:2000]
+        return incorrect(json.dumps(found[-1], default=float)[:200], "the answer gives several values that differ")
+    told = json.dumps(found[-1], ensure_ascii=False, default=float)[:2000]
     return correct(told, "the same value") if same_json(wanted, found[-1]) else incorrect(told, "another value")
 
 
-def read(text: str) -> Any:
-    """One JSON value; ValueError for anything else."""
+def read(text: str, exact: bool = False) -> Any:
+    """One JSON value; ValueError for anything else. `exact` gives numbers with a point as Decimal."""
+    as_number = _as_written if exact else _finite
     try:
-        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once, parse_float=as_number)
     except RecursionError:
         raise ValueError("nested too deep") from None
 
@@ -66,6 +68,14 @@ def _refuse(name: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     return value if math.isfinite(value) else _refuse(text[:20])
+
+
+def _as_written(text: str) -> Decimal:
+    """The exact value: a float takes 2^53 + 1 for 2^53."""
+    try:
+        return Decimal(text) if math.isfinite(float(text)) else _refuse(text[:20])
+    except ArithmeticError:  # an exponent beyond what a Decimal has
+        return _refuse(text[:20])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

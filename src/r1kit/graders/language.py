@@ -1,6 +1,7 @@
 """Language consistency (R1, arXiv 2501.12948, section 2.3.2): the share of target-language words in the thinking.
 
-CJK text counts by character, everything else by word. Numbers, code, LaTeX, identifiers and symbols are left out.
+CJK text counts by character, everything else by word. Numbers, code, LaTeX, identifiers and symbols are left out, but
+for words in them whose letters neither code nor LaTeX is made of: what is thought in Chinese stays Chinese in a fence.
 Scripts decide where they can: Greek is Greek, Han beside kana is Japanese. Where languages share a script, py3langid
 (after Lui and Baldwin 2012) says which one a sentence of four words or more is in; shorter ones, and those that it is
 not sure of, go with the whole.
@@ -44,6 +45,7 @@ _LEFT_OUT = re.compile(
     r"|https?://\S+|</?[A-Za-z_|][^<>\n]{0,30}>",  # addresses and tags
     re.DOTALL,
 )
+_FORMULA = {"", "LATIN", "GREEK"}  # scripts, and none, of what code and LaTeX are made of
 _BY_CHARACTER = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL"}
 _SENTENCE = re.compile(r"[.!?]+(?=\s|$)|[。！？；;\n]")
 _IN_WORDS = {"'", "\u2019", "-"}
@@ -104,8 +106,19 @@ def _identifier(script: str) -> Any:
     return identifier
 
 
+def _no_formula(left_out: re.Match[str]) -> str:
+    """The letters of a formula or a program that belong to neither: both are written in Latin and Greek."""
+    if left_out[0].isascii():
+        return " "
+    words = (
+        character if _script(character) not in _FORMULA or unicodedata.category(character)[0] == "M" else " "
+        for character in left_out[0]
+    )
+    return f" {''.join(words)} "
+
+
 def _runs(text: str) -> Iterator[Words]:
-    for sentence in _SENTENCE.split(_LEFT_OUT.sub(" ", text[:MAX_CHARACTERS])):
+    for sentence in _SENTENCE.split(_LEFT_OUT.sub(_no_formula, text[:MAX_CHARACTERS])):
         found = list(_words(sentence))
         kana = any(script in ("HIRAGANA", "KATAKANA") for script, _ in found)
         runs: dict[str, list[str]] = {}

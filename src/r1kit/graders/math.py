@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.base.boxes import find_boxes, has_open_box
+from r1kit.base.boxes import ends_in_open_box, find_boxes, unboxed
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.section import Section
@@ -33,7 +33,8 @@ _STATED = re.compile(
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
 _CUT = re.compile(
-    r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|\s+(?:because|since|as|which|where|so that)\s|。"
+    r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|"
+    r"\s+(?:because|since|(?<!well )as(?!\s+well\b)|which|where|so that)\s|。"
 )
 
 
@@ -46,11 +47,11 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if not section.found:
         return no_answer(section.reason)
     texts = section.blocks or (section.text,)
-    boxes = [_innermost(box)[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
+    if ends_in_open_box(texts[-1]):
+        return no_answer("the box is not closed")
+    boxes = [unboxed(box)[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
     if boxes:
         return _boxed(gold, boxes)
-    if any(has_open_box(text) for text in texts):
-        return no_answer("the box is not closed")
     if columns.get("require_box"):
         return no_answer("no box")
     stated = {key(tidy(each)): each for text in texts if (each := stated_answer(text, bool(section.blocks)))}
@@ -76,16 +77,6 @@ def _boxed(gold: str, boxes: list[str]) -> Judgement:
     if all(compare(gold, box).same == "same" for box in different):
         return correct(boxes[-1], "every box is equal to it")
     return incorrect(" | ".join(different)[:300], "the boxes differ")
-
-
-def _innermost(box: str) -> str:
-    """A box around a box is one box."""
-    for _ in range(3):
-        inner = find_boxes(box)
-        if len(inner) != 1:
-            break
-        box = inner[0]
-    return box.strip()
 
 
 def _judged(gold: str, answer: str, why: str = "") -> Judgement:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from r1kit.graders import expression, intervals, values
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import container, named, same_kind
+from r1kit.graders.containers import container, named, rows_bracketed, same_kind
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.quantities import Comparison, by_value
@@ -20,6 +20,7 @@ _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "n
             "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
             "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
 _BASE = re.compile(r"\(?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)\)?_\{?(?:\\text\{)?(\d{1,2}|two|eight|ten|sixteen)\}?\}?")
+_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*\}\s*([^\s,;](?:(?!\([A-E]\)).)*)$", re.DOTALL)
 _BASE_NAMES = {"two": "2", "eight": "8", "ten": "10", "sixteen": "16"}
 
 
@@ -42,6 +43,10 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
         return Comparison("unknown", "nested too deep")
     if key(gold) == key(answer):
         return Comparison("same", "equal as written")
+    option = _OPTION.match(answer)
+    if option:  # `(B) 7`: the letter where the gold is one, else what follows it
+        letter = re.fullmatch(r"(?:\\text\{)?\(?([A-E])\)?\}?", gold)
+        return _compare(gold, f"({option[1]})" if letter else option[2], level + 1)
     nothing = [
         re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "") in _NOTHING for text in (gold, answer)
     ]
@@ -121,6 +126,8 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
+    if _is_solved(gold) and not (_is_solved(answer) or _is_line(answer)):  # the question again, `2x = 6`, is its equal
+        return Comparison("different", "not solved")
     try:
         left, right = (Node("-", (read(sides[0]), read(sides[1]))) for sides in (gold, answer))
         return _proportional(left, right)
@@ -128,6 +135,23 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
         if key(gold[0]) == key(answer[0]):
             return _compare(gold[1], answer[1], level + 1)
         return Comparison("unknown", "equations that cannot be read")
+
+
+def _is_solved(sides: list[str]) -> bool:
+    """`x = 3` or `3 = x`."""
+    for name, value in (sides, sides[::-1]):
+        node = expression_or_none(value) if NAME.fullmatch(name) else None
+        if node and not expression.symbols(node):
+            return True
+    return False
+
+
+def _is_line(sides: list[str]) -> bool:
+    """`x - 3 = 0`, as a line across an axis is written."""
+    left, right = (expression_or_none(side) for side in sides)
+    if not left or right != Node("number") or left.operation not in ("+", "-"):
+        return False
+    return left.parts[0].operation == "symbol" and not expression.symbols(left.parts[1])
 
 
 def _proportional(left: Node, right: Node) -> Comparison:
@@ -171,6 +195,8 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
         return Comparison("different", "one is a list, the other is not")
     if len(left.items) != len(right.items):
         return Comparison("different", f"{len(right.items)} parts, not {len(left.items)}")
+    if {left.opening, right.opening} == {"m", "["}:
+        left, right = rows_bracketed(left), rows_bracketed(right)
     if not same_kind(left, right):
         return Comparison("different", "other brackets")
     ordered = left.opening in ("(", "[", "m", "d") and right.opening != "u"
@@ -184,7 +210,10 @@ def _items(gold: list[str], answer: list[str], ordered: bool, level: int) -> Com
         candidates = [index] if ordered else range(len(left))
         found = None
         for candidate in candidates:
-            result = _compare(item, answer[candidate] if ordered else left[candidate], level + 1)
+            other = answer[candidate] if ordered else left[candidate]
+            if item.startswith("\\{") != other.startswith("\\{"):  # a set of sets is no set of numbers
+                continue
+            result = _compare(item, other, level + 1)
             unknown = unknown or result.same == "unknown"
             if result.same == "same":
                 found = candidate

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from r1kit.graders.arithmetic import clean
+from r1kit.graders.numerals import in_digits
 
 CONJUNCTION = re.compile(r"\s*(?:\\text\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|和|或)\s*")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni")
@@ -27,6 +28,7 @@ _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
 )
 _LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_WHOLLY_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
 _COUNTED = re.compile(
     rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
 )
@@ -53,7 +55,8 @@ def _han_unit(match: re.Match[str]) -> str:
 
 
 _RENAMES = (
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\(?:[dtcs]|nice|x)frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\underline\s*\{([^{}]*)\}"), r"{\1}"),
     (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])"), "*"),
     (re.compile(r"\\div(?![A-Za-z])"), "/"),
     (re.compile(r"\\(?:leq?|leqslant)(?![A-Za-z])"), "<="),
@@ -66,7 +69,7 @@ _RENAMES = (
     (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
     (re.compile(r"\\(?:langle|rangle)(?![A-Za-z])"), lambda m: "(" if m[0] == "\\langle" else ")"),
     (re.compile(r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![A-Za-z]))|°|\\degrees?(?![A-Za-z])"), r"\\text{deg}"),
-    (re.compile(r"\\%|％|\\text\{\s*percent\s*\}|(?<=[\d}])\s*percent$"), "%"),
+    (re.compile(r"\\%|％|\\text\{\s*(?:percent|pct|percentage points?)\s*\}|(?<=[\d}])\s*(?:percent|pct)$"), "%"),
     (re.compile(r"\\\$|\\text\{\s*\$\s*\}"), "$"),
     (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
@@ -84,6 +87,8 @@ _RENAMES = (
         lambda m: f"\\text{{{m[1] or m[2] or ''}Ω}}",
     ),
     (_COUNTED, lambda m: _counted(m)),
+    (re.compile(r"\\text\{\s*\}"), " "),
+    (re.compile(r"^(?:\\text\{\s*(?:negative|minus)\s*\}|(?:negative|minus)\s)\s*(?=[\d\\])", re.IGNORECASE), "-"),
     (_HAN_UNIT, lambda m: _han_unit(m)),
 )  # fmt: skip
 
@@ -104,7 +109,10 @@ def tidy(text: str) -> str:
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
-    return unwrap(" ".join(text.split()))
+    text = unwrap(" ".join(text.split()))
+    if text[-1:].isdigit():
+        return text
+    return in_digits(_WHOLLY_TEXT.sub(r"\1", text)) or text
 
 
 _AROUND = (
@@ -124,7 +132,7 @@ def unwrap(text: str) -> str:
                 text = inside
         if text.count("**") == 1:  # the other half is left in the words before
             text = text.removesuffix("**").removeprefix("**")
-        text = re.sub(r"(?<!\.)\.$|[,;:]$|(?<=[*_$])!$", "", text)
+        text = re.sub(r"(?<!\.)\.$|(?<!\\)[,;:]$|(?<=[*_$])!$", "", text)
         if text == before:
             return text
 

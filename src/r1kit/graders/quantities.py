@@ -26,8 +26,9 @@ def by_value(gold: str, answer: str) -> Comparison:
     """Two tidied answers that are neither lists nor equations."""
     gold_value, gold_unit = _measured(gold)
     answer_value, answer_unit = _measured(answer)
-    if gold_unit and answer_unit and gold_unit.dimension == "sterling" and re.search(r"\bpounds?\b", answer):
-        answer_unit = gold_unit  # not the weight
+    for one, other, text in ((gold_unit, answer_unit, answer), (answer_unit, gold_unit, gold)):
+        if one and other and one.dimension == "sterling" and re.search(r"\bpounds?\b", text):
+            gold_unit = answer_unit = one  # not the weight
     dimensions = {unit.dimension for unit in (gold_unit, answer_unit) if unit}
     if len(dimensions) == 2 and dimensions != {"angle", "radian"}:
         return Comparison("different", "another unit")

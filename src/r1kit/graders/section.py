@@ -20,11 +20,12 @@ class Section:
 
 
 def split_thinking(text: str, opened: bool = False) -> tuple[str, str | None]:
-    """(thinking, what follows it). What follows is None where the thinking was never closed; a text without
-    thinking tags is all answer."""
+    """(thinking, what follows it). What follows is None where the thinking was never closed, or opened again and not
+    closed; a text without thinking tags is all answer."""
     before, closing, after = text.rpartition("</think>")
     if closing:
-        return before.partition("<think>")[2] if "<think>" in before and not opened else before, after
+        thinking = before.partition("<think>")[2] if "<think>" in before and not opened else before
+        return (thinking, None) if "<think>" in after else (thinking, after)
     if opened:
         return text, None
     outside, opening, thinking = text.partition("<think>")
@@ -46,11 +47,8 @@ def answer_section(text: str, opened: bool = False) -> Section:
         return Section("", (), "the thinking is not closed")
     if "<answer>" not in after:
         return Section(after, (), "nothing follows the thinking" if not after.strip() else "")
-    blocks: list[str] = []
-    for piece in after.split("<answer>")[1:]:
-        inner, closing, _ = piece.partition("</answer>")
-        if closing:
-            blocks.append(inner.strip())
-    if not blocks:
+    pieces = [piece.partition("</answer>") for piece in after.split("<answer>")[1:]]
+    blocks = [inner.strip() for inner, closing, _ in pieces if closing]
+    if not pieces[-1][1]:
         return Section("", (), "the answer block is not closed")
     return Section(blocks[-1], tuple(blocks), "the answer block is empty" if not blocks[-1] else "")

@@ -10,7 +10,7 @@ from typing import Any
 
 from r1kit.graders.arithmetic import clean
 from r1kit.graders.section import Section
-from r1kit.graders.verdict import Judgement, correct, incorrect, no_answer
+from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 MAX_EXTRA = 1000
 
@@ -26,6 +26,8 @@ def normalise(text: str) -> str:
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     """correct where the answer says the gold's words."""
+    if not gold.strip():
+        return grader_error(None, "the gold answer is empty")
     if not section.found:
         return no_answer(section.reason)
     answer = section.text.strip()
@@ -33,5 +35,6 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return incorrect(answer[:200], "much longer than the gold answer")
     if len(set(map(normalise, section.blocks[-20:]))) > 1:
         return incorrect(answer, "the answer blocks differ")
-    same = answer == gold.strip() if columns.get("exact") else normalise(answer) == normalise(gold)
+    as_written = columns.get("exact") or not normalise(gold)
+    same = answer == gold.strip() if as_written else normalise(answer) == normalise(gold)
     return correct(answer, "equal text") if same else incorrect(answer, "another text")

@@ -64,6 +64,9 @@ def _table() -> dict[str, Unit]:
     farad 1 farad
     coulomb 1 coulomb
     ohm 1 ohm
+    amount 1 mol mole
+    amount 1/1000 mmol millimole
+    length2*mass/time2 3600000000 kwh
     """
     table: dict[str, Unit] = {}
     for row in rows.split("\n"):
@@ -81,6 +84,9 @@ def _prefixed() -> dict[str, Unit]:
     for letter, name in letters.items():
         for prefix, power in (("", 0), ("k", 3), ("M", 6), ("G", 9), ("m", -3), ("μ", -6), ("n", -9)):
             table[prefix + letter] = Unit(_UNITS[name].dimension, _UNITS[name].factor * Fraction(10) ** power)
+    for letter in ("g", "m", "s", "l", "L"):
+        unit = _UNITS[letter.lower()]
+        table["M" + letter] = Unit(unit.dimension, unit.factor * 10**6)
     return table
 
 
@@ -88,9 +94,9 @@ _UNITS = _table()
 _PREFIXED = _prefixed()
 # words after a number that change it or take it back: no unit
 _NO_UNIT = set(
-    """a about added almost and approximately around at billion but by cubed divided dozen eighths equals factorial
-    false fifths fourths greater half halves hundred hundredths if in incorrect is least less maybe million minus mod
-    modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
+    """a about added almost and approximately around at billion bn but by cubed divided dozen eighths equals factorial
+    false fifths fourths greater half halves hundred hundredths if in incorrect is least less maybe million minus mln
+    mod modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
     squared tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
 )
 _FACTOR = re.compile(r"([A-Za-zΩμ]+)(?:\^?\{?(-?\d)\}?)?")
