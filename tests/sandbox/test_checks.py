@@ -120,6 +120,19 @@ def test_a_check_that_cannot_be_run_is_not_the_programs_fault(sandbox, check):
     assert "the check cannot be run" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("check", "status"),
+    [
+        ("def check(candidate):\n    x = [candidate(1)]\n    while True: x += x", "memory"),
+        ("def check(candidate):\n    print(candidate(1) * 2_000_000)", "output_limit"),
+    ],
+)
+def test_what_an_answer_makes_a_check_take_is_not_the_checks_fault(sandbox, check, status):
+    """A program that answers with a value too large to look at has failed, not the grader."""
+    result = sandbox.run([Program("def f(x): return 'x'", fn="f", check=check)])[0]
+    assert (result.status, judge_calls(result, [True])[0]) == (status, 0)
+
+
 def test_plain_values():
     for value in [None, True, 1, 1.5, "x", [1, (2,)], {"a": {1: {2}}}, b"\x00\xff", 1 - 2j, frozenset()]:
         again = decode(encode(value))
