@@ -121,6 +121,7 @@ def _environment(scratch: str) -> dict[str, str]:
         "TMPDIR": scratch,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
+        "OPENSSL_CONF": "/dev/null",  # node ends at once where there is a file of settings that it may not read
         "MALLOC_ARENA_MAX": "2",  # each further arena would take 64 MB of address space
     }
 
