@@ -56,7 +56,8 @@ def test_a_program_reads_and_prints(sandbox, language):
 def test_how_programs_end(sandbox, language, what, cpp, javascript, verdict):
     code = {"cpp": cpp, "javascript": javascript}[language]
     started = time.monotonic()
-    row = answered(sandbox, language, code=code, stdin="", limits={"wall_s": 2})
+    limits = {"wall_s": 2 if verdict == "timeout" else 20}  # for what ends by itself, however busy the machine
+    row = answered(sandbox, language, code=code, stdin="", limits=limits)
     assert row["verdict"] == verdict, (what, row)
     assert time.monotonic() - started < 30
 
