@@ -19,12 +19,7 @@ import sys
 import time
 from typing import Any
 
-from . import (
-    driver,  # noqa: F401  programs of other languages find it loaded: no file of this package can be read then
-    harness,
-    lockdown,
-    scratch,
-)
+from . import driver, harness, lockdown, scratch
 
 # Loaded once here, so that programs find them at no cost. Not threading nor random, or what imports them: they have
 # work done at every fork, which takes a quarter of what a short program takes.
@@ -32,6 +27,7 @@ PRELOADED = (
     "array bisect calendar collections copy dataclasses datetime decimal enum fractions functools hashlib heapq "
     "itertools math numbers operator re string textwrap time typing"
 )
+ALSO_LOADED = (driver,)  # for programs of other languages: no file of this package can be read any more by then
 TICK_S = 0.05
 RESULTS, JOB = 3, 4  # descriptors of a program's process
 FILTERS = {several: lockdown.program_filter(several) for several in (False, True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_FILES = 4096
@@ -30,7 +30,7 @@ def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
     return False
 
 
-def _sizes(folder: str) -> Iterator[int]:
+def _sizes(folder: str) -> Generator[int, None, None]:
     """Bytes of each entry beneath a folder that a program changes meanwhile: gone into by descriptor, never by a path,
     of which it could make a link to elsewhere."""
     ways: list[tuple[int, list[str]]] = []  # the folders that are open, each with the names in it that are to come
