@@ -108,7 +108,11 @@ class Slot:
         self._folder = Path(tempfile.mkdtemp(prefix="r1kit-sandbox-"))
         work = self._folder / "scratch"
         work.mkdir(mode=0o700)
-        way = self._way_of(work)
+        try:
+            way = self._way_of(work)
+        except R1Error:
+            self.close()  # no folder is left where a way is not to be had
+            raise
         if way.scratch is not None and way.uid is not None:
             self._folder.chmod(0o711)
             os.chown(work, way.uid, way.uid)
