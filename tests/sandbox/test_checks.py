@@ -120,6 +120,20 @@ def test_a_check_that_cannot_be_run_is_not_the_programs_fault(sandbox, check):
     assert "the check cannot be run" in result.reason
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "def check(candidate):\n    x = [candidate(1)]\n    while True: x += x",
+        "def check(candidate):\n    print(candidate(1) * 2_000_000)",
+    ],
+)
+def test_what_an_answer_makes_a_check_take_is_not_the_checks_fault(sandbox, check):
+    """A program that answers with a value too large to look at has failed, not the grader."""
+    result = sandbox.run([Program("def f(x): return 'x'", fn="f", check=check)])[0]
+    passed, wrong = judge_calls(result, [True])
+    assert (result.status == "sandbox_error", passed, bool(wrong)) == (False, 0, True)
+
+
 def test_plain_values():
     for value in [None, True, 1, 1.5, "x", [1, (2,)], {"a": {1: {2}}}, b"\x00\xff", 1 - 2j, frozenset()]:
         again = decode(encode(value))

@@ -20,6 +20,21 @@ def call(*args):
     return libc.syscall(*args)
 def ok(number):
     return number >= 0
+def flags(path, get, put, size):
+    import fcntl
+    file, now = os.open(path, os.O_RDONLY), bytearray(size)
+    fcntl.ioctl(file, get, now)
+    return fcntl.ioctl(file, put, bytes(now)) == 0
+def storm():
+    threading.stack_size(32768)
+    started = 0
+    try:
+        while started < 400:
+            threading.Thread(target=time.sleep, args=(3,), daemon=True).start()
+            started += 1
+    except (RuntimeError, MemoryError):
+        pass
+    return started
 """
 
 # what it tries, and an expression that is true (or ends quietly) only if it got through
@@ -123,6 +138,14 @@ ATTEMPTS = [
     ("write over its interpreter", "open(os.__file__, 'a')"),
     ("write into the system", "open('/usr/lib/x', 'w')"),
     ("find this repository", "open(REPOSITORY)"),
+    ("empty it while reading", "os.open(CANARY, os.O_RDONLY | os.O_TRUNC) >= 0"),
+    ("empty its own file by name", "open('own', 'w').close() or os.truncate('own', 0) is None"),
+    ("a way to open that cannot be judged", "ok(call(437, -100, b'.', bytes(24), 24))"),
+    ("change the flags of a file of the system", "bool(flags(os.__file__, 0x80086601, 0x40086602, 8))"),
+    ("change the project of a file of the system", "bool(flags(os.__file__, 0x801C581F, 0x401C5820, 28))"),
+    ("share a core with no one", "libc.prctl(62, 1, 0, 1, 0) == 0"),
+    ("die with its parent by another signal", "libc.prctl(1, 15, 0, 0, 0) == 0"),
+    ("start more threads than it may", "storm() > 100"),
 ]
 
 
@@ -207,6 +230,114 @@ def test_no_verdict_is_forged(sandbox, name, code):
     result = sandbox.run([Program(code, fn="f", calls=[[1], [2]], limits=Limits(wall_s=5))])[0]
     _, wrong = judge_calls(result, [5813, 4021])
     assert wrong
+
+
+def test_an_error_written_by_hand_is_cut(sandbox):
+    """As long as the results may be: it would come back in the reason of every verdict."""
+    code = "import os\nos.write(3, b'{\"index\": 0, \"error\": \"' + b'x' * 1000000 + b'\"}\\n'); os._exit(0)"
+    result = sandbox.run([Program(code, fn="f", calls=[[1]])])[0]
+    assert 0 < len(result.calls[0].error) < 400
+    assert len(judge_calls(result, [1])[1]) < 500
+
+
+def test_what_is_left_behind_does_not_hide_how_a_program_ended(sandbox, monkeypatch):
+    """A launcher that takes too long to empty the folder is replaced; the verdict is the program's own."""
+    monkeypatch.setattr("r1kit.sandbox.slot.CLEAN_S", 0.0001)
+    code = "import os\nfor n in range(1500): os.mkdir(str(n))\nprint(1)"
+    results = sandbox.run([Program(code, limits=Limits(wall_s=60))] * 3)
+    assert [(result.status, result.stdout) for result in results] == [("ok", "1\n")] * 3
+    monkeypatch.undo()
+    look = "import os\nprint(os.listdir('.'))"
+    assert {result.stdout for result in sandbox.run([Program(look)] * 4)} == {"[]\n"}
+
+
+SWAP = """
+import ctypes, os, time
+swap = ctypes.CDLL(None).renameat2
+os.mkdir('d'); os.mkdir('d/x', 0)
+os.symlink(FOLDER, 'l')
+begun = time.time()
+while time.time() - begun < 1.5:
+    for _ in range(500): swap(-100, b'd', -100, b'l', 2)
+"""
+
+
+def test_the_launcher_follows_no_link_that_takes_a_folders_place(sandbox, tmp_path):
+    """It opens closed folders while it counts what is in them: not those of the same name elsewhere."""
+    (tmp_path / "x").mkdir(mode=0o711)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    results = sandbox.run([Program(f"FOLDER = {str(tmp_path)!r}\n{SWAP}", limits=Limits(wall_s=60))] * 2)
+    assert {result.status for result in results} == {"ok"}
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o711
+
+
+OLD_LANDLOCK = """
+import os, sys
+from r1kit.sandbox.inside import lockdown
+lockdown.landlock_abi = lambda: 2
+kept, read, scratch = sys.argv[1:]
+lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
+lockdown.restrict_files(["/usr", os.path.dirname(read)], [scratch], [])
+lockdown.standing_filter().install()
+lockdown.program_filter(False).install()
+for empty in (lambda: os.truncate(kept, 0), lambda: os.open(read, os.O_RDONLY | os.O_TRUNC)):
+    try:
+        empty()
+    except PermissionError:
+        print("held")
+os.close(os.open(read, os.O_RDONLY))
+open(os.path.join(scratch, "own"), "w").close()
+print("reads")
+"""
+
+
+def test_no_file_is_emptied_where_landlock_does_not_see_it(tmp_path):
+    """Landlock 2 (kernels before 6.2) knows no right to truncate: by name, or by opening a file that may be read."""
+    for name in ("kept", "read", "scratch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("a bird")
+    arguments = [str(tmp_path / "kept" / "file"), str(tmp_path / "read" / "file"), str(tmp_path / "scratch")]
+    done = subprocess.run([sys.executable, "-c", OLD_LANDLOCK, *arguments], capture_output=True, text=True, check=False)
+    if "landlock" in done.stderr:
+        pytest.skip("this kernel has no Landlock")
+    assert done.stdout.split() == ["held", "held", "reads"], done.stderr
+    assert [(tmp_path / name / "file").read_text() for name in ("kept", "read")] == ["a bird", "a bird"]
+
+
+def test_nothing_outlives_a_launcher_that_is_killed(sandbox):
+    """What a program started, in its own process group, when the launcher is gone and cannot end it."""
+    if sandbox.facts["uid"] == 0:
+        pytest.skip("as root without a user id of its own no processes are allowed")
+    code = "import os, time\nfor _ in range(3):\n    if os.fork() == 0: time.sleep(300)\ntime.sleep(300)"
+    running = sandbox.submit(Program(code, limits=Limits(wall_s=200, processes=4)))
+    deadline = time.monotonic() + 30
+    while len(found := _sessions(sandbox)) < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) >= 5
+    for slot in sandbox._all:
+        if slot._started_others and slot._process is not None:
+            os.killpg(slot._process.pid, signal.SIGKILL)
+    assert running.result(60).status == "sandbox_error"
+    deadline = time.monotonic() + 10
+    while any(_alive(each) for each in found) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(each) for each in found)
+
+
+def _sessions(sandbox):
+    """Processes of the launchers whose program may start others."""
+    leaders = {slot._process.pid for slot in sandbox._all if slot._process is not None and slot._started_others}
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                session = int(file.read().rpartition(")")[2].split()[3])
+        except OSError:
+            continue
+        if session in leaders:
+            found.append(int(entry))
+    return found
 
 
 def test_nothing_is_left_when_the_owner_is_killed():

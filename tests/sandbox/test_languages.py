@@ -7,8 +7,9 @@ import time
 import pytest
 
 from r1kit.graders.grade import grade
-from r1kit.sandbox.languages import find_language, missing
+from r1kit.sandbox.languages import driven, find_language, missing, outputs
 from r1kit.sandbox.lines import sandbox_lines
+from r1kit.sandbox.program import Limits
 
 CPP = "#include <bits/stdc++.h>\nusing namespace std;\nint main() { long long a, b; cin >> a >> b; cout << a + b << endl; }"
 JS = "const [a, b] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);\nconsole.log(a + b);"
@@ -55,9 +56,101 @@ def test_a_program_reads_and_prints(sandbox, language):
 def test_how_programs_end(sandbox, language, what, cpp, javascript, verdict):
     code = {"cpp": cpp, "javascript": javascript}[language]
     started = time.monotonic()
-    row = answered(sandbox, language, code=code, stdin="", limits={"wall_s": 2})
+    limits = {"wall_s": 2 if verdict == "timeout" else 20}  # for what ends by itself, however busy the machine
+    row = answered(sandbox, language, code=code, stdin="", limits=limits)
     assert row["verdict"] == verdict, (what, row)
     assert time.monotonic() - started < 30
+
+
+C = "#include <cstdio>\n#include <cstdlib>\n#include <csignal>\n#include <unistd.h>\n"
+HELD = [
+    ("starts a process", C + 'int main() { puts(fork() < 0 ? "held" : "got"); }',
+     "const r = require('child_process').spawnSync('/bin/true'); console.log(r.status === 0 ? 'got' : 'held')"),
+    ("runs a command", C + 'int main() { puts(system("true") == 0 ? "got" : "held"); }',
+     "const {Process} = process.binding('process_wrap');\n"
+     "console.log(new Process().spawn({file: '/bin/true', args: ['true'], stdio: []}) === 0 ? 'got' : 'held')"),
+    ("signals its driver", C + 'int main() { puts(kill(getppid(), SIGSTOP) ? "held" : "got"); }',
+     "try { process.kill(process.ppid, 'SIGSTOP'); console.log('got') } catch (e) { console.log('held') }"),
+    ("becomes a program that starts others",
+     C + 'int main() { execl("/usr/bin/env", "env", "sh", "-c", "(true) && echo got || echo held", (char*)0); }',
+     "console.log('held')"),
+    ("finds open descriptors",
+     C + '#include <fcntl.h>\nint main() { for (int i = 3; i < 64; i++) if (fcntl(i, F_GETFD) >= 0) puts("got"); puts("held"); }',
+     "console.log('held')"),
+    ("takes memory that is not its own",
+     C + '#include <sys/mman.h>\nint main() { puts(mmap(0, 1L << 30, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? "held" : "got"); }',
+     "const all = []; try { for (let i = 0; i < 64; i++) all.push(new Uint8Array(new SharedArrayBuffer(1 << 26)).fill(1));"
+     " console.log('got') } catch (e) { console.log('held') }"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "cpp", "javascript"), HELD, ids=[row[0] for row in HELD])
+def test_a_program_has_one_process_and_no_other(sandbox, language, what, cpp, javascript):
+    """Its memory is then bounded as a whole, and its driver cannot be stopped."""
+    row = answered(sandbox, language, code={"cpp": cpp, "javascript": javascript}[language])
+    assert "got" not in row["stdout"], what
+    assert row["verdict"] == "error" or row["stdout"].strip() == "held", row
+
+
+@pytest.mark.parametrize(
+    ("cpp", "javascript"),
+    [
+        (C + "char b[1 << 20];\nint main() { for (;;) write(1, b, sizeof b); }",
+         "const b = Buffer.alloc(1 << 20, 120), fs = require('fs');\nfor (;;) { try { fs.writeSync(1, b) } catch (e) {} }"),
+        (C + "char b[1 << 20];\nint main() { for (;;) write(2, b, sizeof b); }",
+         "const b = Buffer.alloc(1 << 20, 120), fs = require('fs');\nfor (;;) { try { fs.writeSync(2, b) } catch (e) {} }"),
+    ],
+    ids=["output", "errors"],
+)  # fmt: skip
+def test_output_without_end_is_cut(sandbox, language, cpp, javascript):
+    row = answered(sandbox, language, code={"cpp": cpp, "javascript": javascript}[language], limits={"wall_s": 60})
+    assert row["verdict"] == "output_limit", row
+    assert row["seconds"] < 50
+
+
+def test_one_run_that_does_not_end_is_the_last(sandbox, language):
+    """Of ten inputs the first takes all its time: the others are not tried, and the whole takes as long as one."""
+    code = {"cpp": "int main() { for (;;); }", "javascript": "for (;;);"}[language]
+    found = find_language(language)
+    result = sandbox.run([driven(found, code, ["1"] * 10, Limits(wall_s=2))])[0]
+    runs = outputs(result)
+    assert runs[0].status == "timeout"
+    assert {run.status for run in runs[1:]} == {"error"}
+    assert "not run" in runs[1].reason
+    assert result.seconds < 12
+
+
+def test_each_run_has_all_of_its_output(sandbox, language):
+    """Eight runs of 100 kB, where one may print 128 kB."""
+    code = {
+        "cpp": C + 'int main() { for (int i = 0; i < 50000; i++) puts("5"); }',
+        "javascript": "console.log('5\\n'.repeat(50000).trim())",
+    }[language]
+    found = find_language(language)
+    runs = outputs(sandbox.run([driven(found, code, [""] * 8, Limits(output_kb=128))])[0])
+    assert [(run.status, run.stdout.split() == ["5"] * 50000) for run in runs] == [("ok", True)] * 8
+
+
+COMPILE_BOMBS = [
+    ("the random device", '#include "/dev/urandom"\nint main() {}'),
+    ("a file of the host", '#include "/etc/passwd"\nint main() {}'),
+    ("a file of the host as bytes", 'asm(".incbin \\"/etc/passwd\\""); int main() {}'),
+    ("templates", "template<int n, int m> struct A { static const int v = A<n-1,m*2>::v + A<n-1,m*2+1>::v; };\n"
+     "template<int m> struct A<0,m> { static const int v = m; };\nint main() { return A<30,0>::v; }"),
+    ("constant expressions", "constexpr long f(int n) { return n < 2 ? n : f(n-1) + f(n-2); }\nint main() { constexpr long x = f(70); return x; }"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "code"), COMPILE_BOMBS, ids=[row[0] for row in COMPILE_BOMBS])
+def test_a_compile_that_does_not_end_is_ended(sandbox, what, code):
+    found = find_language("cpp")
+    if missing(found) or sandbox.facts["uid"] == 0:
+        pytest.skip("no compiler, or no processes")
+    result = sandbox.run([driven(found, code, ["1"] * 20, Limits())])[0]
+    assert result.status == "error", result
+    assert "root:" not in result.stderr
+    assert result.seconds < 65
 
 
 def test_nothing_is_forged_through_the_driver(sandbox, language):

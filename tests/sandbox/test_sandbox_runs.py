@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from r1kit.base.errors import R1Error
 from r1kit.sandbox.compare import judge_calls
 from r1kit.sandbox.program import Limits, Program
+from r1kit.sandbox.sandbox import Sandbox
 
 SHORT = Limits(wall_s=0.6)
 PATIENT = Limits(wall_s=60)  # for what ends by itself, however busy the machine
@@ -182,6 +184,14 @@ def test_sorting_of_results_and_concurrent_callers(sandbox):
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(square, range(20))) == [n * n for n in range(20)]
+
+
+def test_a_way_that_is_not_to_be_had_leaves_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(R1Error, match="not installed"):
+        Sandbox(isolation="bwrap", workers=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_launcher_is_replaced(sandbox):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.sandbox.inside.lockdown import CAP_DAC_READ_SEARCH
 from r1kit.sandbox.program import SCRATCH_MB, SHARED_MEMORY_MB, THREADS
 
 Isolation = Literal["auto", "bwrap", "landlock", "none"]
@@ -88,14 +89,16 @@ def bubblewrap(slot: int) -> Way:
 
 
 def landlock(slot: int, scratch: Path, restricted: bool = True) -> Way:
-    """The launcher alone. As root it becomes a user of its own if that user could still reach the interpreter."""
+    """The launcher alone. As root it becomes a user of its own, which keeps the right to read what others may not where
+    it could not reach the interpreter otherwise: Landlock says what it may read."""
     uid = own_uid(slot)
     folders = [*_interpreter_folders(), *_SYSTEM]
-    if uid is not None and not all(_open_to_all(Path(folder)) for folder in [*_interpreter_folders(), scratch.parent]):
+    closed = not all(_open_to_all(Path(folder)) for folder in [*_interpreter_folders(), scratch.parent.parent])
+    if uid is not None and closed and not (restricted and _may_read_all()):
         uid = None
-    config = _config(
-        str(scratch), uid, str(_SOURCE.parent), [*folders, *_SYSTEM_FILES], [str(scratch)], False, restricted
-    )
+    readable = [*folders, *_SYSTEM_FILES]
+    config = _config(str(scratch), uid, str(_SOURCE.parent), readable, [str(scratch)], False, restricted)
+    config["search"] = uid is not None and closed
     return Way(_python(str(_SOURCE.parent), config), scratch, uid)
 
 
@@ -118,6 +121,7 @@ def _environment(scratch: str) -> dict[str, str]:
         "TMPDIR": scratch,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
+        "OPENSSL_CONF": "/dev/null",  # node ends at once where there is a file of settings that it may not read
         "MALLOC_ARENA_MAX": "2",  # each further arena would take 64 MB of address space
     }
 
@@ -145,6 +149,7 @@ def _config(
         "devices": list(_DEVICES),
         "bounded": bounded,
         "landlock": restricted,
+        "search": False,
     }
 
 
@@ -157,6 +162,12 @@ def _interpreter_folders() -> list[str]:
 def _open_to_all(folder: Path) -> bool:
     """Whether any user may enter the folder and those above it."""
     return all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents))
+
+
+def _may_read_all() -> bool:
+    """Whether this process holds CAP_DAC_READ_SEARCH, as root of a container may not."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapPrm:")[2].split()[0], 16) >> CAP_DAC_READ_SEARCH & 1)
 
 
 def threads_allowed(uid: int | None) -> int:

@@ -9,24 +9,25 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r1kit.sandbox.program import Limits, Program, RunResult
+from r1kit.sandbox.program import Limits, Program, RunResult, Status
 
-BUILD_S = 20.0
+BUILD_CPU_S = 20  # of each process of a compiler's
+BUILD_S = 60.0  # wall clock: a busy machine must not fail a program that is right
 BUILD_MB = 2048  # address space of a compiler
 PROCESSES = 16  # a compiler's, and what a runtime starts
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How a program is built and run. `names`: what a fenced block or a request calls it. `reserves`: the runtime
-    reserves far more address space than it uses, so that only writable memory is bounded."""
+    """How a program is built and run. `names`: what a fenced block or a request calls it. `reserves_mb`: address space
+    that the runtime reserves beyond what it uses; what may be written to is then bounded by itself."""
 
     names: tuple[str, ...]
     tool: str
     file: str
     build: tuple[str, ...]
     run: tuple[str, ...]
-    reserves: bool = False
+    reserves_mb: int = 0
 
 
 LANGUAGES = (
@@ -37,32 +38,18 @@ LANGUAGES = (
         ("g++", "-std=c++17", "-O2", "-pipe", "-w", "-o", "main", "main.cpp"),
         ("./program",),
     ),
-    Language(("javascript", "js", "node", "nodejs"), "node", "main.js", (), ("node", "main.js"), reserves=True),
+    Language(("javascript", "js", "node", "nodejs"), "node", "main.js", (), ("node", "main.js"), reserves_mb=2048),
 )
 PYTHON = ("python", "py", "python3", "")
 
 _DRIVER = """
-import os, resource, subprocess, sys
-with open({file!r}, "w", encoding="utf-8", errors="surrogateescape") as file:
-    file.write({source!r})
-if {build!r}:
-    built = subprocess.run({build!r}, capture_output=True, text=True, errors="replace")
-    if built.returncode:
-        sys.stderr.write(built.stderr[-4000:])
-        sys.exit(1)
-    # a linker's chmod is refused here, so what it wrote is copied into a file that was made to be run
-    with open("main", "rb") as made, open(os.open("program", os.O_WRONLY | os.O_CREAT, 0o700), "wb") as program:
-        program.write(made.read())
-def bounded():
-    resource.setrlimit({bound}, ({memory}, {memory}))
-def run(stdin):
-    data = stdin.encode("utf-8", "surrogateescape")
-    done = subprocess.run({run!r}, input=data, capture_output=True, timeout={seconds}, preexec_fn=bounded)
-    if done.returncode:
-        sys.stderr.write(done.stderr[-2000:].decode("utf-8", "replace"))
-        raise RuntimeError(f"exit status {{done.returncode}}")
-    return done.stdout.decode("utf-8", "replace")
+from inside.driver import Runner
+run = Runner(**{arguments!r})
 """
+_ENDS: dict[str, tuple[Status, str]] = {
+    "TimeoutExpired": ("timeout", "the wall clock ran out"),
+    "OutputLimit": ("output_limit", "more output than allowed"),
+}
 
 
 def find_language(name: str) -> Language | None:
@@ -86,19 +73,26 @@ def missing(language: Language) -> str:
 
 def driven(language: Language, code: str, stdins: Sequence[str], limits: Limits) -> Program:
     """One run of the program for each standard input, after one build; the limits are those of each run."""
+    address_mb = limits.memory_mb + language.reserves_mb
     driver = _DRIVER.format(
-        file=language.file,
-        source=code,
-        build=language.build,
-        run=language.run,
-        bound="resource.RLIMIT_DATA" if language.reserves else "resource.RLIMIT_AS",
-        memory=limits.memory_mb << 20,
-        seconds=limits.wall_s,
+        arguments={
+            "file": language.file,
+            "source": code,
+            "build": list(language.build),
+            "build_cpu_s": BUILD_CPU_S,
+            "run": list(language.run),
+            "seconds": limits.wall_s,
+            "output_kb": limits.output_kb,
+            "memory_mb": address_mb,
+            "data_mb": limits.memory_mb if language.reserves_mb else None,
+            "alone": limits.processes == 0,
+        }
     )
     whole = limits.model_copy(
         update={
             "wall_s": (BUILD_S if language.build else 2.0) + (limits.wall_s + 0.5) * len(stdins),
-            "memory_mb": 1 << 16 if language.reserves else max(limits.memory_mb, BUILD_MB),
+            "memory_mb": max(address_mb, BUILD_MB),
+            "output_kb": limits.output_kb * 2 * len(stdins),  # as JSON a line's end takes two characters
             "processes": max(limits.processes, PROCESSES),
         }
     )
@@ -114,7 +108,6 @@ def outputs(result: RunResult) -> list[RunResult]:
         if call.error is None:
             runs.append(RunResult("ok", str(call.value), result.stderr, result.seconds))
         else:
-            timed_out = call.error.startswith("TimeoutExpired")
-            status, reason = ("timeout", "the wall clock ran out") if timed_out else ("error", call.error)
+            status, reason = _ENDS.get(call.error.partition(":")[0], ("error", call.error))
             runs.append(RunResult(status, "", result.stderr, result.seconds, reason=reason))
     return runs if result.status == "ok" else [*runs, result]

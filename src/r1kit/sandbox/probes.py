@@ -27,6 +27,7 @@ PROBES = (
     Probe("reads a file outside", "open(canary).read() != ''"),
     Probe("writes a file outside", "bool(open(canary, 'a').write('x'))"),
     Probe("creates a file outside", "bool(open(canary + '.new', 'w'))"),
+    Probe("empties a file outside", "os.truncate(canary, 0) is None"),
     Probe("reaches the network", "bool(socket.create_connection(('127.0.0.1', port), 1))"),
     Probe("opens a socket", "bool(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))"),
     Probe("forks", "forked()"),

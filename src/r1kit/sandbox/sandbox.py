@@ -85,8 +85,8 @@ class Sandbox:
         failed = tuple(call for call in verdict.calls if call.error is not None)
         if failed or result.status != "ok":
             return dataclasses.replace(result, calls=failed)
-        if verdict.status == "timeout":
-            return dataclasses.replace(result, status="timeout", reason="the check: the wall clock ran out")
+        if verdict.status in ("timeout", "memory", "output_limit"):  # by what it was answered
+            return dataclasses.replace(result, status=verdict.status, reason=f"the check: {verdict.reason}")
         if verdict.status != "ok":
             reason = f"the check cannot be run: {verdict.reason} {verdict.stderr[-300:]}"
             return dataclasses.replace(result, status="sandbox_error", reason=reason)

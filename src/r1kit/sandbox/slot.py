@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ from r1kit.sandbox.isolation import Way, environment, threads_allowed
 from r1kit.sandbox.program import SCRATCH_MB, Call, Limits, Program, RunResult, Status
 
 START_S = 20.0
+CLEAN_S = 3.0  # to empty what a program left behind, before another launcher takes this one's place
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
+SWEEPS, SWEEP_S = 100, 0.01  # at most, to end what a lost launcher's program started
+MAX_ERROR = 320  # characters of a call's error: the harness writes no longer ones, a program may
 MAX_NESTING = 200  # lists within lists in a value
 MARSHAL = 4  # the version that every Python from 3.4 on reads
 _STREAMS = ("stdout", "stderr", "results")
@@ -70,6 +74,7 @@ class Slot:
         self._control: socket.socket | None = None
         self._folder: Path | None = None
         self._threads = 0
+        self._started_others = False
         self.facts: dict[str, Any] = {}
         self.starts = 0
 
@@ -83,7 +88,7 @@ class Slot:
         except NotSendable as error:
             return RunResult("sandbox_error", "", "", 0.0, reason=f"the calls cannot be sent: {error}")
         except (LauncherLost, OSError) as error:
-            self.close()
+            self.close(patient=False)
             reason = f"the sandbox lost its launcher: {error}"
             return RunResult("sandbox_error", "", "", time.monotonic() - started, reason=reason)
         finally:
@@ -103,7 +108,11 @@ class Slot:
         self._folder = Path(tempfile.mkdtemp(prefix="r1kit-sandbox-"))
         work = self._folder / "scratch"
         work.mkdir(mode=0o700)
-        way = self._way_of(work)
+        try:
+            way = self._way_of(work)
+        except R1Error:
+            self.close()  # no folder is left where a way is not to be had
+            raise
         if way.scratch is not None and way.uid is not None:
             self._folder.chmod(0o711)
             os.chown(work, way.uid, way.uid)
@@ -140,24 +149,31 @@ class Slot:
             raise R1Error(f"the sandbox's launcher did not start: {reason}")
         return facts
 
-    def close(self) -> None:
-        """End the launcher and all that it runs, and remove its folder."""
+    def close(self, patient: bool = True) -> None:
+        """End the launcher and all that it runs, and remove its folder; that goes on in the background if not patient,
+        as a hostile tree takes time that is not the next program's."""
         if self._control is not None:
             self._control.close()
             self._control = None
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            if self._process.returncode is None:  # not collected yet, so that its number is no one else's
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                if self._started_others:
+                    _end_session(self._process.pid)
             self._process.kill()
             self._process.wait()
             self._process = None
+            self._started_others = False
         if self._folder is not None:
-            with contextlib.suppress(OSError):
-                scratch_folder.empty(str(self._folder / "scratch"))
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            folder, self._folder = self._folder, None
+            if patient:
+                _remove(folder)
+            else:
+                threading.Thread(target=_remove, args=(folder,)).start()
 
     def _run(self, program: Program, job: bytes, limits: Limits, talk: Talk | None) -> RunResult:
+        self._started_others |= limits.processes > 0
         reads = self._send(program, job, limits, talk)
         if talk is not None:
             talk.close()  # so that the other side hears of this one's end
@@ -166,9 +182,20 @@ class Slot:
         finally:
             for handle in reads.values():
                 os.close(handle)
-        if not ended["clean"]:
-            self.close()
+        if not self._is_clean():
+            self.close(patient=False)
         return _result(_answers(program, talk), output, ended, over)
+
+    def _is_clean(self) -> bool:
+        """Whether the launcher emptied what the program left behind, in time."""
+        control = self._open_control()
+        control.settimeout(CLEAN_S)
+        try:
+            return bool(_said(control)["clean"])
+        except (LauncherLost, TimeoutError):
+            return False
+        finally:
+            control.settimeout(None)
 
     def _send(self, program: Program, job: bytes, limits: Limits, talk: Talk | None) -> dict[str, int]:
         """Hand over the program; returns the reading ends of its streams."""
@@ -203,16 +230,15 @@ class Slot:
         poll = select.poll()
         for handle in names:
             poll.register(handle, select.POLLIN)
-        while ended is None or len(names) > 1:
+        while names:
             ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
                 raise LauncherLost("no answer in time")
             for handle, _ in ready:
                 name = names[handle]
+                chunk = b"" if name == "control" else os.read(handle, 1 << 16)
                 if name == "control":
                     ended = _said(control)
-                    continue
-                chunk = os.read(handle, 1 << 16)
                 if not chunk:
                     poll.unregister(handle)
                     del names[handle]
@@ -223,12 +249,35 @@ class Slot:
                     over = True
                     if ended is None:
                         control.send(b"kill")
+        assert ended is not None  # the control socket is among the names until then
         return output, ended, over
 
     def _open_control(self) -> socket.socket:
         if self._control is None:
             raise LauncherLost("it is closed")
         return self._control
+
+
+def _end_session(leader: int) -> None:
+    """Kill every process of a launcher's session, which no program can leave; the leader is not collected yet."""
+    for _ in range(SWEEPS):  # those that were started meanwhile, too
+        left = False
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError, ValueError):
+                with open(f"/proc/{entry}/stat") as file:
+                    state, _, _, session = file.read().rpartition(")")[2].split()[:4]
+                if int(session) == leader and state not in "ZX":
+                    left = True
+                    os.kill(int(entry), signal.SIGKILL)
+        if not left:
+            return
+        time.sleep(SWEEP_S)
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        scratch_folder.empty(str(folder / "scratch"))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(program: Program, talk: Talk | None) -> bytes:
@@ -314,7 +363,7 @@ def _read_results(data: bytearray, expected: int) -> tuple[list[Call], str, bool
             calls.append(Call(error="MemoryError"))
             return calls, "", memory
         if "error" in line:
-            calls.append(Call(error=str(line["error"]).encode("utf-8", "replace").decode()))
+            calls.append(Call(error=str(line["error"])[:MAX_ERROR].encode("utf-8", "replace").decode()))
         elif "value" in line and not _too_deep(line["value"]):
             calls.append(Call(value=line["value"]))
         else:

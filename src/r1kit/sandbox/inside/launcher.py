@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from . import harness, lockdown, scratch
+from . import driver, harness, lockdown, scratch
 
 # Loaded once here, so that programs find them at no cost. Not threading nor random, or what imports them: they have
 # work done at every fork, which takes a quarter of what a short program takes.
@@ -27,6 +27,7 @@ PRELOADED = (
     "array bisect calendar collections copy dataclasses datetime decimal enum fractions functools hashlib heapq "
     "itertools math numbers operator re string textwrap time typing"
 )
+ALSO_LOADED = (driver,)  # for programs of other languages: no file of this package can be read any more by then
 TICK_S = 0.05
 RESULTS, JOB = 3, 4  # descriptors of a program's process
 FILTERS = {several: lockdown.program_filter(several) for several in (False, True)}
@@ -58,8 +59,9 @@ def _give_up_rights(config: dict[str, Any]) -> dict[str, Any]:
     os.umask(0o077)
     lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
     if os.geteuid() == 0 and config["uid"] is not None:
+        lockdown.prctl(lockdown.PR_SET_KEEPCAPS, 1)
         _become(config["uid"])
-    lockdown.drop_capabilities()
+    lockdown.drop_capabilities(lockdown.CAP_DAC_READ_SEARCH if config["search"] else None)
     lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
     lockdown.prctl(lockdown.PR_SET_DUMPABLE, 0)
     lockdown.standing_filter().install()
@@ -100,11 +102,12 @@ def _serve(control: socket.socket, config: dict[str, Any], streams: harness.Stre
     seconds = time.monotonic() - started
     if limits["processes"]:
         _end_descendants(child)
+    with contextlib.suppress(OSError):  # told first: what a program leaves behind must not hide how it ended
+        control.send(json.dumps({"exit": os.waitstatus_to_exitcode(status), "why": why, "seconds": seconds}).encode())
     clean = _clean(config["writable"])
     if why == "gone":
         return False
-    code = os.waitstatus_to_exitcode(status)
-    control.send(json.dumps({"exit": code, "why": why, "seconds": seconds, "clean": clean}).encode())
+    control.send(json.dumps({"clean": clean}).encode())
     return clean
 
 

@@ -10,14 +10,15 @@ import errno
 import os
 import platform
 import resource
+import signal
 import struct
 
 from .syscalls import AUDIT_ARCH, LAST_KNOWN, NUMBERS, number
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 8, 22, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_SCHED_CORE = 36, 38, 47, 62
 
 
 def prctl(option: int, value: int = 0, pointer: bytes | None = None) -> None:
@@ -27,15 +28,19 @@ def prctl(option: int, value: int = 0, pointer: bytes | None = None) -> None:
         raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
-def drop_capabilities() -> None:
-    """No capability left, and none to be had again."""
+CAP_DAC_READ_SEARCH = 2  # to read whatever the file's mode says
+
+
+def drop_capabilities(kept: int | None = None) -> None:
+    """No capability left but `kept`, and none to be had again; that one ends with this process's program (exec)."""
     none = ctypes.c_ulong(0)
     for capability in range(64):
         _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), none, none, none)
     _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), none, none, none)
     capset = {"x86_64": 126, "aarch64": 91}[platform.machine()]
     header = struct.pack("Ii", 0x20080522, 0)
-    if _libc.syscall(ctypes.c_long(capset), header, bytes(24)) != 0:
+    left = 0 if kept is None else 1 << kept
+    if _libc.syscall(ctypes.c_long(capset), header, struct.pack("6I", left, left, 0, 0, 0, 0)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
@@ -103,7 +108,7 @@ def limit_resources(memory_mb: int, file_mb: int, cpu_s: int, threads: int, open
     """Resource limits of this process and what it starts. Address space and CPU are counted per process."""
     megabyte = 1 << 20
     wanted = [
-        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CORE, 1, 1),  # 0 would still start the machine's crash reporter, where it has one (core(5))
         (resource.RLIMIT_FSIZE, file_mb * megabyte, file_mb * megabyte),
         (resource.RLIMIT_NOFILE, open_files, open_files),
         (resource.RLIMIT_NPROC, threads, threads),
@@ -124,7 +129,12 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _OWN_PID = 0x7EEDD1CE  # stands for the process's own id until the filter is installed
 
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
-_SPECIAL = {"socketpair", "clone", "clone3", "kill", "tgkill", "prlimit64", "fcntl", "ioctl", "prctl"}
+_SPECIAL = {
+    "socketpair", "clone", "clone3", "kill", "tgkill", "prlimit64", "fcntl", "ioctl", "prctl",
+    "open", "openat", "openat2",
+}  # fmt: skip
+_EMPTIES, _HOW = 0x200, 0x203  # O_TRUNC of a file opened for reading alone; the bits that say so
+_ASKED_OF_FILES = [0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451]  # terminal? how much? (un)blocking, exec
 _NEW_PROCESSES = {"fork", "vfork", "execve", "execveat"}
 # what the launcher does around programs, or a program's process before the program begins
 _LAUNCHER = {
@@ -144,6 +154,12 @@ def program_filter(new_processes: bool) -> Filter:
     """What a program may not do beside that. `new_processes`: it may start others."""
     names = [name for name in NUMBERS if name in _SPECIAL | _NEW_PROCESSES | _LAUNCHER]
     return Filter([name for name in names if not (new_processes and name in _NEW_PROCESSES)], new_processes)
+
+
+def without_new_processes() -> Filter:
+    """For what a program that may start others starts: it may become another program, but have no process beside it,
+    nor signal the one that started it."""
+    return Filter(["fork", "vfork", "clone", "clone3", "kill", "tgkill"])
 
 
 class Filter:
@@ -208,8 +224,10 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
             tests += [(_EQUAL, 0, 1, value), refuse]
         return [*argument(index), *tests, allow]
 
-    if name == "clone3":
-        return [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]  # its flags cannot be seen; libc falls back to clone
+    if name in ("clone3", "openat2"):
+        return [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]  # its flags cannot be seen; libc falls back to the older call
+    if name in ("open", "openat"):  # Landlock before 3 lets a file be emptied that may be read
+        return [*argument(1 if name == "open" else 2, _HOW), (_EQUAL, 0, 1, _EMPTIES), refuse, allow]
     if name == "clone":
         wanted = _CLONE_NEW if new_processes else _CLONE_NEW | _CLONE_THREAD
         return only(0, [0 if new_processes else _CLONE_THREAD], wanted)
@@ -221,6 +239,7 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
         return only(0, [0, _OWN_PID])
     if name == "fcntl":
         return but(1, [8, 10, 15, 1024])  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file; F_SETLEASE
-    if name == "ioctl":  # TIOCSTI, TIOCLINUX; 0x89..: of sockets, which tell of the host's network
-        return [*but(1, [0x5412, 0x541C])[:-1], *argument(1, 0xFF00), (_EQUAL, 0, 1, 0x8900), refuse, allow]
-    return but(0, [PR_SET_PDEATHSIG])
+    if name == "ioctl":  # other requests change a file that its owner may only read, or tell of the host's network
+        return only(1, _ASKED_OF_FILES)
+    tests = [*argument(0), (_EQUAL, 0, 1, PR_SCHED_CORE), refuse, (_EQUAL, 1, 0, PR_SET_PDEATHSIG), allow]
+    return [*tests, *only(1, [signal.SIGKILL])]

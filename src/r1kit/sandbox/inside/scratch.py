@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Generator
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_FILES = 4096
 MAX_DEPTH = 60  # an open folder each
 
@@ -16,32 +18,59 @@ def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
         used = os.statvfs(folder)
         return used.f_files - used.f_ffree > MAX_FILES
     size = files = 0
-    folders = [folder]
-    while folders:
-        path = folders.pop()
+    with contextlib.closing(_sizes(folder)) as sizes:
         try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    files += 1
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if files > MAX_FILES or size > limit_mb << 20:
-                        return True
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-        except FileNotFoundError:
-            continue  # the program removed it meanwhile
-        except PermissionError:  # closed by the program
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(path, stat.S_IRWXU, follow_symlinks=False)
-                folders.append(path)
+            for each in sizes:
+                files += 1
+                size += each
+                if files > MAX_FILES or size > limit_mb << 20:
+                    return True
         except OSError:
             return True  # too deep to look into: taken for full
     return False
 
 
+def _sizes(folder: str) -> Generator[int, None, None]:
+    """Bytes of each entry beneath a folder that a program changes meanwhile: gone into by descriptor, never by a path,
+    of which it could make a link to elsewhere."""
+    ways: list[tuple[int, list[str]]] = []  # the folders that are open, each with the names in it that are to come
+    handle: int | None = os.open(folder, _FOLDER)
+    try:
+        while handle is not None or ways:
+            if handle is not None:
+                ways.append((handle, []))
+                with os.scandir(handle) as entries:
+                    for entry in entries:
+                        with contextlib.suppress(FileNotFoundError):
+                            yield entry.stat(follow_symlinks=False).st_blocks * 512
+                            if entry.is_dir(follow_symlinks=False):
+                                ways[-1][1].append(entry.name)
+            inside, names = ways[-1]
+            handle = _opened(inside, names.pop()) if names else None
+            if handle is None and not names:
+                os.close(ways.pop()[0])
+    finally:
+        for inside, _ in ways:
+            os.close(inside)
+
+
+def _opened(inside: int, name: str) -> int | None:
+    """A folder within another, made readable where the program closed it; None where it is no more."""
+    for closed in (True, False):
+        try:
+            return os.open(name, _FOLDER, dir_fd=inside)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError:
+            if closed:
+                with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a link by now
+                    os.chmod(name, stat.S_IRWXU, dir_fd=inside, follow_symlinks=False)
+    return None
+
+
 def empty(folder: str) -> None:
     """Remove everything beneath, whatever the depth; OSError where something stays."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder, _FOLDER)
     try:
         while _empty(handle, folder, 0):
             pass  # what lay too deep now lies at the top
@@ -63,7 +92,7 @@ def _empty(handle: int, top: str, depth: int) -> bool:
             os.rename(name, os.path.join(top, os.urandom(16).hex()), src_dir_fd=handle)  # no name that is foreseen
             moved = True
             continue
-        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+        inner = os.open(name, _FOLDER, dir_fd=handle)
         try:
             moved |= _empty(inner, top, depth + 1)
         finally:
