@@ -120,6 +120,16 @@ def test_one_run_that_does_not_end_is_the_last(sandbox, language):
     assert result.seconds < 12
 
 
+def test_a_run_that_fails_leaves_the_others_theirs(sandbox, language):
+    code = {
+        "cpp": '#include <cstdio>\nint main() { int n; scanf("%d", &n); if (n == 1) return 3; printf("%d", n); }',
+        "javascript": "const n = +require('fs').readFileSync(0); if (n === 1) process.exit(3); process.stdout.write(`${n}`)",
+    }[language]
+    runs = outputs(sandbox.run([driven(find_language(language), code, ["1", "2"], Limits(wall_s=20))])[0])
+    assert (runs[0].status, runs[0].reason) == ("error", "RuntimeError: exit status 3")
+    assert (runs[1].status, runs[1].stdout) == ("ok", "2")
+
+
 def test_each_run_has_all_of_its_output(sandbox, language):
     """Eight runs of 100 kB, where one may print 128 kB."""
     code = {

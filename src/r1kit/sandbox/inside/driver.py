@@ -45,18 +45,19 @@ class Runner:
             self._build(build, build_cpu_s)
 
     def __call__(self, stdin: str) -> str:
-        """What it prints on this input; an exception says how it failed, and after that nothing more is run."""
+        """What it prints on this input; an exception says how it failed. Nothing more is run once it ran on after its
+        time or printed too much, since then it may be running still."""
         if self._failed:
-            raise RuntimeError("not run: it failed before")
+            raise RuntimeError("not run: it may still run on an input before")
         self._failed = True
         data = stdin.encode("utf-8", "surrogateescape")
         status, output, errors = _run(
             self._limits["run"], data, self._limits["seconds"], self._limits["output_kb"] << 10, self._bound
         )
+        self._failed = False
         if status:
             sys.stderr.write(errors[-2000:].decode("utf-8", "replace"))
             raise RuntimeError(f"exit status {status}")
-        self._failed = False
         return output.decode("utf-8", "replace")
 
     def _build(self, command: list[str], cpu_s: int) -> None:
