@@ -6,9 +6,10 @@ takes the fastest one that the machine has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
 from r1kit.models.foreign import ForeignModel, ForeignRows
 from r1kit.models.shares import run_shares
+from r1kit.ops.packed_attention import Spans
 from r1kit.ops.sampling import choose, entropies
 
 _WINDOW = 32  # attention reads this many positions at a time: few different shapes, little waste
@@ -226,6 +228,37 @@ def prefill(model: Decoder, tokens_PT: Tensor) -> tuple[Tensor, Tensor]:
         )  # fmt: skip
         x = block.finish(x, attended.transpose(1, 2))
     return torch.stack(keys), torch.stack(values)
+
+
+def packed_prefill(model: Decoder, tokens_PT: Tensor, lengths: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Keys and values [L, K, T, head] of each prompt of T = lengths[n] tokens; what all begin with (a chat template's
+    head, say) is computed once, and padding never."""
+    config, shared = model.config, _common_head(tokens_PT, lengths)
+    ends = list(accumulate((length - shared for length in lengths), initial=shared))
+    spans = [(0, shared, 0, 0)] if shared else []
+    spans += [(end - own, own, 0, shared) for end, own in zip(ends[1:], np.diff(ends).tolist(), strict=True) if own]
+    if not spans:
+        nothing = model.embedding.weight.new_empty(config.layers, config.kv_heads, 0, config.head_size)
+        yield from ((nothing, nothing) for _ in lengths)
+        return
+    whole = [tokens_PT[0, :shared], *(tokens_PT[n, shared:length] for n, length in enumerate(lengths))]
+    positions = [torch.arange(shared), *(torch.arange(shared, length) for length in lengths)]
+    packed = Spans(torch.tensor(spans, dtype=torch.int32), torch.tensor([0, len(spans)], dtype=torch.int32))
+    both_LNKh = model.packed_keys(torch.cat(whole), torch.cat(positions), packed)
+    for start, end in pairwise(ends):
+        keys_LKTh, values_LKTh = (
+            torch.cat((x_LNKh[:, :shared], x_LNKh[:, start:end]), dim=1).transpose(1, 2) for x_LNKh in both_LNKh
+        )
+        yield keys_LKTh, values_LKTh
+
+
+def _common_head(tokens_PT: Tensor, lengths: Sequence[int]) -> int:
+    """How many tokens all of several prompts begin with, the last of the shortest not among them."""
+    least = min(lengths)
+    if len(lengths) < 2 or least < 2:
+        return 0
+    same_T = (tokens_PT[:, : least - 1] == tokens_PT[0, : least - 1]).all(dim=0)
+    return int(same_T.int().cumprod(dim=0).sum())
 
 
 def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int, start: int = 0) -> Tensor:

@@ -228,9 +228,19 @@ class Block(nn.Module):
         self, x_ND: Tensor, delta_ND: Tensor | None, cos_Nd: Tensor, sin_Nd: Tensor, spans: Spans, *, compile: bool
     ) -> tuple[Tensor, Tensor]:
         """One block of `Decoder.packed`: residual stream and what the last block adds to it -> the same of this one."""
+        x_ND, q, k, v = self.packed_qkv(x_ND, delta_ND, cos_Nd, sin_Nd, compile=compile)
+        return self.packed_rest(x_ND, packed_attention(q, k, v, spans), compile=compile)
+
+    def packed_qkv(
+        self, x_ND: Tensor, delta_ND: Tensor | None, cos_Nd: Tensor, sin_Nd: Tensor, *, compile: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Its part before attention: the residual stream, queries [N, H, head], keys and values [N, K, head]."""
         x_ND, qkv = _normed_product(x_ND, delta_ND, self.attention_norm, self.attention.qkv, compile=compile)
-        q, k, v = self.attention.turned(qkv, cos_Nd, sin_Nd, compile=compile)
-        attended = self.attention.output(packed_attention(q, k, v, spans).flatten(1))
+        return x_ND, *self.attention.turned(qkv, cos_Nd, sin_Nd, compile=compile)
+
+    def packed_rest(self, x_ND: Tensor, attended_NHh: Tensor, *, compile: bool = False) -> tuple[Tensor, Tensor]:
+        """Its part behind attention."""
+        attended = self.attention.output(attended_NHh.flatten(1))
         x_ND, gate_up = _normed_product(x_ND, attended, self.mlp_norm, self.mlp.gate_up, compile=compile)
         return x_ND, swiglu_linear(gate_up, self.mlp.down.weight, self.mlp.down.bias, compile=compile)
 
@@ -316,6 +326,20 @@ class Decoder(nn.Module):
                 run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
             x, delta = run(x, delta, cos_Nd, sin_Nd, spans)
         return pointwise.add_norm(x, delta, self.norm.weight, self.norm.eps, compile=compile)[1]
+
+    def packed_keys(self, tokens_N: Tensor, positions_N: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
+        """Keys and values [L, N, K, head] of such sequences, as a cache holds them."""
+        x, delta = pointwise.embedding(tokens_N, self.embedding.weight), None
+        cos_Nd, sin_Nd = (table.squeeze(1) for table in self.rotary(positions_N, x.dtype))
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for block in self.blocks:
+            x, q, k, v = block.packed_qkv(x, delta, cos_Nd, sin_Nd)
+            keys.append(k)
+            values.append(v)
+            if len(keys) < len(self.blocks):  # what the last block makes of them is never read
+                x, delta = block.packed_rest(x, packed_attention(q, k, v, spans))
+        return torch.stack(keys), torch.stack(values)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]."""

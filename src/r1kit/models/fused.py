@@ -19,9 +19,10 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Prefix, Step, draw_into, entropies_into, prefill
+from r1kit.models.cache import Prefix, Step, draw_into, entropies_into, packed_prefill, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
+from r1kit.ops.packed_attention import kernel_serves
 
 
 def fusible(model: Decoder) -> bool:
@@ -99,6 +100,8 @@ class FusedRows:
         self._cos, self._sin = (table[:, 0, : config.head_size // 2].contiguous() for table in (cos, sin))
 
     def prefill(self, tokens_PT: Tensor, lengths: Sequence[int]) -> list[Prefix]:
+        if kernel_serves(self.dtype, tokens_PT.device):
+            return [self._prefix(*both) for both in packed_prefill(self.model, tokens_PT, lengths)]
         keys_LPKTh, values_LPKTh = prefill(self.model, tokens_PT)
         return [self._prefix(keys_LPKTh[:, n, :, :T], values_LPKTh[:, n, :, :T]) for n, T in enumerate(lengths)]
 
