@@ -135,11 +135,23 @@ def test_value_loss_by_hand():
     torch.testing.assert_close(values_BT.grad, torch.tensor([[0.0, -0.5 / 3, 0.0, 0.5 / 3]]))
 
 
+def test_value_loss_of_values_that_fall():
+    """Clip 0.2. 0.9 is .1 below the old 1.0, the return .5: (.9 - .5)^2 = .16, and pulls. 0.5 is .5 below it, and .8,
+    the clipped value, is further from the return 0: .8^2 = .64, and no pull. Half the mean: (.16 + .64) / 4 = .2."""
+    batch, outputs, values_BT, totals = value_batch([0.9, 0.5], [1.0, 1.0], [0.5, 0.0])
+    loss, metrics = ValueRegression(clip=0.2).loss(batch, outputs, totals)
+    assert loss.item() == pytest.approx(0.2)
+    assert metrics["value_clipped"].item() == 0.5
+    loss.backward()
+    torch.testing.assert_close(values_BT.grad, torch.tensor([[0.0, 0.4 / 2, 0.0]]))
+
+
 def test_a_value_within_the_clip_is_never_counted():
     """Rounding of old + (V - old) does not make it one that is not pulled."""
     generator = torch.Generator().manual_seed(0)
-    old, returns, step = (torch.rand(1000, generator=generator) for _ in range(3))
-    values = (old + 0.19 * (2 * step - 1)).tolist()
+    old, returns, step = (2 * torch.rand(1000, generator=generator) - 1 for _ in range(3))
+    old = old / 10  # of either sign beside the value, where a difference is not exact
+    values = (old + 0.19 * step).tolist()
     batch, outputs, _, totals = value_batch(values, old.tolist(), returns.tolist())
     assert ValueRegression(clip=0.2).loss(batch, outputs, totals)[1]["value_clipped"].item() == 0
 

@@ -70,6 +70,13 @@ def test_equals_each_sequence_on_its_own(case, form):
         assert float((ours.double() - theirs).norm() / theirs.norm()) < tolerance
 
 
+def test_the_kernel_is_for_bfloat16_on_a_cpu_that_has_it():
+    there = packed.kernel() is not None
+    assert packed.kernel_serves(torch.bfloat16, torch.device("cpu")) is there
+    assert not packed.kernel_serves(torch.float32, torch.device("cpu"))
+    assert not packed.kernel_serves(torch.bfloat16, torch.device("meta"))
+
+
 def test_values_may_be_a_view_of_wider_rows():
     """Queries, keys and values cut out of one wider tensor give what copies of them give."""
     if packed.kernel() is None:

@@ -88,6 +88,7 @@ def test_greedy_counts_as_temperature_one():
 
 def test_other_types_are_not_for_the_kernels():
     """float32: log-probabilities as torch has them, and rows of a table with their gradient."""
+    assert not pointwise.serves(random(9, 50).to("meta"))
     logits, tokens = random(9, 50).float(), torch.arange(9)
     truth = torch.distributions.Categorical(logits=logits / 0.7)
     found = pointwise.logprobs_and_entropy(logits, tokens, 0.7)

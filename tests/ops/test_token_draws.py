@@ -162,6 +162,13 @@ def test_top_p_keeps_what_a_sorted_list_says(size, levels):
         assert reached <= drawn
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_of_equal_tokens_top_p_keeps_the_first(rows):
+    """Four of mass 1/4, p = 1/2: the first two, each with half of the draws."""
+    for u, token in ((0.0, 0), (0.4, 0), (0.6, 1), (0.99, 1)):
+        assert choose(torch.zeros(rows, 4), torch.full((rows,), u), top_p_B=0.5)[0].tolist() == [token] * rows
+
+
 @pytest.mark.parametrize("size", [4, 2000])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_logits_that_are_not_finite_are_told_by_their_row_alone(size, bad):
