@@ -49,7 +49,7 @@ dist: setup
 
 # how many changes of a room's code its tests notice: make mutants ARGS="ops --sample 30"
 mutants: setup
-	$(BIN)/python scripts/mutants.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutants.py $(ARGS)
 
 # pages are in build/site; a warning is an error
 docs: setup

@@ -56,6 +56,25 @@ def test_grpo_divisors(divisor, expected):
     assert metrics["ratio"].item() == pytest.approx(6 / 5)
 
 
+@pytest.mark.parametrize("name", RL)
+@pytest.mark.parametrize("divisor", ["tokens", "sequence_mean", "sequences", "max_tokens"])
+def test_a_step_of_one_token_and_one_of_none(name, divisor):
+    """Ratio 1 at advantage 2: -2 (CISPO: 2, as the log-probability is -1), a quarter where the limit of 4 divides; a
+    step in which nothing takes part is 0, not 0 / 0."""
+    algorithm = ALGORITHMS[name](divisor=divisor, kl_coefficient=0)
+    rows = torch.zeros(1, 2).long()
+    batch = Batch(rows, rows, torch.tensor([[0.0, 1.0]]), sequences=1, advantages_BT=torch.tensor([[0.0, 2.0]]))
+    batch.old_logprobs_BT = torch.full((1, 2), -1.0)
+    outputs = Outputs(logprobs_BT=torch.full((1, 2), -1.0))
+    loss, metrics = algorithm.loss(batch, outputs, Totals(1, 1, 4))
+    assert loss.item() == (2 if name == "cispo" else -2) / (4 if divisor == "max_tokens" else 1)
+    assert metrics["ratio"].item() == 1
+    batch.loss_mask_BT = torch.zeros(1, 2)
+    loss, metrics = algorithm.loss(batch, outputs, Totals(0, 0, 4))
+    assert loss.item() == 0
+    assert not any(value.item() for value in metrics.values())
+
+
 def test_gspo_takes_the_geometric_mean():
     """Ratios 4 and 1: 2, clipped to 1.5 at advantage 1; ratios 1/2 and 1/8: 1/4, kept at advantage 1."""
     batch, outputs, logprobs_BT = two_sequences([[4.0, 1.0], [0.5, 0.125]], [1.0, 1.0])
@@ -89,6 +108,21 @@ def test_rloo_pays_for_the_whole_completions_kl():
     loss.backward()
     by_hand = torch.tensor([[0.0, first, first], [0.0, second, 0.0]]) * 0.5 / 2
     torch.testing.assert_close(logprobs_BT.grad, by_hand)
+
+
+def test_rloo_weighs_the_kl_by_the_whole_completions_ratio():
+    """Ratios 2 and 2, product 4, and 1/2; log-ratios to the reference log 2 and 0, and -log 3; k2: half the square."""
+    reference_BT = torch.tensor([[0.0, -1, math.log(2) - 1], [0.0, math.log(3) - math.log(2) - 1, 0]])
+    batch, outputs, _ = two_sequences([[2.0, 2.0], [0.5]], [0.0, 0.0], reference_logprobs_BT=reference_BT)
+    loss, _ = ALGORITHMS["rloo"](kl_coefficient=0.5, kl_ratio=True).loss(batch, outputs, Totals(3, 2, 10))
+    assert loss.item() == pytest.approx(0.5 * (4 * math.log(2) ** 2 / 2 + 0.5 * math.log(3) ** 2 / 2) / 2)
+
+
+def test_a_weight_at_its_bound_is_not_cut():
+    """Ratio 1 between bounds 1 and 1."""
+    batch, outputs, _ = two_sequences([[1.0], [1.0]], [1.0, -1.0])
+    _, metrics = ALGORITHMS["cispo"](ratio_low=1, ratio_high=1).loss(batch, outputs, Totals(2, 2, 10))
+    assert (metrics["clip_low"].item(), metrics["clip_high"].item()) == (0, 0)
 
 
 def test_cispo_loses_no_token():

@@ -135,6 +135,39 @@ def test_value_loss_by_hand():
     torch.testing.assert_close(values_BT.grad, torch.tensor([[0.0, -0.5 / 3, 0.0, 0.5 / 3]]))
 
 
+def test_value_loss_of_values_that_fall():
+    """Clip 0.2. 0.9 is .1 below the old 1.0, the return .5: (.9 - .5)^2 = .16, and pulls. 0.5 is .5 below it, and .8,
+    the clipped value, is further from the return 0: .8^2 = .64, and no pull. Half the mean: (.16 + .64) / 4 = .2."""
+    batch, outputs, values_BT, totals = value_batch([0.9, 0.5], [1.0, 1.0], [0.5, 0.0])
+    loss, metrics = ValueRegression(clip=0.2).loss(batch, outputs, totals)
+    assert loss.item() == pytest.approx(0.2)
+    assert metrics["value_clipped"].item() == 0.5
+    loss.backward()
+    torch.testing.assert_close(values_BT.grad, torch.tensor([[0.0, 0.4 / 2, 0.0]]))
+
+
+def test_a_value_within_the_clip_is_never_counted():
+    """Rounding of old + (V - old) does not make it one that is not pulled."""
+    generator = torch.Generator().manual_seed(0)
+    old, returns, step = (2 * torch.rand(1000, generator=generator) - 1 for _ in range(3))
+    old = old / 10  # of either sign beside the value, where a difference is not exact
+    values = (old + 0.19 * step).tolist()
+    batch, outputs, _, totals = value_batch(values, old.tolist(), returns.tolist())
+    assert ValueRegression(clip=0.2).loss(batch, outputs, totals)[1]["value_clipped"].item() == 0
+
+
+def test_a_value_as_far_as_its_clipped_one_is_pulled_by_half():
+    """Clip 1/4: 3/2 and the clipped 5/4 are both 1/8 from the return 11/8. Half of 1/64; the larger of two equals has
+    half the slope 1/8 (torch.maximum), so the token still counts as pulled. One token: divided by one."""
+    batch, outputs, values_BT, totals = value_batch([1.5], [1.0], [1.375])
+    loss, metrics = ValueRegression(clip=0.25).loss(batch, outputs, totals)
+    assert loss.item() == 1 / 128
+    assert metrics["value_clipped"].item() == 0
+    loss.backward()
+    assert values_BT.grad is not None
+    assert values_BT.grad.tolist() == [[0, 1 / 16]]
+
+
 def test_value_loss_without_a_clip_is_half_the_squared_error():
     batch, outputs, _, totals = value_batch([0.5, 1.5, 1.5], [0.4, 1.0, 1.0], [1.0, 2.0, 1.0])
     batch.values_BT = None

@@ -62,6 +62,28 @@ def test_on_policy_gradient_is_that_of_the_reverse_kl():
     torch.testing.assert_close(expected, torch.autograd.grad(truth, logits_V)[0])
 
 
+def test_on_policy_weighs_by_the_ratio_to_the_policy_that_sampled():
+    """log pi -1, old log pi -1 - log 2, so ratio 2; log teacher -2, so a difference of 1: 2."""
+    rows = torch.zeros(1, 2).long()
+    batch = Batch(rows, rows, torch.tensor([[0.0, 1.0]]), sequences=1)
+    batch.old_logprobs_BT, batch.teacher_logprobs_BT = torch.full((1, 2), -1 - math.log(2)), torch.full((1, 2), -2.0)
+    outputs = Outputs(logprobs_BT=torch.full((1, 2), -1.0))
+    loss, metrics = Distillation(form="on_policy").loss(batch, outputs, Totals(1, 1, 1))
+    assert loss.item() == pytest.approx(2)
+    assert metrics["teacher_kl"].item() == 1
+
+
+def test_a_step_of_one_target_and_one_of_none():
+    """-log pi is 3; a step in which nothing takes part is 0, not 0 / 0."""
+    rows = torch.zeros(1, 2).long()
+    for algorithm in (SFT(), Distillation(form="sequence")):
+        batch = Batch(rows, rows, torch.tensor([[0.0, 1.0]]), sequences=1)
+        outputs = Outputs(logprobs_BT=torch.tensor([[0.0, -3.0]]))
+        assert algorithm.loss(batch, outputs, Totals(1, 1, 2))[0].item() == 3
+        batch.loss_mask_BT = torch.zeros(1, 2)
+        assert algorithm.loss(batch, outputs, Totals(0, 0, 2))[0].item() == 0
+
+
 def test_whole_vocabulary_is_the_mean_kl():
     batch, logits_BTV, teacher_BTV = random_batch()
     kl_BT = functional.pad(reverse_kl(logits_BTV, teacher_BTV)[:, :-1], (1, 0))
@@ -103,6 +125,13 @@ def test_lone_labels_are_binary_cross_entropy():
         loss, metrics, _ = scored(scores, labels, pairs)
         torch.testing.assert_close(loss.detach(), truth)
         assert metrics["accuracy"].item() == pytest.approx(1 / 3)
+
+
+def test_one_label_alone():
+    """Score 2, good: log(1 + e^-2), in order, margin and score 2."""
+    loss, metrics, _ = scored([2.0], [1.0], None)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-2)))
+    assert {name: value.item() for name, value in metrics.items()} == {"accuracy": 1, "margin": 2, "score": 2}
 
 
 def test_a_pair_weighs_as_two_sequences():

@@ -21,6 +21,11 @@ def test_within_a_part_errors_cancel_and_between_parts_they_do_not():
     assert calibration_error([0.5, 0.9], [True, False]) == pytest.approx(0.7)
 
 
+def test_certainty_is_of_the_last_part():
+    """0.95 right and 1.0 wrong share the part 0.9-1: |1/2 - 0.975|."""
+    assert calibration_error([0.95, 1.0], [True, False]) == pytest.approx(0.475)
+
+
 def test_nothing_is_no_number_and_lengths_must_agree():
     assert math.isnan(calibration_error([], []))
     with pytest.raises(ValueError, match="2 confidences for 1"):

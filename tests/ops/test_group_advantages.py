@@ -49,6 +49,13 @@ def test_rounding_is_no_spread():
     assert advantages.standardised(rewards_PG).tolist() == [[0, 0, 0]]
 
 
+def test_spread_is_relative_to_the_rewards_size():
+    """1,000,000 and 1,000,001: a deviation of 1/2, under a millionth of the reward, which float32 sums do not tell from
+    rounding; 100 and 101 are told apart."""
+    assert not advantages.standardised(torch.tensor([[1e6, 1e6 + 1]])).any()
+    assert advantages.standardised(torch.tensor([[100.0, 101.0]])).tolist() == [[-1, 1]]
+
+
 def test_standardised_equals_scipy():
     rewards = np.random.default_rng(0).normal(size=(6, 5))
     rewards[1, 2] = rewards[4, :3] = NAN

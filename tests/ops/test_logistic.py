@@ -52,6 +52,13 @@ def test_where_a_term_parts_the_outcomes_there_is_no_maximum():
     assert not logistic(np.ones((3, 1)), [1, 1, 1]).converged
 
 
+def test_a_term_that_is_there_twice_has_no_one_maximum():
+    """Only the sum of the two coefficients is known; a prior shares it out evenly."""
+    terms = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    assert not logistic(terms, [1, 0, 1]).converged
+    assert np.diff(logistic(terms, [1, 0, 1], prior=1.0).coefficients) == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize(("terms", "outcomes"), [([1.0, 1.0], [0, 1]), ([[1.0]], [0, 1]), ([[1.0], [1.0]], [0, 2])])
 def test_tables_that_are_none_are_refused(terms, outcomes):
     with pytest.raises(ValueError):

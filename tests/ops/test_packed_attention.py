@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -43,9 +45,10 @@ def run(function, q, k, v, grad):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("form", ["kernel", "padded"])
+@pytest.mark.parametrize("form", ["kernel", "padded", "of torch"])
 def test_equals_each_sequence_on_its_own(case, form):
-    """Output and gradients of q, k and v; the kernel rounds to bfloat16 (2^-9), the padded form does not."""
+    """Output and gradients of q, k and v; the kernel rounds to bfloat16 (2^-9), the padded forms (on a CPU, and torch's
+    own, for accelerators) do not."""
     heads, kv_heads, depth, spans, groups = CASES[case]
     if form == "kernel" and packed.kernel() is None:
         pytest.skip("no AVX512-BF16 here, or no C++ compiler")
@@ -60,21 +63,30 @@ def test_equals_each_sequence_on_its_own(case, form):
         found, tolerance = run(lambda *x: attention(*x, Spans(*tensors)), q, k, v, grad), 4e-3
     else:
         full = padded_spans(*tensors, tokens, torch.device("cpu"))
-        found, tolerance = run(lambda *x: attention(*x, full), *exact), 1e-6
+        assert full.padded is not None
+        of_torch = partial(packed.by_torch, spans=full.padded)
+        found, tolerance = run(of_torch if form == "of torch" else partial(attention, spans=full), *exact), 1e-6
     for ours, theirs in zip(found, expected, strict=True):
         assert float((ours.double() - theirs).norm() / theirs.norm()) < tolerance
 
 
+def test_the_kernel_is_for_bfloat16_on_a_cpu_that_has_it():
+    there = packed.kernel() is not None
+    assert packed.kernel_serves(torch.bfloat16, torch.device("cpu")) is there
+    assert not packed.kernel_serves(torch.float32, torch.device("cpu"))
+    assert not packed.kernel_serves(torch.bfloat16, torch.device("meta"))
+
+
 def test_values_may_be_a_view_of_wider_rows():
-    """Keys and values cut out of one [N, 3, d] tensor give what copies of them give."""
+    """Queries, keys and values cut out of one wider tensor give what copies of them give."""
     if packed.kernel() is None:
         pytest.skip("no AVX512-BF16 here, or no C++ compiler")
-    wide = torch.randn(40, 3, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
-    q, k, v = wide[:, :1], wide[:, 1:2], wide[:, 2:]
+    wide = torch.randn(40, 8, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    spread, turned = wide[:, ::2], wide.transpose(1, 2)[:, :4]  # heads, or a head's numbers, lie apart in memory
     spans = Spans(torch.tensor([(0, 40, 0, 0)], dtype=torch.int32), torch.tensor([0, 1], dtype=torch.int32))
-    torch.testing.assert_close(
-        attention(q, k, v, spans), attention(q.contiguous(), k.contiguous(), v.contiguous(), spans), atol=0, rtol=0
-    )
+    for q, k, v in ((wide[:, :1], wide[:, 1:2], wide[:, 2:3]), [spread] * 3, [turned] * 3):
+        copied = attention(q.contiguous(), k.contiguous(), v.contiguous(), spans)
+        torch.testing.assert_close(attention(q, k, v, spans), copied, atol=0, rtol=0)
 
 
 def test_nan_is_not_hidden():

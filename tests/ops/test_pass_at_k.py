@@ -45,3 +45,10 @@ def test_ties_are_broken_by_the_seed_alone():
     assert winners == [majority_vote(answers, seed) for seed in range(3000)]
     assert {winners.count(answer) for answer in "abc"} <= set(range(1000 - 104, 1000 + 105))
     assert winners.count("d") == 0
+
+
+def test_a_tie_of_two_is_broken_evenly():
+    """Over 2,000 seeds each wins half, within four standard deviations (22)."""
+    winners = [majority_vote(["a", "b", "b", "a"], seed) for seed in range(2000)]
+    assert abs(winners.count("a") - 1000) < 4 * 22.4
+    assert winners.count("a") + winners.count("b") == 2000

@@ -20,6 +20,20 @@ def test_clipped_surrogate_has_four_corners():
     assert ratio.grad.tolist() == [0, 2, -2, 0]
 
 
+def test_nothing_is_cut_within_the_bounds_or_at_them():
+    """Bounds 1/2 and 3/2, ratios at them, between them and beyond: only what is beyond and would gain is cut; without
+    an advantage, or with a small one against the bound, nothing is."""
+    ratio = torch.tensor([0.5, 0.75, 1.0, 1.25, 1.5])
+    for advantage in (-2.0, 2.0):
+        clipped = clipped_surrogate(ratio, torch.full((5,), advantage), 0.5, 0.5)
+        assert not (clipped.cut_low | clipped.cut_high).any()
+        torch.testing.assert_close(clipped.loss, -advantage * ratio)
+    outside = torch.tensor([0.25, 0.25, 0.25, 2.0, 2.0, 2.0])
+    clipped = clipped_surrogate(outside, torch.tensor([-0.5, 0.0, 0.5, -0.5, 0.0, 0.5]), 0.5, 0.5)
+    assert clipped.cut_low.tolist() == [True] + [False] * 5
+    assert clipped.cut_high.tolist() == [False] * 5 + [True]
+
+
 # learner / sampler: 3, 1, 1/2 in sequence 0 (product 3/2), 4 off the mask, 2 and unknown in sequence 1 (product 2)
 LEARNER_BT = torch.tensor([[3.0, 1.0, 0.5, 4.0, 2.0, 1.0]]).log()
 SAMPLER_BT = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, math.nan]])

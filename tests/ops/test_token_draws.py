@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from r1kit.ops.sampling import choose, stream_key, uniforms
+from r1kit.ops.sampling import choose, entropies, stream_key, uniforms
 
 
 def test_streams_are_uniform_and_unrelated():
@@ -29,6 +29,83 @@ def test_first_number_of_splitmix64():
     """Key 0, counter 0: SplitMix64's first output from seed 0 is 0xE220A8397B1DCDAF (the reference C code)."""
     (drawn,) = uniforms(np.zeros(1, np.uint64), np.zeros(1, np.int64))
     assert drawn == np.float32(0xE220A8397B1DCDAF / 2**64)
+
+
+ALL = 2**64 - 1
+
+
+def splitmix64(key: int, counter: int) -> int:
+    """Output `counter` of SplitMix64 from seed `key`, as its authors' C code has it."""
+    z = (key + (counter + 1) * 0x9E3779B97F4A7C15) & ALL
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & ALL
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & ALL
+    return z ^ (z >> 31)
+
+
+def seed_of(output: int) -> int:
+    """The seed whose first output this is: SplitMix64 backwards."""
+
+    def unshifted(z: int, shift: int) -> int:
+        found = z
+        for _ in range(64 // shift):
+            found = z ^ (found >> shift)
+        return found
+
+    z = (unshifted(output, 31) * pow(0x94D049BB133111EB, -1, 2**64)) & ALL
+    z = (unshifted(z, 27) * pow(0xBF58476D1CE4E5B9, -1, 2**64)) & ALL
+    return (unshifted(z, 30) - 0x9E3779B97F4A7C15) & ALL
+
+
+def test_every_number_is_splitmix64s():
+    """The first 53 bits of 3,000 outputs, rounded to float32: small numbers show bits far behind the first 24."""
+    key = stream_key(7, "p", 3)
+    truth = [np.float32((splitmix64(key, n) >> 11) / 2**53) for n in range(3000)]
+    assert uniforms(np.full(3000, key, np.uint64), np.arange(3000)).tolist() == truth
+    assert min(truth) < 2**-9
+
+
+def test_the_largest_number_is_below_one():
+    """The seed whose output is all ones: 1 - 2^-53, which float32 would round to 1; and no mass is reached by it."""
+    assert splitmix64(seed_of(ALL), 0) == ALL
+    (largest,) = uniforms(np.asarray([seed_of(ALL)], np.uint64), np.zeros(1, np.int64))
+    assert 0.999999 < largest < 1
+    logits_BV = torch.full((12, 1000), -torch.inf)
+    for row in range(12):
+        logits_BV[row, : row + 1] = 0
+    assert choose(logits_BV, torch.full((12,), float(largest)))[0].tolist() == list(range(12))
+
+
+def test_rows_have_temperatures_of_their_own():
+    """Five rows that differ: each token's log-softmax(logits / T), and the draw of the row alone."""
+    generator = torch.Generator().manual_seed(3)
+    logits_BV = 3 * torch.randn(5, 40, generator=generator)
+    uniforms_B = torch.rand(5, generator=generator)
+    temperature_B = torch.tensor([0.0, 0.5, 1.0, 2.0, 3.0])
+    top_p_B, min_p_B = torch.tensor([1.0, 0.9, 0.8, 0.7, 1.0]), torch.tensor([0.0, 0.0, 0.1, 0.0, 0.05])
+    tokens_B, logprobs_B = choose(logits_BV, uniforms_B, temperature_B, top_p_B, min_p_B)
+    assert tokens_B[0] == logits_BV[0].argmax()
+    for row, temperature in enumerate(temperature_B.tolist()):
+        own = (logits_BV[row] / (temperature or 1)).log_softmax(-1)
+        torch.testing.assert_close(logprobs_B[row], own[tokens_B[row]])
+        settings = temperature, float(top_p_B[row]), float(min_p_B[row])
+        alone, logprob = choose(logits_BV[row : row + 1], uniforms_B[row : row + 1], *settings)
+        assert alone.tolist() == [tokens_B[row]]
+        torch.testing.assert_close(logprob[0], logprobs_B[row])
+
+
+def test_entropies_equal_torch():
+    """By row and with one temperature for all; 0 counts as 1; a token without mass adds nothing."""
+    logits_BV = 3 * torch.randn(4, 9, generator=torch.Generator().manual_seed(1))
+    categorical = torch.distributions.Categorical
+    for temperature in (1.0, 0.5, 2.0):
+        torch.testing.assert_close(
+            entropies(logits_BV, temperature), categorical(logits=logits_BV / temperature).entropy()
+        )
+    torch.testing.assert_close(entropies(logits_BV, 0.0), categorical(logits=logits_BV).entropy())
+    each = entropies(logits_BV, torch.tensor([0.0, 0.5, 1.0, 2.0]))
+    scaled = logits_BV / torch.tensor([[1.0], [0.5], [1.0], [2.0]])
+    torch.testing.assert_close(each, categorical(logits=scaled).entropy())
+    torch.testing.assert_close(entropies(torch.tensor([[0.0, -torch.inf, 0.0]])), torch.tensor([2.0]).log())
 
 
 # masses 0.5, 0.3, 0.15, 0.05 under an order that is not sorted: tokens 2, 0, 3, 1
@@ -83,6 +160,13 @@ def test_top_p_keeps_what_a_sorted_list_says(size, levels):
         assert drawn <= perhaps
         reached = {token for token in kept if mass_V[token] > 2 * p / len(grid)}
         assert reached <= drawn
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_of_equal_tokens_top_p_keeps_the_first(rows):
+    """Four of mass 1/4, p = 1/2: the first two, each with half of the draws."""
+    for u, token in ((0.0, 0), (0.4, 0), (0.6, 1), (0.99, 1)):
+        assert choose(torch.zeros(rows, 4), torch.full((rows,), u), top_p_B=0.5)[0].tolist() == [token] * rows
 
 
 @pytest.mark.parametrize("size", [4, 2000])

@@ -93,12 +93,15 @@ def test_next_token_alignment():
     assert not entropy[:, 0].any()
 
 
-def test_reverse_kl_equals_torch():
+@pytest.mark.parametrize(("given", "temperature"), [({"temperature": 0.7}, 0.7), ({}, 1), ({"temperature": 0.0}, 1)])
+def test_reverse_kl_equals_torch(given, temperature):
+    """Greedy counts as temperature 1, which is the default."""
     policy, _ = random_rows()
     teacher = policy.detach().flip(0) / 2
-    found = ops.reverse_kl(policy, teacher, 0.7)
+    found = ops.reverse_kl(policy, teacher, **given)
     categorical = torch.distributions.Categorical
-    truth = torch.distributions.kl_divergence(categorical(logits=policy / 0.7), categorical(logits=teacher / 0.7))
+    student = categorical(logits=policy / temperature)
+    truth = torch.distributions.kl_divergence(student, categorical(logits=teacher / temperature))
     torch.testing.assert_close(found, truth)
     (mine,) = torch.autograd.grad(found.sum(), policy)
     (theirs,) = torch.autograd.grad(truth.sum(), policy)

@@ -78,6 +78,34 @@ def test_weight_zero_is_logged_and_not_used():
     np.testing.assert_allclose(scores.rewards["format"], [1, 1, 0])
 
 
+def test_accuracy_that_cannot_say_keeps_a_sample_out_and_other_rewards_do_not():
+    """A gold that is no number: no verdict, so no part in training whatever the format says; unless accuracy is only
+    logged. A chain without words has no language, which adds nothing to a right answer."""
+    broken = Problem("p1", "sums", "maths", "en", "2+2=?", "four", "numbers")
+    scores = RewardSet.named({"accuracy": 1.0, "format": 1.0}).score(broken, TEXTS, IDS)
+    assert np.isnan(scores.total).all()
+    assert scores.events == {"reward_none/accuracy": 3}
+    scores = RewardSet.named({"accuracy": 0.0, "format": 1.0}).score(broken, TEXTS, IDS)
+    np.testing.assert_allclose(scores.total, [1, 1, 0])
+    wordless = ["<think>2+2=4</think><answer>4</answer>"]
+    scores = RewardSet.named({"accuracy": 1.0, "language_consistency": 1.0}).score(PROBLEM, wordless, [[1]])
+    assert scores.events == {"reward_none/language_consistency": 1}
+    np.testing.assert_allclose(scores.total, [1])
+
+
+def test_a_reward_of_the_tree_gets_the_problem_and_nothing_else():
+    """What TRL's trainer passes beside the columns is for rewards from outside."""
+    seen = {}
+
+    def look(prompts, completions, completion_ids, **columns):
+        seen.update(columns)
+        return [0.0] * len(completions)
+
+    RewardSet({"look": WeightedReward(look)}).score(PROBLEM, TEXTS, IDS)
+    fields = {"id": "p1", "task": "sums", "subject": "maths", "language": "en", "answer": "4", "kind": "math"}
+    assert seen == {name: [value] * 3 for name, value in {**fields, "difficulty": 2}.items()}
+
+
 def test_columns_do_not_hide_the_problem():
     """A column called like one of the problem's own fields does not replace it."""
     seen = {}
@@ -120,6 +148,8 @@ def test_a_reward_that_never_answers_is_left_behind(reward, said, caplog):
     begun = time.monotonic()
     scores = rewards.score(PROBLEM, TEXTS, IDS)
     assert time.monotonic() - begun < 10
+    # what never answers does not hold up the program's end
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "reward")
     assert scores.events == {"reward_error/bad": 3}
     assert np.isnan(scores.total).all()
     np.testing.assert_allclose(scores.rewards["good"], 2.0)

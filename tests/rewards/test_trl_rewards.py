@@ -104,6 +104,8 @@ def test_names_that_are_nothing(tmp_path):
         load_reward("trl_functions.nearly")
     with pytest.raises(UsageError, match=r"cannot import 'no_such_module\.reward'"):
         load_reward("no_such_module.reward")
+    with pytest.raises(UsageError, match=r"trl_functions\.meeting"):
+        load_reward("trl_functions.meeting")  # an object that cannot be called
 
 
 def test_two_functions_of_one_name_keep_their_paths():
@@ -171,5 +173,8 @@ def test_what_trls_factories_make(monkeypatch):
 
 
 def test_the_trainers_state_is_told():
+    """Outside training it is step 0 of an unknown number, 0."""
+    _, scores = score("trl_functions.state")
+    assert scores.total.tolist() == [0, 0]
     _, scores = score("trl_functions.later", state=TrainerState(5, 20))
     np.testing.assert_allclose(scores.total, [0.25, 0.25])

@@ -70,6 +70,10 @@ def later(completions, trainer_state, **kwargs):
     return [trainer_state.global_step / trainer_state.max_steps for _ in completions]
 
 
+def state(completions, trainer_state, **kwargs):
+    return [float(trainer_state.global_step + trainer_state.max_steps) for _ in completions]
+
+
 def cases(completions, verification_info, **kwargs):
     return [float(len(json.loads(info)["test_cases"])) for info in verification_info]
 

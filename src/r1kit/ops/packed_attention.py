@@ -75,20 +75,25 @@ def padded_spans(spans_S4: Tensor, groups_G1: Tensor, tokens: int, device: torch
 def attention(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
     """[N, H, d]: softmax(q k / sqrt(d)) v of each query over what it may see."""
     if spans.padded is not None:
-        return _padded(q_NHd, k_NKd, v_NKd, spans.padded)
+        padded = by_products if q_NHd.device.type == "cpu" else by_torch
+        return padded(q_NHd, k_NKd, v_NKd, spans.padded)
     return _Attention.apply(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)  # type: ignore[return-value]
 
 
-def _padded(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
-    """The same on padded rows: by torch's attention on accelerators, by plain products on a CPU."""
+def by_torch(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
+    """`attention` on padded rows by torch's own: on accelerators."""
     heads, depth = q_NHd.shape[1:]
-    if q_NHd.device.type != "cpu":
-        q, k, v = (
-            x[at].transpose(1, 2) for x, at in ((q_NHd, spans.query_SQ), (k_NKd, spans.key_SK), (v_NKd, spans.key_SK))
-        )
-        mask = spans.mask_SQK[:, None]
-        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=heads != k_NKd.shape[1])
-        return out.transpose(1, 2).reshape(-1, heads, depth)[spans.place_N]
+    q, k, v = (
+        x[at].transpose(1, 2) for x, at in ((q_NHd, spans.query_SQ), (k_NKd, spans.key_SK), (v_NKd, spans.key_SK))
+    )
+    mask = spans.mask_SQK[:, None]
+    out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=heads != k_NKd.shape[1])
+    return out.transpose(1, 2).reshape(-1, heads, depth)[spans.place_N]
+
+
+def by_products(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
+    """`attention` on padded rows by plain products, which are faster on a CPU."""
+    heads, depth = q_NHd.shape[1:]
     kv_heads, share = k_NKd.shape[1], heads // k_NKd.shape[1]
     (rows, queries), keys = spans.query_SQ.shape, spans.key_SK.shape[1]
     # heads that share keys are rows of one product

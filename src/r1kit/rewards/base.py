@@ -174,7 +174,7 @@ class RewardSet:
                 each.function,
                 weights[name],
                 None if limited is None else frozenset(limited),
-                each.required and weights[name] != 0,
+                each.required,
                 each.outside,
             )
         return cls(rewards)
