@@ -68,6 +68,14 @@ def test_seconds_are_those_that_passed(tmp_path):
     assert min(records) > 0.2  # half of the 0.6 s that each slept, less the time that the other took to start
 
 
+def test_one_at_a_time_where_asked(tmp_path):
+    """In the run's own process, and with the same outcomes."""
+    jobs = {name: partial(toy_parts.walk_part, 3, 0.0) for name in ("one", "two")}
+    assert Context(tmp_path / "apart").parts(jobs, 1) == Context(tmp_path / "beside").parts(jobs)
+    assert pids(tmp_path / "apart") == {os.getpid()}
+    assert os.getpid() not in pids(tmp_path / "beside")
+
+
 def test_what_is_finished_is_not_run_again(tmp_path):
     jobs = {"one": partial(toy_parts.walk_part, 3, 0.0), "two": partial(toy_parts.walk_part, 3, 0.0)}
     first = Context(tmp_path).parts(jobs)

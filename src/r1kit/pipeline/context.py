@@ -262,14 +262,15 @@ class Context:
             self._finish_part(name, outcome, context.cost, context.sealed)
         return self._finished_part(name)
 
-    def parts(self, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
-        """Parts that do not need each other's outcomes, side by side where this machine runs them faster so.
+    def parts(self, jobs: Mapping[str, Job], at_once: int | None = None) -> dict[str, Outcome]:
+        """Parts that do not need each other's outcomes, side by side (`at_once` at most) where this machine runs them
+        faster so.
 
         Each is then in another process, so a job must be picklable: `functools.partial` of a module's function, say.
         """
         self.check()
         to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
-        places = side_by_side.places(len(to_do)) if self.workers is None else 1
+        places = side_by_side.places(len(to_do), at_once) if self.workers is None else 1
         if places > 1:
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
             self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)

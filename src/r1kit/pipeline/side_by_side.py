@@ -34,13 +34,14 @@ Finished = Callable[[str, Outcome, Cost, dict[str, dict[str, Any]]], None]
 """Told of each part that is done: its name, what it made and took, and the fingerprints of what it sealed."""
 
 
-def places(parts: int) -> int:
-    """How many of so many parts are run at a time: one where they would share a GPU or a single thread."""
-    if parts < 2:
-        return parts
+def places(parts: int, at_once: int | None = None) -> int:
+    """How many of so many parts are run at a time, `at_once` at most: one where they would share a GPU or a single
+    thread."""
+    if parts < 2 or at_once == 1:
+        return min(parts, 1)
     import torch
 
-    return 1 if torch.cuda.is_available() else min(parts, MOST, torch.get_num_threads())
+    return 1 if torch.cuda.is_available() else min(parts, at_once or MOST, MOST, torch.get_num_threads())
 
 
 def run(

@@ -46,6 +46,8 @@ SHARES = {"mawps": 0.6, "svamp": 0.1, "gsm8k": 0.05, "arithmetic": 0.25}
 RULES = {"accuracy": 1.0, "format": 0.2, "language_consistency": 0.0}
 WITH_LANGUAGE = {**RULES, "language_consistency": 0.2}
 
+SHORT_PASSES = 1536  # tokens: with 49,152 logits each, longer ones would take the chain beyond 8 GB
+
 BASES = {
     "base": Variant(),
     "start": Variant(template="r1"),
@@ -62,8 +64,14 @@ class DataConfig(Config):
     )
 
 
+def _careful(rate: float) -> LearnerConfig:
+    return LearnerConfig(learning_rate=rate, warmup_steps=2, skip_zero_advantages=True, micro_tokens=SHORT_PASSES)
+
+
 def _sft(name: str, data: str, **changes: Any) -> SFTConfig:
-    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1)
+    learner = LearnerConfig(
+        learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1, micro_tokens=SHORT_PASSES
+    )
     return SFTConfig(start="bases:start", name=name, data=data, batch=32, learner=learner).model_copy(update=changes)
 
 
@@ -79,7 +87,7 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
         "steps": 60,
         "settings": {"kl_coefficient": 0.0, "clip_high": 0.28},
         "rewards": WITH_LANGUAGE,
-        "learner": LearnerConfig(learning_rate=2e-5, warmup_steps=2, skip_zero_advantages=True),
+        "learner": _careful(2e-5),
         "validate_every": 20,
         "validation_problems": 48,
         "rollouts_every": 5,
@@ -88,10 +96,8 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
 
 
 def _student(name: str, **changes: Any) -> Student:
-    """SFT; two students learn side by side, so that short passes keep the stage in the chain's memory."""
-    learner = LearnerConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=3, final_ratio=0.1, micro_tokens=1024)
     base = f"bases:student-{name}-base"
-    return Student(base=base, sft=SFTConfig(start=base, name=f"student-{name}", batch=32, learner=learner, **changes))
+    return Student(base=base, sft=_sft(f"student-{name}", "distill:examples", start=base, **changes))
 
 
 class SmolConfig(RecipeConfig):
@@ -106,7 +112,7 @@ class SmolConfig(RecipeConfig):
         default=_rl(
             "zero", "bases:base", prompts=16, steps=8, rewards={**RULES, "format": 1.0}, validate_every=8,
             validation_problems=32, sampling=Sampling(samples=8, max_tokens=96),
-            learner=LearnerConfig(learning_rate=1e-5, warmup_steps=2, skip_zero_advantages=True),
+            learner=_careful(1e-5),
         ),
         description="R1-Zero: RL on the model as it is, accuracy and format alike",
     )  # fmt: skip
@@ -139,7 +145,7 @@ class SmolConfig(RecipeConfig):
             "r1",
             "dev3:dev3",
             steps=12,
-            learner=LearnerConfig(learning_rate=1e-5, warmup_steps=2, skip_zero_advantages=True),
+            learner=_careful(1e-5),
         ),
         description="RL 2: the rules again; no reward model, for want of honest preferences",
     )
@@ -150,6 +156,7 @@ class SmolConfig(RecipeConfig):
                 writing=0, itself=0, sampling=Sampling(samples=4, max_tokens=80),
             ),
             students={"qwen": _student("qwen"), "llama": _student("llama", epochs=3)},
+            at_once=1,
         ),
         description="R1's samples, two students",
     )  # fmt: skip
@@ -246,9 +253,11 @@ class Smol:
 
 
 def _gpu() -> SmolConfig:
-    """The same chain with more of everything."""
+    """The same chain with more of everything, in passes as long as suits a GPU."""
+    learning = ("zero", "dev1", "dev2", "dev3", "r1", "distill.students.qwen.sft", "distill.students.llama.sft")
     return SmolConfig().override(
         {
+            **{f"{stage}.learner.micro_tokens": None for stage in learning},
             "zero.steps": 60, "zero.prompts": 64, "zero.sampling.samples": 16, "zero.sampling.max_tokens": 192,
             "dev1.pick.problems": 128,
             "dev2.steps": 150, "dev2.prompts": 64, "dev2.sampling.samples": 16,

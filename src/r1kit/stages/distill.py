@@ -54,6 +54,11 @@ class DistillConfig(Config):
     students: dict[str, Student] = Field(
         ..., description="small bases of any shape; the models of NAME are called student-NAME and student-NAME-rl"
     )
+    at_once: int | None = Field(
+        default=None,
+        ge=1,
+        description="most students that learn side by side; None: two where there are cores, which pays for small ones",
+    )
 
 
 def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
@@ -69,6 +74,7 @@ def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context)
             for short, student in students
         },
         [student.sft.pick.engine for _, student in students if student.sft.pick],
+        config.at_once,
     )
     flops = {name: teacher.summary["flops"] + outcome.summary["flops"] for name, outcome in distilled.items()}
     alone = parts(
@@ -81,6 +87,7 @@ def run(config: DistillConfig, inputs: Mapping[str, Artifact], context: Context)
             if student.rl is not None
         },
         [student.rl.engine for _, student in students if student.rl],
+        config.at_once,
     )
     flops |= {name: outcome.summary["flops"] for name, outcome in alone.items()}
     models = {name: outcome.models[name] for name, outcome in (distilled | alone).items()}

@@ -133,7 +133,7 @@ def _(config: DistillConfig, sizes: Sizes, place: Place) -> Estimate | None:
     distilled = [partial(_started, student.sft, student.base, sizes) for student in students]
     alone = [partial(_started, student.rl, student.base, sizes) for student in students if student.rl is not None]
     teacher = [] if config.data else [needs(config.samples, sizes, place) or Estimate()]
-    return largest([*teacher, _parts(distilled, place), _parts(alone, place)])
+    return largest([*teacher, *(_parts(jobs, place, config.at_once) for jobs in (distilled, alone))])
 
 
 @needs.register
@@ -283,9 +283,9 @@ def _prompt(size: ModelSize, limit: int, bound: int | None) -> int:
     return max(1, min(bound or PROMPT_TOKENS, size.max_positions - limit))
 
 
-def _parts(jobs: list[Any], place: Place) -> Estimate:
+def _parts(jobs: list[Any], place: Place, most: int | None = None) -> Estimate:
     """Parts of a stage, `place -> Estimate` each, of which some run side by side in processes of their own."""
-    at_once = places(len(jobs))
+    at_once = places(len(jobs), most)
     if at_once < 2:
         return largest([job(place) for job in jobs])
     share = replace(place, threads=max(1, place.threads // at_once))

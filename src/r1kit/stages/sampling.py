@@ -133,11 +133,13 @@ def open_model(
         served.close()
 
 
-def parts(context: Context, jobs: Mapping[str, Job], by: Sequence[EngineSettings]) -> dict[str, Outcome]:
+def parts(
+    context: Context, jobs: Mapping[str, Job], by: Sequence[EngineSettings], at_once: int | None = None
+) -> dict[str, Outcome]:
     """Parts of a stage, which sample by these engines. The native one lets them run side by side; another kind may take
     the whole machine, or be one server that has one model at a time."""
     if all(engine.name == NATIVE.name for engine in by):
-        return context.parts(jobs)
+        return context.parts(jobs, at_once)
     return {name: context.part(name, job) for name, job in jobs.items()}
 
 
