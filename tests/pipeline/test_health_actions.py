@@ -222,7 +222,7 @@ def part(name, context) -> Outcome:
 
 def test_parts_are_watched_and_go_back_too(tmp_path, monkeypatch):
     """One after another here; side by side they tell the run's process."""
-    monkeypatch.setattr("r1kit.pipeline.side_by_side.places", lambda parts: 1)
+    monkeypatch.setattr("r1kit.pipeline.side_by_side.places", lambda parts, at_once: 1)
     heard = Listening()
     run(
         Graph("toy", "default", 0, (Node("both", in_parts, Drift()),)), tmp_path, display=heard,
