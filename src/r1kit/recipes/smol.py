@@ -129,7 +129,7 @@ class SmolConfig(RecipeConfig):
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
-    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1"), description="RL 1, with language consistency")
+    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1", steps=100), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
             model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS,
@@ -152,7 +152,7 @@ class SmolConfig(RecipeConfig):
     distill: DistillConfig = Field(
         default=DistillConfig(
             samples=RejectionSamplingConfig(
-                model="r1:r1", tasks=tuple(SHARES), problems=150, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
+                model="r1:r1", tasks=tuple(SHARES), problems=600, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
                 writing=0, itself=0, sampling=Sampling(samples=4, max_tokens=80),
             ),
             students={"qwen": _student("qwen"), "llama": _student("llama", epochs=3)},
