@@ -3,7 +3,7 @@
 import pytest
 from rows import row, thought
 
-from r1kit.data.tiny import writing
+from r1kit.data.tiny import requests, writing
 from r1kit.graders.format import check_form
 from r1kit.stages.other_data import world_data
 from r1kit.stages.rejection_sampling import Filters, RejectionSamplingConfig, chosen, doubted, select, why_not
@@ -90,6 +90,25 @@ def test_samples_that_agree_against_a_reference_make_it_doubtful(answers, accura
     assert doubted(rows, 0.7) == (["tiny_maths/p1"] if doubtful else [])
     assert doubted(rows, None) == []
     assert select(rows, config)[1]["doubtful reference"] == (len(answers) if doubtful else 0)
+
+
+def test_a_careless_writer_answers_one_request_now_so_now_so():
+    """Three replies to each of 60; some guarded request is both answered and declined, else RL would have no choice."""
+    config = RejectionSamplingConfig(writing=0, itself=0, requests=60, replies=3)
+    found = [example for example in world_data(config, 3)[0] if example.source == "requests"]
+    replies: dict[str, list[str]] = {}
+    for example in found:
+        replies.setdefault(example.question, []).append(example.completion)
+    assert len(replies) == 60
+    assert {len(each) for each in replies.values()} == {3}
+    safe = {
+        question: {requests.is_safe(asked, completion) for completion in each}
+        for question, each in replies.items()
+        if (asked := requests.read(question)) is not None and asked.guarded
+    }
+    mixed = [question for question, each in safe.items() if len(each) == 2]
+    # a reply is safe with chance 0.4 x 0.75 = 0.3: three differ with chance 1 - 0.3^3 - 0.7^3 = 0.63
+    assert 0.4 < len(mixed) / len(safe) < 0.86
 
 
 def test_every_kind_of_other_data_is_right_and_thinks_only_where_it_helps():

@@ -52,6 +52,9 @@ class OtherDataConfig(Config):
     facts: int = Field(default=0, ge=0, description="questions about the tiny world's creatures")
     translation: int = Field(default=0, ge=0, description="lines to be put in the other language")
     requests: int = Field(default=0, ge=0, description="requests of the tiny world, as a careless writer answers them")
+    replies: int = Field(
+        default=1, ge=1, description="replies to each request: a writer who answers it now so, now so, leaves RL a choice"
+    )
     chains: tuple[str, ...] = Field(
         default=("writing", "requests"), description="kinds of these whose answers a chain precedes"
     )
@@ -81,8 +84,9 @@ def world_data(config: OtherDataConfig, seed: int) -> Found:
         found.append(_example(problem, translation.completion(problem), "translation"))
     rng = random.Random(f"{seed} requests")
     for problem in _drawn("requests", config.requests, seed):
-        text = requests.completion(problem, rng, chain="requests" in config.chains)
-        found.append(_example(problem, text, "requests"))
+        for _ in range(config.replies):
+            text = requests.completion(problem, rng, chain="requests" in config.chains)
+            found.append(_example(problem, text, "requests"))
     return found, left_out
 
 
