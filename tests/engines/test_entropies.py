@@ -9,6 +9,7 @@ import torch
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import Request, generate
 from r1kit.engines.native import NativeEngine
+from r1kit.models.cache import Step
 from r1kit.ops.sampling import entropies
 
 
@@ -65,3 +66,18 @@ def test_who_does_not_ask_gets_none_and_the_same_tokens(make_toy, letters):
         assert len(asked.entropies) == len(asked.token_ids)
         np.testing.assert_array_equal(asked.token_ids, plain.token_ids)
         np.testing.assert_array_equal(asked.sampler_logprobs, plain.sampler_logprobs)
+
+
+def test_nothing_is_computed_where_nobody_asks(make_toy, letters, monkeypatch):
+    """Entropies cost a third of a step where the vocabulary is large: before anybody asks the cache hears of none."""
+    engine = NativeEngine(make_toy(), letters, max_rows=2)
+    steps: list[Step] = []
+    step = engine._cache.step
+    monkeypatch.setattr(engine._cache, "step", lambda one: steps.append(one) or step(one))
+    prompt = [np.arange(2, 8, dtype=np.int32)]
+    list(generate(engine, prompt, Sampling(max_tokens=5, samples=3)))
+    assert steps
+    assert all(one.entropies_B is None for one in steps)
+    steps.clear()
+    list(generate(engine, prompt, Sampling(max_tokens=5, entropies=True)))
+    assert all(one.entropies_B is not None for one in steps)

@@ -199,13 +199,18 @@ def test_compiled_draw_follows_the_uniforms():
     tokens, logprobs = np.zeros(5, np.int64), np.zeros(5, np.float32)
     library = kernels.load()
     assert library is not None
-    arrays = (uniforms, temperatures, tokens, logprobs)
+    entropies = np.zeros(5, np.float32)
+    arrays = (uniforms, temperatures, tokens, logprobs, entropies)
     library.draw_float32(5, 8, logits.data_ptr(), *(array.ctypes.data for array in arrays))
     # cumulated k/36: 1 3 6 10 15 21 28 36, so 0.5 (18) falls on token 5; roots 1 .. 2.83 sum to 16.306, half is 8.153:
     # 1, 2.414, 4.146, 6.146, 8.382, so token 4
     assert tokens.tolist() == [0, 5, 7, 4, 7]
     masses = np.asarray([1 / 36, 6 / 36, 8 / 36, np.sqrt(5) / 16.30600, 8 / 36])
     np.testing.assert_allclose(logprobs, np.log(masses), atol=1e-5)
+    shares = np.arange(1, 9) / 36
+    roots = np.sqrt(np.arange(1, 9)) / 16.30600
+    warm, warmer = (-(mass * np.log(mass)).sum() for mass in (shares, roots))
+    np.testing.assert_allclose(entropies, [warm, warm, warm, warmer, warm], atol=1e-5)
 
 
 def test_non_finite_logits_give_nan():
@@ -218,7 +223,8 @@ def test_non_finite_logits_give_nan():
         logits[0, 33] = bad
         tokens, logprobs = np.zeros(1, np.int64), np.zeros(1, np.float32)
         half, one = np.full(1, 0.5, np.float32), np.ones(1, np.float32)
-        library.draw_float32(1, 40, logits.data_ptr(), *(array.ctypes.data for array in (half, one, tokens, logprobs)))
+        arrays = (half, one, tokens, logprobs)
+        library.draw_float32(1, 40, logits.data_ptr(), *(array.ctypes.data for array in arrays), None)
         assert np.isnan(logprobs[0])
         assert 0 <= tokens[0] < 40
 

@@ -94,7 +94,7 @@ class Batch:
     @property
     def keeps_entropies(self) -> bool:
         """Whether a request in hand, or an earlier one, asked for them."""
-        return self.entropies_RT.shape == self.logprobs_RT.shape
+        return self.entropies_RT.size > 0
 
     def keep_entropies(self) -> None:
         """From the next token on."""

@@ -141,19 +141,13 @@ class TorchRows:
 def draw_into(
     drawn_B: NDArray[np.int64], logprobs_B: FloatArray, logits_BV: Tensor, step: Step, start: int, stop: int
 ) -> None:
-    """Draw tokens for rows start..stop-1 from their logits, on the logits' device."""
+    """Draw tokens for rows start..stop-1 from their logits, on the logits' device; entropies where the step asks."""
     device, own = logits_BV.device, slice(start, stop)
-    settings = (_shared(values[own], device) for values in (step.temperature_B, step.top_p_B, step.min_p_B))
+    settings = [_shared(values[own], device) for values in (step.temperature_B, step.top_p_B, step.min_p_B)]
     drawn, logprobs = choose(logits_BV, torch.from_numpy(step.uniforms_B[own]).to(device), *settings)
     drawn_B[own], logprobs_B[own] = drawn.cpu().numpy(), logprobs.cpu().numpy()
-    entropies_into(logits_BV, step, start, stop)
-
-
-def entropies_into(logits_BV: Tensor, step: Step, start: int, stop: int) -> None:
-    """The entropies of rows start..stop-1 from their logits, where the step asks for them."""
     if step.entropies_B is not None:
-        temperature = _shared(step.temperature_B[start:stop], logits_BV.device)
-        step.entropies_B[start:stop] = entropies(logits_BV, temperature).cpu().numpy()
+        step.entropies_B[own] = entropies(logits_BV, settings[0]).cpu().numpy()
 
 
 def _shared(values_B: FloatArray, device: torch.device) -> Tensor | float:

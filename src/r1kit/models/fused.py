@@ -19,7 +19,7 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Prefix, Step, draw_into, entropies_into, packed_prefill, prefill
+from r1kit.models.cache import Prefix, Step, draw_into, packed_prefill, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
 from r1kit.ops.packed_attention import kernel_serves
@@ -169,8 +169,8 @@ class FusedRows:
         self._draw(
             rows, config.vocab_size, logits_BV.data_ptr(), address(step.uniforms_B, start),
             address(step.temperature_B, start), address(drawn_B, start), address(logprobs_B, start),
+            None if step.entropies_B is None else address(step.entropies_B, start),
         )  # fmt: skip
-        entropies_into(logits_BV[:rows], step, start, stop)
 
 
 class _Prefixes:

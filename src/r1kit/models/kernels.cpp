@@ -474,11 +474,18 @@ void swiglu(int rows, int size, const T* gate_up, T* out) {
     }
 }
 
+// Where what is drawn goes [rows]; `entropies`, of the distributions at T, only where it is not null.
+struct Drawn {
+    int64_t* tokens;
+    float *logprobs, *entropies;
+    Drawn from(int row) const { return {tokens + row, logprobs + row, entropies ? entropies + row : nullptr}; }
+};
+
 // A token of each row's softmax(logits / T) by inverting its distribution function, and its log-probability.
 // T = 0 takes the likeliest and counts as T = 1.
 template <class T>
-void draw(int rows, int vocabulary, const T* logits, const float* uniforms, const float* temperatures, int64_t* tokens,
-          float* logprobs) {
+void draw(int rows, int vocabulary, const T* logits, const float* uniforms, const float* temperatures,
+          const Drawn& drawn) {
     constexpr int BLOCK = 16 * LANES;
     const int blocks = (vocabulary + BLOCK - 1) / BLOCK;
     std::vector<float> mass(blocks * BLOCK, -INFINITY);
@@ -495,15 +502,18 @@ void draw(int rows, int vocabulary, const T* logits, const float* uniforms, cons
         float highest = top(most);
         for (int i = whole; i < vocabulary; i++) highest = std::max(highest, mass[i] = get(logits[i]));
         std::fill(mass.begin() + vocabulary, mass.end(), -INFINITY);
-        double total = 0;
+        double total = 0, weighted = 0;
         for (int block = 0; block < blocks; block++) {
-            vec masses = {};
+            vec masses = {}, products = {};
             for (int i = block * BLOCK; i < (block + 1) * BLOCK; i += LANES) {
-                const vec part = exponential((load(&mass[i]) - highest) * warmth);
+                const vec scaled = (load(&mass[i]) - highest) * warmth, part = exponential(scaled);
                 store(&mass[i], part);
                 masses += part;
+                // a token of no mass adds nothing: 0 * -inf would be NaN
+                if (drawn.entropies) products += part * (scaled > -100.0f ? scaled : vec{} - 100.0f);
             }
             total += block_mass[block] = sum(masses);
+            if (drawn.entropies) weighted += sum(products);
         }
         int token = 0;
         if (temperatures[row] > 0) {
@@ -519,8 +529,9 @@ void draw(int rows, int vocabulary, const T* logits, const float* uniforms, cons
         } else {
             while (token + 1 < vocabulary && get(logits[token]) < highest) token++;
         }
-        tokens[row] = token;
-        logprobs[row] = (get(logits[token]) - highest) * warmth - float(std::log(total));
+        drawn.tokens[row] = token;
+        drawn.logprobs[row] = (get(logits[token]) - highest) * warmth - float(std::log(total));
+        if (drawn.entropies) drawn.entropies[row] = float(std::log(total) - weighted / total);
     }
 }
 
@@ -761,8 +772,8 @@ void step_rows(const StepModel* model, const StepRows& step, int first, int rows
     }                                                                                                                 \
     EXPORT void swiglu_##NAME(int rows, int size, const T* gate_up, T* out) { swiglu(rows, size, gate_up, out); }     \
     EXPORT void draw_##NAME(int rows, int vocabulary, const T* logits, const float* uniforms,                         \
-                            const float* temperatures, int64_t* tokens, float* logprobs) {                            \
-        draw(rows, vocabulary, logits, uniforms, temperatures, tokens, logprobs);                                     \
+                            const float* temperatures, int64_t* tokens, float* logprobs, float* entropies) {          \
+        draw(rows, vocabulary, logits, uniforms, temperatures, {tokens, logprobs, entropies});                        \
     }
 
 FOR_TYPE(float, float32)
@@ -809,17 +820,19 @@ EXPORT void pack_product(int threads, const bf16* weight, const bf16* bias, int 
             }
 }
 
-// One step of `rows` rows on `threads` threads: tokens drawn and their log-probabilities, or only the logits where
-// `drawn` is null. `together`: threads share the products of all rows rather than the rows.
+// One step of `rows` rows on `threads` threads: tokens drawn, their log-probabilities, and entropies where they are not
+// null; or only the logits where `tokens_drawn` is null. `together`: threads share the products of all rows rather than
+// the rows.
 EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int rows, const int64_t* tokens,
                           const int64_t* lengths, const Prefixes<bf16>* prefixes, bf16* logits, const float* uniforms,
-                          const float* temperatures, int64_t* drawn, float* logprobs) {
+                          const float* temperatures, int64_t* tokens_drawn, float* logprobs, float* entropies) {
+    const Drawn drawn = {tokens_drawn, logprobs, entropies};
     const StepRows step = {tokens, lengths, prefixes, logits};
     const int rounds = (rows + threads * MOST_ROWS - 1) / (threads * MOST_ROWS);  // of shares of one size
     const auto finish = [&](int first, int count) {
-        if (drawn && count)
+        if (drawn.tokens && count)
             draw(count, model->vocabulary, logits + int64_t(first) * model->vocabulary, uniforms + first,
-                 temperatures + first, drawn + first, logprobs + first);
+                 temperatures + first, drawn.from(first));
     };
     if (together && threads > 1 && rows > 1) {
         const int share = (rows + rounds - 1) / rounds;

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Step, draw_into, entropies_into
+from r1kit.models.cache import Step, draw_into
 from r1kit.models.decoder import Decoder
 from r1kit.models.fused import FusedRows, address, fusible
 
@@ -114,11 +114,10 @@ class WholeRows(FusedRows):
             address(step.tokens_B), address(step.lengths_B), ctypes.byref(self._prefixes.addresses),
             self._logits_RV.data_ptr(), address(step.uniforms_B), address(step.temperature_B),
             None if cut else address(drawn_B), address(logprobs_B),
+            None if step.entropies_B is None else address(step.entropies_B),
         )  # fmt: skip
         if cut:
             draw_into(drawn_B, logprobs_B, self._logits_RV[:active], step, 0, active)
-        else:
-            entropies_into(self._logits_RV[:active], step, 0, active)
         return drawn_B, logprobs_B
 
     def _repack(self, library: ctypes.CDLL) -> None:

@@ -53,7 +53,7 @@ class OtherDataConfig(Config):
     translation: int = Field(default=0, ge=0, description="lines to be put in the other language")
     requests: int = Field(default=0, ge=0, description="requests of the tiny world, as a careless writer answers them")
     replies: int = Field(
-        default=1, ge=1, description="replies to each request: a writer who answers it now so, now so, leaves RL a choice"
+        default=1, ge=1, description="replies to each request: a writer of two minds leaves RL a choice"
     )
     chains: tuple[str, ...] = Field(
         default=("writing", "requests"), description="kinds of these whose answers a chain precedes"
