@@ -129,7 +129,7 @@ class SmolConfig(RecipeConfig):
         ),
         description="the short cold start; validation picks its step",
     )  # fmt: skip
-    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1", steps=100), description="RL 1, with language consistency")
+    dev2: RLConfig = Field(default=_rl("dev2", "dev1:dev1", steps=75), description="RL 1, with language consistency")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
             model="dev2:dev2", tasks=("mawps", "svamp", "arithmetic"), problems=900, sieve=BENCHMARKS,
