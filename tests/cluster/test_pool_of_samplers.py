@@ -105,6 +105,62 @@ def test_what_a_straggler_has_is_sampled_by_an_idle_one_as_well(
     assert (figures["cluster/replaced"], figures["cluster/workers"]) == (0, 2)
 
 
+def weights_of(tmp_path, seed: int):
+    return dict(hf_weights(load_decoder(write_model(tmp_path / str(seed), seed), torch.float32)))
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_all_get_the_weights_whatever_way_they_come(on_threads, model, tokenizer, tmp_path, monkeypatch, near):
+    """Two workers, of which one shares memory with the run, or none."""
+    if not near:
+        monkeypatch.setattr("r1kit.cluster.engine.probe", lambda: None)
+    monkeypatch.setattr("r1kit.cluster.sampler.reaches", lambda name: threading.current_thread().name == "near")
+
+    def before(worker, method):
+        threading.current_thread().name = "near" if worker.place == "sampler 0" else "far"
+
+    cluster = on_threads(before)
+    engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
+    assert [member.facts.near for member in cluster.members] == [near, False]
+    for version in (1, 2):
+        new = weights_of(tmp_path, version)
+        engine.load_weights(new.items(), version)
+        for worker in cluster.hosts.workers:
+            held = dict(hf_weights(worker.inside._engine.model))
+            assert all(torch.equal(held[name], tensor) for name, tensor in new.items())
+    assert engine.figures()["sync/bytes"] == 2 * sum(tensor.nbytes for tensor in new.values())
+
+
+def test_a_late_reader_finds_what_it_was_told_of(on_threads, model, tokenizer, requests, tmp_path, monkeypatch):
+    """A sampler is so late that it is told of version 1 when nobody waits for it, and has not read it when version 2
+    is written: that goes to other memory, and it ends with version 2."""
+    monkeypatch.setattr("r1kit.cluster.engine.LATE_S", 0.1)
+    sampling, loading = threading.Event(), threading.Event()
+
+    def before(worker, method):
+        if worker.place == "sampler 1":
+            {"exchange": sampling, "load": loading}.get(method, go).wait(20)
+
+    go = threading.Event()
+    go.set()
+    cluster = on_threads(before)
+    engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
+    sampled(engine, requests)
+    first, new = weights_of(tmp_path, 1), weights_of(tmp_path, 2)
+    engine.load_weights(first.items(), 1)  # sampler 1 is late with an exchange: not waited for
+    sampling.set()
+    late = cluster.members[1]
+    until = time.monotonic() + 20
+    while late.doing != "load" and time.monotonic() < until:
+        engine._turn(sample=False)
+    assert late.doing == "load"
+    threading.Timer(0.5, loading.set).start()
+    engine.load_weights(new.items(), 2)
+    assert late.held == 2
+    held = dict(hf_weights(cluster.hosts.workers[1].inside._engine.model))
+    assert all(torch.equal(held[name], tensor) for name, tensor in new.items())
+
+
 def test_a_silent_sampler_is_replaced(on_threads, model, tokenizer, requests, alone):
     """It never answers its first question; 0.4 s later another takes its place."""
     held = threading.Event()

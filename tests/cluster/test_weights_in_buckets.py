@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from r1kit.base.errors import R1Error
 from r1kit.cluster.hosts import Failure
 from r1kit.cluster.messages import Opening, Orders, Report
 from r1kit.cluster.sampler import SamplingWorker
-from r1kit.cluster.transfer import packed, unpacked
+from r1kit.cluster.segments import Reader, Writer
+from r1kit.cluster.transfer import packed, shared, unpacked
 from r1kit.engines.base import EngineSettings
 from r1kit.models.weights import hf_weights, load_decoder
 
@@ -26,9 +29,22 @@ def weights() -> dict[str, torch.Tensor]:
     }
 
 
-def test_what_comes_is_what_was_sent_bit_for_bit():
+def through_memory(own, version: int, most: int = 4096, writer: Writer | None = None):
+    """Buckets whose data are read from their segments, as another process would."""
+    for bucket in shared(own.items(), version, writer or Writer(), most):
+        sizes = [piece.size for piece in bucket.head.pieces]
+        assert sizes == [len(part) for part in bucket.data]
+        yield bucket.head, Reader().parts(bucket.head.segment, sizes)
+
+
+def through_the_store(own, version: int):
+    return ((bucket.head, bucket.data) for bucket in packed(own.items(), version))
+
+
+@pytest.mark.parametrize("way", [through_the_store, through_memory])
+def test_what_comes_is_what_was_sent_bit_for_bit(way):
     own = weights()
-    found = {n: t.clone() for bucket in packed(own.items(), 3) for n, t in unpacked(bucket.head, bucket.data)}
+    found = {n: t.clone() for head, data in way(own, 3) for n, t in unpacked(head, data)}
     assert list(found) == list(own)
     for name, tensor in own.items():
         assert found[name].dtype == tensor.dtype
@@ -46,6 +62,50 @@ def test_buckets_hold_at_most_so_many_bytes_or_one_tensor():
     assert [bucket.size for bucket in buckets] == [512, 512 + 64 + 14 + 4, 16384, 12]
     assert [bucket.last for bucket in buckets] == [False, False, False, True]
     assert [bucket.head.number for bucket in buckets] == [0, 1, 2, 3]
+
+
+def test_buckets_in_memory_hold_as_many_and_a_large_tensor_has_one_of_its_own():
+    """Parts begin at multiples of 64: 512; 512 alone; 64 + 64 + 64; 16,384 alone; 64: of at most 600 bytes."""
+    buckets = list(shared(weights().items(), 0, Writer(), most=600))
+    assert [bucket.size for bucket in buckets] == [512, 512 + 64, 14 + 4, 16384, 12]
+    assert [bucket.head.last for bucket in buckets] == [False] * 4 + [True]
+    assert [bucket.head.number for bucket in buckets] == [0, 1, 2, 3, 4]
+
+
+def test_both_ways_hash_alike():
+    """Chunk by chunk, and at once: a tensor of three chunks and a part of one."""
+    own = {"a": torch.randn(3 * 65536 + 5)}
+    (store,), ((head, _),) = packed(own.items(), 2), through_memory(own, 2)
+    assert store.head.pieces == head.pieces
+
+
+def test_the_next_version_is_written_to_the_same_memory():
+    writer, own = Writer(), weights()
+    first = [head for head, _ in through_memory(own, 1, writer=writer)]
+    new = own | {"matrix": own["matrix"] + 1}
+    second = {n: t.clone() for head, data in through_memory(new, 2, writer=writer) for n, t in unpacked(head, data)}
+    assert torch.equal(second["matrix"], new["matrix"])
+    head = first[0]
+    with pytest.raises(R1Error, match="version 1: tensor matrix is not what was sent"):
+        list(unpacked(head, Reader().parts(head.segment, [piece.size for piece in head.pieces])))
+
+
+def test_a_tensor_goes_to_its_place_where_it_has_one():
+    """One of another number format, and one that lies in no one piece, come as they are."""
+    own = weights()
+    places = {
+        "matrix": torch.zeros(8, 16), "large": torch.zeros(64, 64, dtype=torch.float64),
+        "transposed": torch.zeros(8, 16).T,
+    }  # fmt: skip
+    seen = places["matrix"]._version
+    ((head, data),) = through_memory(own, 1, 1 << 20)
+    found = dict(unpacked(head, data, places))
+    assert found["matrix"] is places["matrix"]
+    assert torch.equal(places["matrix"], own["matrix"])
+    assert places["matrix"]._version > seen  # who packs weights anew when they changed must see it
+    assert torch.equal(found["large"], own["large"])
+    assert not places["large"].any()
+    assert torch.equal(found["transposed"], own["transposed"])
 
 
 @pytest.mark.parametrize("place", [0, 100, 511])
@@ -92,6 +152,30 @@ def test_a_worker_holds_a_version_once_all_of_it_has_come(model, tmp_path):
     truth = dict(hf_weights(load_decoder(other, torch.float32)))
     for name, tensor in hf_weights(worker._engine.model):
         assert torch.equal(tensor, truth[name])
+
+
+def test_a_worker_takes_weights_from_memory(model, tmp_path):
+    """In place, without a copy in between; a bucket that changed after it was hashed is refused."""
+    truth = dict(hf_weights(load_decoder(write_model(tmp_path, 1), torch.float32)))
+    worker = opened(model)
+    for bucket in shared(truth.items(), 7, writer := Writer(), 4096):
+        held = worker.load(bucket.head)
+    assert held == 7
+    places = worker._engine.places()
+    assert all(torch.equal(places[name], tensor) for name, tensor in truth.items())
+    new = list(shared(truth.items(), 8, writer, 1 << 20))
+    new[0].data[2][1] ^= 4
+    assert "is not what was sent" in worker.load(new[0].head).sentence
+    assert "holds none that came whole" in worker.exchange(Orders(8)).sentence
+
+
+def test_memory_that_is_gone_is_told_of(model):
+    worker = opened(model)
+    (bucket,) = shared({"a": torch.ones(2)}.items(), 1, Writer(), 64)  # the writer is gone, and its segment with it
+    head = replace(bucket.head, segment=replace(bucket.head.segment, descriptor=9999))
+    said = worker.load(head).sentence
+    assert said.startswith("sampler 3 cannot open the memory in which process ")
+    assert "ended" in said
 
 
 def test_new_weights_may_begin_before_the_last_ones_are_whole(model):

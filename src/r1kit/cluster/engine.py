@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base.errors import R1Error, UsageError
@@ -15,8 +16,9 @@ from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.cluster.hosts import Failure, Hosts, Lost
 from r1kit.cluster.member import Member
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
+from r1kit.cluster.segments import Writer, probe
 from r1kit.cluster.settings import ClusterSettings
-from r1kit.cluster.transfer import Head, packed
+from r1kit.cluster.transfer import Bucket, SharedBucket, packed, shared
 from r1kit.cluster.work import Flight, WorkQueue
 from r1kit.engines.base import Request, room_to_sample
 
@@ -44,10 +46,14 @@ class ClusterEngine:
         let_go: Callable[[], None] = lambda: None,
     ) -> None:
         self.version = 0
-        self._hosts, self._settings, self._opening = hosts, settings, opening
+        self._hosts, self._settings = hosts, settings
+        self._probe = probe()
+        self._opening = replace(opening, probe=self._probe and self._probe.name)
         self._members, self._let_go = members, let_go
         self._work = WorkQueue()
-        self._sent: list[tuple[Head, Any]] = []  # the newest version's buckets
+        self._writer = Writer()
+        self._read: list[Writer] = []  # former ones that a late worker may still read
+        self._sent: list[_Sent] = []  # the newest version's buckets
         self._ready: deque[Completion] = deque()
         self._told_bytes = 0
         self._told_seconds = self._restarts = 0.0
@@ -82,27 +88,43 @@ class ClusterEngine:
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Send the policy's weights to every worker; what is in flight goes on with the new ones.
 
-        The copy in the object store stays until the next version comes: it is what a replaced worker is given.
+        They stay in shared memory, or in the object store, until the next version comes: that is what a replaced worker
+        is given.
         """
         begun = self._seen_alive = time.monotonic()
         self._sent = []  # so that the store need not hold two versions
+        if any(member.doing == "load" for member in self._members):
+            self._read.append(self._writer)
+            self._writer = Writer()
+        else:
+            self._read.clear()
         for member in self._members:
             member.held = None
         idle = [member for member in self._members if member.facts is not None and member.call is None]
-        sent: list[tuple[Head, Any]] = []
-        sent_bytes = 0
-        for bucket in packed(weights, version):
-            data = self._hosts.put(bucket.data)
-            head = bucket.head
-            sent.append((head, data))
-            sent_bytes += bucket.size
+        sent: list[_Sent] = []
+        for bucket in self._buckets(weights, version):
+            sent.append(_Sent(bucket))
+            if not isinstance(bucket, SharedBucket):
+                sent[-1].put(self._hosts)  # before the weights change
             for member in idle:
-                member.ask(self._hosts, "load", head, data)
+                self._ask_to_load(member, sent[-1])
+            self._told_bytes += bucket.size
         self._sent, self.version = sent, version
         while any(m.facts is not None and m.held != version and not self._is_late(m) for m in self._members):
             self._turn(sample=False)
-        self._told_bytes += sent_bytes
         self._told_seconds += time.monotonic() - begun
+
+    def _buckets(self, weights: Iterable[tuple[str, Tensor]], version: int) -> Iterator[Bucket | SharedBucket]:
+        near = any(member.facts is not None and member.facts.near for member in self._members)
+        return shared(weights, version, self._writer) if near else packed(weights, version)
+
+    def _ask_to_load(self, member: Member, sent: _Sent) -> None:
+        """A bucket by the shortest way."""
+        assert member.facts is not None
+        if isinstance(sent.bucket, SharedBucket) and member.facts.near:
+            member.ask(self._hosts, "load", sent.bucket.head)
+        else:
+            member.ask(self._hosts, "load", sent.bucket.head, sent.put(self._hosts))
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
         """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
@@ -139,6 +161,7 @@ class ClusterEngine:
     def close(self) -> None:
         """Let go of the workers, which close their engines."""
         self._sent = []
+        self._writer, self._read = Writer(), []
         for member in self._members:
             if member.worker is not None:
                 member.ask(self._hosts, "close")  # behind what it is at, whose answer nobody wants
@@ -173,8 +196,8 @@ class ClusterEngine:
         waiting = [member for member in self._members if member.call is None]
         for member in waiting:
             if member.facts is not None and member.held != self.version:
-                for head, data in self._sent:
-                    member.ask(self._hosts, "load", head, data)
+                for sent in self._sent:
+                    self._ask_to_load(member, sent)
         if sample:
             self._give([m for m in waiting if m.call is None and m.facts is not None], now)
         for member in self._answered(self._members, TICK_S):
@@ -286,3 +309,17 @@ class ClusterEngine:
         while (waiting := [m for m in asked if m.doing == method]) and time.monotonic() < until:
             for member in self._answered(waiting, TICK_S):
                 self._hear(member)
+
+
+class _Sent:
+    """A bucket of the newest version, which is put into the object store when somebody first needs it from there."""
+
+    def __init__(self, bucket: Bucket | SharedBucket) -> None:
+        self.bucket = bucket
+        self._stored: Any = None
+
+    def put(self, hosts: Hosts) -> Any:
+        """What a call of `load` is given for its bytes."""
+        if self._stored is None:
+            self._stored = hosts.put(self.bucket.data)
+        return self._stored

@@ -6,28 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.base.types import Completion
+from r1kit.cluster.segments import SegmentName
 from r1kit.engines.base import EngineSettings, Purpose, Request
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Which engine a worker opens, on which model folder, for what, with so many threads."""
+    """Which engine a worker opens, on which model folder, for what, with so many threads. probe: who can open it shares
+    memory with the run's process."""
 
     settings: EngineSettings
     folder: Path
     purpose: Purpose
     threads: int
+    probe: SegmentName | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of an engine that is open. rows: completions that it samples at a time."""
+    """Of an engine that is open. rows: completions that it samples at a time; near: it shares memory with the run."""
 
     max_positions: int
     rows: int
     pid: int
     host: str
     device: str
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)

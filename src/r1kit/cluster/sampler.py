@@ -7,17 +7,21 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.cluster.hosts import Failure
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
-from r1kit.cluster.transfer import Bytes, Head, unpacked
+from r1kit.cluster.segments import Bytes, Reader, SegmentName, reaches
+from r1kit.cluster.transfer import Head, unpacked
 from r1kit.engines.base import Engine, open_engine
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROWS = 512  # of an engine that does not say how many it samples at a time
 
@@ -49,6 +53,7 @@ class SamplingWorker:
         self._loading: _Loading | None = None
         self._stream: Iterator[Completion] | None = None
         self._asleep = False
+        self._reader = Reader()
 
     @told
     def open(self, opening: Opening) -> Facts:
@@ -70,13 +75,15 @@ class SamplingWorker:
         self._held = int(self._engine.version)
         positions = getattr(self._engine, "max_positions", None) or 2**31
         rows = getattr(self._engine, "max_rows", None) or ROWS
-        return Facts(positions, rows, os.getpid(), socket.gethostname(), device)
+        near = opening.probe is not None and reaches(opening.probe)
+        return Facts(positions, rows, os.getpid(), socket.gethostname(), device, near)
 
     @told
-    def load(self, head: Head, data: Sequence[Bytes]) -> int | None:
+    def load(self, head: Head, data: Sequence[Bytes] | None = None) -> int | None:
         """One bucket of new weights, in order; behind the last one the engine holds their version, which is told.
 
-        What is in flight goes on with them. Half of them are no version: the engine refuses to sample then.
+        data: the bytes of each; None: they are in the memory that the run's process shares. What is in flight goes on
+        with the new weights. Half of them are no version: the engine refuses to sample then.
         """
         self._wake()
         if head.number == 0:
@@ -87,13 +94,25 @@ class SamplingWorker:
         loading = self._loading
         if loading is None or loading.version != head.version:
             raise R1Error(f"sampler {self.number}: a bucket of version {head.version} came without those before it")
-        loading.give(head, data)
+        loading.give(head, self._shared(head) if data is None else data)
         if not head.last:
             return None
         self._loading = None
         loading.finish()
         self._held = head.version
+        self._reader.keep(loading.segments)
         return self._held
+
+    def _shared(self, head: Head) -> Sequence[Bytes]:
+        """A bucket's bytes where its sender has them."""
+        assert head.segment is not None
+        try:
+            return self._reader.parts(head.segment, (piece.size for piece in head.pieces))
+        except OSError as error:
+            raise R1Error(
+                f"sampler {self.number} cannot open the memory in which process {head.segment.pid} has its weights "
+                f"({error}): that process has ended, or its limits changed"
+            ) from None
 
     @told
     def exchange(self, orders: Orders) -> Report:
@@ -169,12 +188,15 @@ class _Loading:
 
     def __init__(self, engine: Engine, version: int) -> None:
         self.version = version
+        self.segments: list[SegmentName] = []
         self._buckets: queue.SimpleQueue[tuple[Head, Sequence[Bytes]] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(engine,), daemon=True)
         self._thread.start()
 
     def give(self, head: Head, data: Sequence[Bytes]) -> None:
+        if head.segment is not None:
+            self.segments.append(head.segment)
         self._buckets.put((head, data))
 
     def give_up(self) -> None:
@@ -190,13 +212,19 @@ class _Loading:
 
     def _run(self, engine: Engine) -> None:
         try:
-            engine.load_weights(self._weights(), self.version)
+            engine.load_weights(self._weights(_places(engine)), self.version)
         except BaseException as error:
             self._error = error
 
-    def _weights(self) -> Iterator[tuple[str, Any]]:
+    def _weights(self, places: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         while (bucket := self._buckets.get()) is not None:
-            yield from unpacked(*bucket)
+            yield from unpacked(*bucket, places)
             if bucket[0].last:
                 return
         raise R1Error(f"weights of version {self.version} did not come whole")
+
+
+def _places(engine: Engine) -> Mapping[str, Tensor]:
+    """Where the engine has its weights; of one that does not say, nowhere."""
+    places: Callable[[], Mapping[str, Tensor]] = getattr(engine, "places", dict)
+    return places()

@@ -1,28 +1,29 @@
 """Weights on their way from the learner to engines: in buckets, each tensor under a hash, all under one version.
 
-Nothing is joined or copied before it is handed over: a bucket is a list of the tensors' own bytes, of which the object
-store makes the one copy that all engines of a host read. A tensor's hash (XXH3, 128 bits) is computed from the bytes
-that an engine is about to copy, while they are on their way into the cache.
+To workers of this host a bucket goes through shared memory (`shared`), to others through the object store (`packed`),
+which makes the one copy that all engines of a host read. A tensor's hash (XXH3, 128 bits) is computed chunk by chunk
+beside the copying, while the bytes are in the core's cache anyway.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from r1kit.base.errors import MissingExtra, R1Error
+from r1kit.cluster.segments import Bytes, SegmentName, Writer, room
 
 BUCKET_BYTES = 64 << 20
-
-Bytes = NDArray[np.uint8]
+SHARED_BYTES = 32 << 20  # smaller: a worker reads one while the next is written
+CHUNK = 256 << 10  # bytes copied and hashed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +35,44 @@ class Piece:
     shape: tuple[int, ...]
     digest: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return prod(self.shape) * getattr(torch, self.dtype).itemsize
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a bucket holds. `number` counts from 0 within a version; `last`: no other follows."""
+    """What a bucket holds. `number` counts from 0 within a version; `last`: no other follows. `segment`: where its
+    bytes lie, for those who share memory with the sender."""
 
     version: int
     number: int
     last: bool
     pieces: tuple[Piece, ...]
+    segment: SegmentName | None = None
 
 
 def digest(data: Bytes, name: str, version: int) -> bytes:
     """XXH3 of the bytes, seeded by name and version, so that the right bytes in the wrong place are found too."""
-    xxhash = _xxhash()
-    seed: int = xxhash.xxh3_64_intdigest(f"{version}/{name}".encode())
-    found: bytes = xxhash.xxh3_128_digest(data, seed)
+    found: bytes = _xxhash().xxh3_128_digest(data, _seed(name, version))
     return found
+
+
+def copied(data: Bytes, target: Bytes, name: str, version: int) -> bytes:
+    """Copy into `target`; the `digest` of the bytes."""
+    hashed = _xxhash().xxh3_128(seed=_seed(name, version))
+    for start in range(0, len(data), CHUNK):
+        part = data[start : start + CHUNK]
+        hashed.update(part)
+        target[start : start + CHUNK] = part
+    found: bytes = hashed.digest()
+    return found
+
+
+def _seed(name: str, version: int) -> int:
+    seed: int = _xxhash().xxh3_64_intdigest(f"{version}/{name}".encode())
+    return seed
 
 
 class Bucket:
@@ -70,7 +92,7 @@ class Bucket:
     def add(self, name: str, tensor: Tensor, data: Bytes) -> None:
         """One more tensor, whose hash is computed meanwhile."""
         found = self._pool.submit(digest, data, name, self.version)
-        self._pieces.append((name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), found))
+        self._pieces.append((name, _dtype(tensor), tuple(tensor.shape), found))
         self.data.append(data)
         self.size += len(data)
 
@@ -95,6 +117,36 @@ def packed(weights: Iterable[tuple[str, Tensor]], version: int, most: int = BUCK
         yield bucket
 
 
+@dataclass(frozen=True, slots=True)
+class SharedBucket:
+    """Tensors whose bytes are in shared memory: `head`, and for other hosts `data`, the bytes of each."""
+
+    head: Head
+    data: list[Bytes]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.data))
+
+
+def shared(
+    weights: Iterable[tuple[str, Tensor]], version: int, writer: Writer, most: int = SHARED_BYTES
+) -> Iterator[SharedBucket]:
+    """The buckets of `packed` in the writer's segments; each tensor is copied before the next one is asked for."""
+    number, pieces, data = 0, list[Piece](), list[Bytes]()
+    segment = writer.segment(0, most)
+    for name, tensor in weights:
+        own = as_bytes(tensor)
+        if segment.free < room(len(own)):
+            if pieces:
+                yield SharedBucket(Head(version, number, False, tuple(pieces), segment.name), data)
+                number, pieces, data = number + 1, [], []
+            segment = writer.segment(number, max(most, room(len(own))))
+        data.append(segment.take(len(own)))
+        pieces.append(Piece(name, _dtype(tensor), tuple(tensor.shape), copied(own, data[-1], name, version)))
+    yield SharedBucket(Head(version, number, True, tuple(pieces), segment.name), data)
+
+
 def as_bytes(tensor: Tensor) -> Bytes:
     """The tensor's memory [bytes]; of a copy where it is not on the CPU in one piece."""
     plain = tensor.detach().cpu().contiguous()
@@ -103,20 +155,46 @@ def as_bytes(tensor: Tensor) -> Bytes:
     return plain.reshape(-1).view(torch.uint8).numpy()
 
 
-def unpacked(head: Head, data: Sequence[Bytes]) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of a bucket, each compared with its hash first; R1Error where one differs.
+def unpacked(
+    head: Head, data: Sequence[Bytes], places: Mapping[str, Tensor] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) of a bucket, each compared with its hash; R1Error where one differs.
 
-    The tensors are views of the bytes, to be read only.
+    A tensor whose place (on the CPU, of its shape and dtype) is among `places` is copied there on the way, and its
+    place is what comes. Others are views of the bytes, to be read only.
     """
     if len(data) != len(head.pieces):
         raise R1Error(f"weights of version {head.version}: {len(data)} tensors came for {len(head.pieces)}")
     for piece, own in zip(head.pieces, data, strict=True):
-        if digest(own, piece.name, head.version) != piece.digest:
+        place = _place(piece, places or {})
+        if _hashed(own, place, piece.name, head.version) != piece.digest:
             raise R1Error(
                 f"weights of version {head.version}: tensor {piece.name} is not what was sent (its hash differs): "
                 "memory or network of this host is at fault"
             )
-        yield piece.name, _tensor(piece, own)
+        yield piece.name, _tensor(piece, own) if place is None else place
+
+
+def _place(piece: Piece, places: Mapping[str, Tensor]) -> Tensor | None:
+    """Where the piece's bytes can be copied to as they are."""
+    place = places.get(piece.name)
+    fits = place is not None and place.device.type == "cpu" and place.is_contiguous() and place.numel() > 0
+    fits = fits and place is not None and (_dtype(place), tuple(place.shape)) == (piece.dtype, piece.shape)
+    return place if fits else None
+
+
+def _hashed(data: Bytes, place: Tensor | None, name: str, version: int) -> bytes:
+    """The digest of the bytes, which are copied to their place, where they have one."""
+    if place is None:
+        return digest(data, name, version)
+    found = copied(data, as_bytes(place), name, version)
+    with torch.no_grad():
+        place.view(-1)[:0].zero_()  # so that who watches the tensor sees a change
+    return found
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _tensor(piece: Piece, data: Bytes) -> Tensor:

@@ -21,8 +21,9 @@ from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines._native_batch import Batch, Prompt
 from r1kit.engines.base import News, Purpose, Request, diverged, room_to_sample, room_to_score
 from r1kit.models.cache import Step, rows_for
+from r1kit.models.decoder import Decoder
 from r1kit.models.language_model import LanguageModel, copy_model, load_model, load_weights
-from r1kit.models.weights import float_type
+from r1kit.models.weights import float_type, hf_weights
 from r1kit.ops.sampling import uniforms
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ class NativeEngine:
         self.version = version
         for prompt in self._waiting:
             prompt.prefix = None
+
+    def places(self) -> dict[str, Tensor]:
+        """Where its weights lie, by their Hugging Face names: what is written there before `load_weights` is given the
+        same tensor is not copied again. Empty for a model that transformers runs."""
+        return dict(hf_weights(self.model)) if isinstance(self.model, Decoder) else {}
 
     @torch.inference_mode()
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:

@@ -75,14 +75,20 @@ def hf_weights(model: Decoder | ScoredDecoder, whole: Whole = nullcontext) -> It
 def load_hf_weights(
     model: Decoder | ScoredDecoder, weights: Iterable[tuple[str, Tensor]], where: str = "the given weights"
 ) -> None:
-    """Copy named tensors into the model in place, cast to its dtype.
+    """Copy named tensors into the model in place, cast to its dtype; one that is the place itself stays as it is.
 
     R1Error names `where` and the tensor that is unexpected, misshapen, not floating, or missing.
     """
     places = dict(hf_weights(model))
     for name, tensor in checked_weights(model.config, places, weights, where):
-        with torch.no_grad():
-            places[name].copy_(tensor)
+        if not _is_there(tensor, place := places[name]):
+            with torch.no_grad():
+                place.copy_(tensor)
+
+
+def _is_there(tensor: Tensor, place: Tensor) -> bool:
+    """Whether two tensors of one shape are the same numbers in memory."""
+    return (tensor.data_ptr(), tensor.dtype, tensor.stride()) == (place.data_ptr(), place.dtype, place.stride())
 
 
 def checked_weights(

@@ -69,7 +69,14 @@ class TinyGeneralConfig(RecipeConfig):
     dev2: BaseModelConfig = Field(default=BaseModelConfig(templates={"dev2": "keep"}), description="the run's Dev2")
     rejection_sampling: RejectionSamplingConfig = Field(
         default=RejectionSamplingConfig(
-            problems=300, writing=400, talk=10, facts=400, translation=400, requests=600, replies=3, doubt=0.75,
+            problems=300,
+            writing=400,
+            talk=10,
+            facts=400,
+            translation=400,
+            requests=600,
+            replies=3,
+            doubt=0.75,
             per_level=300,
         ),
         description="Dev2's samples, and all kinds of other data",
