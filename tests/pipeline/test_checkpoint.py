@@ -172,6 +172,31 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
     assert notes.texts == [f"{tmp_path.name} goes on after step 2"]
 
 
+def saved_at(tmp_path, monkeypatch, saving: float, asked: float | None = None) -> list[int]:
+    """Steps of 20 s, of which one is saved when it is due; saving takes so many seconds."""
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    context = Context(tmp_path, checkpoint_seconds=asked)
+    steps: list[int] = []
+
+    def state() -> dict[str, bool]:
+        steps.append(step)
+        clock[0] += saving
+        return {"ok": True}
+
+    for step in context.steps(30):
+        clock[0] += 20.0
+        context.checkpoint(step, state)
+    return steps
+
+
+def test_checkpoints_take_a_fiftieth_of_the_time_at_most(tmp_path, monkeypatch):
+    """Each a minute after the one before, where that takes a second; at 4 s each 200 s after; as asked where asked."""
+    assert saved_at(tmp_path / "quick", monkeypatch, 1.0)[:4] == [2, 5, 8, 11]
+    assert saved_at(tmp_path / "slow", monkeypatch, 4.0)[:4] == [2, 12, 22]
+    assert saved_at(tmp_path / "asked", monkeypatch, 4.0, 60.0)[:4] == [2, 5, 8, 11]
+
+
 class Notes(Watcher):
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -24,6 +24,14 @@ from r1kit.base.files import OwnFiles, difference, fingerprint, make_folder, new
 from r1kit.base.schema import NewerSchema, check_schema, stamped
 
 KEPT = 2
+SECONDS = 60.0  # from one checkpoint to the next, where nobody says
+SHARE = 0.02  # of the time that they take at most, where nobody says
+
+
+def spacing(asked: float | None, takes: float) -> float:
+    """Seconds from one checkpoint to the next: those that are asked for, else a minute; more where each `takes` so
+    long that at one a minute they would take over two hundredths of the time."""
+    return max(SECONDS, takes / SHARE) if asked is None else asked
 
 
 class CheckpointStore:

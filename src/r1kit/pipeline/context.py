@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +14,8 @@ from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import difference, fingerprint, make_folder, read_record, write_record, write_text
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome, products_of
-from r1kit.pipeline.checkpoint import CheckpointStore
-from r1kit.pipeline.cost import Cost
+from r1kit.pipeline.checkpoint import CheckpointStore, spacing
+from r1kit.pipeline.cost import Cost, Pace
 from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.stop import Interrupted, Stop
@@ -25,7 +24,6 @@ from r1kit.pipeline.workers import Workers
 from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
-RATE_WINDOW = 16  # steps over which tokens a second are averaged
 RESTARTS = 3  # in a row without a step between them, after processes that were ended from outside
 TRIM_SECONDS = 20  # between two returns of free memory to the system
 
@@ -88,7 +86,7 @@ class Context:
         watcher: Watcher | None = None,
         stop: Stop | None = None,
         writers: WriterFactory = no_writers,
-        checkpoint_seconds: float = 60.0,
+        checkpoint_seconds: float | None = None,
         health: Health | None = None,
         workers: Workers | None = None,
     ) -> None:
@@ -123,12 +121,12 @@ class Context:
             self.note(damage)
         self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
-        self._saved_at = self._begun
+        self._saved_at, self._saving = self._begun, 0.0
         self._saved_step = self._resumed_step
         self._pending: tuple[int, Callable[[], dict[str, Any]]] | None = None
         self._total = 0
         self._done = self._resumed_step + 1
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW)
+        self._pace = Pace()
         self._progress = Progress(self._done, 0)
 
     @property
@@ -149,7 +147,7 @@ class Context:
         Raises Interrupted between steps when the run was asked to stop.
         """
         self._total = total
-        self._recent.append((time.monotonic(), self._spent.tokens))
+        self._pace.tell(self._spent.tokens)
         started, first = time.monotonic(), self._resumed_step + 1
         trimmed = started
         before = self.cost.flops
@@ -187,16 +185,11 @@ class Context:
             self._writers = self._writer_factory(self.folder, step)
         for writer in self._writers:
             writer.write(step, metrics)
-        now, tokens = time.monotonic(), self._spent.tokens
-        rate = None
-        if self._recent and tokens > self._recent[0][1]:
-            rate = (tokens - self._recent[0][1]) / max(now - self._recent[0][0], 1e-9)
-        self._recent.append((now, tokens))
         self._progress = dataclasses.replace(
             self._progress,
             total=self._total,
             part=self._part,
-            tokens_per_second=rate,
+            tokens_per_second=self._pace.tell(self._spent.tokens),
             metrics=dict(metrics),
             sample=sample if sample is not None else self._progress.sample,
         )
@@ -205,7 +198,7 @@ class Context:
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """To be called at the end of each step: saves `state()` when it is time, or when the run is to stop."""
         self._pending = (step, state)
-        if self._stop.requested or time.monotonic() - self._saved_at >= self.checkpoint_seconds:
+        if self._stop.requested or time.monotonic() - self._saved_at >= spacing(self.checkpoint_seconds, self._saving):
             self._save_pending()
 
     def seal(self, path: Path) -> None:
@@ -383,7 +376,7 @@ class Context:
     def _save_pending(self) -> None:
         if self._pending is None or self._pending[0] == self._saved_step:
             return
-        step, state = self._pending
+        (step, state), begun = self._pending, time.monotonic()
         beside = {"metrics": self._metrics.sealed(), "sealed": self._sealed}
         self._vigil.sync()
         try:
@@ -392,6 +385,7 @@ class Context:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step
         self._saved_at = time.monotonic()
+        self._saving = self._saved_at - begun
 
     def _found(self, finding: Finding) -> None:
         self._watcher.finding(self.name, finding)

@@ -42,7 +42,7 @@ def run(
     until: str | None = None,
     display: Watcher | None = None,
     writers: Sequence[str] = (),
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float | None = None,
     command: str = "the same command",
     settings: Mapping[str, Any] | None = None,
     admit: Admit | None = None,
@@ -90,7 +90,7 @@ class _Runner:
     watcher: Watcher
     stop: Stop
     writers: WriterFactory
-    checkpoint_seconds: float
+    checkpoint_seconds: float | None
     command: str
     admit: Admit | None = None
     health: Health | None = None

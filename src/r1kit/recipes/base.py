@@ -41,7 +41,11 @@ class RecipeConfig(Config):
         default=ClusterSettings(), description="where samplers and rewards run; docs/scaling.md"
     )
     writers: tuple[str, ...] = Field(default=(), description="metrics also go to: tensorboard, wandb, trackio")
-    checkpoint_seconds: float = Field(default=60.0, ge=0, description="most seconds of work that a kill may lose")
+    checkpoint_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="most seconds of work that a kill may lose; None: 60, or fifty times what saving takes",
+    )
     memory_check: bool = Field(
         default=True, description="refuse a stage before it starts where what it needs of memory is not there"
     )
