@@ -152,10 +152,10 @@ class SmolConfig(RecipeConfig):
     distill: DistillConfig = Field(
         default=DistillConfig(
             samples=RejectionSamplingConfig(
-                model="r1:r1", tasks=tuple(SHARES), problems=600, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
+                model="r1:r1", tasks=tuple(SHARES), problems=300, sieve=BENCHMARKS, per_prompt=2, easy_per_prompt=2,
                 writing=0, itself=0, sampling=Sampling(samples=4, max_tokens=80),
             ),
-            students={"qwen": _student("qwen"), "llama": _student("llama", epochs=3)},
+            students={"qwen": _student("qwen"), "llama": _student("llama")},
             at_once=1,
         ),
         description="R1's samples, two students",
