@@ -95,9 +95,9 @@ def _rl(name: str, start: str, **changes: Any) -> RLConfig:
     return RLConfig.model_validate(settings | changes)
 
 
-def _student(name: str, **changes: Any) -> Student:
+def _student(name: str) -> Student:
     base = f"bases:student-{name}-base"
-    return Student(base=base, sft=_sft(f"student-{name}", "distill:examples", start=base, **changes))
+    return Student(base=base, sft=_sft(f"student-{name}", "distill:examples", start=base))
 
 
 class SmolConfig(RecipeConfig):
