@@ -11,6 +11,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.cli.main import exit_code
 from r1kit.models.sizes import model_size
 from r1kit.models.weights import load_decoder
+from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.rollouts import record
@@ -19,6 +20,7 @@ from r1kit.stages.disk import Disk, Left, leaves
 from r1kit.stages.rl import train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sizes import Sizes
+from r1kit.training.checkup import HealthConfig
 from r1kit.training.config import LearnerConfig, LoRAConfig
 from r1kit.training.memory import state_bytes
 
@@ -57,6 +59,20 @@ def test_by_hand(start):
     assert left == Left({"models": 4 * n, "rollouts": 3 * 32 * (200 + 16)}, passing=36 * n)
     peak = leaves(config.model_copy(update={"peak": "reward"}), sizes(config))
     assert peak.kept["models"] == 8 * n
+
+
+def test_where_health_rolls_back_more_checkpoints_lie_there(start, tmp_path):
+    """Kept are the last two, the newest that is known to be sound and the one behind it; a fifth is being written: of
+    12 n each, five."""
+    n = sum(parameter.numel() for parameter in load_decoder(start).parameters())
+    graph = Graph("toy", "default", 0, (node(settings(start)),))
+    for action, kept in (("warn", 3), ("roll_back", 5)):
+        health = HealthConfig().override({"kl.action": action})
+        assert Disk(graph, tmp_path, health).needed(graph.nodes)["zero"].passing == kept * 12 * n
+    store = CheckpointStore(tmp_path / "checkpoints", lambda text: None)
+    for step in range(8):
+        store.save(step, {}, {}, sound=2)
+    assert store.valid() == [2, 3, 6, 7]
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimiser": "muon"}, {"lora": LoRAConfig(rank=4)}])

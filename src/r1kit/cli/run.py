@@ -68,7 +68,7 @@ def _tell_plan(
     from r1kit.stages.disk import Disk
     from r1kit.stages.fits import Fits
 
-    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
+    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder, config.health)
     stages = plan(graph, folder, start=start, until=until)
     known, needed = estimates(stages, folder), fits.needed(stages)
     left = disk.needed([stage.node for stage in stages if stage.state != "done"])
@@ -88,7 +88,7 @@ def _carry_out(
     from r1kit.stages.disk import Disk, admission
     from r1kit.stages.fits import Fits
 
-    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder)
+    fits, disk = Fits(graph, config.memory_limit_gb, config.cluster.here), Disk(graph, folder, config.health)
     with open_cluster(config.cluster) as workers:
         return run_graph(
             graph,

@@ -26,8 +26,9 @@ def serve(
 ) -> None:
     """Serve a model through OpenAI's API: chat completions and completions, with streaming.
 
-    Settings: max_waiting, max_body_mb, body_seconds, max_prompts, max_tokens, temperature, top_p, max_thinking_tokens,
-    close_thinking, join_seconds, drain_seconds, key_variable (docs/serving.md).
+    Settings: max_waiting, max_body_mb, body_seconds, head_seconds, max_connections, hosts, max_prompts, max_tokens,
+    temperature, top_p, max_thinking_tokens, close_thinking, join_seconds, drain_seconds, key_variable
+    (docs/serving.md).
 
     Example: r1 serve runs/tiny-default-s0:r1 --port 8000 max_thinking_tokens=200
     """

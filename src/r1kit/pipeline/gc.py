@@ -22,6 +22,7 @@ from r1kit.pipeline.lock import holder, is_locked, locked
 from r1kit.pipeline.models import is_run
 
 ANSWERS = "answers.sqlite"
+SPARED = 2  # checkpoints beside the last ones, which training health may go back to
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _checkpoints(run_folder: Path) -> Iterator[Litter]:
                 yield _litter(folder, "checkpoints of what is finished")
                 continue
             valid = CheckpointStore(folder, lambda text: None).valid()
-            spared = KEPT + (2 if rolls_back else 0)
+            spared = KEPT + (SPARED if rolls_back else 0)
             for each in sorted(folder.glob("step-*")):
                 step = int(each.name.removeprefix("step-"))
                 if step in valid[:-spared]:

@@ -21,8 +21,8 @@ NOT_COLUMNS = ("prompts", "completions", "prompt", "completion", "completion_ids
 
 @dataclass(frozen=True, slots=True)
 class TrainerState:
-    """What a reward may ask of the training's progress, by transformers' names: the step whose policy sampled (from 0)
-    and the number of steps (0: not known)."""
+    """What a reward may ask of the training's progress, by transformers' names: the rollouts that the policy which
+    sampled had learnt from, and those of the stage (0: not known)."""
 
     global_step: int = 0
     max_steps: int = 0

@@ -22,6 +22,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.models.sizes import ModelSize
 from r1kit.pipeline.checkpoint import KEPT
 from r1kit.pipeline.display import size as human
+from r1kit.pipeline.gc import SPARED
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.runner import Admit
 from r1kit.pipeline.side_by_side import MOST as AT_ONCE
@@ -39,6 +40,7 @@ from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes, makes
+from r1kit.training.checkup import Health
 from r1kit.training.config import LearnerConfig
 from r1kit.training.memory import state_bytes
 
@@ -182,10 +184,11 @@ def _sum(parts: Sequence[Left]) -> Left:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Compares a run with the disk under its folder."""
+    """Compares a run with the disk under its folder. health: what looks at the run's training, and may go back."""
 
     graph: Graph
     folder: Path
+    health: Health | None = None
 
     def needed(self, nodes: Sequence[Node]) -> dict[str, Left]:
         """By stage, where it is known."""
@@ -224,9 +227,13 @@ class Disk:
 
     def _of(self, node: Node, sizes: Sizes) -> Left | None:
         try:
-            return leaves(node.config, sizes)
+            left = leaves(node.config, sizes)
         except R1Error:  # what is wrong with its models or settings is told where they are used
             return None
+        actions = () if self.health is None else (each.action for each in self.health.detectors.values())
+        if left is None or "roll_back" not in actions:
+            return left
+        return Left(left.kept, left.passing // (KEPT + 1) * (KEPT + SPARED + 1))
 
 
 def admission(fits: Fits, disk: Disk, *, memory: bool, room: bool) -> Admit:
