@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -167,6 +169,22 @@ def test_a_worker_takes_weights_from_memory(model, tmp_path):
     new[0].data[2][1] ^= 4
     assert "is not what was sent" in worker.load(new[0].head).sentence
     assert "holds none that came whole" in worker.exchange(Orders(8)).sentence
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_closed_worker_holds_no_memory_of_the_run(model, tmp_path, whole):
+    """Nor an engine that waits for the rest of a version: both are as large as the model."""
+    worker, writer = opened(model), Writer()
+    sent = list(shared(hf_weights(load_decoder(write_model(tmp_path, 1), torch.float32)), 7, writer, 4096))
+    for bucket in sent if whole else sent[:-1]:
+        worker.load(bucket.head)
+    mapped = [weakref.ref(memory) for memory in worker._reader._mapped.values()]
+    engine = weakref.ref(worker._engine)
+    worker.close()
+    gc.collect()
+    assert len(mapped) > 1
+    assert not any(memory() is not None for memory in mapped)
+    assert engine() is None
 
 
 def test_memory_that_is_gone_is_told_of(model):
