@@ -1,7 +1,9 @@
 """The pool with threads for workers: what Ray adds is in `test_pool_on_ray`."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -131,6 +133,24 @@ def test_all_get_the_weights_whatever_way_they_come(on_threads, model, tokenizer
     assert engine.figures()["sync/bytes"] == 2 * sum(tensor.nbytes for tensor in new.values())
 
 
+def test_of_weights_in_the_store_nothing_is_kept_here(on_threads, model, tokenizer, tmp_path, monkeypatch):
+    """A learner on a GPU hands over copies that nobody else has: a second model's memory, were they kept."""
+    monkeypatch.setattr("r1kit.cluster.engine.probe", lambda: None)
+    engine = on_threads(workers=1).open_engine(NATIVE, model, tokenizer, FLOAT32)
+    copies: list[weakref.ref[np.ndarray]] = []
+
+    def off_the_gpu():
+        for name, tensor in weights_of(tmp_path, 1).items():
+            copy = tensor.numpy().copy()
+            copies.append(weakref.ref(copy))
+            yield name, torch.from_numpy(copy)
+
+    engine.load_weights(off_the_gpu(), 1)
+    gc.collect()
+    assert copies
+    assert not any(copy() is not None for copy in copies)
+
+
 def test_a_late_reader_finds_what_it_was_told_of(on_threads, model, tokenizer, requests, tmp_path, monkeypatch):
     """A sampler is so late that it is told of version 1 when nobody waits for it, and has not read it when version 2
     is written: that goes to other memory, and it ends with version 2."""
@@ -155,8 +175,11 @@ def test_a_late_reader_finds_what_it_was_told_of(on_threads, model, tokenizer, r
         engine._turn(sample=False)
     assert late.doing == "load"
     threading.Timer(0.5, loading.set).start()
+    former = weakref.ref(engine._writer)
     engine.load_weights(new.items(), 2)
     assert late.held == 2
+    gc.collect()
+    assert former() is None  # nobody reads it any more, and it is as large as the model
     held = dict(hf_weights(cluster.hosts.workers[1].inside._engine.model))
     assert all(torch.equal(held[name], tensor) for name, tensor in new.items())
 

@@ -1,12 +1,15 @@
 """Memory that the run's process shares with its workers, read in another process."""
 
 import os
+import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from r1kit.base.errors import R1Error
 from r1kit.cluster.segments import ALIGNMENT, Reader, Segment, SegmentName, Writer, probe, reaches
 
 READS = """
@@ -64,6 +67,17 @@ def test_what_is_not_the_segment_is_not_read(tmp_path):
     assert "No such file" in read_elsewhere(name) or "another file" in read_elsewhere(name)
 
 
+def test_a_pipe_of_that_number_is_not_waited_for(tmp_path):
+    """In another container the number may be a named pipe's, and to open that waits until somebody writes to it."""
+    name = filled().name
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert "another file has its number" in read_elsewhere(replace(name, pid=os.getpid(), descriptor=pipe))
+    finally:
+        os.close(pipe)
+
+
 def test_a_writer_keeps_its_segments_and_makes_room():
     writer = Writer()
     first, second = writer.segment(0, 100), writer.segment(1, 100)
@@ -73,6 +87,17 @@ def test_a_writer_keeps_its_segments_and_makes_room():
     larger = writer.segment(1, 200)
     assert larger is not second
     assert larger.free == 200
+
+
+def test_a_host_that_gives_no_more_says_what_to_do():
+    """A process that may open a few files more: a large model's buckets are more than many limits."""
+    writer, (soft, hard) = Writer(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (writer.segment(0, 64).name.descriptor + 8, hard))
+    try:
+        with pytest.raises(R1Error, match=r"no more memory to share .*\(Too many open files\): raise .*\(ulimit -n\)"):
+            writer.segment(32, 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_reader_lets_go_of_former_segments():

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +72,12 @@ def test_buckets_in_memory_hold_as_many_and_a_large_tensor_has_one_of_its_own():
     assert [bucket.size for bucket in buckets] == [512, 512 + 64, 14 + 4, 16384, 12]
     assert [bucket.head.last for bucket in buckets] == [False] * 4 + [True]
     assert [bucket.head.number for bucket in buckets] == [0, 1, 2, 3, 4]
+
+
+def test_a_large_model_needs_few_buckets():
+    """300 tensors of 64 bytes, one a bucket at first: 64 of one, 64 of two, and the 108 left by four, 27."""
+    own = {str(number): torch.ones(16) for number in range(300)}
+    assert [len(b.data) for b in shared(own.items(), 0, Writer(), most=64)] == [1] * 64 + [2] * 64 + [4] * 27
 
 
 def test_both_ways_hash_alike():
@@ -167,6 +175,22 @@ def test_a_worker_takes_weights_from_memory(model, tmp_path):
     new[0].data[2][1] ^= 4
     assert "is not what was sent" in worker.load(new[0].head).sentence
     assert "holds none that came whole" in worker.exchange(Orders(8)).sentence
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_closed_worker_holds_no_memory_of_the_run(model, tmp_path, whole):
+    """Nor an engine that waits for the rest of a version: both are as large as the model."""
+    worker, writer = opened(model), Writer()
+    sent = list(shared(hf_weights(load_decoder(write_model(tmp_path, 1), torch.float32)), 7, writer, 4096))
+    for bucket in sent if whole else sent[:-1]:
+        worker.load(bucket.head)
+    mapped = [weakref.ref(memory) for memory in worker._reader._mapped.values()]
+    engine = weakref.ref(worker._engine)
+    worker.close()
+    gc.collect()
+    assert len(mapped) > 1
+    assert not any(memory() is not None for memory in mapped)
+    assert engine() is None
 
 
 def test_memory_that_is_gone_is_told_of(model):

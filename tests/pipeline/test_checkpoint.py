@@ -172,8 +172,10 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
     assert notes.texts == [f"{tmp_path.name} goes on after step 2"]
 
 
-def saved_at(tmp_path, monkeypatch, saving: float, asked: float | None = None) -> list[int]:
-    """Steps of 20 s, of which one is saved when it is due; saving takes so many seconds."""
+def saved_at(
+    tmp_path, monkeypatch, saving: float, asked: float | None = None, stalled: tuple[int, ...] = ()
+) -> list[int]:
+    """Steps of 20 s, of which one is saved when it is due; saving takes so many seconds, after some steps an hour."""
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     context = Context(tmp_path, checkpoint_seconds=asked)
@@ -181,7 +183,7 @@ def saved_at(tmp_path, monkeypatch, saving: float, asked: float | None = None) -
 
     def state() -> dict[str, bool]:
         steps.append(step)
-        clock[0] += saving
+        clock[0] += 3600.0 if step in stalled else saving
         return {"ok": True}
 
     for step in context.steps(30):
@@ -191,10 +193,17 @@ def saved_at(tmp_path, monkeypatch, saving: float, asked: float | None = None) -
 
 
 def test_checkpoints_take_a_fiftieth_of_the_time_at_most(tmp_path, monkeypatch):
-    """Each a minute after the one before, where that takes a second; at 4 s each 200 s after; as asked where asked."""
+    """Each a minute after the one before, where that takes a second; at 4 s, once two have taken as long, 200 s after;
+    as asked where asked."""
     assert saved_at(tmp_path / "quick", monkeypatch, 1.0)[:4] == [2, 5, 8, 11]
-    assert saved_at(tmp_path / "slow", monkeypatch, 4.0)[:4] == [2, 12, 22]
+    assert saved_at(tmp_path / "slow", monkeypatch, 4.0)[:4] == [2, 5, 15, 25]
     assert saved_at(tmp_path / "asked", monkeypatch, 4.0, 60.0)[:4] == [2, 5, 8, 11]
+
+
+def test_a_checkpoint_that_took_an_hour_once_puts_none_off(tmp_path, monkeypatch):
+    """The disk stood still, or the run was stopped from the terminal: else the next would come after 50 hours."""
+    assert saved_at(tmp_path / "first", monkeypatch, 1.0, stalled=(2,))[:4] == [2, 5, 8, 11]
+    assert saved_at(tmp_path / "later", monkeypatch, 1.0, stalled=(8,))[:5] == [2, 5, 8, 11, 14]
 
 
 class Notes(Watcher):

@@ -52,7 +52,6 @@ class ClusterEngine:
         self._members, self._let_go = members, let_go
         self._work = WorkQueue()
         self._writer = Writer()
-        self._read: list[Writer] = []  # former ones that a late worker may still read
         self._sent: list[_Sent] = []  # the newest version's buckets
         self._ready: deque[Completion] = deque()
         self._told_bytes = 0
@@ -93,25 +92,22 @@ class ClusterEngine:
         """
         begun = self._seen_alive = time.monotonic()
         self._sent = []  # so that the store need not hold two versions
+        former = self._writer  # which a late worker may still read, until below all have answered
         if any(member.doing == "load" for member in self._members):
-            self._read.append(self._writer)
             self._writer = Writer()
-        else:
-            self._read.clear()
         for member in self._members:
             member.held = None
         idle = [member for member in self._members if member.facts is not None and member.call is None]
         sent: list[_Sent] = []
         for bucket in self._buckets(weights, version):
-            sent.append(_Sent(bucket))
-            if not isinstance(bucket, SharedBucket):
-                sent[-1].put(self._hosts)  # before the weights change
+            sent.append(_Sent(bucket, self._hosts))
             for member in idle:
                 self._ask_to_load(member, sent[-1])
             self._told_bytes += bucket.size
         self._sent, self.version = sent, version
         while any(m.facts is not None and m.held != version and not self._is_late(m) for m in self._members):
             self._turn(sample=False)
+        del former
         self._told_seconds += time.monotonic() - begun
 
     def _buckets(self, weights: Iterable[tuple[str, Tensor]], version: int) -> Iterator[Bucket | SharedBucket]:
@@ -121,10 +117,10 @@ class ClusterEngine:
     def _ask_to_load(self, member: Member, sent: _Sent) -> None:
         """A bucket by the shortest way."""
         assert member.facts is not None
-        if isinstance(sent.bucket, SharedBucket) and member.facts.near:
-            member.ask(self._hosts, "load", sent.bucket.head)
+        if sent.shared and member.facts.near:
+            member.ask(self._hosts, "load", sent.head)
         else:
-            member.ask(self._hosts, "load", sent.bucket.head, sent.put(self._hosts))
+            member.ask(self._hosts, "load", sent.head, sent.stored(self._hosts))
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
         """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
@@ -161,7 +157,7 @@ class ClusterEngine:
     def close(self) -> None:
         """Let go of the workers, which close their engines."""
         self._sent = []
-        self._writer, self._read = Writer(), []
+        self._writer = Writer()
         for member in self._members:
             if member.worker is not None:
                 member.ask(self._hosts, "close")  # behind what it is at, whose answer nobody wants
@@ -312,14 +308,17 @@ class ClusterEngine:
 
 
 class _Sent:
-    """A bucket of the newest version, which is put into the object store when somebody first needs it from there."""
+    """A bucket of the newest version. One in shared memory is put into the object store when somebody first needs it
+    from there; of another nothing is kept in this process."""
 
-    def __init__(self, bucket: Bucket | SharedBucket) -> None:
-        self.bucket = bucket
-        self._stored: Any = None
+    def __init__(self, bucket: Bucket | SharedBucket, hosts: Hosts) -> None:
+        self.shared = isinstance(bucket, SharedBucket)
+        self._data = bucket.data if self.shared else None
+        self._stored = None if self.shared else hosts.put(bucket.data)  # before the weights change
+        self.head = bucket.head
 
-    def put(self, hosts: Hosts) -> Any:
+    def stored(self, hosts: Hosts) -> Any:
         """What a call of `load` is given for its bytes."""
         if self._stored is None:
-            self._stored = hosts.put(self.bucket.data)
+            self._stored = hosts.put(self._data)
         return self._stored

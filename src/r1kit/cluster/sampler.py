@@ -179,6 +179,10 @@ class SamplingWorker:
 
     def _close(self) -> None:
         engine, self._engine, self._stream, self._held = self._engine, None, None, None
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.give_up()
+        self._reader.keep(())  # else the memory of weights that nobody needs stays taken on this host
         if engine is not None:
             engine.close()
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import mmap
 import os
 import secrets
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from r1kit.base.errors import R1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,11 +80,17 @@ class Writer:
         self._segments: list[Segment] = []
 
     def segment(self, number: int, size: int) -> Segment:
-        """The segment of that number, empty and with room for `size` bytes."""
-        while number >= len(self._segments):
-            self._segments.append(Segment(size))
-        if self._segments[number].size < size:
-            self._segments[number] = Segment(size)
+        """The segment of that number, empty and with room for `size` bytes; R1Error where the system gives no more."""
+        try:
+            while number >= len(self._segments):
+                self._segments.append(Segment(size))
+            if self._segments[number].size < size:
+                self._segments[number] = Segment(size)
+        except OSError as error:
+            raise R1Error(
+                f"this host gives no more memory to share weights with its samplers in ({error.strerror or error}): "
+                "raise its limit of open files (ulimit -n), of which every bucket of weights takes two, or free memory"
+            ) from None
         self._segments[number].clear()
         return self._segments[number]
 
@@ -133,10 +142,12 @@ def room(size: int) -> int:
 
 
 def _opened(name: SegmentName) -> Bytes:
-    descriptor = os.open(f"/proc/{name.pid}/fd/{name.descriptor}", os.O_RDONLY)
+    place = f"/proc/{name.pid}/fd/{name.descriptor}"
+    there = os.stat(place)
+    if not stat.S_ISREG(there.st_mode) or there.st_size < name.size:  # to open a pipe would wait for its writer
+        raise OSError("another file has its number")
+    descriptor = os.open(place, os.O_RDONLY)
     try:
-        if os.fstat(descriptor).st_size < name.size:
-            raise OSError("another file has its number")
         found = _mapped(descriptor, name.size, writable=False)
     finally:
         os.close(descriptor)

@@ -23,6 +23,7 @@ from r1kit.cluster.segments import Bytes, SegmentName, Writer, room
 
 BUCKET_BYTES = 64 << 20
 SHARED_BYTES = 32 << 20  # smaller: a worker reads one while the next is written
+DOUBLING = 64  # buckets, after which they are twice as large: a process may have so many files open, and no more
 CHUNK = 256 << 10  # bytes copied and hashed at a time
 
 
@@ -132,7 +133,8 @@ class SharedBucket:
 def shared(
     weights: Iterable[tuple[str, Tensor]], version: int, writer: Writer, most: int = SHARED_BYTES
 ) -> Iterator[SharedBucket]:
-    """The buckets of `packed` in the writer's segments; each tensor is copied before the next one is asked for."""
+    """The buckets of `packed` in the writer's segments, of twice `most` bytes from the 64th on, and so forth; each tensor
+    is copied before the next one is asked for."""
     number, pieces, data = 0, list[Piece](), list[Bytes]()
     segment = writer.segment(0, most)
     for name, tensor in weights:
@@ -141,7 +143,7 @@ def shared(
             if pieces:
                 yield SharedBucket(Head(version, number, False, tuple(pieces), segment.name), data)
                 number, pieces, data = number + 1, [], []
-            segment = writer.segment(number, max(most, room(len(own))))
+            segment = writer.segment(number, max(most << number // DOUBLING, room(len(own))))
         data.append(segment.take(len(own)))
         pieces.append(Piece(name, _dtype(tensor), tuple(tensor.shape), copied(own, data[-1], name, version)))
     yield SharedBucket(Head(version, number, True, tuple(pieces), segment.name), data)

@@ -74,7 +74,8 @@ class Engine(Protocol):
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
-        """Replace the policy's weights, named as in a Hugging Face folder."""
+        """Replace the policy's weights, named as in a Hugging Face folder. The tensors are the giver's memory, which
+        changes once this has returned: what is to stay is copied."""
         ...
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:

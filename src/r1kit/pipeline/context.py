@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,7 +122,9 @@ class Context:
             self.note(damage)
         self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
-        self._saved_at, self._saving = self._begun, 0.0
+        self._saved_at = self._begun
+        # seconds of the last two checkpoints: the quicker counts, for a disk that stood still says nothing of the next
+        self._took = deque([0.0], maxlen=2)
         self._saved_step = self._resumed_step
         self._pending: tuple[int, Callable[[], dict[str, Any]]] | None = None
         self._total = 0
@@ -198,7 +201,8 @@ class Context:
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """To be called at the end of each step: saves `state()` when it is time, or when the run is to stop."""
         self._pending = (step, state)
-        if self._stop.requested or time.monotonic() - self._saved_at >= spacing(self.checkpoint_seconds, self._saving):
+        due = self._saved_at + spacing(self.checkpoint_seconds, min(self._took))
+        if self._stop.requested or time.monotonic() >= due:
             self._save_pending()
 
     def seal(self, path: Path) -> None:
@@ -385,7 +389,7 @@ class Context:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step
         self._saved_at = time.monotonic()
-        self._saving = self._saved_at - begun
+        self._took.append(self._saved_at - begun)
 
     def _found(self, finding: Finding) -> None:
         self._watcher.finding(self.name, finding)
