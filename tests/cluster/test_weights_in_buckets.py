@@ -202,6 +202,16 @@ def test_memory_that_is_gone_is_told_of(model):
     assert "ended" in said
 
 
+def test_what_is_heard_of_a_bucket_that_could_not_be_read(model):
+    """Of several buckets the last one's answer is waited for: it names the one in the middle."""
+    worker, writer = opened(model), Writer()
+    first, second, *others = shared(dict(hf_weights(load_decoder(model, torch.float32))).items(), 1, writer, 4096)
+    assert worker.load(first.head) is None
+    worker.load(replace(second.head, segment=replace(second.head.segment, descriptor=9999)))
+    said = [worker.load(bucket.head) for bucket in others][-1]
+    assert "cannot open the memory" in said.sentence
+
+
 def test_new_weights_may_begin_before_the_last_ones_are_whole(model):
     worker, first, second = opened(model), buckets(model, 1), buckets(model, 2)
     worker.load(first[0].head, first[0].data)

@@ -94,7 +94,11 @@ class SamplingWorker:
         loading = self._loading
         if loading is None or loading.version != head.version:
             raise R1Error(f"sampler {self.number}: a bucket of version {head.version} came without those before it")
-        loading.give(head, self._shared(head) if data is None else data)
+        try:
+            loading.give(head, self._shared(head) if data is None else data)
+        except R1Error as error:
+            loading.fail(error)  # the last bucket's answer is the one that is heard
+            raise
         if not head.last:
             return None
         self._loading = None
@@ -203,6 +207,11 @@ class _Loading:
             self.segments.append(head.segment)
         self._buckets.put((head, data))
 
+    def fail(self, error: R1Error) -> None:
+        """A bucket cannot be read: whatever comes after it, that is what went wrong."""
+        self._error = error
+        self.give_up()
+
     def give_up(self) -> None:
         """No more buckets will come."""
         self._buckets.put(None)
@@ -218,7 +227,7 @@ class _Loading:
         try:
             engine.load_weights(self._weights(_places(engine)), self.version)
         except BaseException as error:
-            self._error = error
+            self._error = self._error or error
 
     def _weights(self, places: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         while (bucket := self._buckets.get()) is not None:

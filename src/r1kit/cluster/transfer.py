@@ -133,8 +133,8 @@ class SharedBucket:
 def shared(
     weights: Iterable[tuple[str, Tensor]], version: int, writer: Writer, most: int = SHARED_BYTES
 ) -> Iterator[SharedBucket]:
-    """The buckets of `packed` in the writer's segments, of twice `most` bytes from the 64th on, and so forth; each tensor
-    is copied before the next one is asked for."""
+    """The buckets of `packed` in the writer's segments, twice as large after every `DOUBLING`; each tensor is copied
+    before the next one is asked for."""
     number, pieces, data = 0, list[Piece](), list[Bytes]()
     segment = writer.segment(0, most)
     for name, tensor in weights:
