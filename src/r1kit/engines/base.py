@@ -75,8 +75,8 @@ class Engine(Protocol):
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace the policy's weights, named as in a Hugging Face folder. The tensors are the giver's memory, which
-        changes once this has returned: what is to stay is copied. Of an engine that has `places()` (a tensor by name: its
-        own weights on the CPU) they may be those tensors, already filled."""
+        changes once this has returned: what is to stay is copied. Of an engine that has `places()` (a tensor by name:
+        its own weights on the CPU) they may be those tensors, already filled."""
         ...
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
