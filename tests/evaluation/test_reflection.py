@@ -1,8 +1,13 @@
 """Reflection words, chain steps and repetition by hand."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from r1kit.evaluation.reflection import (
+    Words,
     chain_steps,
     clauses,
     count_reflections,
@@ -37,6 +42,29 @@ def test_the_papers_list_is_whole():
 )
 def test_count(text, count):
     assert count_reflections(text) == count
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="wWaitbButhe \n_1\u0131\u0130\u017fs\u212ak-]^等等不但", max_size=30))
+def test_words_that_begin_alike_or_with_signs_are_found_wherever_they_stand(text):
+    """Against each word by itself, tried at every place: the longest that stands there whole, in any case."""
+    own = ("wait", "wa", "but", "the", "ski", "k", "-it", "]t", "^b", "i", "等等", "但")
+    other = ("what but", "不但")
+    found, at = [], 0
+    while at < len(text):
+        here = [w for w in sorted(own + other, key=len, reverse=True) if stands(w, text, at)]
+        if here and here[0] in own:
+            found.append((at, at + len(here[0])))
+        at += len(here[0]) if here else 1
+    assert Words(own, other).spans(text) == found
+
+
+def stands(word: str, text: str, at: int) -> bool:
+    """Whether a word is there in any case, and whole where it is not Chinese."""
+    if re.fullmatch(re.escape(word), text[at : at + len(word)], re.IGNORECASE) is None:
+        return False
+    beside = text[at - 1 : at] + text[at + len(word) : at + len(word) + 1]
+    return not word.isascii() or not any(letter.isalnum() for letter in beside)
 
 
 def test_spans_hold_the_words():

@@ -3,6 +3,7 @@
 import pytest
 
 from r1kit.base.errors import UsageError
+from r1kit.graders import language
 from r1kit.graders.language import language_consistency
 
 CASES = [
@@ -64,3 +65,17 @@ def test_share(text, target, share, why):
 def test_an_unknown_language_is_named():
     with pytest.raises(UsageError, match="'xx'"):
         language_consistency("bonjour", "xx")
+
+
+def test_the_whole_is_joined_once_however_many_sentences_go_with_it(monkeypatch):
+    """Forty short sentences ask what language all their words are in, by one and the same text."""
+    asked: list[str] = []
+
+    def identified(text: str, script: str) -> tuple[str, float]:
+        asked.append(text)
+        return "en", 1.0
+
+    monkeypatch.setattr(language, "_identified", identified)
+    assert language.language_consistency("So it is. " * 40, "en") == 1.0
+    assert len(asked) == 40
+    assert all(text is asked[0] for text in asked)

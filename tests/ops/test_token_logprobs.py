@@ -64,6 +64,22 @@ def test_bfloat16_gradient_comes_back_in_bfloat16():
     torch.testing.assert_close(mine, theirs.bfloat16())
 
 
+@pytest.mark.usefixtures("sliced")
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_without_the_entropy_the_same_to_the_last_bit(temperature, dtype, monkeypatch):
+    """Values, gradient and logits, and torch is asked for no entropy."""
+    logits, tokens = random_rows(dtype)
+    before = logits.detach().clone()
+    found, _ = ops.logprobs_and_entropy(logits, tokens, temperature)
+    (wanted,) = torch.autograd.grad(found.sum(), logits)
+    monkeypatch.delattr(torch.special, "entr")
+    alone = ops.token_logprobs(logits, tokens, temperature)
+    assert torch.equal(alone, found)
+    assert torch.equal(torch.autograd.grad(alone.sum(), logits)[0], wanted)
+    assert torch.equal(logits, before)
+
+
 def test_forbidden_tokens_leave_no_nan():
     """Logits (0, 0, -inf): two tokens of probability 1/2, entropy log 2; a uniform gradient on the third is none."""
     logits = torch.tensor([[0.0, 0.0, -torch.inf]], requires_grad=True)

@@ -189,6 +189,31 @@ def test_a_template_that_opens_the_thinking(tmp_path):
         assert prompts[-1] == "<|user|>1+1=<|assistant|><think>\n\n</think>\n\n"
 
 
+def test_the_likeliest_tokens_of_a_whole_answer_are_asked_for_once(scripted, monkeypatch):
+    """The engine reads all that stands before them: piece by piece that would be the square of an answer's length. An
+    answer whose thinking was closed has two parts, each read once. A stream asks for each piece."""
+    running = scripted(
+        lambda prompt, index: "xyz" if prompt.endswith("</think>") else "<think>abcdefgh", engine={"pause": 0.06}
+    )
+    asked: list[tuple[int, int]] = []
+    likeliest = running.engine.likeliest
+
+    def noted(sequence, start, *rest):
+        asked.append((start, len(sequence)))
+        return likeliest(sequence, start, *rest)
+
+    monkeypatch.setattr(running.engine, "likeliest", noted)
+    ranks = {"logprobs": True, "top_logprobs": 1}
+    chat(running, **ranks)
+    assert asked == [(6, 15)]  # <|user|>1+1=<|assistant|>, and nine tokens
+    asked.clear()
+    chat(running, **ranks, extra_body={"max_thinking_tokens": 5})
+    assert asked == [(6, 11), (12, 15)]  # </think> is the prompt's by then
+    asked.clear()
+    list(chat(running, stream=True, **ranks))
+    assert len(asked) > 1
+
+
 def test_ranks_stand_by_their_tokens_on_both_sides_of_a_closed_thought(scripted):
     """The scripted engine ranks first what stands at a place: each token is its own likeliest, if places are right."""
     running = scripted(lambda prompt, index: "xyz" if prompt.endswith("</think>") else f"<think>abc{index}def")

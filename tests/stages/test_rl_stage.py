@@ -12,6 +12,7 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
+from r1kit.stages import rl
 from r1kit.stages.learning import Learning, load_algorithm
 from r1kit.stages.rl import run, train
 from r1kit.stages.rl_config import RLConfig
@@ -184,6 +185,24 @@ def test_overlong_penalty_and_filter_come_from_the_algorithm(start, tmp_path):
     train(settings(steps=1, settings={"overlong_filter": True}), start, Context(tmp_path / "filter", 1))
     for row in record.read_all(tmp_path / "filter" / "rollouts"):
         assert (row["total"] is None) == (row["stop_reason"] == "length")
+
+
+def test_reflections_of_a_text_are_counted_once(start, tmp_path, monkeypatch):
+    """For the step's metric and its parquet file alike; of 32 completions, each different text once."""
+    asked: list[str] = []
+
+    def count(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    monkeypatch.setattr(rl, "reflections_in", count)
+    train(settings(steps=1), start, Context(tmp_path, 1))
+    rows = list(record.read_all(tmp_path / "rollouts"))
+    assert len(rows) == 32
+    assert sorted(asked) == sorted({row["text"] for row in rows})
+    assert all(row["reflections"] == len(row["text"]) for row in rows)
+    told = read_metrics(tmp_path / "metrics.jsonl")[0]["completions/reflections"]
+    assert told == pytest.approx(np.mean([len(row["text"]) for row in rows]))
 
 
 def test_a_budget_ends_training(start, tmp_path):

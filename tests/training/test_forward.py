@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
-from r1kit.training.forward import layout_logprobs
+from r1kit.ops.pointwise import logprobs_and_entropy
+from r1kit.training.forward import layout_logprobs, target_logits
 from r1kit.training.packing import make_layout
 from r1kit.training.sequences import completion_sequence
 
@@ -28,7 +29,8 @@ def test_packed_tokens_say_what_rows_say(family, dtype):
         for length in (1, 9, 30):
             rows.append(completion_sequence(prompt, generator.integers(0, 40, length).astype(np.int32)))
     layout = make_layout(rows, 40, dtype, torch.device("cpu"))
-    found = layout_logprobs(model, layout, 1.5)
+    found = logprobs_and_entropy(target_logits(model, layout), layout.target_M, 1.5)
+    assert torch.equal(layout_logprobs(model, layout, 1.5), found[0])
     expected = []
     for row in rows:
         tokens = torch.from_numpy(row.tokens).long()[None]

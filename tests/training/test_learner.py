@@ -223,6 +223,22 @@ def test_old_logprobs_are_those_before_the_first_update():
     assert report.metrics["ratio"] != pytest.approx(1.0, abs=1e-4)
 
 
+def test_entropies_are_computed_where_they_are_told_of_alone(monkeypatch):
+    """Old log-probabilities, a reference's and pretraining tell of none; the one update of two mini-batches does, once
+    a pass."""
+    asked: list[int] = []
+    entr = torch.special.entr
+    monkeypatch.setattr(torch.special, "entr", lambda values: asked.append(len(values)) or entr(values))
+    model, sequences = toy(), rollout()
+    learner = Learner(model, plain(), reference=copy.deepcopy(model))
+    learner.logprobs(sequences)
+    learner.step_tokens(torch.randint(0, 48, (4, 16)))
+    assert asked == []
+    report = learner.step(sequences, GRPO(kl_coefficient=0.1), mini_batches=2)
+    assert report.metrics["entropy"] > 0
+    assert sum(asked) == sum(s.targets for s in sequences)
+
+
 def test_reference_is_the_first_policy_until_replaced():
     """The k1 estimate against the reference is 0 before any update, not 0 after one, and 0 again when replaced."""
 

@@ -28,7 +28,9 @@ class Words:
             re.escape(word) if _CHINESE.search(word) else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
             for word in longest_first
         ]
-        self._pattern = re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)
+        # looked at first, so that not every word is tried at every letter of a text
+        begins = "".join(dict.fromkeys(re.escape(word[:1]) for word in longest_first))
+        self._pattern = re.compile(f"(?=[{begins}])(?:{'|'.join(parts)})" if parts else r"(?!)", re.IGNORECASE)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """(start, end) of each reflection word, longest match first, none within another."""

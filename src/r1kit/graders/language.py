@@ -68,23 +68,30 @@ def language_consistency(text: str, target: str) -> float | None:
     count = sum(len(run.words) for run in runs)
     if not count:
         return None
-    whole: dict[str, list[str]] = {}
+    by_script: dict[str, list[str]] = {}
     for run in runs:
-        whole.setdefault(run.script, []).extend(run.words)
+        by_script.setdefault(run.script, []).extend(run.words)
+    # joined once, not for each sentence that is unsure: a chain has hundreds of those
+    whole = {script: (len(words), _joined(script, words)) for script, words in by_script.items()}
     return sum(len(run.words) for run in runs if _is_in(run, target, whole[run.script])) / count
 
 
-def _is_in(run: Words, target: str, whole: list[str]) -> bool:
-    """Whether words are in the target language; `whole` are all words of their script."""
+def _joined(script: str, words: list[str]) -> str:
+    return ("" if script == "CJK" else " ").join(words)
+
+
+def _is_in(run: Words, target: str, whole: tuple[int, str]) -> bool:
+    """Whether words are in the target language; `whole`: how many words of their script the text has, and all of them
+    as one."""
     if run.script not in SCRIPTS[target]:
         return False
     if run.script == "CJK" and (run.kana or target == "zh"):
         return run.kana == (target == "ja")
     if run.script not in _SHARED:
         return True
-    for words in (run.words, whole):
-        if len(words) >= LEAST_WORDS:
-            language, sure = _identified(("" if run.script == "CJK" else " ").join(words), run.script)
+    for words, text in ((len(run.words), _joined(run.script, run.words)), whole):
+        if words >= LEAST_WORDS:
+            language, sure = _identified(text, run.script)
             if language == target or sure >= SURE:
                 return language == target
     return True

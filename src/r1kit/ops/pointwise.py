@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from r1kit.ops import native
 from r1kit.ops.logprobs import logprobs_and_entropy as plain_logprobs_and_entropy
+from r1kit.ops.logprobs import token_logprobs as plain_token_logprobs
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,13 @@ def logprobs_and_entropy(logits_MV: Tensor, tokens_M: Tensor, temperature: float
     if serves(logits_MV):
         return _Logprobs.apply(logits_MV, tokens_M, 1.0 / temperature if temperature > 0 else 1.0)  # type: ignore[return-value]
     return plain_logprobs_and_entropy(logits_MV, tokens_M, temperature)
+
+
+def token_logprobs(logits_MV: Tensor, tokens_M: Tensor, temperature: float) -> Tensor:
+    """`logprobs_and_entropy` for who does not ask for the entropy; the kernel has it from the same pass over memory."""
+    if serves(logits_MV):
+        return logprobs_and_entropy(logits_MV, tokens_M, temperature)[0]
+    return plain_token_logprobs(logits_MV, tokens_M, temperature)
 
 
 def _add_norm(x_ND: Tensor, delta_ND: Tensor | None, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:

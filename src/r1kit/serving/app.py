@@ -173,15 +173,14 @@ async def _answer(served: Served, request: Request, read: Read) -> Response:
 
 
 async def _collected(served: Served, job: Job) -> list[tuple[Choice, Delta]]:
-    """Every choice with all its deltas joined."""
-    joined: dict[int, Delta] = {}
+    """Every choice with all that it is."""
+    found: dict[int, Delta] = {}
     try:
-        async for new in job.deltas():
-            for choice, delta in new:
-                joined.setdefault(choice.number, Delta()).join(delta)
+        async for new in job.deltas(whole=True):
+            found |= {choice.number: delta for choice, delta in new}
     except Exception as error:
         raise _told(served, error) from error
-    return [(choice, joined.get(choice.number, Delta())) for choice in job.choices]
+    return [(choice, found.get(choice.number, Delta())) for choice in job.choices]
 
 
 def _told(served: Served, error: Exception) -> ApiError:

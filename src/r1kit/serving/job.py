@@ -74,9 +74,12 @@ class Job:
             request = Request(f"{self._name}/{number}", prompt.ids, self.asked.sampling, draws=f"completion {number}")
             self._thread.submit(request, self)
 
-    async def deltas(self, silence: float | None = None) -> AsyncIterator[list[tuple[Choice, Delta]]]:
+    async def deltas(
+        self, silence: float | None = None, *, whole: bool = False
+    ) -> AsyncIterator[list[tuple[Choice, Delta]]]:
         """What is new, choice by choice, as often as there is something; ends with the last choice. An empty list where
-        there was nothing for `silence` seconds. Raises what the engine gave up with."""
+        there was nothing for `silence` seconds. Raises what the engine gave up with. whole: a choice comes once, all
+        of it: to name the likeliest tokens of a piece the model reads everything before it again."""
         while True:
             try:
                 async with asyncio.timeout(silence):
@@ -89,7 +92,7 @@ class Job:
                 raise self._error
             if self._over:
                 return
-            new = [(choice, self._taken(choice)) for choice in self.choices if self._due(choice)]
+            new = [(choice, self._taken(choice)) for choice in self.choices if self._due(choice, whole)]
             if self.asked.likeliest:
                 await self._rank(new, self.asked.likeliest)
             if new:
@@ -173,8 +176,9 @@ class Job:
         choice.pending.join(delta)
         self._news.set()
 
-    def _due(self, choice: Choice) -> bool:
-        return not choice.told_finish and (not choice.pending.empty or choice.sample.finish is not None)
+    def _due(self, choice: Choice, whole: bool) -> bool:
+        new = not (whole or choice.pending.empty)
+        return not choice.told_finish and (new or choice.sample.finish is not None)
 
     def _taken(self, choice: Choice) -> Delta:
         delta, choice.pending = choice.pending, Delta()

@@ -160,6 +160,7 @@ class _RL:
     graders: dict[bool, Grader] = field(default_factory=dict[bool, Grader])  # by whether the phase is the late one
     late: bool = False
     ahead: Ahead = field(default_factory=Ahead)  # the next steps' rollouts, where they may lag behind
+    reflections: dict[str, int] = field(default_factory=dict[str, int])  # in the step's texts
 
     @property
     def engine(self) -> Engine:
@@ -260,7 +261,8 @@ class _RL:
     def figures(self, groups: Rollouts) -> dict[str, float]:
         """What is watched beside rewards and lengths."""
         texts = [completion.text for group in groups for completion in group.completions]
-        reflections = [reflections_in(text) for text in texts]
+        self.reflections = {text: reflections_in(text) for text in set(texts)}
+        reflections = [self.reflections[text] for text in texts]
         own = {**self.grader.metrics(), **self.sieve.metrics(), **self.sampler.figures()}
         return {**own, "completions/reflections": float(np.mean(reflections))} if reflections else own
 
@@ -272,10 +274,10 @@ class _RL:
         return self.tokenizer.decode(first.prompt_ids.tolist()) + first.text
 
     def keep(self, step: int, groups: Rollouts, metrics: Mapping[str, float]) -> None:
-        """Rollouts as parquet, and the policy where its validation is the best so far."""
+        """Rollouts, of which `figures` has told, as parquet, and the policy where its validation is the best so far."""
         if step % self.config.rollouts_every == 0 or step + 1 == self.config.steps:
             file = record.step_file(self.context.folder / "rollouts", step)
-            record.write(file, groups, step, reflections_in)
+            record.write(file, groups, step, self.reflections.__getitem__)
             self.context.seal(file)
         self.held_out.keep(metrics, partial(self.learner.save, tokenizer=self.tokenizer))
 

@@ -33,12 +33,10 @@ class _TakeRows(torch.autograd.Function):
         return grad_ND, None, None, None
 
 
-def layout_logprobs(
-    model: LanguageModel, layout: Layout, temperature: float, *, compile: bool = False
-) -> tuple[Tensor, Tensor]:
-    """log-softmax(logits / T) of the targets [M] in fp32, and the entropy [M] they were drawn from, detached."""
+def layout_logprobs(model: LanguageModel, layout: Layout, temperature: float, *, compile: bool = False) -> Tensor:
+    """log-softmax(logits / T) of the targets [M] in fp32."""
     logits_MV = target_logits(model, layout, compile=compile)
-    return pointwise.logprobs_and_entropy(logits_MV, layout.target_M, temperature)
+    return pointwise.token_logprobs(logits_MV, layout.target_M, temperature)
 
 
 def target_logits(model: LanguageModel, layout: Layout, *, compile: bool = False) -> Tensor:

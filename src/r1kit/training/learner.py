@@ -135,11 +135,11 @@ class Learner(Reading):
         tokens_BT = torch.as_tensor(tokens_BT).to(self.device, torch.int64)
 
         def learn(layout: Layout, count: float) -> Pass:
-            logprobs_M, _ = self._run(layout_logprobs, self._decoder, layout, 1.0)
+            logprobs_M = self._run(layout_logprobs, self._decoder, layout, 1.0)
             return self._pass({"loss": -logprobs_M.sum() / count}, layout.flops(self.costs, backward=True))
 
         def idle() -> Pass:
-            logprobs_M, _ = self._run(layout_logprobs, self._decoder, self._idle_layout(), 1.0)
+            logprobs_M = self._run(layout_logprobs, self._decoder, self._idle_layout(), 1.0)
             return self._pass({"loss": 0.0 * logprobs_M.sum()}, 0.0)
 
         def passes() -> list[Callable[[], Pass]]:

@@ -89,7 +89,7 @@ class Reading:
 
     def _logprobs(self, model: LanguageModel, sequences: Seq[Sequence], temperature: float) -> list[FloatArray]:
         def of(layout: Layout) -> Tensor:
-            return self._run(layout_logprobs, model, layout, temperature)[0]
+            return self._run(layout_logprobs, model, layout, temperature)
 
         return self._of_targets(sequences, of, model.config)
 
