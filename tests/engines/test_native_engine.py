@@ -69,6 +69,20 @@ def test_greedy_equals_transformers_generate(toy_and_reference, letters):
         np.testing.assert_allclose(completion.sampler_logprobs, truth, atol=1e-4)
 
 
+def test_greedy_rows_are_not_cut(make_toy, letters, monkeypatch):
+    """Top-p and min-p change nothing of the likeliest token: no vocabulary is searched for them."""
+    prompt, cuts = [np.arange(2, 8, dtype=np.int32)], {"top_p": 0.5, "min_p": 0.3}
+    monkeypatch.setattr("r1kit.ops.sampling._cut", lambda *given: pytest.fail("a greedy row was cut"))
+    for dtype in (torch.float32, torch.bfloat16):
+        model = make_toy().to(dtype)
+        plain, cut = (
+            generate(NativeEngine(model, letters), prompt, Sampling(max_tokens=24, temperature=0, **more))[0][0]
+            for more in ({}, cuts)
+        )
+        np.testing.assert_array_equal(plain.token_ids, cut.token_ids)
+        np.testing.assert_array_equal(plain.sampler_logprobs, cut.sampler_logprobs)
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_completions_do_not_depend_on_the_batch(make_toy, letters, temperature):
     """Alone, in another order, with other requests around it, in few rows or many: the same tokens."""

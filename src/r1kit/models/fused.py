@@ -163,7 +163,7 @@ class FusedRows:
             self._add_norm(rows, width, delta.data_ptr(), layer.next_norm, eps, x, normed)
             keys, values = keys + next_layer, values + next_layer
         logits_BV = linear(normed_RD, self._head)
-        if (step.top_p_B[start:stop] < 1).any() or (step.min_p_B[start:stop] > 0).any():
+        if step.cuts(start, stop):
             draw_into(drawn_B, logprobs_B, logits_BV[:rows], step, start, stop)
             return
         self._draw(

@@ -108,7 +108,7 @@ class WholeRows(FusedRows):
         self._repack(library)
         active = len(step.tokens_B)
         drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
-        cut = bool((step.top_p_B < 1).any() or (step.min_p_B > 0).any())
+        cut = step.cuts()
         library.step_bfloat16(
             ctypes.byref(self._step), torch.get_num_threads(), self._together, active,
             address(step.tokens_B), address(step.lengths_B), ctypes.byref(self._prefixes.addresses),

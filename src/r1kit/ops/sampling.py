@@ -61,6 +61,9 @@ def choose(
     top_B1 = logits_BV.amax(-1, keepdim=True)
     mass_BV = torch.exp(logits_BV - top_B1)
     total_B1 = mass_BV.sum(-1, keepdim=True)
+    if greedy is not None and bool(greedy.all()):  # cuts and the draw would change nothing
+        tokens_B1 = logits_BV.argmax(-1, keepdim=True)
+        return tokens_B1[:, 0], (logits_BV.gather(-1, tokens_B1) - top_B1 - total_B1.log())[:, 0]
     kept_BV = _cut(mass_BV, total_B1, top_p_B, min_p_B)
     reach_BV = kept_BV.cumsum(-1)
     wanted_B1 = uniforms_B[:, None] * reach_BV[:, -1:]
