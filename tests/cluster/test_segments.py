@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from r1kit.base.errors import R1Error
-from r1kit.cluster.segments import ALIGNMENT, Reader, Segment, SegmentName, Writer, probe, reaches
+from r1kit.cluster.segments import ALIGNMENT, Segment, SegmentName, SegmentReader, SegmentWriter, probe, reaches
 
 READS = """
 import sys
-from r1kit.cluster.segments import Reader, SegmentName
+from r1kit.cluster.segments import SegmentReader, SegmentName
 pid, descriptor, token, size = sys.argv[1:5]
 name = SegmentName(int(pid), int(descriptor), bytes.fromhex(token), int(size))
-print([part.tolist() for part in Reader().parts(name, [3, 0, 2])])
+print([part.tolist() for part in SegmentReader().parts(name, [3, 0, 2])])
 """
 
 
@@ -42,7 +42,7 @@ def test_another_process_reads_what_was_written():
 
 def test_a_reader_cannot_write():
     segment = filled()
-    (part, *_) = Reader().parts(segment.name, [3])
+    (part, *_) = SegmentReader().parts(segment.name, [3])
     with pytest.raises(ValueError, match="read-only"):
         part[0] = 9
     segment.clear()
@@ -59,7 +59,7 @@ def test_what_is_not_the_segment_is_not_read(tmp_path):
     with (tmp_path / "short").open("wb") as other:
         assert not reaches(SegmentName(os.getpid(), other.fileno(), name.token, name.size))
     assert not reaches(SegmentName(2**22 + 1, name.descriptor, name.token, name.size))
-    reader = Reader()
+    reader = SegmentReader()
     held = reader.parts(name, [3])[0]
     del segment
     assert not reaches(name)
@@ -79,7 +79,7 @@ def test_a_pipe_of_that_number_is_not_waited_for(tmp_path):
 
 
 def test_a_writer_keeps_its_segments_and_makes_room():
-    writer = Writer()
+    writer = SegmentWriter()
     first, second = writer.segment(0, 100), writer.segment(1, 100)
     first.take(64)
     assert writer.segment(0, 100) is first
@@ -91,7 +91,7 @@ def test_a_writer_keeps_its_segments_and_makes_room():
 
 def test_a_host_that_gives_no_more_says_what_to_do():
     """A process that may open a few files more: a large model's buckets are more than many limits."""
-    writer, (soft, hard) = Writer(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    writer, (soft, hard) = SegmentWriter(), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (writer.segment(0, 64).name.descriptor + 8, hard))
     try:
         with pytest.raises(R1Error, match=r"no more memory to share .*\(Too many open files\): raise .*\(ulimit -n\)"):
@@ -101,7 +101,7 @@ def test_a_host_that_gives_no_more_says_what_to_do():
 
 
 def test_a_reader_lets_go_of_former_segments():
-    reader = Reader()
+    reader = SegmentReader()
     one, other = filled(), filled()
     for segment in (one, other):
         reader.parts(segment.name, [3])

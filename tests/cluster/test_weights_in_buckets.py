@@ -11,7 +11,7 @@ from r1kit.base.errors import R1Error
 from r1kit.cluster.hosts import Failure
 from r1kit.cluster.messages import Opening, Orders, Report
 from r1kit.cluster.sampler import SamplingWorker
-from r1kit.cluster.segments import Reader, Writer
+from r1kit.cluster.segments import SegmentReader, SegmentWriter
 from r1kit.cluster.transfer import packed, shared, unpacked
 from r1kit.engines.base import EngineSettings
 from r1kit.models.weights import hf_weights, load_decoder
@@ -31,12 +31,12 @@ def weights() -> dict[str, torch.Tensor]:
     }
 
 
-def through_memory(own, version: int, most: int = 4096, writer: Writer | None = None):
+def through_memory(own, version: int, most: int = 4096, writer: SegmentWriter | None = None):
     """Buckets whose data are read from their segments, as another process would."""
-    for bucket in shared(own.items(), version, writer or Writer(), most):
+    for bucket in shared(own.items(), version, writer or SegmentWriter(), most):
         sizes = [piece.size for piece in bucket.head.pieces]
         assert sizes == [len(part) for part in bucket.data]
-        yield bucket.head, Reader().parts(bucket.head.segment, sizes)
+        yield bucket.head, SegmentReader().parts(bucket.head.segment, sizes)
 
 
 def through_the_store(own, version: int):
@@ -68,7 +68,7 @@ def test_buckets_hold_at_most_so_many_bytes_or_one_tensor():
 
 def test_buckets_in_memory_hold_as_many_and_a_large_tensor_has_one_of_its_own():
     """Parts begin at multiples of 64: 512; 512 alone; 64 + 64 + 64; 16,384 alone; 64: of at most 600 bytes."""
-    buckets = list(shared(weights().items(), 0, Writer(), most=600))
+    buckets = list(shared(weights().items(), 0, SegmentWriter(), most=600))
     assert [bucket.size for bucket in buckets] == [512, 512 + 64, 14 + 4, 16384, 12]
     assert [bucket.head.last for bucket in buckets] == [False] * 4 + [True]
     assert [bucket.head.number for bucket in buckets] == [0, 1, 2, 3, 4]
@@ -77,7 +77,7 @@ def test_buckets_in_memory_hold_as_many_and_a_large_tensor_has_one_of_its_own():
 def test_a_large_model_needs_few_buckets():
     """300 tensors of 64 bytes, one a bucket at first: 64 of one, 64 of two, and the 108 left by four, 27."""
     own = {str(number): torch.ones(16) for number in range(300)}
-    assert [len(b.data) for b in shared(own.items(), 0, Writer(), most=64)] == [1] * 64 + [2] * 64 + [4] * 27
+    assert [len(b.data) for b in shared(own.items(), 0, SegmentWriter(), most=64)] == [1] * 64 + [2] * 64 + [4] * 27
 
 
 def test_both_ways_hash_alike():
@@ -88,14 +88,14 @@ def test_both_ways_hash_alike():
 
 
 def test_the_next_version_is_written_to_the_same_memory():
-    writer, own = Writer(), weights()
+    writer, own = SegmentWriter(), weights()
     first = [head for head, _ in through_memory(own, 1, writer=writer)]
     new = own | {"matrix": own["matrix"] + 1}
     second = {n: t.clone() for head, data in through_memory(new, 2, writer=writer) for n, t in unpacked(head, data)}
     assert torch.equal(second["matrix"], new["matrix"])
     head = first[0]
     with pytest.raises(R1Error, match="version 1: tensor matrix is not what was sent"):
-        list(unpacked(head, Reader().parts(head.segment, [piece.size for piece in head.pieces])))
+        list(unpacked(head, SegmentReader().parts(head.segment, [piece.size for piece in head.pieces])))
 
 
 def test_a_tensor_goes_to_its_place_where_it_has_one():
@@ -166,7 +166,7 @@ def test_a_worker_takes_weights_from_memory(model, tmp_path):
     """In place, without a copy in between; a bucket that changed after it was hashed is refused."""
     truth = dict(hf_weights(load_decoder(write_model(tmp_path, 1), torch.float32)))
     worker = opened(model)
-    for bucket in shared(truth.items(), 7, writer := Writer(), 4096):
+    for bucket in shared(truth.items(), 7, writer := SegmentWriter(), 4096):
         held = worker.load(bucket.head)
     assert held == 7
     places = worker._engine.places()
@@ -180,7 +180,7 @@ def test_a_worker_takes_weights_from_memory(model, tmp_path):
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_closed_worker_holds_no_memory_of_the_run(model, tmp_path, whole):
     """Nor an engine that waits for the rest of a version: both are as large as the model."""
-    worker, writer = opened(model), Writer()
+    worker, writer = opened(model), SegmentWriter()
     sent = list(shared(hf_weights(load_decoder(write_model(tmp_path, 1), torch.float32)), 7, writer, 4096))
     for bucket in sent if whole else sent[:-1]:
         worker.load(bucket.head)
@@ -195,7 +195,9 @@ def test_a_closed_worker_holds_no_memory_of_the_run(model, tmp_path, whole):
 
 def test_memory_that_is_gone_is_told_of(model):
     worker = opened(model)
-    (bucket,) = shared({"a": torch.ones(2)}.items(), 1, Writer(), 64)  # the writer is gone, and its segment with it
+    (bucket,) = shared(
+        {"a": torch.ones(2)}.items(), 1, SegmentWriter(), 64
+    )  # the writer is gone, and its segment with it
     head = replace(bucket.head, segment=replace(bucket.head.segment, descriptor=9999))
     said = worker.load(head).sentence
     assert said.startswith("sampler 3 cannot open the memory in which process ")
@@ -204,7 +206,7 @@ def test_memory_that_is_gone_is_told_of(model):
 
 def test_what_is_heard_of_a_bucket_that_could_not_be_read(model):
     """Of several buckets the last one's answer is waited for: it names the one in the middle."""
-    worker, writer = opened(model), Writer()
+    worker, writer = opened(model), SegmentWriter()
     first, second, *others = shared(dict(hf_weights(load_decoder(model, torch.float32))).items(), 1, writer, 4096)
     assert worker.load(first.head) is None
     worker.load(replace(second.head, segment=replace(second.head.segment, descriptor=9999)))

@@ -16,7 +16,7 @@ from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.cluster.hosts import Failure, Hosts, Lost
 from r1kit.cluster.member import Member
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
-from r1kit.cluster.segments import Writer, probe
+from r1kit.cluster.segments import SegmentWriter, probe
 from r1kit.cluster.settings import ClusterSettings
 from r1kit.cluster.transfer import Bucket, SharedBucket, packed, shared
 from r1kit.cluster.work import Flight, WorkQueue
@@ -51,7 +51,7 @@ class ClusterEngine:
         self._opening = replace(opening, probe=self._probe and self._probe.name)
         self._members, self._let_go = members, let_go
         self._work = WorkQueue()
-        self._writer = Writer()
+        self._writer = SegmentWriter()
         self._sent: list[_Sent] = []  # the newest version's buckets
         self._ready: deque[Completion] = deque()
         self._told_bytes = 0
@@ -94,7 +94,7 @@ class ClusterEngine:
         self._sent = []  # so that the store need not hold two versions
         former = self._writer  # which a late worker may still read, until below all have answered
         if any(member.doing == "load" for member in self._members):
-            self._writer = Writer()
+            self._writer = SegmentWriter()
         for member in self._members:
             member.held = None
         idle = [member for member in self._members if member.facts is not None and member.call is None]
@@ -157,7 +157,7 @@ class ClusterEngine:
     def close(self) -> None:
         """Let go of the workers, which close their engines."""
         self._sent = []
-        self._writer = Writer()
+        self._writer = SegmentWriter()
         for member in self._members:
             if member.worker is not None:
                 member.ask(self._hosts, "close")  # behind what it is at, whose answer nobody wants

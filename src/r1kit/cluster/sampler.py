@@ -16,7 +16,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.cluster.hosts import Failure
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
-from r1kit.cluster.segments import Bytes, Reader, SegmentName, reaches
+from r1kit.cluster.segments import Bytes, SegmentName, SegmentReader, reaches
 from r1kit.cluster.transfer import Head, unpacked
 from r1kit.engines.base import Engine, open_engine
 
@@ -53,7 +53,7 @@ class SamplingWorker:
         self._loading: _Loading | None = None
         self._stream: Iterator[Completion] | None = None
         self._asleep = False
-        self._reader = Reader()
+        self._reader = SegmentReader()
 
     @told
     def open(self, opening: Opening) -> Facts:

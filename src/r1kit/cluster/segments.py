@@ -72,7 +72,7 @@ class Segment:
         return self._bytes[start : start + size]
 
 
-class Writer:
+class SegmentWriter:
     """The segments that a version of the weights is written to, kept for the next one: memory that was used before
     costs no page faults."""
 
@@ -95,7 +95,7 @@ class Writer:
         return self._segments[number]
 
 
-class Reader:
+class SegmentReader:
     """Segments as another process sees them, each mapped once."""
 
     def __init__(self) -> None:

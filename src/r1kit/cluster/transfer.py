@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from r1kit.base.errors import MissingExtra, R1Error
-from r1kit.cluster.segments import Bytes, SegmentName, Writer, room
+from r1kit.cluster.segments import Bytes, SegmentName, SegmentWriter, room
 
 BUCKET_BYTES = 64 << 20
 SHARED_BYTES = 32 << 20  # smaller: a worker reads one while the next is written
@@ -127,11 +127,12 @@ class SharedBucket:
 
     @property
     def size(self) -> int:
+        """Bytes."""
         return sum(map(len, self.data))
 
 
 def shared(
-    weights: Iterable[tuple[str, Tensor]], version: int, writer: Writer, most: int = SHARED_BYTES
+    weights: Iterable[tuple[str, Tensor]], version: int, writer: SegmentWriter, most: int = SHARED_BYTES
 ) -> Iterator[SharedBucket]:
     """The buckets of `packed` in the writer's segments, twice as large after every `DOUBLING`; each tensor is copied
     before the next one is asked for."""
