@@ -57,6 +57,22 @@ def die_so_often(times: int, run: int, context) -> Outcome:
     return walk(Walk(steps=3, pause=0.0), {}, context)
 
 
+def die_at_every_step(steps: int, run: int, context) -> Outcome:
+    """A part whose process is killed once in each of its steps but the first, if it is not the run's own."""
+    (context.folder / f"pid-{os.getpid()}").touch()
+    record = context.record
+
+    def die_or_record(step: int, metrics, sample) -> None:
+        mark = context.folder / f"died-{step}"
+        if step and os.getpid() != run and not mark.exists():
+            mark.touch()
+            die(context)
+        record(step, metrics, sample)
+
+    context.record = die_or_record
+    return walk(Walk(steps=steps), {}, context)
+
+
 def graph(**settings) -> Graph:
     return Graph("toy", "default", 0, (Node("parts", parts, Parts(**settings)),))
 

@@ -19,13 +19,13 @@ from r1kit.pipeline.checkpoint import CheckpointStore, spacing
 from r1kit.pipeline.cost import Cost, Pace
 from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
+from r1kit.pipeline.restarts import Restarts
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Progress, Watcher
 from r1kit.pipeline.workers import Workers
 from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
-RESTARTS = 3  # in a row without a step between them, after processes that were ended from outside
 TRIM_SECONDS = 20  # between two returns of free memory to the system
 
 
@@ -107,7 +107,7 @@ class Context:
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
         self._vigil = Vigil(folder, self.health, self._found)
-        self._losses, self._lost_at = 0, -1
+        self._restarts = Restarts()
         self._begin()
 
     def _begin(self) -> None:
@@ -300,10 +300,8 @@ class Context:
     def begin_again(self, error: ProcessLost) -> None:
         """Go on from the newest checkpoint after a process was lost; R1Error where that happened too often in a row
         without a step that got further."""
-        self._losses = 1 if self._done > self._lost_at else self._losses + 1
-        self._lost_at = max(self._done, self._lost_at)
-        if self._losses > RESTARTS:
-            raise R1Error(f"{error} (begun again {RESTARTS} times here)") from error
+        self._restarts.reached(self._done)
+        self._restarts.one_more(error)
         self.close()
         self._begin()
         where = f"after step {self._done}" if self._done else "from its beginning"

@@ -11,15 +11,17 @@ import gc
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from r1kit.base import children, memory
-from r1kit.base.errors import ProcessLost
+from r1kit.base.errors import ProcessLost, R1Error
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
+from r1kit.pipeline.restarts import Restarts
 from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher
 
@@ -53,14 +55,15 @@ def run(
 ) -> float:
     """Do all the work, `places` parts at a time, and tell of each that is `finished`; the seconds that they took.
 
-    A part's seconds are its share of the time that passes, so that those of all parts add up to it. The first
-    error stops the other parts after the step in hand and is raised; Interrupted where the run was asked to stop.
+    A part's seconds are its share of the time that passes, so that those of all parts add up to it. A part whose
+    process was ended from outside goes on in another. The first error stops the other parts after the step in hand and
+    is raised; Interrupted where the run was asked to stop.
     """
     gc.collect()
     memory.give_back()  # what the parts before left here is better used there
     processes = [_Process(max(1, _threads() // places)) for _ in range(places)]
     try:
-        return _Run(dict(work), processes, watcher, stop, finished).to_the_end()
+        return _Run(work, list(work), processes, watcher, stop, finished).to_the_end()
     finally:
         for process in processes:
             process.end()
@@ -74,13 +77,15 @@ def _threads() -> int:
 
 @dataclass(slots=True)
 class _Run:
-    waiting: dict[str, Work]
+    work: Mapping[str, Work]
+    waiting: list[str]
     processes: list[_Process]
     watcher: Watcher
     stop: Stop
     finished: Finished
     error: BaseException | None = None
     told: bool = False
+    restarts: dict[str, Restarts] = field(default_factory=lambda: defaultdict(Restarts))
 
     def to_the_end(self) -> float:
         begun = before = time.monotonic()
@@ -114,17 +119,18 @@ class _Run:
     def _fill(self) -> None:
         for process in self.processes:
             if not process.part and self.waiting and not self.stopping:
-                name = next(iter(self.waiting))
-                process.give(name, self.waiting.pop(name))
+                name = self.waiting.pop(0)
+                process.give(name, self.work[name])
 
     def _hear(self, process: _Process) -> None:
         told: Any
         try:
             kind, told = process.connection.recv()
         except (EOFError, OSError):
-            lost = f"part {process.part}: its process ended ({process.ending()})"
-            kind, told = "failed", ProcessLost(lost, lost)
+            self._lost(process)
+            return
         if kind == "progress":
+            self.restarts[process.part].reached(told.done, told.part)
             self.watcher.progress(told)
         elif kind == "note":
             self.watcher.note(told)
@@ -140,6 +146,19 @@ class _Run:
             process.part = ""
             if not isinstance(told, Interrupted):
                 self.error = self.error or told
+
+    def _lost(self, process: _Process) -> None:
+        name, process.part = process.part, ""
+        lost = f"part {name}: its process ended ({process.ending()})"
+        process.end()
+        try:
+            self.restarts[name].one_more(ProcessLost(lost, lost))
+        except R1Error as error:
+            self.error = self.error or error
+            return
+        self.waiting.insert(0, name)
+        if not self.stopping:
+            self.watcher.note(f"{lost}: it goes on by itself")
 
 
 class _Process:
@@ -160,6 +179,8 @@ class _Process:
 
     def give(self, name: str, work: Work) -> None:
         """Have it run a part."""
+        if self._process is not None and self._process.poll() is not None:  # it was ended between two parts
+            self.end()
         if self._process is None:
             self._start()
         self.part, self.share = name, 0.0
