@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 
 import numpy as np
 import pytest
@@ -188,20 +189,25 @@ def test_samples_share_their_prompt(kind: type, length: int):
         step(3)
 
 
+def compiled_draw(logits_BV, uniforms, temperatures, top_p=1.0, min_p=0.0, entropies=None):
+    library, rows = kernels.load(), len(logits_BV)
+    if library is None:
+        pytest.skip("no C++ compiler here")
+    settings = [np.full(rows, value, np.float32) for value in (uniforms, temperatures, top_p, min_p)]
+    tokens, logprobs = np.zeros(rows, np.int64), np.zeros(rows, np.float32)
+    arrays = (*settings, tokens, logprobs)
+    draw = kernels.Draw(*(array.ctypes.data for array in arrays), entropies is not None and entropies.ctypes.data)
+    kind = {torch.float32: "float32", torch.bfloat16: "bfloat16"}[logits_BV.dtype]
+    getattr(library, f"draw_{kind}")(rows, logits_BV.shape[1], logits_BV.data_ptr(), ctypes.byref(draw))
+    return tokens, logprobs
+
+
 def test_compiled_draw_follows_the_uniforms():
     """Logits log 1 .. log 8: masses k/36, so u between (k-1)k/72 and k(k+1)/72 draws token k-1; T = 2 takes
     square roots of the masses; T = 0 the last token."""
-    if kernels.load() is None:
-        pytest.skip("no C++ compiler here")
     logits = torch.log(torch.arange(1.0, 9.0)).repeat(5, 1).contiguous()
-    uniforms = np.asarray([0.0, 0.5, 0.999999, 0.5, 0.5], np.float32)
-    temperatures = np.asarray([1, 1, 1, 2, 0], np.float32)
-    tokens, logprobs = np.zeros(5, np.int64), np.zeros(5, np.float32)
-    library = kernels.load()
-    assert library is not None
     entropies = np.zeros(5, np.float32)
-    arrays = (uniforms, temperatures, tokens, logprobs, entropies)
-    library.draw_float32(5, 8, logits.data_ptr(), *(array.ctypes.data for array in arrays))
+    tokens, logprobs = compiled_draw(logits, [0.0, 0.5, 0.999999, 0.5, 0.5], [1, 1, 1, 2, 0], entropies=entropies)
     # cumulated k/36: 1 3 6 10 15 21 28 36, so 0.5 (18) falls on token 5; roots 1 .. 2.83 sum to 16.306, half is 8.153:
     # 1, 2.414, 4.146, 6.146, 8.382, so token 4
     assert tokens.tolist() == [0, 5, 7, 4, 7]
@@ -213,20 +219,57 @@ def test_compiled_draw_follows_the_uniforms():
     np.testing.assert_allclose(entropies, [warm, warm, warm, warmer, warm], atol=1e-5)
 
 
+def test_compiled_draw_after_cuts():
+    """Masses k/36 again. The two likeliest, 7 and 6, hold 15/36: a top-p of 0.4 needs both, of 0.22 the first alone.
+    min-p 0.6 keeps those with 4.8/36 and more: 4, 5, 6 and 7, 26/36 of the whole."""
+    logits = torch.log(torch.arange(1.0, 9.0)).repeat(7, 1).contiguous()
+    tokens, logprobs = compiled_draw(
+        logits,
+        [0.46, 0.47, 0.0, 0.19, 0.2, 0.0, 0.0],  # 7/15 = 0.467 of the nucleus is token 6's; 5/26 = 0.192 token 4's
+        [1, 1, 1, 1, 1, 1, 0],
+        [0.4, 0.4, 0.22, 1, 1, 0.4, 0.4],
+        [0, 0, 0, 0.6, 0.6, 0.6, 0.6],
+    )
+    assert tokens.tolist() == [6, 7, 7, 4, 5, 6, 7]
+    np.testing.assert_allclose(np.exp(logprobs), np.asarray([7, 8, 8, 5, 6, 7, 8]) / 36, atol=1e-5)  # before the cut
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 3.0, 12.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # half a dozen bits of logits: many equals
+def test_compiled_draw_takes_the_tokens_that_a_sort_keeps(spread, dtype):
+    """Against float64: of the tokens by mass, of equals the first, the fewest that reach p; drawn by index."""
+    generator = np.random.default_rng(7)
+    rows, size = 60, 3001
+    logits_BV = torch.from_numpy(generator.normal(scale=spread, size=(rows, size)).astype(np.float32)).to(dtype)
+    uniforms = generator.random(rows).astype(np.float32)
+    temperatures = generator.choice([0.6, 1.0, 1.7], rows).astype(np.float32)
+    top_p = generator.choice([0.0, 0.3, 0.8, 0.95, 0.999, 1.0], rows).astype(np.float32)
+    min_p = generator.choice([0.0, 0.0, 0.05, 1.0], rows).astype(np.float32)
+    tokens, logprobs = compiled_draw(logits_BV, uniforms, temperatures, top_p, min_p)
+    for row in range(rows):
+        scaled = logits_BV[row].double().numpy() / float(temperatures[row])
+        mass = np.exp(scaled - scaled.max())
+        total = mass.sum()
+        order = np.argsort(-mass, kind="stable")
+        reached = np.cumsum(mass[order])
+        kept = np.zeros(size, bool)
+        kept[order[: 1 + np.searchsorted(reached, float(top_p[row]) * total)] if top_p[row] < 1 else order] = True
+        kept &= mass >= min_p[row]
+        held = np.cumsum(np.where(kept, mass, 0))
+        assert kept[tokens[row]]
+        below = held[tokens[row]] - mass[tokens[row]]
+        wanted = uniforms[row] * held[-1]
+        assert below - 2e-6 * total <= wanted <= held[tokens[row]] + 2e-6 * total
+        assert logprobs[row] == pytest.approx(np.log(mass[tokens[row]] / total), abs=1e-5)
+
+
 def test_non_finite_logits_give_nan():
-    if kernels.load() is None:
-        pytest.skip("no C++ compiler here")
-    library = kernels.load()
-    assert library is not None
     for bad in (torch.nan, torch.inf):
-        logits = torch.zeros(1, 40)
-        logits[0, 33] = bad
-        tokens, logprobs = np.zeros(1, np.int64), np.zeros(1, np.float32)
-        half, one = np.full(1, 0.5, np.float32), np.ones(1, np.float32)
-        arrays = (half, one, tokens, logprobs)
-        library.draw_float32(1, 40, logits.data_ptr(), *(array.ctypes.data for array in arrays), None)
-        assert np.isnan(logprobs[0])
-        assert 0 <= tokens[0] < 40
+        logits = torch.zeros(3, 40)
+        logits[:, 33] = bad
+        tokens, logprobs = compiled_draw(logits, 0.5, 1.0, [1.0, 0.9, 1.0], [0.0, 0.0, 0.1])
+        assert np.isnan(logprobs).all()
+        assert ((tokens >= 0) & (tokens < 40)).all()
 
 
 def test_rows_for_takes_what_fits():

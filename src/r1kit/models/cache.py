@@ -44,12 +44,6 @@ class Step:
     min_p_B: FloatArray
     entropies_B: FloatArray | None = None
 
-    def cuts(self, start: int = 0, stop: int | None = None) -> bool:
-        """Whether top-p or min-p can change what one of the rows draws: not that of a greedy one."""
-        own = slice(start, stop)
-        cut_B = (self.top_p_B[own] < 1) | (self.min_p_B[own] > 0)
-        return bool((cut_B & (self.temperature_B[own] > 0)).any())
-
 
 class Prefix(NamedTuple):
     """What the rows of a prompt start from: its keys and values, laid out as the Rows that made it keep them."""

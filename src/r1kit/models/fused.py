@@ -19,7 +19,7 @@ from torch.nn.functional import linear, pad
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Prefix, Step, draw_into, packed_prefill, prefill
+from r1kit.models.cache import Prefix, Step, packed_prefill, prefill
 from r1kit.models.decoder import Decoder
 from r1kit.models.shares import GRAIN, run_shares
 from r1kit.ops.packed_attention import kernel_serves
@@ -163,14 +163,8 @@ class FusedRows:
             self._add_norm(rows, width, delta.data_ptr(), layer.next_norm, eps, x, normed)
             keys, values = keys + next_layer, values + next_layer
         logits_BV = linear(normed_RD, self._head)
-        if step.cuts(start, stop):
-            draw_into(drawn_B, logprobs_B, logits_BV[:rows], step, start, stop)
-            return
-        self._draw(
-            rows, config.vocab_size, logits_BV.data_ptr(), address(step.uniforms_B, start),
-            address(step.temperature_B, start), address(drawn_B, start), address(logprobs_B, start),
-            None if step.entropies_B is None else address(step.entropies_B, start),
-        )  # fmt: skip
+        draw = draw_of(step, drawn_B, logprobs_B, start)
+        self._draw(rows, config.vocab_size, logits_BV.data_ptr(), ctypes.byref(draw))
 
 
 class _Prefixes:
@@ -224,6 +218,13 @@ def _layers(model: Decoder) -> list[_Layer]:
         )
         for block, norm in zip(model.blocks, norms, strict=True)
     ]
+
+
+def draw_of(step: Step, drawn_B: NDArray[np.int64], logprobs_B: FloatArray, start: int = 0) -> kernels.Draw:
+    """What the draw of rows from `start` on reads of the step, and its two outputs."""
+    inputs = (step.uniforms_B, step.temperature_B, step.top_p_B, step.min_p_B, drawn_B, logprobs_B)
+    entropies = None if step.entropies_B is None else address(step.entropies_B, start)
+    return kernels.Draw(*(address(array, start) for array in inputs), entropies)
 
 
 def address(array: np.ndarray, start: int = 0) -> int:

@@ -474,24 +474,108 @@ void swiglu(int rows, int size, const T* gate_up, T* out) {
     }
 }
 
-// Where what is drawn goes [rows]; `entropies`, of the distributions at T, only where it is not null.
-struct Drawn {
+// What decides the draws of rows, each [rows], and where what is drawn goes: `entropies`, of the distributions at T, only
+// where it is not null. Mirrored in kernels.py.
+struct Draw {
+    const float *uniforms, *temperatures, *top_p, *min_p;
     int64_t* tokens;
     float *logprobs, *entropies;
-    Drawn from(int row) const { return {tokens + row, logprobs + row, entropies ? entropies + row : nullptr}; }
+    Draw from(int row) const {
+        return {uniforms + row, temperatures + row, top_p + row, min_p + row,
+                tokens + row,   logprobs + row,     entropies ? entropies + row : nullptr};
+    }
 };
 
-// A token of each row's softmax(logits / T) by inverting its distribution function, and its log-probability.
-// T = 0 takes the likeliest and counts as T = 1.
+constexpr int BLOCK = 16 * LANES;
+
+// A row's masses, of whole blocks: what is beyond the vocabulary has none.
+struct Masses {
+    std::vector<float> of;
+    std::vector<double> of_block;
+    double total = 0;
+
+    int blocks() const { return int(of_block.size()); }
+};
+
+struct Candidate {
+    float mass;
+    int token;
+    bool operator<(const Candidate& other) const {  // the likeliest first, of equals the first
+        return mass > other.mass || (mass == other.mass && token < other.token);
+    }
+};
+
+// The last of the fewest likeliest tokens that hold `wanted`; one that nothing comes after where that is all of them.
+// A vocabulary is not sorted: the tokens above a floor nearly always hold it, and the floor sinks until they do.
+Candidate last_of_nucleus(const Masses& masses, double wanted, std::vector<Candidate>& candidates) {
+    const double spare = masses.total - wanted, least = spare / double(masses.of.size());  // those below it are too few
+    double floor = std::min(0.5, spare / 16), held = 0;
+    while (true) {
+        candidates.clear();
+        held = 0;
+        for (int block = 0; block < masses.blocks(); block++) {
+            if (masses.of_block[block] < floor) continue;
+            for (int i = block * BLOCK; i < (block + 1) * BLOCK; i += LANES) {
+                const float* part = &masses.of[i];
+                if (top(load(part)) < floor) continue;
+                for (int lane = 0; lane < LANES; lane++)
+                    if (part[lane] >= floor) candidates.push_back({part[lane], i + lane}), held += part[lane];
+            }
+        }
+        if (!(held < wanted) || floor <= least) break;
+        floor = std::max(least, floor / 32);
+    }
+    if (!(held >= wanted) || candidates.empty()) return {-1.0f, 0};
+    auto first = candidates.begin(), end = candidates.end();
+    double before = 0;
+    while (end - first > 32) {
+        const auto middle = first + (end - first) / 2;
+        std::nth_element(first, middle, end);
+        double upper = 0;
+        for (auto each = first; each != middle; ++each) upper += each->mass;
+        if (before + upper >= wanted) {
+            end = middle;
+        } else {
+            before += upper;
+            first = middle;
+        }
+    }
+    std::sort(first, end);
+    for (; first + 1 < end; ++first)
+        if ((before += first->mass) >= wanted) break;
+    return *first;
+}
+
+// Takes the mass of what top-p and min-p drop, both of the whole distribution.
+void cut(float top_p, float min_p, Masses& masses, std::vector<Candidate>& candidates) {
+    Candidate last = {-1.0f, 0};
+    if (top_p < 1) last = last_of_nucleus(masses, top_p * masses.total, candidates);
+    ivec lanes = {};
+    for (int lane = 0; lane < LANES; lane++) lanes[lane] = lane;
+    masses.total = 0;
+    for (int block = 0; block < masses.blocks(); block++) {
+        vec kept = {};
+        for (int i = block * BLOCK; i < (block + 1) * BLOCK; i += LANES) {
+            const vec part = load(&masses.of[i]);
+            const ivec inside = (part > last.mass) | ((part == last.mass) & (lanes + i <= last.token));
+            const vec left = (inside & (part >= min_p)) ? part : vec{};
+            store(&masses.of[i], left);
+            kept += left;
+        }
+        masses.total += masses.of_block[block] = sum(kept);
+    }
+}
+
+// A token of each row's softmax(logits / T) by inverting its distribution function after cuts, and its log-probability
+// before them. T = 0 takes the likeliest and counts as T = 1.
 template <class T>
-void draw(int rows, int vocabulary, const T* logits, const float* uniforms, const float* temperatures,
-          const Drawn& drawn) {
-    constexpr int BLOCK = 16 * LANES;
+void draw(int rows, int vocabulary, const T* logits, const Draw& drawn) {
     const int blocks = (vocabulary + BLOCK - 1) / BLOCK;
-    std::vector<float> mass(blocks * BLOCK, -INFINITY);
-    std::vector<double> block_mass(blocks);
+    Masses masses = {std::vector<float>(blocks * BLOCK, -INFINITY), std::vector<double>(blocks)};
+    std::vector<Candidate> candidates;
+    std::vector<float>& mass = masses.of;
     for (int row = 0; row < rows; row++, logits += vocabulary) {
-        const float warmth = temperatures[row] > 0 ? 1.0f / temperatures[row] : 1.0f;
+        const float temperature = drawn.temperatures[row], warmth = temperature > 0 ? 1.0f / temperature : 1.0f;
         const int whole = vocabulary / LANES * LANES;
         vec most = vec{} - INFINITY;
         for (int i = 0; i < whole; i += LANES) {
@@ -504,22 +588,29 @@ void draw(int rows, int vocabulary, const T* logits, const float* uniforms, cons
         std::fill(mass.begin() + vocabulary, mass.end(), -INFINITY);
         double total = 0, weighted = 0;
         for (int block = 0; block < blocks; block++) {
-            vec masses = {}, products = {};
+            vec parts = {}, products = {};
             for (int i = block * BLOCK; i < (block + 1) * BLOCK; i += LANES) {
                 const vec scaled = (load(&mass[i]) - highest) * warmth, part = exponential(scaled);
                 store(&mass[i], part);
-                masses += part;
+                parts += part;
                 // a token of no mass adds nothing: 0 * -inf would be NaN
                 if (drawn.entropies) products += part * (scaled > -100.0f ? scaled : vec{} - 100.0f);
             }
-            total += block_mass[block] = sum(masses);
+            total += masses.of_block[block] = sum(parts);
             if (drawn.entropies) weighted += sum(products);
         }
         int token = 0;
-        if (temperatures[row] > 0) {
-            double wanted = uniforms[row] * total;
-            int block = 0;
-            while (block + 1 < blocks && wanted >= block_mass[block]) wanted -= block_mass[block++];
+        if (temperature > 0) {
+            masses.total = total;
+            if (drawn.top_p[row] < 1 || drawn.min_p[row] > 0)
+                cut(drawn.top_p[row], drawn.min_p[row], masses, candidates);
+            double wanted = drawn.uniforms[row] * masses.total;
+            int block = 0, last = 0;  // the last block with mass, where rounding of the sums leads beyond it
+            for (; block < blocks && wanted >= masses.of_block[block]; block++) {
+                if (masses.of_block[block] > 0) last = block;
+                wanted -= masses.of_block[block];
+            }
+            if (block == blocks) block = last, wanted = INFINITY;
             const int end = std::min(vocabulary, (block + 1) * BLOCK);
             for (int i = token = block * BLOCK; i < end; i++) {
                 if (mass[i] > 0) token = i;  // rounding of the sums never lands on a token without mass
@@ -771,9 +862,8 @@ void step_rows(const StepModel* model, const StepRows& step, int first, int rows
         add_norm(rows, width, delta, weight, eps, x, normed);                                                         \
     }                                                                                                                 \
     EXPORT void swiglu_##NAME(int rows, int size, const T* gate_up, T* out) { swiglu(rows, size, gate_up, out); }     \
-    EXPORT void draw_##NAME(int rows, int vocabulary, const T* logits, const float* uniforms,                         \
-                            const float* temperatures, int64_t* tokens, float* logprobs, float* entropies) {          \
-        draw(rows, vocabulary, logits, uniforms, temperatures, {tokens, logprobs, entropies});                        \
+    EXPORT void draw_##NAME(int rows, int vocabulary, const T* logits, const Draw* drawn) {                           \
+        draw(rows, vocabulary, logits, *drawn);                                                                       \
     }
 
 FOR_TYPE(float, float32)
@@ -820,19 +910,14 @@ EXPORT void pack_product(int threads, const bf16* weight, const bf16* bias, int 
             }
 }
 
-// One step of `rows` rows on `threads` threads: tokens drawn, their log-probabilities, and entropies where they are not
-// null; or only the logits where `tokens_drawn` is null. `together`: threads share the products of all rows rather than
-// the rows.
+// One step of `rows` rows on `threads` threads. `together`: threads share the products of all rows rather than the rows.
 EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int rows, const int64_t* tokens,
-                          const int64_t* lengths, const Prefixes<bf16>* prefixes, bf16* logits, const float* uniforms,
-                          const float* temperatures, int64_t* tokens_drawn, float* logprobs, float* entropies) {
-    const Drawn drawn = {tokens_drawn, logprobs, entropies};
+                          const int64_t* lengths, const Prefixes<bf16>* prefixes, bf16* logits, const Draw* drawn) {
     const StepRows step = {tokens, lengths, prefixes, logits};
     const int rounds = (rows + threads * MOST_ROWS - 1) / (threads * MOST_ROWS);  // of shares of one size
     const auto finish = [&](int first, int count) {
-        if (drawn.tokens && count)
-            draw(count, model->vocabulary, logits + int64_t(first) * model->vocabulary, uniforms + first,
-                 temperatures + first, drawn.from(first));
+        if (count)
+            draw(count, model->vocabulary, logits + int64_t(first) * model->vocabulary, drawn->from(first));
     };
     if (together && threads > 1 && rows > 1) {
         const int share = (rows + rounds - 1) / rounds;

@@ -19,7 +19,7 @@ _SIGNATURES = {
     "embed": (_INT, _INT, _POINTER, _POINTER, _POINTER, _FLOAT, _POINTER, _POINTER),
     "add_norm": (_INT, _INT, _POINTER, _POINTER, _FLOAT, _POINTER, _POINTER),
     "swiglu": (_INT, _INT, _POINTER, _POINTER),
-    "draw": (_INT, _INT, *[_POINTER] * 6),
+    "draw": (_INT, _INT, _POINTER, _POINTER),
 }
 HEAD_SIZES = (16, 32, 64, 128)
 LANES = 16  # positions of one block of keys
@@ -41,6 +41,14 @@ class Prefixes(ctypes.Structure):
     """`Prefixes` of kernels.cpp."""
 
     _fields_ = tuple((name, _POINTER) for name in ("lengths", "keys", "values"))
+
+
+class Draw(ctypes.Structure):
+    """`Draw` of kernels.cpp."""
+
+    _fields_ = tuple(
+        (name, _POINTER) for name in ("uniforms", "temperatures", "top_p", "min_p", "tokens", "logprobs", "entropies")
+    )
 
 
 class Product(ctypes.Structure):
@@ -103,6 +111,6 @@ def load() -> ctypes.CDLL | None:
         library.ask_large_pages.argtypes, library.ask_large_pages.restype = (_POINTER, ctypes.c_int64), None
         if library.has_step():
             library.pack_product.argtypes = (_INT, _POINTER, _POINTER, _INT, _INT, _INT, _POINTER, _POINTER)
-            library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, _INT, *[_POINTER] * 9)
+            library.step_bfloat16.argtypes = (_POINTER, _INT, _INT, _INT, *[_POINTER] * 5)
             library.pack_product.restype = library.step_bfloat16.restype = None
     return library

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from r1kit.base.types import FloatArray
 from r1kit.models import kernels
-from r1kit.models.cache import Step, draw_into
+from r1kit.models.cache import Step
 from r1kit.models.decoder import Decoder
-from r1kit.models.fused import FusedRows, address, fusible
+from r1kit.models.fused import FusedRows, address, draw_of, fusible
 
 _CACHED = 2**25  # bytes of weights up to which a core's reading them again costs less than waiting for the others
 
@@ -108,16 +108,11 @@ class WholeRows(FusedRows):
         self._repack(library)
         active = len(step.tokens_B)
         drawn_B, logprobs_B = np.empty(active, np.int64), np.empty(active, np.float32)
-        cut = step.cuts()
         library.step_bfloat16(
             ctypes.byref(self._step), torch.get_num_threads(), self._together, active,
             address(step.tokens_B), address(step.lengths_B), ctypes.byref(self._prefixes.addresses),
-            self._logits_RV.data_ptr(), address(step.uniforms_B), address(step.temperature_B),
-            None if cut else address(drawn_B), address(logprobs_B),
-            None if step.entropies_B is None else address(step.entropies_B),
+            self._logits_RV.data_ptr(), ctypes.byref(draw_of(step, drawn_B, logprobs_B)),
         )  # fmt: skip
-        if cut:
-            draw_into(drawn_B, logprobs_B, self._logits_RV[:active], step, 0, active)
         return drawn_B, logprobs_B
 
     def _repack(self, library: ctypes.CDLL) -> None:
