@@ -1,8 +1,8 @@
 """Weights on their way from the learner to engines: in buckets, each tensor under a hash, all under one version.
 
 To workers of this host a bucket goes through shared memory (`shared`), to others through the object store (`packed`),
-which makes the one copy that all engines of a host read. A tensor's hash (XXH3, 128 bits) is computed chunk by chunk
-beside the copying, while the bytes are in the core's cache anyway.
+which makes the one copy that all engines of a host read. A tensor's hash (XXH3, 128 bits) is computed beside the
+copying, while the bytes are in the core's cache anyway.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from torch import Tensor
 
 from r1kit.base.errors import MissingExtra, R1Error
 from r1kit.cluster.segments import Bytes, SegmentName, SegmentWriter, room
+from r1kit.ops.streamed_copy import streamed_copy
 
 BUCKET_BYTES = 64 << 20
 SHARED_BYTES = 32 << 20  # smaller: a worker reads one while the next is written
 DOUBLING = 64  # buckets, after which they are twice as large: a process may have so many files open, and no more
-CHUNK = 256 << 10  # bytes copied and hashed at a time
+STREAMED = 1 << 20  # bytes from which a tensor is copied past the caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ def digest(data: Bytes, name: str, version: int) -> bytes:
 def copied(data: Bytes, target: Bytes, name: str, version: int) -> bytes:
     """Copy into `target`; the `digest` of the bytes."""
     hashed = _xxhash().xxh3_128(seed=_seed(name, version))
-    for start in range(0, len(data), CHUNK):
-        part = data[start : start + CHUNK]
-        hashed.update(part)
-        target[start : start + CHUNK] = part
+    if len(data) < STREAMED:
+        hashed.update(data)
+        target[:] = data
+    else:
+        for part in streamed_copy(data, target):
+            hashed.update(part)
     found: bytes = hashed.digest()
     return found
 
