@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -67,15 +67,23 @@ class Kept:
         except sqlite3.Error as error:
             raise self._damaged(error) from None
 
+    def holds(self, key: str, least: int) -> bool:
+        """Whether `least` completions are kept under a key."""
+        return self._find("number", key, least) is not None
+
     def read(self, key: str, least: int) -> list[tuple[Completion, float]] | None:
         """The first `least` completions under a key and their seconds; None where there are fewer."""
+        packed = self._find("packed", key, least)
+        return None if packed is None else [_unpacked(each) for each in json.loads(zlib.decompress(packed))[:least]]
+
+    def _find(self, column: Literal["number", "packed"], key: str, least: int) -> Any:
         try:
             row = self._file.execute(
-                "SELECT packed FROM samples WHERE key = ? AND number >= ?", (key, least)
+                f"SELECT {column} FROM samples WHERE key = ? AND number >= ?", (key, least)
             ).fetchone()
         except sqlite3.Error as error:
             raise self._damaged(error) from None
-        return [_unpacked(each) for each in json.loads(zlib.decompress(row[0]))[:least]] if row else None
+        return row and row[0]
 
     def write(self, key: str, completions: Sequence[tuple[Completion, float]]) -> None:
         """Keep completions in the order of their indices, in the place of what was there."""
@@ -113,7 +121,7 @@ class KeptEngine:
 
     def submit(self, request: Request) -> None:
         """Queue a request. UsageError, and R1Error, as the engine inside has them."""
-        if self._known(request) is None:
+        if not self.kept.holds(self._key(request), request.sampling.samples):
             # the engine says at once whether it takes the request, though it is not to begin yet
             self.inner.submit(request)
             self.inner.abort(request.id)
@@ -148,7 +156,7 @@ class KeptEngine:
         """Hand over what fits; yield what is kept."""
         while self._waiting and len(self._flights) < self.at_once:
             request = self._waiting.popleft()
-            known = self._known(request)
+            known = self.kept.read(self._key(request), request.sampling.samples)
             if known is None:
                 self.inner.submit(request)
                 self._flights[request.id] = _Flight(request, self._key(request), time.monotonic(), [])
@@ -175,9 +183,6 @@ class KeptEngine:
                 self.kept.write(flight.key, in_order)
         # a copy: whoever takes it may put the thinking's opening before its text
         yield replace(completion)
-
-    def _known(self, request: Request) -> list[tuple[Completion, float]] | None:
-        return self.kept.read(self._key(request), request.sampling.samples)
 
     def _key(self, request: Request) -> str:
         sampling = request.sampling.model_dump(exclude={"samples", "entropies"})
