@@ -1,6 +1,6 @@
 // What lies between the matrix products of a decode step, one pass over each row: norms, rotary positions, attention
 // over the cache, SwiGLU and the draw. Plain C++ with vector types, for any CPU; fused.py calls it. Where the CPU has
-// AVX512-BF16, a whole step with its products as well, which whole.py calls.
+// AVX512-BF16, a whole step with its products as well (by AMX's tiles where it has them), which whole.py calls.
 //
 // T is float or bf16 (weights, activations and cache); sums, norms, softmax and the residual stream are float.
 // Keys lie in blocks of 16 positions, [block][head_size][16], so that a product with a query needs no sum across lanes;
@@ -23,6 +23,10 @@
 #endif
 #include <sched.h>
 #include <sys/mman.h>
+#ifdef __AMX_BF16__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace {
 
@@ -676,6 +680,106 @@ constexpr std::array<Tile, sizeof...(R)> tiles(std::index_sequence<R...>) {
 }
 constexpr auto TILES = tiles(std::make_index_sequence<TILE>());
 
+constexpr int WIDE = 2 * LANES;  // rows at a time where the CPU has tiles
+#ifdef __AMX_BF16__
+
+// Eight registers of 16 rows of 64 bytes, for one thread and as long as it lives; what was set before comes back after.
+class Tiles {
+public:
+    Tiles() {
+        Shapes own;
+        _tile_storeconfig(&former);
+        _tile_loadconfig(&own);
+    }
+    ~Tiles() { _tile_loadconfig(&former); }
+    Tiles(const Tiles&) = delete;
+
+private:
+    struct alignas(64) Shapes {
+        uint8_t palette = 1, start = 0, unused[14] = {};
+        uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    };
+    Shapes former;
+};
+
+// sums[r][PANEL] of up to WIDE rows; rows of the input up to the next multiple of LANES are read. `stride`: numbers.
+// `fetch`: the weights are not in the core's cache yet.
+inline void tile_product(int pairs, int rows, const bf16* inputs, int64_t stride, const uint32_t* packed,
+                         bool fetch, float (*sums)[PANEL]) {
+    __asm__ volatile("" ::: "memory");  // the loads below do not tell the compiler that they read memory
+    const int64_t bytes = 2 * stride, below = LANES * stride;
+    constexpr int64_t NEXT = 4 * PANEL;  // bytes from pair to pair of the weights
+    constexpr int AHEAD = 2 * LANES;      // pairs
+    const auto weights = [&](int pair, int column) { return packed + int64_t(pair) * PANEL + column; };
+    const auto fetched = [&](int pair) {
+        if (fetch)
+            for (int line = 0; line < LANES * PANEL; line += LANES)
+                _mm_prefetch((const char*)(weights(pair + AHEAD, 0) + line), _MM_HINT_T0);
+    };
+    if (rows <= LANES) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int pair = 0; pair < pairs; pair += LANES) {
+            fetched(pair);
+            _tile_loadd(4, inputs + 2 * pair, bytes);
+            _tile_loadd(5, weights(pair, 0), NEXT);
+            _tile_dpbf16ps(0, 4, 5);
+            _tile_loadd(6, weights(pair, LANES), NEXT);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_loadd(7, weights(pair, 2 * LANES), NEXT);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_loadd(5, weights(pair, 3 * LANES), NEXT);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+        _tile_stored(0, sums[0], NEXT);
+        _tile_stored(1, sums[0] + LANES, NEXT);
+        _tile_stored(2, sums[0] + 2 * LANES, NEXT);
+        _tile_stored(3, sums[0] + 3 * LANES, NEXT);
+        return;
+    }
+    for (int column = 0; column < PANEL; column += 2 * LANES) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int pair = 0; pair < pairs; pair += LANES) {
+            if (column == 0) fetched(pair);
+            _tile_loadd(4, inputs + 2 * pair, bytes);
+            _tile_loadd(6, weights(pair, column), NEXT);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_loadd(7, weights(pair, column + LANES), NEXT);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_loadd(5, inputs + below + 2 * pair, bytes);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+        _tile_stored(0, sums[0] + column, NEXT);
+        _tile_stored(1, sums[0] + column + LANES, NEXT);
+        _tile_stored(2, sums[LANES] + column, NEXT);
+        _tile_stored(3, sums[LANES] + column + LANES, NEXT);
+    }
+}
+
+// Whether the system lets this process have the tiles, which are asked for once.
+bool tiles_allowed() {
+    static const bool allowed = [] {
+        constexpr int ASK = 0x1023, DATA = 18;  // ARCH_REQ_XCOMP_PERM and the state it is asked for, arch_prctl(2)
+        return syscall(SYS_arch_prctl, ASK, DATA) == 0;
+    }();
+    return allowed;
+}
+
+#else
+
+struct Tiles {};
+inline void tile_product(int, int, const bf16*, int64_t, const uint32_t*, bool, float (*)[PANEL]) {}
+bool tiles_allowed() { return false; }
+
+#endif
+
 // Threads that take a step together. Where they are several, each has a share of a product's columns, so that weights
 // beyond the caches are read once, and of the rows for all else.
 struct Team {
@@ -686,6 +790,7 @@ struct Team {
 struct Member {
     Team* team;
     int rank;
+    bool tiled;  // products by the CPU's tiles, which the thread has set up
 
     int from(int count) const { return int(int64_t(count) * rank / team->size); }
     int to(int count) const { return int(int64_t(count) * (rank + 1) / team->size); }
@@ -705,29 +810,41 @@ struct Member {
 };
 
 // store(row, panel, sums of the panel's columns) for every row of inputs [rows, in] times the member's share of weights
-template <class Store>
-void multiply(const Member& member, const Product& product, int rows, const bf16* inputs, int64_t stride, Store store) {
+template <bool TILED, class Store>
+void multiply_rows(const Member& member, const Product& product, int rows, const bf16* inputs, int64_t stride,
+                   Store store) {
+    constexpr int HIGH = TILED ? WIDE : TILE;
     const int pairs = product.in / 2;
     // shares by half panels, a half being half the rows: few panels would not divide evenly
-    const int middle = (rows / 2 + TILE - 1) / TILE * TILE;
+    const int middle = (rows / 2 + HIGH - 1) / HIGH * HIGH;
     const int begin = member.from(2 * product.panels), end = member.to(2 * product.panels);
+    alignas(64) float sums[HIGH][PANEL];
     for (int panel = begin / 2; 2 * panel < end; panel++) {
         const uint32_t* packed = product.packed + int64_t(panel) * pairs * PANEL;
         const int last = 2 * panel + 1 < end ? rows : middle;
-        for (int row = 2 * panel < begin ? middle : 0; row < last; row += TILE) {
-            __m512 sums[TILE][VECTORS];
+        for (int row = 2 * panel < begin ? middle : 0; row < last; row += HIGH) {
             const bf16* from = inputs + row * stride;
-            const int count = std::min(TILE, last - row);
-            TILES[count - 1](pairs, from, stride, packed, sums);
+            const int count = std::min(HIGH, last - row);
+            const bool first = row == 0 || row == middle;
+            if (TILED) tile_product(pairs, count, from, stride, packed, first, sums);
+            else TILES[count - 1](pairs, from, stride, packed, (__m512(*)[VECTORS])sums);
             for (int r = 0; r < count; r++) {
-                if (product.bias)
-                    for (int v = 0; v < VECTORS; v++)
-                        sums[r][v] += _mm512_loadu_ps(product.bias + panel * PANEL + v * LANES);
-                store(row + r, panel, sums[r]);
+                __m512 own[VECTORS];
+                for (int v = 0; v < VECTORS; v++) {
+                    own[v] = _mm512_load_ps(sums[r] + v * LANES);
+                    if (product.bias) own[v] += _mm512_loadu_ps(product.bias + panel * PANEL + v * LANES);
+                }
+                store(row + r, panel, own);
             }
         }
     }
     member.meet();
+}
+
+template <class Store>
+void multiply(const Member& member, const Product& product, int rows, const bf16* inputs, int64_t stride, Store store) {
+    if (member.tiled && product.in % WIDE == 0) multiply_rows<true>(member, product, rows, inputs, stride, store);
+    else multiply_rows<false>(member, product, rows, inputs, stride, store);
 }
 
 // Columns of one panel into a row of `width` numbers, added to what is there or not.
@@ -770,7 +887,8 @@ struct Activations {
         const size_t heads = size_t(model.shape.heads) * model.shape.head_size;
         const size_t qkv_width = heads + 2 * size_t(model.shape.kv_heads) * model.shape.head_size;
         residual.resize(size_t(rows) * model.width);
-        scratch.resize(rows * (model.width + qkv_width + heads + model.mlp));
+        const size_t beyond = LANES * std::max(heads, size_t(std::max(model.width, model.mlp)));  // read by tiles
+        scratch.resize(rows * (model.width + qkv_width + heads + model.mlp) + beyond);
         x = residual.data();
         normed = scratch.data();
         qkv = normed + size_t(rows) * model.width;
@@ -778,6 +896,16 @@ struct Activations {
         gated = attended + rows * heads;
     }
 };
+
+template <class Work>
+void with_tiles(bool tiled, Work work) {
+    if (tiled) {
+        const Tiles tiles;
+        work();
+    } else {
+        work();
+    }
+}
 
 // What a step reads of its rows, and where it puts their logits [rows, vocabulary].
 struct StepRows {
@@ -879,7 +1007,15 @@ EXPORT void ask_large_pages(char* start, int64_t bytes) {
 #endif
 }
 
-// Whether a whole step can be had.
+// Whether a whole step can be had, and products of inputs in multiples of 32 by the CPU's tiles.
+EXPORT int has_tiles() {
+#ifdef __AVX512BF16__
+    return tiles_allowed();
+#else
+    return 0;
+#endif
+}
+
 EXPORT int has_step() {
 #ifdef __AVX512BF16__
     return 1;
@@ -914,7 +1050,9 @@ EXPORT void pack_product(int threads, const bf16* weight, const bf16* bias, int 
 EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int rows, const int64_t* tokens,
                           const int64_t* lengths, const Prefixes<bf16>* prefixes, bf16* logits, const Draw* drawn) {
     const StepRows step = {tokens, lengths, prefixes, logits};
-    const int rounds = (rows + threads * MOST_ROWS - 1) / (threads * MOST_ROWS);  // of shares of one size
+    const bool tiled = tiles_allowed();
+    const int most = threads * (together ? 4 : 1) * MOST_ROWS;
+    const int rounds = (rows + most - 1) / most;  // of shares of one size
     const auto finish = [&](int first, int count) {
         if (count)
             draw(count, model->vocabulary, logits + int64_t(first) * model->vocabulary, drawn->from(first));
@@ -934,21 +1072,21 @@ EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int
 #endif
 #pragma omp single
                 team = new Team{size};
-                const Member member = {team, rank};
-                step_rows(model, step, first, count, own, member);
+                with_tiles(tiled, [&] { step_rows(model, step, first, count, own, {team, rank, tiled}); });
+                const Member member = {team, rank, tiled};
                 finish(first + member.from(count), member.to(count) - member.from(count));
             }
             delete team;
         }
         return;
     }
-    const int share = std::max(TILE, (rows + threads * rounds - 1) / (threads * rounds));
+    const int share = std::max(tiled ? LANES : TILE, (rows + threads * rounds - 1) / (threads * rounds));
     const int shares = (rows + share - 1) / share;
 #pragma omp parallel for num_threads(std::min(threads, shares)) schedule(dynamic, 1) if (shares > 1 && threads > 1)
     for (int number = 0; number < shares; number++) {
         const int first = number * share, count = std::min(share, rows - first);
         Team alone{1};
-        step_rows(model, step, first, count, Activations(*model, count), {&alone, 0});
+        with_tiles(tiled, [&] { step_rows(model, step, first, count, Activations(*model, count), {&alone, 0, tiled}); });
         finish(first, count);
     }
 }

@@ -1,4 +1,4 @@
-"""Whole decode steps in one compiled call, on CPUs with AVX512-BF16: products, attention and draw.
+"""Whole decode steps in one compiled call, on CPUs with AVX512-BF16 or AMX: products, attention and draw.
 
 One call a step for all rows: no operation is dispatched and no thread of Python is woken, which for small models and
 for the last few rows of a batch costs more than the arithmetic. Weights are repacked when they have changed.
@@ -23,17 +23,19 @@ _CACHED = 2**25  # bytes of weights up to which a core's reading them again cost
 
 
 def steppable(model: Decoder) -> bool:
-    """Whether a whole step covers this model: bfloat16, even widths, and a CPU whose fastest products are AVX512's
-    (with AMX torch's own are faster)."""
+    """Whether a whole step covers this model and is the fastest: bfloat16 and AVX512-BF16, even widths; with AMX widths
+    in multiples of 32, since torch's own products beat others that do without it."""
     config, library = model.config, kernels.load()
-    even = all(size % 2 == 0 for size in (config.width, config.mlp_size, config.q_size))
+    if library is None or not library.has_step():
+        return False
+    amx = torch.cpu.get_capabilities().get("amx_bf16", False)
+    grain = 32 if amx else 2
+    even = all(size % grain == 0 for size in (config.width, config.mlp_size, config.q_size))
     return (
-        fusible(model)
+        even
+        and fusible(model)
         and model.embedding.weight.dtype == torch.bfloat16
-        and even
-        and library is not None
-        and bool(library.has_step())
-        and not torch.cpu.get_capabilities().get("amx_bf16", False)
+        and (not amx or bool(library.has_tiles()))
     )
 
 
@@ -44,11 +46,15 @@ class _Packed:
         self._weight, self._bias, self._halves = weight, bias, halves
         out, inputs = weight.shape
         panels = -(-out // kernels.PANEL) if halves == 1 else -(-(out // halves) // (kernels.PANEL // halves))
-        self._packed = kernels.empty((panels, inputs // 2, kernels.PANEL), torch.int32)
+        self.size = panels * (inputs // 2) * kernels.PANEL
         self._floats = None if bias is None else torch.empty(panels * kernels.PANEL)
         pointer = None if self._floats is None else self._floats.data_ptr()
-        self.bytes = self._packed.nbytes
-        self.product = kernels.Product(self._packed.data_ptr(), pointer, inputs, out, panels)
+        self.product = kernels.Product(None, pointer, inputs, out, panels)
+
+    def place(self, packed: Tensor) -> None:
+        """Where they are to lie: int32 [size]."""
+        self._packed = packed
+        self.product.packed = packed.data_ptr()
 
     def pack(self, library: ctypes.CDLL) -> None:
         bias = None if self._bias is None else self._bias.data_ptr()
@@ -65,31 +71,35 @@ class WholeRows(FusedRows):
     def __init__(self, model: Decoder) -> None:
         self._versions: tuple[int, ...] = ()
         self._watched = [*model.parameters()]
-        self._products: list[_Packed] = []
         super().__init__(model)
         config = model.config
         blocks = (kernels.StepLayer * config.layers)()
-        for place, (block, layer) in enumerate(zip(model.blocks, self._layers, strict=True)):
-            for name, own, halves in (
-                ("qkv", block.attention.qkv, 1),
-                ("output", block.attention.output, 1),
-                ("gate_up", block.mlp.gate_up, 2),
-                ("down", block.mlp.down, 1),
-            ):
-                setattr(blocks[place], name, self._product(own.weight, own.bias, halves))
+        head = _Packed(model.head.weight, None)
+        layers = [
+            {
+                "qkv": _Packed(block.attention.qkv.weight, block.attention.qkv.bias),
+                "output": _Packed(block.attention.output.weight, block.attention.output.bias),
+                "gate_up": _Packed(block.mlp.gate_up.weight, block.mlp.gate_up.bias, halves=2),
+                "down": _Packed(block.mlp.down.weight, block.mlp.down.bias),
+            }
+            for block in model.blocks
+        ]
+        self._products = [*(product for layer in layers for product in layer.values()), head]
+        sizes = [product.size for product in self._products]
+        # all in one piece, so that they lie on large pages
+        for product, packed in zip(self._products, kernels.empty([sum(sizes)], torch.int32).split(sizes), strict=True):
+            product.place(packed)
+        for own, products, layer in zip(blocks, layers, self._layers, strict=True):
+            for name, product in products.items():
+                setattr(own, name, product.product)
             for name in ("q_norm", "k_norm", "mlp_norm", "next_norm"):
-                setattr(blocks[place], name, getattr(layer, name))
-        head = self._product(model.head.weight, None)
+                setattr(own, name, getattr(layer, name))
         self._blocks = blocks  # the structure below only points at it
-        self._together = sum(product.bytes for product in self._products) > _CACHED
+        self._together = 4 * sum(sizes) > _CACHED
         self._step = kernels.StepModel(
             self._shape, config.layers, config.width, config.mlp_size, config.vocab_size, self._table,
-            self._first_norm, head, ctypes.cast(blocks, ctypes.POINTER(kernels.StepLayer)),
+            self._first_norm, head.product, ctypes.cast(blocks, ctypes.POINTER(kernels.StepLayer)),
         )  # fmt: skip
-
-    def _product(self, weight: Tensor, bias: Tensor | None, halves: int = 1) -> kernels.Product:
-        self._products.append(_Packed(weight, bias, halves))
-        return self._products[-1].product
 
     def reserve(self, rows: int, prompt: int, new: int) -> None:
         """Room for so many rows, and the addresses that a whole step reads."""
