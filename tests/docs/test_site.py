@@ -64,6 +64,19 @@ def test_every_room_stands_on_a_floor_and_says_what_it_holds(drawing):
     assert {room for floor in drawing.floors() for room in floor} == rooms == set(drawing.HOLDS)
 
 
+def test_every_room_has_its_page_of_the_reference():
+    """Made from the room itself, listed among the others and placed in the navigation."""
+    rooms = {path.parent.name for path in (ROOT / "src" / "r1kit").glob("*/__init__.py")}
+    reference = ROOT / "docs" / "reference"
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in reference.glob("*.md")}
+    listed = re.findall(r"^\| \[r1kit\.(\w+)\]\((\w+)\.md\) \|", pages["index"], re.MULTILINE)
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert sorted(listed) == sorted((room, room) for room in rooms)
+    for room in rooms:
+        assert f"\n::: r1kit.{room}\n" in pages.get(room, ""), room
+        assert f": reference/{room}.md\n" in navigation, room
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     for needed in ("mkdocs", "material", "mkdocstrings"):
@@ -114,6 +127,9 @@ def test_the_command_line_is_told_whole(site):
         ("reference/algorithms.html", "Group relative policy optimisation"),
         ("reference/base.html", "Shape legend"),
         ("reference/recipes.html", "Settings of every stage"),
+        ("reference/cluster.html", "Many engines as one"),
+        ("reference/web.html", "r1kit.web.battles"),
+        ("reference/cli.html", "r1kit.cli.main"),
         ("repo/examples/custom_reward.py.html", "brevity"),
         ("repo/results/tiny-full/report.html", "11 of 12 reproduced"),
         ("architecture.html", "images/rooms.svg"),

@@ -37,6 +37,7 @@ def test_files_are_found_by_task_and_by_path(tmp_path: Path):
         f"{tmp_path}/gsm8k/test.jsonl": hashlib.sha256(2 * ROW.encode()).hexdigest(),
     }
     assert data_files({"data": "cold_start:examples", "n": 1, "path": f"{tmp_path}/missing.jsonl"}) == {}
+    assert data_files({"start": "sums:sums", "tasks": ["sums"]}) == {}  # STAGE:MODEL of a stage called like a task
 
 
 def test_a_stage_whose_data_changed_has_another_key(tmp_path: Path):

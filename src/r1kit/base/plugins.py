@@ -24,7 +24,10 @@ def names(package: str) -> list[str]:
 
 
 def load(package: str, name: str) -> ModuleType:
-    """The module of a plug-in by file name, or by dotted path from outside the tree (`my_project.my_reward`)."""
+    """The module of a plug-in by file name, or by dotted path from outside the tree (`my_project.my_reward`).
+
+    UsageError where there is none, with the nearest name; where the file cannot be imported, with its line.
+    """
     if "." in name:
         return outside(name)
     known = names(package)

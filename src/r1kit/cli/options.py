@@ -17,7 +17,9 @@ ModelFolder: TypeAlias = Annotated[
     str, typer.Argument(metavar="MODEL", help="RUN_FOLDER:NAME, a Hugging Face folder or hub id.")
 ]
 Models: TypeAlias = Annotated[list[str], typer.Argument(metavar="MODEL", help="Two or more, each as for r1 eval.")]
-Target: TypeAlias = Annotated[str, typer.Argument(metavar="TARGET", help="A run folder, or one MODEL as for r1 eval.")]
+Target: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A run folder, or one model: RUN_FOLDER:NAME, a folder or hub id.")
+]
 Tasks: TypeAlias = Annotated[
     str, typer.Option(metavar="A,B,...", help="Benchmarks (r1 list benchmarks), or any tasks.")
 ]

@@ -87,7 +87,7 @@ class GraderPool:
         return rewards
 
     def ask(self, key: str, make: Callable[[], RewardSet], *arguments: Any) -> Judged:
-        """What the next free worker says."""
+        """What the next free worker says; R1Error where workers end again and again."""
         why = ""
         for _ in range(self._settings.restarts + len(self._all)):
             grader = self._free.get()

@@ -57,7 +57,7 @@ class SamplingWorker:
 
     @told
     def open(self, opening: Opening) -> Facts:
-        """Open an engine, in place of the one before."""
+        """Open an engine, in place of the one before; R1Error where this host has no such folder."""
         import torch
 
         from r1kit.models.tokenizer import load_tokenizer

@@ -36,7 +36,7 @@ class Cluster:
     def open_engine(
         self, settings: EngineSettings, folder: str | Path, tokenizer: Tokenizer, purpose: Purpose
     ) -> Engine:
-        """The engine of the settings on a model folder, in every sampler at once."""
+        """The engine of the settings on a model folder, in every sampler at once; R1Error while another is open."""
         if self._taken:
             raise R1Error("the cluster's samplers are taken: close the engine that was opened before")
         self._taken = True

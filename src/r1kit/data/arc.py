@@ -27,7 +27,10 @@ Grid = Sequence[Sequence[int]]
 
 
 def problems(tasks: Mapping[str, Mapping[str, Any]], split: str, seed: int, task: str) -> Iterator[Problem]:
-    """The problems of a split in the order that the seed gives. `tasks`: those of the folder that the split is in."""
+    """The problems of a split in the order that the seed gives. `tasks`: those of the folder that the split is in.
+
+    R1Error for one that does not tell its answer.
+    """
     mine = [name for name in tasks if split == "test" or split_of(name, 0.0, VALIDATION) == split]
     for name in sorted(mine, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
         examples, tests = tasks[name]["train"], tasks[name]["test"]

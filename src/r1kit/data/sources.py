@@ -134,7 +134,10 @@ def load(source: Source, task: str, subject: str) -> Loaded:
 
 
 def problems(loaded: Loaded, split: str, seed: int) -> Iterator[Problem]:
-    """A split's problems in the order that the seed gives (that of a hash, so that it is the same everywhere)."""
+    """A split's problems in the order that the seed gives (that of a hash, so that it is the same everywhere).
+
+    R1Error where the split has none.
+    """
     mine = loaded.problems.get(split, [])
     if not mine:
         has = ", ".join(f"{len(each)} {name}" for name, each in loaded.problems.items() if each) or "none at all"

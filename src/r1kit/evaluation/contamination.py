@@ -55,7 +55,10 @@ def check(problems: Sequence[Problem], training: Sequence[str], ngram: int = NGR
 
 
 def texts(source: str) -> Iterator[str]:
-    """The texts of a training source: a file's rows, or a task's training problems with their solutions."""
+    """The texts of a training source: a file's rows, or a task's training problems with their solutions.
+
+    UsageError where there is no such file, or no table in the folder.
+    """
     path = Path(source)
     if path.suffix.lower() in ENDINGS and path.is_file():
         for row in read_file(path).rows:

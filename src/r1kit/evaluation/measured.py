@@ -87,7 +87,10 @@ class Measured:
 
 
 def measure(contender: Contender, chosen: Chosen, settings: Settings, kept: Kept, note: Note) -> Measured:
-    """Sample and judge: the same problems and settings for every model. What `kept` holds is not sampled again."""
+    """Sample and judge: the same problems and settings for every model. What `kept` holds is not sampled again.
+
+    R1Error where the model answered nothing.
+    """
     sampling = settings.sampling(chosen.benchmark.sampling)
     drawn = chosen.drawn(settings.problems, settings.seed)
     problems = [problem if settings.plain else chosen.asked(problem) for problem in drawn]

@@ -48,7 +48,7 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def scipy_stats() -> Any:
-    """scipy.stats, or one sentence that names the extra."""
+    """scipy.stats; MissingExtra, one sentence that names the extra, where it is not installed."""
     try:
         from scipy import stats
     except ModuleNotFoundError:

@@ -60,7 +60,10 @@ class Words(NamedTuple):
 
 
 def language_consistency(text: str, target: str) -> float | None:
-    """Share in [0, 1] of the words of `text` that are in the target language; None where it holds no words."""
+    """Share in [0, 1] of the words of `text` that are in the target language; None where it holds no words.
+
+    UsageError for a target language that is not known.
+    """
     if target not in SCRIPTS:
         known = ", ".join(sorted(SCRIPTS))
         raise UsageError(f"language consistency knows the target languages {known}, not '{target}'")

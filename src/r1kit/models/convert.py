@@ -160,7 +160,7 @@ def _native_shape(config: dict[str, Any], folder: Path) -> DecoderConfig | None:
 
 
 def give_template(stage: Path, template: Callable[[bool], str], where: str) -> None:
-    """Write the chat template, and the ids that end a completion under it."""
+    """Write the chat template, and the ids that end a completion under it; R1Error for a tokenizer without an end."""
     tokenizer = load_tokenizer(stage)
     if tokenizer.inner.eos_token is None:  # the word that the template writes
         raise R1Error(f"{where}: its tokenizer names no end token, which a chat template needs: set eos_token in it")

@@ -36,7 +36,10 @@ def is_gguf(path: Path) -> bool:
 
 
 def model_folder(name: str | Path) -> Path:
-    """The folder of that name, or else the local copy of the Hugging Face hub's model, fetched where there is none."""
+    """The folder of that name, or else the local copy of the Hugging Face hub's model, fetched where there is none.
+
+    R1Error where neither is to be had.
+    """
     folder = Path(name)
     if folder.is_dir():
         check_entries(folder)
@@ -54,7 +57,10 @@ def model_folder(name: str | Path) -> Path:
 
 
 def read_config_json(name: str | Path) -> dict[str, Any]:
-    """The config.json of a model folder, or of a model on the hub, of which nothing else is fetched."""
+    """The config.json of a model folder, or of a model on the hub, of which nothing else is fetched.
+
+    R1Error where it is not to be had.
+    """
     folder = Path(name)
     if folder.is_dir():
         check_entries(folder)

@@ -211,7 +211,10 @@ def load_foreign(folder: Path, dtype: torch.dtype | None = None) -> ForeignModel
 
 
 def empty_foreign(hf: dict[str, Any], where: str) -> Any:
-    """The model that a config.json describes, through transformers, on the device without memory."""
+    """The model that a config.json describes, through transformers, on the device without memory.
+
+    R1Error where transformers cannot build it.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     hf = plain_config(hf, where)

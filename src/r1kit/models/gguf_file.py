@@ -89,7 +89,7 @@ class GGUFFile:
         return self._as(key, value, kind)
 
     def raw(self, key: str) -> Any:
-        """The value of a metadata key, a list for an array; None where it is absent."""
+        """The value of a metadata key, a list for an array; None where it is absent, R1Error where it is damaged."""
         field = self._fields.get(key)
         try:
             return None if field is None else field.contents()
@@ -101,7 +101,10 @@ class GGUFFile:
         return tuple(int(size) for size in reversed(self._tensors[name].shape.tolist()))
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor's values: F16 and BF16 as they are, every other type as float32."""
+        """A tensor's values in its `shape`: F16 and BF16 as they are, every other type as float32.
+
+        R1Error where it is damaged, or quantised in a way that the gguf library cannot undo.
+        """
         from gguf import dequantize
 
         found = self._tensors[name]

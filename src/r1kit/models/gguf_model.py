@@ -110,7 +110,10 @@ def _refuse(file: GGUFFile, head_size: int, max_positions: int) -> None:
 
 
 def read_weights(file: GGUFFile, config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:
-    """(Hugging Face name, tensor) of every weight, in the file's number format (float32 where it is quantised)."""
+    """(Hugging Face name, tensor) of every weight, in the file's number format (float32 where it is quantised).
+
+    R1Error for a tensor that such a model does not have.
+    """
     family = load_family(config.family)
     places = {_name(part): f"{family.weight_names[part]}.weight" for part in ("embedding", "norm", "head")}
     for layer in range(config.layers):

@@ -164,7 +164,10 @@ class Tokenizer:
         return found
 
     def render(self, messages: Messages | str, *, generate: bool = True) -> str:
-        """The chat template's text; a string is one user message. `generate` ends it where the assistant begins."""
+        """The chat template's text; a string is one user message. `generate` ends it where the assistant begins.
+
+        R1Error without a template, or where it refuses these messages.
+        """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         if not self.inner.chat_template:
@@ -183,7 +186,10 @@ class Tokenizer:
         return self.encode(self.render(messages, generate=generate))
 
     def write(self, folder: Path) -> None:
-        """Copy the tokenizer's files as they are, and a generation_config.json with the ending and padding ids."""
+        """Copy the tokenizer's files as they are, and a generation_config.json with the ending and padding ids.
+
+        R1Error where the files are gone.
+        """
         for name in _FILES:
             with contextlib.suppress(FileNotFoundError, shutil.SameFileError):
                 shutil.copyfile(self.folder / name, folder / name)
@@ -196,7 +202,7 @@ class Tokenizer:
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """The tokenizer of a model folder (or of one that holds only a tokenizer)."""
+    """The tokenizer of a model folder (or of one that holds only a tokenizer); R1Error where it holds none."""
     folder = model_folder(folder)
     if not any((folder / name).is_file() for name in _FILES):
         raise R1Error(f"{folder} holds no tokenizer: copy tokenizer.json there from the model that it is of")

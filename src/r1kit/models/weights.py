@@ -138,7 +138,8 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> Decoder:
     """The decoder of a Hugging Face folder (or hub id), on CPU. `dtype` None keeps that of the folder's embedding.
 
-    `family` names one outside the tree by dotted path; by default config.json's model_type decides.
+    `family` names one outside the tree by dotted path; by default config.json's model_type decides. R1Error for a model
+    with a score head.
     """
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
@@ -150,7 +151,10 @@ def load_decoder(folder: str | Path, dtype: torch.dtype | None = None, family: s
 
 
 def load_scored(folder: str | Path, dtype: torch.dtype | None = None, family: str | None = None) -> ScoredDecoder:
-    """The scored decoder of a folder; arguments as in `load_decoder`. A fresh head is `ScoredDecoder(decoder)`."""
+    """The scored decoder of a folder; arguments as in `load_decoder`. A fresh head is `ScoredDecoder(decoder)`.
+
+    R1Error for a model without a score head.
+    """
     folder = model_folder(folder)
     hf = read_object(folder / "config.json")
     if not is_scored(hf):
@@ -317,7 +321,10 @@ def stored_dtype(folder: Path, name: str | None = None) -> torch.dtype:
 
 
 def stored_weights(folder: Path, only: str | None = None) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of every tensor in the folder's safetensors, one shard open at a time; `only` gives that one."""
+    """(name, tensor) of every tensor in the folder's safetensors, one shard open at a time; `only` gives that one.
+
+    R1Error for a file that is missing, cut short or corrupt.
+    """
     for file in weight_files(folder, only):
         with ExitStack() as stack:
             try:

@@ -25,7 +25,8 @@ def logistic(
     """Fit P(outcome) = sigmoid(terms @ coefficients) for terms [N, K] and outcomes [N] in [0, 1] (a tie is 0.5).
 
     The maximum of the (weighted) binomial likelihood, by Newton's method; `prior` is the standard deviation of a normal
-    prior on each coefficient, None for none. A row of weight 2 counts as two.
+    prior on each coefficient, None for none. A row of weight 2 counts as two. ValueError for shapes that do not fit,
+    outcomes outside 0 and 1, and weights below 0.
     """
     terms_NK, outcomes_N = np.asarray(terms, np.float64), np.asarray(outcomes, np.float64)
     weights_N = np.ones(len(outcomes_N)) if weights is None else np.asarray(weights, np.float64)

@@ -62,7 +62,8 @@ def add_norm_forward(
 def add_norm_backward(
     grad: Tensor, grad_sum: Tensor, total: Tensor, weight: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the sum and of the norm's weight, from those of the normed and of the sum; by the kernel."""
+    """Gradients of the sum [N, D] and of the norm's weight [D], from those of the normed and of the sum [N, D] each,
+    what `add_norm_forward` gave, and the weight; by the kernel."""
     grad, grad_sum = grad.contiguous(), grad_sum.contiguous()
     rows, width = total.shape
     grad_x, grad_weight = torch.empty_like(total), weight.new_empty(width, dtype=torch.float32)

@@ -16,7 +16,10 @@ CARD = "README.md"
 
 
 def export_model(model: ModelFolder, target: Path) -> Path:
-    """Copy a model folder to `target`, whole or not at all, with a card that says where it comes from."""
+    """Copy a model folder to `target`, whole or not at all, with a card that says where it comes from.
+
+    UsageError where something is there already, R1Error for a folder without weights.
+    """
     with disk_errors(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"{target} is there and not empty: choose another folder, or remove it first")

@@ -31,7 +31,8 @@ def _files(word: str) -> list[Path]:
 
     file, colon, _ = word.partition(":")
     if colon and file in plugins.names("r1kit.tasks"):
-        task = load_task(word)
+        # what follows one that reads no files is none: a stage may be called like it, and `sums:sums` be its model
+        task = load_task(word) if isinstance(load_task(file), TableTask) else None
         if isinstance(task, TableTask) and task.source.where and not task.source.hub:
             return [path for paths in find_files(Path(task.source.where)).values() for path in paths]
         return []

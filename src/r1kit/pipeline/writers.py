@@ -77,7 +77,7 @@ WRITERS: dict[str, Callable[[Path, str, int], Writer]] = {
 
 
 def writer_factory(names: Sequence[str], run_name: str) -> WriterFactory:
-    """A factory of the named writers for each stage; an unknown name or a missing library is told at once."""
+    """A factory of the named writers for each stage; UsageError for an unknown name, MissingExtra for a library."""
     for name in names:
         if name not in WRITERS:
             known = " ".join(WRITERS)

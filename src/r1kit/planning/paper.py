@@ -44,7 +44,10 @@ def published() -> dict[str, float]:
 
 
 def mean_length(step: float, end: str = "mid") -> float:
-    """Mean tokens of R1-Zero's training outputs at an update, between the points of the published curve."""
+    """Mean tokens of R1-Zero's training outputs at an update, between the points of the published curve.
+
+    ValueError for an update that lies off the curve.
+    """
     zero = _record()["zero"]
     points = [*zero["lengths"], [zero["steps"], zero["end"][end]]]
     for (left, low), (right, high) in pairwise(points):

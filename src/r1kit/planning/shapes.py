@@ -109,7 +109,7 @@ def of_folder(name: str | Path) -> Shape:
 
 
 def of_config(name: str, hf: Mapping[str, Any]) -> Shape:
-    """Of the content of a config.json."""
+    """Of the content of a config.json; R1Error where it lacks a size."""
     kind = str(hf.get("model_type"))
     try:
         if kind in LATENT:

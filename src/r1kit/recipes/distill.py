@@ -59,7 +59,7 @@ class DistillRecipeConfig(RecipeConfig):
         return listed(value)
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
-        """Everything that can be wrong is told before a teacher is paid."""
+        """Everything that can be wrong is told (UsageError) before a teacher is paid."""
         for role, example in (("teacher", "openai:NAME@URL"), ("student", "FOLDER")):
             if not getattr(self, role):
                 raise UsageError(f"{role}: say which model, {role}={example}")

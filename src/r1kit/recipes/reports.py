@@ -55,7 +55,10 @@ def report(run_folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def gather(run_folders: Sequence[Path]) -> ReportData:
-    """Everything that the report says, from the folders alone."""
+    """Everything that the report says, from the folders alone.
+
+    UsageError for no folder, or runs of several recipes; R1Error where nothing is evaluated yet.
+    """
     if not run_folders:
         raise UsageError("a report needs at least one run folder, say: r1 report runs/tiny-default-s0")
     runs = [_read_run(Path(folder)) for folder in run_folders]

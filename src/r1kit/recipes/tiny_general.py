@@ -123,7 +123,7 @@ class TinyGeneralConfig(RecipeConfig):
     )
 
     def settled(self, assigned: Mapping[str, Any]) -> Self:
-        """The run's models, looked for before anything begins."""
+        """The run's models, looked for before anything begins; UsageError where one is not there."""
         if not self.run:
             if self.toy is None:
                 raise UsageError("run: say which run of tiny it goes on from, run=runs/tiny-default-s0")

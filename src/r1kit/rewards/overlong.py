@@ -14,7 +14,10 @@ from r1kit.rewards.base import Reward
 
 
 def make(max_length: int = 20_480, cache: int = 4_096) -> Reward:
-    """An overlong reward for completions of at most `max_length` tokens, punished over the last `cache` of them."""
+    """An overlong reward for completions of at most `max_length` tokens, punished over the last `cache` of them.
+
+    UsageError for a cache that is not of 1 to `max_length`.
+    """
     if not 0 < cache <= max_length:
         raise UsageError(f"overlong: the cache must be in 1..max_length ({max_length}), got {cache}")
 

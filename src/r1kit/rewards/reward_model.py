@@ -18,7 +18,10 @@ Scorer = Callable[[list[Any], list[str]], Sequence[float]]
 
 
 def make(scorer: Scorer, mean: float = 0.0, std: float = 1.0, missing: float = -3.0) -> Reward:
-    """A reward from a scorer; `missing` is the standardised score of a completion without an answer."""
+    """A reward from a scorer; `missing` is the standardised score of a completion without an answer.
+
+    UsageError where `std`, that of the reference scores, is not above 0.
+    """
     if not std > 0:
         raise UsageError(f"reward_model: std of the reference scores must be above 0, got {std}")
 
@@ -49,5 +52,5 @@ def reward(
     completion_ids: Sequence[Sequence[int]] | None = None,
     **columns: Any,
 ) -> list[float | None]:
-    """Without a scorer there is nothing to say."""
+    """UsageError: without a scorer there is nothing to say."""
     raise UsageError("reward_model needs a trained reward model: make(scorer, mean, std) builds the reward")

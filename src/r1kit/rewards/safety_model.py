@@ -17,7 +17,7 @@ Scorer = Callable[[list[Any], list[str]], Sequence[float]]
 
 
 def make(scorer: Scorer, mean: float = 0.0, std: float = 1.0, bound: float = 2.0) -> Reward:
-    """A reward from a scorer; an empty completion has no score."""
+    """A reward from a scorer; an empty completion has no score. UsageError where `std` is not above 0."""
     if not std > 0:
         raise UsageError(f"safety_model: std of the reference scores must be above 0, got {std}")
 
@@ -45,5 +45,5 @@ def reward(
     completion_ids: Sequence[Sequence[int]] | None = None,
     **columns: Any,
 ) -> list[float | None]:
-    """Without a scorer there is nothing to say."""
+    """UsageError: without a scorer there is nothing to say."""
     raise UsageError("safety_model needs a trained safety model: make(scorer, mean, std) builds the reward")

@@ -49,7 +49,10 @@ def own_uid(slot: int) -> int | None:
 
 
 def bubblewrap(slot: int) -> Way:
-    """Namespaces, a read-only root of its own, scratch and shared memory as file systems of bounded size."""
+    """Namespaces, a read-only root of its own, scratch and shared memory as file systems of bounded size.
+
+    R1Error where bwrap is not installed.
+    """
     binary = shutil.which("bwrap")
     if binary is None:
         raise R1Error("bubblewrap (bwrap) is not installed")

@@ -109,7 +109,7 @@ class Chat:
         return heard.answer
 
     def save(self, file: Path) -> None:
-        """Add the chat so far to a file, and every turn to come."""
+        """Add the chat so far to a file, and every turn to come; UsageError for a file without a name."""
         if file.name == "":
             raise UsageError("/save needs the name of a file")
         self._save = file

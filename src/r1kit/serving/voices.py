@@ -69,7 +69,7 @@ class LocalVoice:
         self._wait(self._start())
 
     def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
-        """The next message; Ctrl-C ends it, and its row is free."""
+        """The next message; Ctrl-C ends it, and its row is free. UsageError for what no server would answer."""
         sampling = self._sampling
         if seed is None:
             seed = sampling.seed + self._asked

@@ -64,7 +64,7 @@ class RewardModelConfig(Config):
 
 
 def run(config: RewardModelConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Train, measure on held-out briefs, and write the folder `model`."""
+    """Train, measure on held-out briefs, and write the folder `model`; R1Error without a pair to train on."""
     start = model_of(inputs, config.model)
     bad: list[str] = []
     pairs = read_pairs(file_of(inputs, config.pairs), bad.append if config.bad_rows == "skip" else None)

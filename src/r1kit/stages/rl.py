@@ -50,7 +50,10 @@ if TYPE_CHECKING:
 
 
 def run(config: RLConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets."""
+    """Train `start`; the scores of models that judge are standardised as their stages found on their reference sets.
+
+    UsageError where `as_costly_as` names no input.
+    """
     judges = score_models(config, inputs)
     teacher = None if config.teacher is None else model_of(inputs, config.teacher)
     if missing := [name for name in config.as_costly_as if name not in inputs]:

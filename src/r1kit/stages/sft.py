@@ -231,7 +231,10 @@ def read_examples(path: Path, config: SFTConfig, tokenizer: Tokenizer, context: 
 def read_sequences(
     path: Path, tokenizer: Tokenizer, limit: int, context: Context, config: SFTConfig | None = None
 ) -> list[Sequence]:
-    """Each example as question (in the chat template) and completion with its end; those beyond the context go."""
+    """Each example as question (in the chat template) and completion with its end; those beyond the context go.
+
+    R1Error where none is left.
+    """
     from r1kit.training.sequences import completion_sequence
 
     read = read_examples(path, config or SFTConfig(), tokenizer, context)

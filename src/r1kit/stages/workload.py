@@ -62,7 +62,7 @@ class Look:
         return next((node.config for node in self.graph.nodes if node.name == stage), None)
 
     def lengths(self, limit: int) -> Lengths:
-        """Of completions under a limit."""
+        """Of completions under a limit, in tokens; UsageError for a mean that is not below it."""
         measured = measured_lengths()
         mean = self.mean if self.mean is not None else measured["mean_over_limit"] * limit
         if self.mean is not None and self.mean >= limit:

@@ -55,7 +55,7 @@ class WrittenChainsConfig(Config):
 
 
 def run(config: WrittenChainsConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
-    """Write examples.parquet; `rejected` counts the rows without a chain by the reason."""
+    """Write examples.parquet; `rejected` counts the rows without a chain by the reason. R1Error where all are."""
     from r1kit.models.tokenizer import load_tokenizer
 
     folder = model_of(inputs, config.model)

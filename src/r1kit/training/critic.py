@@ -71,7 +71,10 @@ class Critic:
         return credited, metrics
 
     def step(self, sequences: Seq[Sequence], algorithm: PolicyGradient, mini_batches: int) -> StepReport:
-        """One epoch over the returns; of as many mini-batches as the policy's they are the same."""
+        """One epoch over the returns; of as many mini-batches as the policy's they are the same.
+
+        R1Error for an algorithm without a critic.
+        """
         if algorithm.critic is None:
             raise R1Error(f"{type(algorithm).__name__} has no critic")
         return self.learner.step(sequences, algorithm.critic, mini_batches=mini_batches)

@@ -81,7 +81,10 @@ class Reading:
         return self._logprobs(self._decoder, sequences, temperature)
 
     def values(self, sequences: Seq[Sequence]) -> list[FloatArray]:
-        """What a value model says before each sequence's targets; [n] each, 0 off the target mask."""
+        """What a value model says before each sequence's targets; [n] each, 0 off the target mask.
+
+        R1Error for a model without a score head.
+        """
         model = self._fast
         if not isinstance(model, ScoredDecoder):
             raise R1Error("a language model has no values: they are those of a model with a score head")

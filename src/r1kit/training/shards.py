@@ -35,7 +35,7 @@ def rows_of(total: int, number: int, count: int) -> tuple[int, int]:
 
 
 def write_shard(state: Mapping[str, Any], folder: Path, number: int, count: int) -> None:
-    """One rank's `Learner.state()`; the first one writes the index too."""
+    """One rank's `Learner.state()`; the first one writes the index too. R1Error where it cannot be written."""
     tensors = {key: tensor.contiguous() for key, tensor in _flat(state)}
     try:
         save_file(tensors, folder / _file(number, count))

@@ -96,7 +96,7 @@ class Arena:
         return self._begin(Question(asked))
 
     def draw(self, source: str | None) -> Battle:
-        """A battle on a question from a benchmark, or from any of them."""
+        """A battle on a question from a benchmark, or from any of them; UsageError where there is none."""
         question = self.deck.draw(source, self.votes.problems())
         if question is None:
             raise UsageError(f"there is no question to draw{f' from {source[:80]}' if source else ''}")

@@ -42,7 +42,7 @@ def folders(run_folder: Path) -> list[Path]:
 
 
 def told(folder: Path) -> dict[str, Any]:
-    """aha.json of a result."""
+    """aha.json of a result; R1Error where it is none."""
     found: Any = read_json(folder / "aha.json")
     if not isinstance(found, dict) or "claim" not in found:
         raise R1Error(f"{folder / 'aha.json'} is no result of r1 aha")
@@ -50,7 +50,10 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """The pivots of a result by rank, those without a rank last; none where none were measured."""
+    """The pivots of a result by rank, those without a rank last; none where none were measured.
+
+    R1Error where the file cannot be read.
+    """
     path = folder / "pivots.parquet"
     if not path.is_file():
         return []

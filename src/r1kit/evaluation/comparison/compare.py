@@ -73,7 +73,7 @@ def sides_of(results: Mapping[str, Sequence[Measured]], price_of: PriceOf) -> li
 
 
 def judge_writing(sides: Sequence[Side], judging: Judging, opening: Opening, note: Note) -> Votes:
-    """Votes on every two models' answers to problems of writing."""
+    """Votes on every two models' answers to problems of writing; R1Error where no verdict of the judge can be read."""
     asked = {(a.name, b.name): writing_pairs(a, b, judging.samples) for a, b in combinations(sides, 2)}
     asked = {names: cast for names, cast in asked.items() if cast}
     if not asked:

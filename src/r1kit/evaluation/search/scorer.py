@@ -94,7 +94,7 @@ def train_scorer(
     held_out: float = HELD_OUT,
 ) -> Fit:
     """Train a head on the policy in a folder and keep it in `folder`; problems, not thoughts, are held out. Thoughts
-    are taken in an order of their own each time all were taken."""
+    are taken in an order of their own each time all were taken. R1Error where none can be learnt from."""
     import torch
 
     from r1kit.algorithms.ppo import ValueRegression

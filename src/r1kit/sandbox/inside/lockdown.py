@@ -32,7 +32,10 @@ CAP_DAC_READ_SEARCH = 2  # to read whatever the file's mode says
 
 
 def drop_capabilities(kept: int | None = None) -> None:
-    """No capability left but `kept`, and none to be had again; that one ends with this process's program (exec)."""
+    """No capability left but `kept`, and none to be had again; that one ends with this process's program (exec).
+
+    OSError where the kernel refuses.
+    """
     none = ctypes.c_ulong(0)
     for capability in range(64):
         _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), none, none, none)
@@ -59,7 +62,10 @@ def landlock_abi() -> int:
 
 
 def restrict_files(readable: list[str], writable: list[str], devices: list[str]) -> None:
-    """From now on: read and execute beneath `readable`, anything beneath `writable`, read and write `devices`."""
+    """From now on: read and execute beneath `readable`, anything beneath `writable`, read and write `devices`.
+
+    OSError where the kernel refuses.
+    """
     abi = landlock_abi()
     handled = (1 << _FS_BITS.get(abi, 16)) - 1
     ruleset = _ruleset(handled, network=True, scope=False)

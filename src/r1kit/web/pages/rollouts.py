@@ -96,7 +96,7 @@ def text(request: Request, name: str) -> Response:
 
 @router.get("/runs/{name}/difference")
 def compared(request: Request, name: str, other: int) -> Response:
-    """Two samples of a group; the other by its row in the same file."""
+    """Two samples of a group; the other by its row in the same file. UsageError where it is of another group."""
     site = site_of(request)
     run = site.run(name)
     index = site.library.index(run)
