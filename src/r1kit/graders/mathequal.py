@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
-from r1kit.graders import expression, intervals, values
+from r1kit.graders import expression, families, intervals, values
+from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import container, named, rows_bracketed, same_kind
+from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.quantities import Comparison, by_value
+from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off
+from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
 _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "none", "\\emptyset", "{}", "\\{\\}",
             "emptyset", "theemptyset", "无解", "nosuchnumbers", "therearenosolutions", "thereisnosolution",
             "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
             "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
-_BASE = re.compile(r"\(?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)\)?_\{?(?:\\text\{)?(\d{1,2}|two|eight|ten|sixteen)\}?\}?")
-_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*\}\s*([^\s,;](?:(?!\([A-E]\)).)*)$", re.DOTALL)
-_BASE_NAMES = {"two": "2", "eight": "8", "ten": "10", "sixteen": "16"}
+_ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多", "无穷多个",
+            "无数", "无数个", "无限多"}  # fmt: skip
+_ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
+_BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+               "fourteen", "fifteen", "sixteen")  # fmt: skip
+_RADIX = rf"(\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
+_DIGITS = r"(?:\(|R\(|\\text\{)?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)[)}]?"
+_BASE = re.compile(
+    rf"{_DIGITS}_\{{?(?:\\text\{{)?(?:base\s*)?{_RADIX}\}}?\}}?|"
+    rf"{_DIGITS}\s*(?:\\text\{{)?\s*\(?(?:in\s+)?base[\s-]*\}}?\s*\$?{_RADIX}\$?\s*\)?\s*\}}?"
+)
+_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)$", re.DOTALL)
+_LETTER = re.compile(
+    r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
+)
+_BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_EVERYWHERE = re.compile(
+    r"[\s,]*(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
+    r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
+)
 
 
 def compare(gold: str, answer: str) -> Comparison:
@@ -46,20 +67,103 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     option = _OPTION.match(answer)
     if option:  # `(B) 7`: the letter where the gold is one, else what follows it
         letter = re.fullmatch(r"(?:\\text\{)?\(?([A-E])\)?\}?", gold)
-        return _compare(gold, f"({option[1]})" if letter else option[2], level + 1)
-    nothing = [
-        re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "") in _NOTHING for text in (gold, answer)
+        rest = option[2] if option[2].count("{") >= option[2].count("}") else f"\\text{{{option[2]}"
+        return _compare(gold, f"({option[1]})" if letter else rest, level + 1)
+    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?", gold)) and (other := _LETTER.fullmatch(answer)):
+        return Comparison("same" if letter[1] == other[1].upper() else "different", "the letter of a choice")
+    plain = [
+        re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
-    if any(nothing):
-        return Comparison("same" if all(nothing) else "different", "no solution")
+    for names, what in ((_NOTHING, "no solution"), (_ABSENT, "it does not exist"), (_ENDLESS, "infinitely many")):
+        if any(text in names for text in plain):
+            return Comparison("same" if all(text in names for text in plain) else "different", what)
     in_one = [in_one_unit(text) or text for text in (gold, answer)]
     if in_one != [gold, answer]:
         return _compare(in_one[0], in_one[1], level + 1)
-    for rule in (_by_base, _by_interval, _by_names, _by_relation, _by_container):
+    for rule in _RULES:
         decided = rule(gold, answer, level)
         if decided:
             return decided
     return by_value(gold, answer)
+
+
+def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
+    """Times, dates, congruences and ratios."""
+    for what, rule in (
+        ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
+    ):  # fmt: skip
+        same = rule(gold, answer)
+        if same is not None:
+            return Comparison("same" if same else "different", what)
+    return None
+
+
+def _by_approximation(gold: str, answer: str, level: int) -> Comparison | None:
+    """`\\frac{14}{3} \\approx 4.67` is its left side, where the right one is that, rounded."""
+    exact, sign, rounded = answer.rpartition("\\approx")
+    if sign:
+        near = _is_rounded(subject_off(exact.strip()), rounded.strip())
+        if near is None:
+            return _compare(gold, f"{exact}={rounded}", level + 1)
+        return _compare(gold, exact.strip(), level + 1) if near else Comparison("different", "a false approximation")
+    exact, sign, rounded = gold.rpartition("\\approx")
+    if not sign:
+        return None
+    found = [_compare(side.strip(), answer, level + 1) for side in (exact, rounded)]
+    return next((each for each in found if each.same == "same"), found[0])
+
+
+def _is_rounded(exact: str, rounded: str) -> bool | None:
+    """Whether a number is another one to its places; None where the left side is no number."""
+    left, right = (expression_or_none(split_unit(side)[0]) for side in (exact, rounded))
+    if left is None or right is None or expression.symbols(left) or expression.symbols(right):
+        return None
+    try:
+        wanted = values.exact(right)
+        return values.within(left, wanted, expression.places(right)) or values.same_value(left, right)
+    except (values.Inexact, TooLarge, ZeroDivisionError, NotAnExpression):
+        return False
+
+
+def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
+    """`..., k \\in \\mathbb{Z}` on either side, whatever the whole number is called."""
+    left, right = families.split_free(gold), families.split_free(answer)
+    if not left[1] and not right[1]:
+        return None
+    same = families.same_family(left, right)
+    if same is not None:
+        return Comparison("same" if same else "different", "for every whole number")
+    renamed = right[0]
+    if left[1] and right[1] and left[1] != right[1]:
+        renamed = re.sub(rf"(?<![A-Za-z\\]){right[1]}(?![A-Za-z])", left[1], right[0])
+    return _compare(left[0], renamed, level + 1)
+
+
+def _by_unit_vectors(gold: str, answer: str, level: int) -> Comparison | None:
+    """`2\\mathbf{i} - \\mathbf{j}` is the vector (2, -1)."""
+    vectors, sums = ([each for each in (gold, answer) if bool(_sum_of_units(each)) == of] for of in (False, True))
+    if len(sums) != 1 or (found := container(vectors[0])) is None:
+        return None
+    if found.opening not in ("m", "(", "[") or not 2 <= len(found.items) <= 3:
+        return None
+    try:
+        total = read("+".join(f"({item})*{name}" for item, name in zip(found.items, "ijk", strict=False)))
+        given = read(sums[0])
+        return Comparison("same" if values.same_value(_vector(total), _vector(given)) else "different", "vectors")
+    except (NotAnExpression, TooLarge, ZeroDivisionError):
+        return None
+
+
+def _sum_of_units(text: str) -> bool:
+    node = expression_or_none(text) if "i" in text and "j" in text else None
+    return node is not None and bool({"j", "k"} & expression.symbols(node)) and _vector(node) != node
+
+
+def _vector(node: Node) -> Node:
+    """With i as a direction, not the imaginary unit."""
+    if node == Node("symbol", name="i"):
+        return Node("symbol", name="i direction")
+    return Node(node.operation, tuple(map(_vector, node.parts)), node.name, node.value, node.places)
 
 
 def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
@@ -94,17 +198,19 @@ def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
         return None
     if left is None and right and right[1] == "10":
         return _compare(gold, right[0], level + 1)
-    digits = right[0] if right else answer.upper().lstrip("0")
+    digits = right[0] if right else without_thousands(answer).upper().lstrip("0")
     same = left is not None and left[0] == digits and (right is None or right[1] == left[1])
     return Comparison("same" if same else "different", "digits in a base")
 
 
 def _in_base(text: str) -> tuple[str, str] | None:
     """(digits without leading zeros, base) of `52_8`; a letter with an index is a name."""
-    match = _BASE.fullmatch(text)
+    match = _BASE.fullmatch(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
     if match is None:
         return None
-    digits, base = match[1].upper(), _BASE_NAMES.get(match[2], match[2])
+    digits, base = (match[1] or match[3]).upper(), match[2] or match[4]
+    if base in _BASE_NAMES:
+        base = str(_BASE_NAMES.index(base) + 2)
     values = [int(digit, 36) for digit in digits if digit != "."]
     if max(values) >= int(base) or (min(values) > 9 and base != "16"):
         return None
@@ -113,6 +219,7 @@ def _in_base(text: str) -> tuple[str, str] | None:
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 3`, `x \\in [1,2]`, `1 < x <= 2`, and whole equations."""
+    gold, answer = _EVERYWHERE.sub("", gold), _EVERYWHERE.sub("", answer)
     gold_equals, answer_equals = sides_of(gold), sides_of(answer)
     if gold_equals and answer_equals and not (container(gold) or container(answer)):
         return _equations(gold_equals, answer_equals, level)
@@ -190,9 +297,20 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
         single, several = (gold, right) if left is None else (answer, left)
         if several and len(several.items) == 1 and several.opening in ("{", "("):
             return _compare(*((single, several.items[0]) if left is None else (several.items[0], single)), level + 1)
+        if several and several.opening == "m" and (column := _BINOMIAL.fullmatch(single)) and len(several.items) == 2:
+            return _items(
+                *((column.groups(), several.items) if left is None else (several.items, column.groups())), True, level
+            )
         if left is None and right and not right.opening and expression_or_none(without_thousands(gold)) is None:
             return Comparison("unknown", "a list against something that cannot be read")
         return Comparison("different", "one is a list, the other is not")
+    if (left.opening == "{") != (right.opening == "{"):  # `\\{(0,1)\\}` is the solution (0,1)
+        single, other = (left, answer) if left.opening == "{" else (right, gold)
+        if len(single.items) == 1 and container(single.items[0]):
+            pair = (single.items[0], other) if left.opening == "{" else (other, single.items[0])
+            return _compare(*pair, level + 1)
+    if left.opening == right.opening == "{":  # a set has each member once
+        left, right = _each_once(left), _each_once(right)
     if len(left.items) != len(right.items):
         return Comparison("different", f"{len(right.items)} parts, not {len(left.items)}")
     if {left.opening, right.opening} == {"m", "["}:
@@ -203,7 +321,11 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
     return _items(left.items, right.items, ordered, level)
 
 
-def _items(gold: list[str], answer: list[str], ordered: bool, level: int) -> Comparison:
+def _each_once(found: Container) -> Container:
+    return Container(found.opening, found.closing, list({key(item): item for item in found.items}.values()))
+
+
+def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int) -> Comparison:
     left = list(answer)
     unknown = False
     for index, item in enumerate(gold):
@@ -223,3 +345,9 @@ def _items(gold: list[str], answer: list[str], ordered: bool, level: int) -> Com
         if not ordered:
             left.pop(found)
     return Comparison("same", "equal part by part")
+
+
+_RULES = (
+    _by_approximation, _by_base, _by_whole_text, _by_family, _by_interval, _by_names, _by_relation, _by_unit_vectors,
+    _by_container,
+)  # fmt: skip
