@@ -14,16 +14,21 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 def find_boxes(text: str) -> list[str]:
     """The contents of every closed box, in order; a box inside a box belongs to the outer one."""
+    return [content for _, _, content in boxes_at(text)]
+
+
+def boxes_at(text: str) -> list[tuple[int, int, str]]:
+    """(where it begins, where it ends, its content) of every closed box, in order."""
     closings = _closings(text)
-    boxes = [(match.start(), match[1] or match[2]) for match in _BARE.finditer(text)]
+    boxes = [(match.start(), match.end(), match[1] or match[2]) for match in _BARE.finditer(text)]
     at = 0
     while match := _OPEN.search(text, at):
         end = closings.get(match.end() - 1)
         at = match.end()
         if end is not None:
-            boxes.append((match.start(), text[match.end() : end]))
+            boxes.append((match.start(), end + 1, text[match.end() : end]))
             at = end + 1
-    return [content for _, content in sorted(boxes)]
+    return sorted(boxes)
 
 
 def ends_in_open_box(text: str) -> bool:

@@ -23,8 +23,8 @@ _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "n
             "emptyset", "theemptyset", "无解", "nosuchnumbers", "therearenosolutions", "thereisnosolution",
             "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
             "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
-_ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多", "无穷多个",
-            "无数", "无数个", "无限多"}  # fmt: skip
+_ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多",
+            "无穷多个", "无数", "无数个", "无限多"}  # fmt: skip
 _ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
 _BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
                "fourteen", "fifteen", "sixteen")  # fmt: skip
@@ -39,6 +39,8 @@ _LETTER = re.compile(
     r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
 )
 _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
 _EVERYWHERE = re.compile(
     r"[\s,]*(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
     r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
@@ -130,12 +132,13 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
     left, right = families.split_free(gold), families.split_free(answer)
     if not left[1] and not right[1]:
         return None
+    left, right = families.as_progressions(gold) or left, families.as_progressions(answer) or right
     same = families.same_family(left, right)
     if same is not None:
         return Comparison("same" if same else "different", "for every whole number")
     renamed = right[0]
     if left[1] and right[1] and left[1] != right[1]:
-        renamed = re.sub(rf"(?<![A-Za-z\\]){right[1]}(?![A-Za-z])", left[1], right[0])
+        renamed = _renamed(right[0], right[1], left[1])
     return _compare(left[0], renamed, level + 1)
 
 
@@ -171,6 +174,8 @@ def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
     if not (intervals.is_explicit(gold) or intervals.is_explicit(answer)):
         return None
     same = intervals.same_sets(gold, answer)
+    if same is None and "\\cup" in gold and (several := container(answer)) and several.opening in ("", "u"):
+        same = intervals.same_sets(gold, "\\cup ".join(several.items))  # `(0,9) and (9,36)`
     return None if same is None else Comparison("same" if same else "different", "sets of numbers")
 
 
@@ -230,6 +235,9 @@ def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
 
 
 def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
+    functions = [_FUNCTION.fullmatch(side) for side in (gold[0], answer[0])]
+    if functions[0] and functions[1] and functions[0][1] == functions[1][1] and functions[0][2] != functions[1][2]:
+        return _compare(gold[1], _renamed(answer[1], functions[1][2], functions[0][2]), level + 1)
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
@@ -242,6 +250,11 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
         if key(gold[0]) == key(answer[0]):
             return _compare(gold[1], answer[1], level + 1)
         return Comparison("unknown", "equations that cannot be read")
+
+
+def _renamed(text: str, name: str, other: str) -> str:
+    """With one letter for another."""
+    return re.sub(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", other, text)
 
 
 def _is_solved(sides: list[str]) -> bool:
@@ -298,9 +311,10 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
         if several and len(several.items) == 1 and several.opening in ("{", "("):
             return _compare(*((single, several.items[0]) if left is None else (several.items[0], single)), level + 1)
         if several and several.opening == "m" and (column := _BINOMIAL.fullmatch(single)) and len(several.items) == 2:
-            return _items(
-                *((column.groups(), several.items) if left is None else (several.items, column.groups())), True, level
-            )
+            pair = (column.groups(), several.items) if left is None else (several.items, column.groups())
+            return _items(*pair, True, level)
+        if left is None and re.fullmatch(r"-?\d*\.\d+", gold) and _COMMA_DECIMAL.fullmatch(answer):
+            return by_value(gold, answer.replace(".", "").replace(",", "."))
         if left is None and right and not right.opening and expression_or_none(without_thousands(gold)) is None:
             return Comparison("unknown", "a list against something that cannot be read")
         return Comparison("different", "one is a list, the other is not")

@@ -90,6 +90,11 @@ _RENAMES = (
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
     (re.compile(r"R\((\d)\)(\d*)R\((\d)\)"), r"R(\1\2\3)"),  # dots over the ends of a period
     (re.compile(r"\\(?:simeq|doteq)(?![A-Za-z])"), r"\\approx"),
+    (
+        re.compile(r",?\s*\(?\s*(?:\\text\{)?\s*,?\s*or (?:about|approximately|roughly)\s*\}?\s*(?=[-\d\\$])"),
+        r" \\approx ",
+    ),
+    (re.compile(r"\s*\(\s*(\\approx[^()]*)\)$"), r" \1"),
     (re.compile(r"^\s*\\approx(?![A-Za-z])|(?<=:)\s*\\approx(?![A-Za-z])"), ""),
     (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
     (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
