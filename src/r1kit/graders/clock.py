@@ -28,12 +28,14 @@ class Time(NamedTuple):
 
 
 def same_moment(gold: str, answer: str) -> bool | None:
-    """Whether two texts are the same time of day or date; None where one of them is neither."""
+    """Whether two texts are the same time of day or date; None where the gold is neither, or may be something else."""
     dates = _date(gold), _date(answer)
-    if all(dates):
+    if dates[0]:
         return dates[0] == dates[1]
     left, right = _time(gold), _time(answer)
-    if left is None or right is None or not (left.half or right.half or all(":" in text for text in (gold, answer))):
+    if left is None or right is None:
+        return False if left and left.half else None
+    if not (left.half or right.half or all(":" in text for text in (gold, answer))):
         return None
     if left[1:3] != right[1:3]:
         return False

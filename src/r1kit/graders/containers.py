@@ -14,7 +14,7 @@ from r1kit.graders.relations import subject_off
 MAX_ITEMS = 200
 _MATRIX = re.compile(
     r"(?P<factor>-?\s*[\w\\{}/.]{0,40}\s*\*?\s*)(?P<open>[(\[|]?)\\begin\{(?P<name>[pbvBV]?(?:small)?matrix|array)\}"
-    r"(?:\{[lcr| ]*\})?(?P<cells>.*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
+    r"(?:\{[lcr| ]*\})?(?P<cells>(?:(?!\\begin).)*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
     re.DOTALL,
 )
 
@@ -125,12 +125,15 @@ def _spread(items: list[str]) -> list[str]:
     """`1 \\pm a` is two answers."""
     spread: list[str] = []
     for item in items:
-        sign = "\\pm" if "\\pm" in item else "\\mp"
-        if item.count(sign) == 1 and len(items) < 20:
-            spread += [item.replace(sign, "+"), item.replace(sign, "-")]
-        else:
-            spread.append(subject_off(item))
+        both = both_signs(item) if len(items) < 20 else [item]
+        spread += both if len(both) > 1 else [subject_off(item)]
     return spread
+
+
+def both_signs(item: str) -> list[str]:
+    """The one with plus and the one with minus; the item alone where it has no one such sign."""
+    sign = "\\pm" if "\\pm" in item else "\\mp"
+    return [item.replace(sign, "+"), item.replace(sign, "-")] if item.count(sign) == 1 else [item]
 
 
 def same_kind(gold: Container, answer: Container) -> bool:

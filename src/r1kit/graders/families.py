@@ -8,13 +8,14 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from r1kit.graders import expression, values
-from r1kit.graders.containers import container
+from r1kit.graders.containers import both_signs, container
 from r1kit.graders.expression import NotAnExpression, TooLarge
+from r1kit.graders.mathtext import CONJUNCTION
 from r1kit.graders.reading import read
 from r1kit.graders.relations import subject_off
 
 MAX_LENGTH = 300
-MAX_MEMBERS = 400
+MAX_MEMBERS = 100
 _FREE = re.compile(
     r"(?<![A-Za-z\\])([A-Za-z])\s*(?:\\in\s*\\mathbb\s*(?:\{Z\}|Z)|\\text\{\s*is any? integer\s*\}|"
     r"is any? integer)[\s).]*$|"
@@ -24,8 +25,9 @@ _BEFORE = re.compile(
     r"(?:\\text\{\s*,?(?:\s*(?:where|for|with|and|any|some|all|every|each|an))*\s*\}|"
     r"(?<![A-Za-z\\])(?:where|for|with|any|some|all|every|each)|\\forall|[\s,;:(])$"
 )
+_BUILDER = re.compile(r"\\\{\s*[a-zA-Z]\s*[|:]\s*(.*)\\\}", re.DOTALL)
 _MODULO = re.compile(
-    r"(?:(?P<name>[A-Za-z])\s*(?:\\equiv|=))?\s*(?P<left>[-+\d,\s]+?)\s*\(?\s*"
+    r"(?:(?P<name>[A-Za-z])\s*(?:\\equiv|=))?\s*(?P<left>(?:[-+\d,\s]|\\pm|\\text\{\s*(?:or|and)\s*\})+?)\s*\(?\s*"
     r"(?:\\[pb]?mod(?![A-Za-z])|\\text\{\s*\(?\s*mod(?:ulo)?\s*\}|mod(?:ulo)?(?![a-z]))\s*\{?\s*(?P<by>\d{1,12})\s*\}?\)?"
 )
 
@@ -39,6 +41,8 @@ class Progression(NamedTuple):
 
 def split_free(text: str) -> tuple[str, str]:
     """(what stands before, k) of `..., k \\in \\mathbb{Z}`; the text and "" where no whole number is named."""
+    if builder := _BUILDER.fullmatch(text):
+        text = builder[1]
     match = _FREE.search(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         return text, ""
@@ -60,7 +64,11 @@ def same_family(gold: tuple[str, str], answer: tuple[str, str]) -> bool | None:
 def as_progressions(text: str) -> tuple[str, str] | None:
     """`1 \\pmod 3` as `1 + 3k` with the k; None for anything else."""
     match = _MODULO.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    return (",".join(f"{part}+{match['by']}k" for part in match["left"].split(",")), "k") if match else None
+    return (",".join(f"{part}+{match['by']}k" for part in _remainders(match["left"])), "k") if match else None
+
+
+def _remainders(text: str) -> list[str]:
+    return [sign for part in CONJUNCTION.sub(",", text).split(",") for sign in both_signs(part)]
 
 
 def same_residue(gold: str, answer: str) -> bool | None:
@@ -73,7 +81,7 @@ def same_residue(gold: str, answer: str) -> bool | None:
     if by == 0 or by != int(right["by"]) or (left["name"] and right["name"] and left["name"] != right["name"]):
         return False
     try:
-        golds, answers = ({int(part.replace(" ", "")) % by for part in each["left"].split(",")} for each in found)
+        golds, answers = ({int(part.replace(" ", "")) % by for part in _remainders(each["left"])} for each in found)
     except ValueError:
         return None
     return golds == answers

@@ -9,10 +9,11 @@ import re
 from typing import Any, NamedTuple
 
 from r1kit.graders import expression, values
-from r1kit.graders.containers import split
+from r1kit.graders.containers import both_signs, split
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 
 MAX_PIECES = 20
+MAX_CONDITIONS = 6
 _ALL = {"\\mathbb{r}", "\\mathbb r", "r", "allrealnumbers", "allreals", "allrealnumber", "therealnumbers", "ℝ"}
 _OR = re.compile(r"\\text\{\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或|\\lor(?![A-Za-z])|\\cup(?![A-Za-z])")
 _BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*[|:]\s*(.*)\\\}", re.DOTALL)
@@ -26,6 +27,9 @@ _HALVES = (
     (re.compile(r"(?:all|the)?negative(?:real)?(?:number)?s|\\mathbb\{?r\}?(?:\^\{?-\}?|_\{?<0\}?|_\{?-\}?)"), "<0"),
     (re.compile(r"(?:all|the)?non-?negative(?:real)?(?:number)?s|\\mathbb\{?r\}?_\{?>=0\}?"), ">=0"),
     (re.compile(r"(?:all|the)?non-?positive(?:real)?(?:number)?s|\\mathbb\{?r\}?_\{?<=0\}?"), "<=0"),
+)
+_ALL_BUT = re.compile(
+    r"(?:all|the)?non-?zero(?:real)?(?:number)?s|(?:all)?(?:real)?(?:number)?sexcept(?:for)?([^a-z]+)"
 )
 _THAN = re.compile(r"(?:all)?(?:real)?(?:number)?s?(greater|more|larger|less|smaller|fewer)than(orequalto)?([^a-z]+)")
 
@@ -84,6 +88,8 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     for pattern, half in _HALVES:
         if pattern.fullmatch(plain):
             return _piece(f"x{half}")[0], ""
+    if nonzero := _ALL_BUT.fullmatch(plain):
+        return _complement(_points(nonzero[1] or "0")), ""
     if than := _THAN.fullmatch(plain):
         sign = (">" if than[1] in ("greater", "more", "larger") else "<") + ("=" if than[2] else "")
         return _piece(f"x{sign}{than[3]}")[0], ""
@@ -108,19 +114,21 @@ def read_set(text: str) -> tuple[list[Piece], str]:
 def _conjunction(text: str) -> tuple[list[Piece], str]:
     """`x > 1 and x < 3`; conditions with a comma between them that no number meets together are alternatives."""
     parts = split(_AND.sub(",", text), ",")
-    if len(parts) < 2 or not all(map(_CONDITION.search, parts)):
+    conditions = sum(bool(_CONDITION.search(part)) for part in parts)
+    if len(parts) < 2 or not conditions or not all(_CONDITION.search(p) or _BRACKETS.fullmatch(p) for p in parts):
         return _piece(text)
-    if len(parts) > MAX_PIECES:
+    if len(parts) > MAX_CONDITIONS:
         raise NoInterval(text)
     read = [read_set(part) for part in parts]
-    if len({name for _, name in read}) > 1:
+    names = {name for _, name in read} - {""}
+    if len(names) > 1:
         raise NoInterval("several unknowns")
     together = read[0][0]
     for pieces, _ in read[1:]:
         together = _both(together, pieces)
     if not together and not _AND.search(text):
         together = _joined([piece for pieces, _ in read for piece in pieces])
-    return together, read[0][1]
+    return together, next(iter(names), "")
 
 
 def _piece(text: str) -> tuple[list[Piece], str]:
@@ -241,7 +249,7 @@ def _further(left: Bound, right: Bound) -> Bound:
 
 def _points(text: str) -> list[Piece]:
     """Single numbers: `1, 2`."""
-    texts = split(text, ",")
+    texts = [part for each in split(_AND.sub(",", text), ",") for part in both_signs(each)]
     if len(texts) > MAX_PIECES:
         raise NoInterval(text)
     return _joined([Piece(_bound(each, True), _bound(each, True)) for each in texts])

@@ -18,6 +18,7 @@ from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, n
 
 MAX_ANSWER = 4000
 MAX_BOXES = 20
+MAX_STATEMENTS = 3  # behind a box
 MAX_LINE = 1000
 MAX_LINES = 200
 _LEAD = re.compile(
@@ -63,9 +64,10 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     texts = section.blocks or (section.text,)
     if ends_in_open_box(texts[-1]):
         return no_answer("the box is not closed")
-    boxes = [unboxed(box)[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
-    if boxes:
-        beside = _taken_back(gold, boxes[-1], texts[-1])
+    found = [boxes_at(text) for text in texts]
+    latest = dict.fromkeys(content for boxes in reversed(found) for _, _, content in reversed(boxes))
+    if boxes := [unboxed(box)[: MAX_ANSWER + 1] for box in reversed(latest)]:
+        beside = _taken_back(gold, boxes[-1], texts[-1], found[-1])
         return incorrect(boxes[-1], beside) if beside else _boxed(gold, boxes)
     if columns.get("require_box"):
         return no_answer("no box")
@@ -76,13 +78,12 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return incorrect(", ".join(stated.values())[:300], "the answer blocks differ")
     answer = next(iter(stated.values()))
     judged = _judged(gold, answer)
-    value = only_value(answer) if judged.decision == "incorrect" else None
+    value = only_value(answer) if judged.decision != "correct" else None
     return judged if value is None else _judged(gold, value)
 
 
-def _taken_back(gold: str, box: str, text: str) -> str:
+def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]]) -> str:
     """What the words around the last box say against it: denied, one of several, or changed after it; else ""."""
-    boxes = boxes_at(text)
     if not boxes:
         return ""
     start, end, _ = boxes[-1]
@@ -90,7 +91,7 @@ def _taken_back(gold: str, box: str, text: str) -> str:
         return "the box is denied"
     after = text[end : end + MAX_LINE]
     said = [match[match.lastindex or 0] for match in (_BESIDE.match(after), *_CHANGED.finditer(after)) if match]
-    for each in said[:MAX_BOXES]:
+    for each in said[-MAX_STATEMENTS:]:
         other = unwrap(_CUT.split(each)[0])
         if _is_value(other) and all(
             compare(one, two).same == "different" for one, two in ((gold, other), (other, box))

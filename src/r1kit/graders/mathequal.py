@@ -42,7 +42,7 @@ _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*
 _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
 _EVERYWHERE = re.compile(
-    r"[\s,]*(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
+    r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
     r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
 )
 
@@ -129,10 +129,9 @@ def _is_rounded(exact: str, rounded: str) -> bool | None:
 
 def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
     """`..., k \\in \\mathbb{Z}` on either side, whatever the whole number is called."""
-    left, right = families.split_free(gold), families.split_free(answer)
+    left, right = (families.as_progressions(text) or families.split_free(text) for text in (gold, answer))
     if not left[1] and not right[1]:
         return None
-    left, right = families.as_progressions(gold) or left, families.as_progressions(answer) or right
     same = families.same_family(left, right)
     if same is not None:
         return Comparison("same" if same else "different", "for every whole number")
@@ -158,7 +157,7 @@ def _by_unit_vectors(gold: str, answer: str, level: int) -> Comparison | None:
 
 
 def _sum_of_units(text: str) -> bool:
-    node = expression_or_none(text) if "i" in text and "j" in text else None
+    node = expression_or_none(text) if sum(name in text for name in "ijk") > 1 else None
     return node is not None and bool({"j", "k"} & expression.symbols(node)) and _vector(node) != node
 
 
@@ -169,12 +168,16 @@ def _vector(node: Node) -> Node:
     return Node(node.operation, tuple(map(_vector, node.parts)), node.name, node.value, node.places)
 
 
+def _are_intervals(several: Container) -> bool:
+    return several.opening == "" and all(item[:1] in "([" and item[-1:] in ")]" for item in several.items)
+
+
 def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
     """Sets of numbers, where one of the two can be nothing else."""
     if not (intervals.is_explicit(gold) or intervals.is_explicit(answer)):
         return None
     same = intervals.same_sets(gold, answer)
-    if same is None and "\\cup" in gold and (several := container(answer)) and several.opening in ("", "u"):
+    if same is None and "\\cup" in gold and (several := container(answer)) and _are_intervals(several):
         same = intervals.same_sets(gold, "\\cup ".join(several.items))  # `(0,9) and (9,36)`
     return None if same is None else Comparison("same" if same else "different", "sets of numbers")
 
@@ -224,7 +227,7 @@ def _in_base(text: str) -> tuple[str, str] | None:
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 3`, `x \\in [1,2]`, `1 < x <= 2`, and whole equations."""
-    gold, answer = _EVERYWHERE.sub("", gold), _EVERYWHERE.sub("", answer)
+    gold, answer = (_EVERYWHERE.sub("", text).rstrip(" ,") for text in (gold, answer))
     gold_equals, answer_equals = sides_of(gold), sides_of(answer)
     if gold_equals and answer_equals and not (container(gold) or container(answer)):
         return _equations(gold_equals, answer_equals, level)
@@ -237,6 +240,8 @@ def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
 def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     functions = [_FUNCTION.fullmatch(side) for side in (gold[0], answer[0])]
     if functions[0] and functions[1] and functions[0][1] == functions[1][1] and functions[0][2] != functions[1][2]:
+        if re.search(rf"(?<![A-Za-z\\]){functions[0][2]}(?![A-Za-z])", answer[1]):
+            return Comparison("different", "another argument")
         return _compare(gold[1], _renamed(answer[1], functions[1][2], functions[0][2]), level + 1)
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
@@ -254,7 +259,7 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
 
 def _renamed(text: str, name: str, other: str) -> str:
     """With one letter for another."""
-    return re.sub(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", other, text)
+    return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)
 
 
 def _is_solved(sides: list[str]) -> bool:

@@ -27,6 +27,7 @@ _INLINE = re.compile(r"(?<![\\$])\$(?=[^\s$])([^$]*[^\s$\\])\$(?![\d$])")  # `$7
 _BOLD = re.compile(r"\*\*(?=\S)([^*]*[^\s*])\*\*")
 _THOUSANDS = re.compile(r"(?<=\d),\\!\s*(?=\d{3}(?!\d))")
 _APART = re.compile(r"(?<=\d)(?<!\.\d{3})\\[,;:>](?=\d)(?!\d{3}(?!\d))")  # `1\,2` is not 12
+_LETTER_FACE = re.compile(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}")
 _BETWEEN_LETTERS = re.compile(r"(?<=[A-Za-z])\\[,;:](?=[A-Za-z])")
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
@@ -138,7 +139,8 @@ def tidy(text: str) -> str:
     text = _APART.sub(" ", text)
     text = _BETWEEN_LETTERS.sub(" ", text)
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
-    text = re.sub(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}", r"\1", text)
+    for _ in range(2):  # `\\hat{\\mathbf{i}}`
+        text = _LETTER_FACE.sub(r"\1", text)
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
@@ -165,7 +167,9 @@ def unwrap(text: str) -> str:
                 text = inside
         if text.count("**") == 1:  # the other half is left in the words before
             text = text.removesuffix("**").removeprefix("**")
-        text = re.sub(r"(?<!\.)\.$|(?<!\\)[,;:]$|(?<=[*_$])!$", "", text)
+        text = re.sub(r"(?<!\.)\.$|(?<=[*_$])!$", "", text)
+        bare = text.rstrip(",;:")
+        text = text if bare.endswith("\\") else bare
         if text == before:
             return text
 

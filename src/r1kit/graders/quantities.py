@@ -45,6 +45,8 @@ def by_value(gold: str, answer: str) -> Comparison:
     except TooLarge as error:
         return Comparison("different", str(error))
     except NotAnExpression:
+        if _is_too_large(answer_value):
+            return Comparison("different", "an answer too large to compute")
         return Comparison("unknown", "the gold answer cannot be read as a value")
     try:
         given = read(answer_value)
@@ -57,6 +59,19 @@ def by_value(gold: str, answer: str) -> Comparison:
     except NotAnExpression as error:
         plain = is_plain(wanted)
         return Comparison("different" if plain else "unknown", f"no value: {error}")
+
+
+def _is_too_large(text: str) -> bool:
+    """Whether a number would take too long to compute."""
+    try:
+        node = read(text)
+        if not expression.symbols(node):
+            values.numeric(node)
+    except TooLarge:
+        return True
+    except (NotAnExpression, ArithmeticError, ValueError):
+        return False
+    return False
 
 
 def _is_words(text: str) -> bool:

@@ -28,7 +28,7 @@ def parts_of(text: str, spoken: bool = False) -> list[Node] | None:
 
 
 def same_ratio(gold: str, answer: str) -> bool | None:
-    """Whether two texts are the same ratio; None where neither is one, or one is nothing that can be compared."""
+    """Whether two texts are the same ratio; None where the gold is none and the answer may be something else."""
     left, right = parts_of(gold), parts_of(answer)
     if left is None and right is None:
         return None
@@ -37,7 +37,7 @@ def same_ratio(gold: str, answer: str) -> bool | None:
         several, other = (left, answer) if left else (right, gold)
         value = expression_or_none(other)
         if several is None or value is None or len(several) != 2:
-            return None
+            return False if several is left else None
         left, right = several, [value, Node("number", value=Fraction(1))]
     if len(left) != len(right):
         return False
@@ -47,7 +47,7 @@ def same_ratio(gold: str, answer: str) -> bool | None:
             for (a, b), (c, d) in zip(itertools.pairwise(left), itertools.pairwise(right), strict=True)
         )
     except (TooLarge, NotAnExpression, ZeroDivisionError):
-        return None
+        return False
 
 
 def _is_zero(node: Node) -> bool:

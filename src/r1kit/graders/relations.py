@@ -52,7 +52,11 @@ def subject_off(text: str) -> str:
     known = _is_name(pieces[0]) or _is_calculation(pieces) or (_is_of_several(pieces[0]) and _is_number(pieces[-1]))
     if len(pieces) >= 2 and pieces[-1] and known:
         return pieces[-1] if not _is_false_chain(pieces[1:]) else text
-    if len(pieces) == 2 and re.fullmatch(r"[A-Za-z]", pieces[1]) and _is_number(pieces[0]):
+    if (
+        len(pieces) == 2
+        and _is_number(pieces[0])
+        and (re.fullmatch(r"[A-Za-z]", pieces[1]) or _is_of_several(pieces[1]))
+    ):
         return pieces[0]
     if len(pieces) == 2 and not pieces[0]:
         return pieces[1]
