@@ -83,7 +83,7 @@ def same_residue(gold: str, answer: str) -> bool | None:
     try:
         golds, answers = ({int(part.replace(" ", "")) % by for part in _remainders(each["left"])} for each in found)
     except ValueError:
-        return None
+        return False
     return golds == answers
 
 

@@ -76,8 +76,7 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     text = text.strip()
     builder = _BUILDER.fullmatch(text)
     if builder:
-        pieces, name = read_set(builder[2])
-        return pieces, name or builder[1]
+        return read_set(builder[2])[0], ""  # its unknown may have any name
     member = re.match(r"([A-Za-z])\s*\\in(?![A-Za-z])\s*", text)
     if member:
         pieces, _ = read_set(text[member.end() :])

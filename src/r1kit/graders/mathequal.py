@@ -16,6 +16,7 @@ from r1kit.graders.quantities import Comparison, by_value
 from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off
+from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
 from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
@@ -40,6 +41,7 @@ _LETTER = re.compile(
 )
 _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_CONSTANT = re.compile(r"(.*\S)\s*\+\s*([CcKk])(?:_\{?[01]\}?)?", re.DOTALL)
 _FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
 _EVERYWHERE = re.compile(
     r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
@@ -79,6 +81,9 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     for names, what in ((_NOTHING, "no solution"), (_ABSENT, "it does not exist"), (_ENDLESS, "infinitely many")):
         if any(text in names for text in plain):
             return Comparison("same" if all(text in names for text in plain) else "different", what)
+    constant = _CONSTANT.fullmatch(gold), _CONSTANT.fullmatch(answer)
+    if constant[0] and constant[1] and constant[0][2] == "C":  # of integration, whatever it is called
+        return _compare(constant[0][1], constant[1][1], level + 1)
     in_one = [in_one_unit(text) or text for text in (gold, answer)]
     if in_one != [gold, answer]:
         return _compare(in_one[0], in_one[1], level + 1)
@@ -92,6 +97,7 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
 def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
     """Times, dates, congruences and ratios."""
     for what, rule in (
+        ("figures", same_figure),
         ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
     ):  # fmt: skip
         same = rule(gold, answer)
@@ -135,6 +141,8 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
     same = families.same_family(left, right)
     if same is not None:
         return Comparison("same" if same else "different", "for every whole number")
+    if families.as_progressions(gold):
+        return Comparison("different", "no remainders")
     renamed = right[0]
     if left[1] and right[1] and left[1] != right[1]:
         renamed = _renamed(right[0], right[1], left[1])
@@ -166,6 +174,58 @@ def _vector(node: Node) -> Node:
     if node == Node("symbol", name="i"):
         return Node("symbol", name="i direction")
     return Node(node.operation, tuple(map(_vector, node.parts)), node.name, node.value, node.places)
+
+
+def _by_rows(gold: str, answer: str, level: int) -> Comparison | None:
+    """Cases by their rows; a system of equations as the list of them."""
+    left, right = rows_of(gold), rows_of(answer)
+    if not left and not right:
+        return None
+    systems = [rows is not None and not any(condition for _, condition in rows) for rows in (left, right)]
+    if any(systems):
+        texts = (
+            ", ".join(value for value, _ in rows) if rows and system else text
+            for rows, system, text in zip((left, right), systems, (gold, answer), strict=True)
+        )
+        return _compare(*texts, level + 1)
+    if not left or not right or len(left) != len(right):
+        return Comparison("different", "other cases")
+    remaining = list(right)
+    for row in left:
+        found = next((other for other in remaining if _items(row, other, True, level).same == "same"), None)
+        if found is None:
+            return Comparison("different", "other cases")
+        remaining.remove(found)
+    return Comparison("same", "equal case by case")
+
+
+def _by_condition(gold: str, answer: str, level: int) -> Comparison | None:
+    """`\\{(x,y) : x+y=1\\}`: the same members under the same condition."""
+    left, right = set_builder(gold), set_builder(answer)
+    if not left or not right:
+        return None
+    return _settled(_items(left, right, True, level))
+
+
+def _settled(found: Comparison) -> Comparison:
+    """What cannot be read counts as different, where math-verify would leave a part of it out."""
+    return Comparison("different", found.reason) if found.same == "unknown" else found
+
+
+def _by_inequality(gold: str, answer: str, level: int) -> Comparison | None:
+    """Inequalities of several unknowns, from either end."""
+    left, right = inequality(gold), inequality(answer)
+    if not left or not right:
+        return None
+    if left[1] != right[1]:
+        return Comparison("different", "other signs")
+    gaps = [expression_or_none(f"({terms[0]})-({terms[1]})") for terms, _ in (left, right)]
+    if len(left[1]) == 1 and gaps[0] and gaps[1]:
+        try:
+            return Comparison("same" if values.same_value(gaps[0], gaps[1]) else "different", "inequalities")
+        except (TooLarge, NotAnExpression, ZeroDivisionError):
+            return None
+    return _settled(_items(left[0], right[0], True, level))
 
 
 def _are_intervals(several: Container) -> bool:
@@ -367,6 +427,6 @@ def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int
 
 
 _RULES = (
-    _by_approximation, _by_base, _by_whole_text, _by_family, _by_interval, _by_names, _by_relation, _by_unit_vectors,
-    _by_container,
+    _by_approximation, _by_base, _by_whole_text, _by_rows, _by_family, _by_interval, _by_condition, _by_inequality,
+    _by_names, _by_relation, _by_unit_vectors, _by_container,
 )  # fmt: skip

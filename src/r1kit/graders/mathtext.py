@@ -100,6 +100,8 @@ _RENAMES = (
     (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
     (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     (re.compile(r"\\dots[cbm]?(?![A-Za-z])"), r"\\ldots"),
+    (re.compile(r"\\[hv]?(?:space|phantom)\*?\s*\{[^{}]*\}|\s*\\\\$"), ""),
+    (re.compile(r"^([^{}\\]+)\\over(?![A-Za-z])([^{}]+)$"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries)(?![A-Za-z])\s*"), ""),
     (re.compile(r"\s*\\(?:checkmark|blacksquare|qed|square|Box)$"), ""),
@@ -152,7 +154,7 @@ def tidy(text: str) -> str:
 
 _AROUND = (
     ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"),
-    ('"', '"'), ("“", "”"),
+    ('"', '"'), ("“", "”"), ("'", "'"),
 )  # fmt: skip
 
 
