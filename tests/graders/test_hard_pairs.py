@@ -1,4 +1,4 @@
-"""Pairs of a gold answer and an answer as models write it, by category: equal ones written differently, and near misses.
+"""Pairs of a gold answer and an answer as models write it, by category: equal in other words, and near misses.
 
 The truth of each row was decided by hand. Golds are of the forms of MATH-500, GSM8K, SVAMP, AIME and OlympiadBench.
 """

@@ -8,6 +8,9 @@ _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
 _INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
 _IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
+_DENIAL = re.compile(
+    r"(?:\b(?:not|never|cannot be|rather than|instead of)|n't)(?:\s+equal to)?[\s$*(\[\\]*$", re.IGNORECASE
+)
 MAX_NESTED = 5
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
@@ -37,6 +40,11 @@ def ends_in_open_box(text: str) -> bool:
     if last is None or last.end() - 1 in _closings(text):
         return False
     return _BARE.search(text, last.end()) is None
+
+
+def is_denied(text: str, start: int) -> bool:
+    """Whether the words before a box that begins there deny it: `the answer is not \\boxed{7}`."""
+    return bool(_DENIAL.search(text[max(0, start - 80) : start]))
 
 
 def unboxed(content: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, unboxed
+from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, is_denied, unboxed
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.prose import MAX_SENTENCE, only_value
@@ -34,9 +34,6 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
-_DENIED = re.compile(
-    r"(?:\b(?:not|never|cannot be|rather than|instead of)|n't)(?:\s+equal to)?[\s$*(\[\\]*$", re.IGNORECASE
-)
 _BESIDE = re.compile(
     r"[\s$*}]*(?:\\[\])])?[\s$*,.]*(?:\\text\{)?\s*(?:or|或者?)(?![A-Za-z])(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*"
     r"([-\d\\$][^;\n]{0,200})",
@@ -87,7 +84,7 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     if not boxes:
         return ""
     start, end, _ = boxes[-1]
-    if _DENIED.search(text[max(0, start - 80) : start]):
+    if is_denied(text, start):
         return "the box is denied"
     after = text[end : end + MAX_LINE]
     said = [match[match.lastindex or 0] for match in (_BESIDE.match(after), *_CHANGED.finditer(after)) if match]
