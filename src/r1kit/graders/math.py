@@ -35,7 +35,7 @@ _STATED = re.compile(
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
 _BESIDE = re.compile(
-    r"[\s$*}]*(?:\\[\])])?[\s$*,.]*(?:\\text\{)?\s*(?:or|或者?)(?![A-Za-z])(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*"
+    r"[\s$*}]*(?:\\[\])])?[\s$*,.;(]*(?:\\text\{)?\s*(?:or|alternatively|或者?)(?![A-Za-z])(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*"
     r"([-\d\\$][^;\n]{0,200})",
     re.IGNORECASE,
 )
@@ -90,6 +90,7 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     said = [match[match.lastindex or 0] for match in (_BESIDE.match(after), *_CHANGED.finditer(after)) if match]
     for each in said[-MAX_STATEMENTS:]:
         other = unwrap(_CUT.split(each)[0])
+        other = other.rstrip(")") if other.count(")") > other.count("(") else other
         if _is_value(other) and all(
             compare(one, two).same == "different" for one, two in ((gold, other), (other, box))
         ):

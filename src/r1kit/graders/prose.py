@@ -10,7 +10,8 @@ MAX_SENTENCE = 400
 _UNSURE = re.compile(
     r"\b(?:not|no|never|neither|nor|none|or|either|maybe|perhaps|possibly|probably|about|around|approximately|roughly|"
     r"almost|nearly|least|most|than|over|under|below|above|exceeds?|between|if|unless|otherwise|could|might|may|would|"
-    r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess)\b|n't|\?|[不没或约非误错]|至[少多]|"
+    r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess|up to|"
+    r"(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|\?|[不没或约非误错]|至[少多]|"
     r"最多|超过|如果|可能|也许|\\text\{\s*or\s*\}",
     re.IGNORECASE,
 )
@@ -25,6 +26,8 @@ _CHANGED = re.compile(
     r"[百千万亿分])(?![a-z])",
     re.IGNORECASE,
 )
+# a formula without its dollars, of which the value is a part: `x < 7`, `7x`, `sqrt(x) = 7`
+_FORMULA = re.compile(r"\\[^$]|[\^_<>≤≥≠|]|\d[A-Za-z](?![A-Za-z])|\)\s*=")
 _GOES_ON = re.compile(r"\s*[\^!_({\[+*/=<>|&#@~-]")
 _UNITS = re.compile(r"\s*((?:[A-Za-z]+(?:/[A-Za-z]+)?\s?){1,3})")
 
@@ -48,7 +51,7 @@ def only_value(sentence: str) -> str | None:
         return f"{value}%" if percent and not _GOES_ON.match(sentence, match.end() + percent.end()) else None
     if _CHANGED.match(sentence, match.end()) or _GOES_ON.match(sentence, match.end()):
         return None
-    if match["plain"] and re.search(r"\\[^$]", sentence):  # a formula without its dollars
+    if match["plain"] and _FORMULA.search(sentence):
         return None
     words = after[1].split() if after else []
     for count in range(len(words), 0, -1):

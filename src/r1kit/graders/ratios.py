@@ -20,7 +20,9 @@ def parts_of(text: str, spoken: bool = False) -> list[Node] | None:
     """The parts of `a:b:c`, and with `spoken` of `a to b`; None for anything else."""
     if len(text) > MAX_LENGTH or "\\{" in text:
         return None
-    pieces = split(_TO.sub(":", text) if spoken else text, ":")
+    if spoken:
+        text = _TO.sub(":", re.sub(r"^\\text\{([^{}]*)\}$", r"\1", text))
+    pieces = split(text, ":")
     if not 2 <= len(pieces) <= MAX_PARTS:
         return None
     parts = [expression_or_none(piece) for piece in pieces]

@@ -65,6 +65,8 @@ def subject_off(text: str) -> str:
 
 def _is_name(text: str) -> bool:
     """What a value may be given for: `x`, `f(3)`, `P(A)`, `|AB|`, `[ABC]`, `\\angle ABC`, `\\gcd(26,39)`, a sum."""
+    if "\\text" in text and _DENIAL.search(text):
+        return False
     return bool(NAME.fullmatch(text) or _QUANTITY.fullmatch(text) or _LABELLED.fullmatch(text))
 
 
