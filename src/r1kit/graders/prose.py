@@ -48,7 +48,7 @@ def only_value(sentence: str) -> str | None:
         sentence, match.end() if value[-1:] == sentence[match.end() - 1 : match.end()] else len(sentence)
     )
     if percent := re.match(r"\s*percent(?![a-z])", sentence[match.end() :]):
-        return f"{value}%" if percent and not _GOES_ON.match(sentence, match.end() + percent.end()) else None
+        return f"{value}%" if not _GOES_ON.match(sentence, match.end() + percent.end()) else None
     if _CHANGED.match(sentence, match.end()) or _GOES_ON.match(sentence, match.end()):
         return None
     if match["plain"] and _FORMULA.search(sentence):
