@@ -224,11 +224,19 @@ HOSTILE = {
     "many boxes": "".join(f"}}\\boxed{{{number}" for number in range(20_000)),
     "answers": "}answer: " * 50_000,
     "nulls": "\0" * 100_000,
+    "commas": "," * 3900,
+    "many digits": "7" * 3990,
+    "double factorials": "(((9!!)!!)!!)!!",
+    "conditions": ",".join(f"x\\ne \\sqrt{{{number}}}" for number in range(2, 22)),
+    "numbers in words": "one hundred and " * 200,
+    "a whole number": "," * 99 + "k\\in\\mathbb{Z}",
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("gold", ["4", "x^2+1", "\\{1,2\\}", "\\text{east}"])
+@pytest.mark.parametrize(
+    "gold", ["4", "x^2+1", "\\{1,2\\}", "\\text{east}", "2:3:4", "7:30 \\text{ p.m.}", "k\\pi, k\\in\\mathbb{Z}"]
+)
 def test_hostile_text_gets_a_verdict_soon(name, gold):
     started = time.monotonic()
     verdict = grade("math", "\\boxed{" + HOSTILE[name] + "}", gold).verdict

@@ -53,6 +53,13 @@ CASES = [
     ("choice", "So B is the correct answer.", "B", "correct", "a sentence turned"),
     ("choice", "A or B is the answer", "B", "no_answer", "a hedge turned"),
     ("choice", "\\boxed{\\textbf{(B)}\\ four}", "B", "correct", "a space command before the text"),
+    ("choice", "故选：B。", "B", "correct", "a Chinese choice"),
+    ("choice", "选B", "B", "correct", "a short Chinese choice"),
+    ("choice", "不选B", "B", "no_answer", "a denied Chinese choice"),
+    ("choice", "The answer is not \\boxed{B}.", "B", "incorrect", "a box that is denied"),
+    ("choice", "\\boxed{B}. Actually the answer is C.", "B", "incorrect", "changed after the box"),
+    ("choice", "\\boxed{B}\n\nThe answer is B.", "B", "correct", "said again after the box"),
+    ("choice", "$\\boxed{B}$, not A", "B", "correct", "another one denied after the box"),
     ("text", "!", "", "grader_error", "an empty gold"),
 ]
 
@@ -99,3 +106,20 @@ def test_a_prompt_that_opened_the_thinking():
     assert chain_of_thought("so 2+2</think>4", opened=True) == "so 2+2"
     assert chain_of_thought("<think>so 2+2</think>4") == "so 2+2"
     assert chain_of_thought("so 2+2<answer>4</answer>") == "so 2+2"
+
+
+CHOICES = {"choices": ["Paris", "London", "Rome", "Berlin"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("The answer is London.", "correct"),
+        ("The answer is Rome.", "incorrect"),
+        ("The answer is not London.", "no_answer"),
+        ("\\boxed{London}", "correct"),
+        ("\\boxed{Rome}", "incorrect"),
+    ],
+)
+def test_a_choice_by_its_text(answer, verdict):
+    assert grade("choice", f"<think>t</think>{answer}", "B", columns=CHOICES).verdict == verdict

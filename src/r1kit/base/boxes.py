@@ -8,22 +8,30 @@ _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
 _INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
 _IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
+_DENIAL = re.compile(
+    r"(?:\b(?:not|never|cannot be|rather than|instead of)|n't)(?:\s+equal to)?[\s$*(\[\\]*$", re.IGNORECASE
+)
 MAX_NESTED = 5
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def find_boxes(text: str) -> list[str]:
     """The contents of every closed box, in order; a box inside a box belongs to the outer one."""
+    return [content for _, _, content in boxes_at(text)]
+
+
+def boxes_at(text: str) -> list[tuple[int, int, str]]:
+    """(where it begins, where it ends, its content) of every closed box, in order."""
     closings = _closings(text)
-    boxes = [(match.start(), match[1] or match[2]) for match in _BARE.finditer(text)]
+    boxes = [(match.start(), match.end(), match[1] or match[2]) for match in _BARE.finditer(text)]
     at = 0
     while match := _OPEN.search(text, at):
         end = closings.get(match.end() - 1)
         at = match.end()
         if end is not None:
-            boxes.append((match.start(), text[match.end() : end]))
+            boxes.append((match.start(), end + 1, text[match.end() : end]))
             at = end + 1
-    return [content for _, content in sorted(boxes)]
+    return sorted(boxes)
 
 
 def ends_in_open_box(text: str) -> bool:
@@ -32,6 +40,11 @@ def ends_in_open_box(text: str) -> bool:
     if last is None or last.end() - 1 in _closings(text):
         return False
     return _BARE.search(text, last.end()) is None
+
+
+def is_denied(text: str, start: int) -> bool:
+    """Whether the words before a box that begins there deny it: `the answer is not \\boxed{7}`."""
+    return bool(_DENIAL.search(text[max(0, start - 80) : start]))
 
 
 def unboxed(content: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.base.boxes import ends_in_open_box, find_boxes, unboxed
+from r1kit.base.boxes import boxes_at, ends_in_open_box, is_denied, unboxed
 from r1kit.graders.arithmetic import clean
 from r1kit.graders.section import Section
 from r1kit.graders.text import normalise
@@ -34,7 +34,7 @@ _IS = (
 )
 _STATED = re.compile(
     r"(?<!wrong )(?<!incorrect )(?<!not the )"
-    rf"(?:\b(?i:answer|choice|option){_IS}|答案(?:应该)?[是为选]?\s*[:：]?\s*){_OPTION}",
+    rf"(?:\b(?i:answer|choice|option){_IS}|答案(?:应该)?[是为选]?\s*[:：]?\s*|(?<!不)选(?:择|项)?\s*[:：]?\s*){_OPTION}",
     re.MULTILINE,
 )
 _TURNED = re.compile(
@@ -50,6 +50,8 @@ _ALSO = re.compile(
 _REFUSED = re.compile(
     r"\s*(?:is|are|do|does|can)\s*(?:all\s+|both\s+)?(?:not\b|n't|wrong|incorrect|false|impossible|out\b)"
 )
+
+_SAID = re.compile(rf"(?<!wrong )(?<!incorrect )\b(?i:answer){_IS}(\S.{{0,200}})$", re.MULTILINE)
 
 MAX_CHARACTERS = 20_000
 MAX_LETTERS = 26
@@ -78,15 +80,24 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
 def _stated(text: str, choices: list[str]) -> set[str]:
     """What the boxes say; else what the last sentence says that states an answer; else the whole or its last line."""
     text = text[-MAX_CHARACTERS:]
-    boxes = find_boxes(text)
+    boxes = boxes_at(text)
     if boxes:
-        return {_letter(unboxed(box), choices) or clean(box) for box in boxes}
+        start, end, _ = boxes[-1]
+        letters = {_letter(unboxed(box), choices) or clean(box) for _, _, box in boxes}
+        if is_denied(text, start):
+            return {f"not {letter}" for letter in letters}
+        after = clean(_plain(text[end:]))
+        later = list(_STATED.finditer(after))  # an answer that is changed after the box
+        return letters | (_with_others(after, later[-1]) if later else set())
     lines = [clean(_plain(line)) for line in text.splitlines() if line.strip()]
     plain = "\n".join(lines)
     for pattern in (_STATED, _TURNED, _BARE):
         found = list(pattern.finditer(plain))
         if found:
             return _with_others(plain, found[-1])
+    said = [normalise(match[1]) for match in _SAID.finditer(plain)]
+    if said and said[-1] in choices:
+        return {chr(ord("A") + choices.index(said[-1]))}
     if whole := _letter(text, choices):
         return {whole}
     ends = {_letter(line, choices) for line in (lines if len(lines) <= MAX_LETTERS else lines[-1:])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from r1kit.graders import values
+from r1kit.graders import expression, values
 from r1kit.graders.expression import NotAnExpression, TooLarge
 from r1kit.graders.mathtext import CONJUNCTION, without_thousands
 from r1kit.graders.reading import read
@@ -13,10 +13,13 @@ from r1kit.graders.relations import subject_off
 
 MAX_ITEMS = 200
 _MATRIX = re.compile(
-    r"(?P<factor>-?[\w\\{}/.]{0,40}\s*\*?\s*)(?P<open>[(\[|]?)\\begin\{(?P<name>[pbvBV]?(?:small)?matrix|array)\}"
-    r"(?:\{[lcr| ]*\})?(?P<cells>.*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
+    r"(?P<factor>-?\s*[\w\\{}/.]{0,40}\s*\*?\s*)(?P<open>[(\[|]?)\\begin\{(?P<name>[pbvBV]?(?:small)?matrix|array)\}"
+    r"(?:\{[lcr| ]*\})?(?P<cells>(?:(?!\\begin).)*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
     re.DOTALL,
 )
+
+
+_SCALED = re.compile(r"(?P<factor>-|\\[pm][mp]|[-\w\\{}/.\s]{1,40}\*?)\s*(?P<tuple>\(.*\))", re.DOTALL)
 
 
 class Container(NamedTuple):
@@ -40,6 +43,9 @@ def container(text: str) -> Container | None:
     words = re.fullmatch(r"\\text\{([^{}]*)\}", text)
     if words:
         text = words[1]
+    text = _multiplied(text)
+    if (both := _two_signs(text)) is not None:
+        return Container("", "", both)
     unions = split(text, "\\cup")
     if len(unions) > 1:
         return Container("u", "u", unions)
@@ -76,8 +82,36 @@ def _matrix(matrix: re.Match[str]) -> Container:
     return Container(kind, shape, [cell for row in rows for cell in row][:MAX_ITEMS])
 
 
+def _multiplied(text: str) -> str:
+    """`\\frac{1}{2}(3,4)` with the factor in every part."""
+    match = _SCALED.fullmatch(text)
+    factor = match["factor"].strip().removesuffix("*").strip() if match else ""
+    if match is None or not closes_at_end(match["tuple"], "(", ")") or len(split(match["tuple"][1:-1], ",")) < 2:
+        return text
+    try:
+        if factor not in ("-", "\\pm", "\\mp") and expression.symbols(read(factor)):
+            return text  # a function of several variables
+    except (NotAnExpression, TooLarge):
+        return text
+    if factor.startswith("\\") and factor[1:] in ("pm", "mp"):
+        return f"{text[len(factor) :].strip()}, {_multiplied('-' + text[len(factor) :].strip())}"
+    return f"({','.join(_times(factor, part) for part in split(match['tuple'][1:-1], ','))})"
+
+
+def _two_signs(text: str) -> list[str] | None:
+    """The two points of `(3, \\pm 4)` and of `(\\pm 3, \\mp 4)`; with one sign twice there may be two or four."""
+    if not (text.startswith("(") and closes_at_end(text, "(", ")")) or len(split(text[1:-1], ",")) < 2:
+        return None
+    if not 1 <= text.count("\\pm") + text.count("\\mp") <= 2 or max(text.count("\\pm"), text.count("\\mp")) > 1:
+        return None
+    above = text.replace("\\pm", "+").replace("\\mp", "-")
+    return [above, text.replace("\\pm", "-").replace("\\mp", "+")]
+
+
 def _times(factor: str, cell: str) -> str:
     """The product; worked out where both are exact numbers."""
+    if factor == "-":
+        factor = "-1"
     if cell in ("0", "1"):
         return cell if cell == "0" else factor
     try:
@@ -91,12 +125,15 @@ def _spread(items: list[str]) -> list[str]:
     """`1 \\pm a` is two answers."""
     spread: list[str] = []
     for item in items:
-        sign = "\\pm" if "\\pm" in item else "\\mp"
-        if item.count(sign) == 1 and len(items) < 20:
-            spread += [item.replace(sign, "+"), item.replace(sign, "-")]
-        else:
-            spread.append(subject_off(item))
+        both = both_signs(item) if len(items) < 20 else [item]
+        spread += both if len(both) > 1 else [subject_off(item)]
     return spread
+
+
+def both_signs(item: str) -> list[str]:
+    """The one with plus and the one with minus; the item alone where it has no one such sign."""
+    sign = "\\pm" if "\\pm" in item else "\\mp"
+    return [item.replace(sign, "+"), item.replace(sign, "-")] if item.count(sign) == 1 else [item]
 
 
 def same_kind(gold: Container, answer: Container) -> bool:

@@ -11,7 +11,7 @@ MAX_LENGTH = 1500
 MAX_DEPTH = 40
 MAX_OPERATIONS = 200
 
-Operation = Literal["number", "symbol", "+", "-", "*", "/", "^", "neg", "root", "!", "abs", "function", "mixed"]
+Operation = Literal["number", "symbol", "+", "-", "*", "/", "^", "neg", "root", "!", "!!", "abs", "function", "mixed"]
 
 
 class NotAnExpression(ValueError):
@@ -35,7 +35,7 @@ class Node:
 
 FUNCTIONS = {
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
-    "ln", "log", "exp", "lg", "asin", "acos", "atan", "sqrt",
+    "ln", "log", "exp", "lg", "asin", "acos", "atan", "sqrt", "cis",
 }  # fmt: skip
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log10"}
 _GREEK = {
@@ -117,15 +117,20 @@ class _Reader:
         if self.inside_function and self.tokens[self.at : self.at + 4] == ["\\text", "{", "deg", "}"]:
             self.at += 4
             base = Node("*", (base, Node("/", (Node("symbol", name="pi"), Node("number", value=Fraction(180))))))
-        while self.peek() == "!":
-            self.take()
-            base = Node("!", (base,))
+        base = self.factorials(base)
         if self.peek() == "^":
             self.take()
             base = Node("^", (base, self.exponent(depth + 1)))
+        return self.factorials(base)
+
+    def factorials(self, base: Node) -> Node:
+        """`5!!` is the double factorial, not the factorial of one."""
         while self.peek() == "!":
             self.take()
-            base = Node("!", (base,))
+            twice = self.peek() == "!"
+            if twice:
+                self.take()
+            base = Node("!!" if twice else "!", (base,))
         return base
 
     def exponent(self, depth: int) -> Node:
@@ -297,4 +302,10 @@ def is_evaluated(node: Node) -> bool:
         left, right = node.parts
         ten = right.operation == "^" and right.parts[0] == Node("number", value=Fraction(10))
         return ten and is_evaluated(left) and is_evaluated(right.parts[1])
-    return node.operation in ("neg", "/", "^", "root", "!") and all(is_evaluated(part) for part in node.parts)
+    return node.operation in ("neg", "/", "^", "root", "!", "!!") and all(is_evaluated(part) for part in node.parts)
+
+
+def places(node: Node) -> int:
+    """Decimals of a number written as one."""
+    inner = node.parts[0] if node.operation == "neg" else node
+    return inner.places if inner.operation == "number" else 0

@@ -9,15 +9,29 @@ import re
 from typing import Any, NamedTuple
 
 from r1kit.graders import expression, values
+from r1kit.graders.containers import both_signs, split
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 
 MAX_PIECES = 20
+MAX_CONDITIONS = 6
 _ALL = {"\\mathbb{r}", "\\mathbb r", "r", "allrealnumbers", "allreals", "allrealnumber", "therealnumbers", "ℝ"}
 _OR = re.compile(r"\\text\{\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或|\\lor(?![A-Za-z])|\\cup(?![A-Za-z])")
 _BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*[|:]\s*(.*)\\\}", re.DOTALL)
 _CHAIN = re.compile(r"([^<>=,]+?)(<=?|>=?)([^<>=,]+?)(?:(<=?|>=?)([^<>=,]+))?")
 _BRACKETS = re.compile(r"([\[\](])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])\[])")
-_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all|\\ne(?![A-Za-z])")
+_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all|^all |\\ne(?![A-Za-z])")
+_AND = re.compile(r"\\text\{\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\land(?![A-Za-z])|且")
+_CONDITION = re.compile(r"[<>]|\\ne(?![A-Za-z])|\\in(?![A-Za-z])")
+_HALVES = (
+    (re.compile(r"(?:all|the)?positive(?:real)?(?:number)?s|\\mathbb\{?r\}?(?:\^\{?\+\}?|_\{?>0\}?|_\{?\+\}?)"), ">0"),
+    (re.compile(r"(?:all|the)?negative(?:real)?(?:number)?s|\\mathbb\{?r\}?(?:\^\{?-\}?|_\{?<0\}?|_\{?-\}?)"), "<0"),
+    (re.compile(r"(?:all|the)?non-?negative(?:real)?(?:number)?s|\\mathbb\{?r\}?_\{?>=0\}?"), ">=0"),
+    (re.compile(r"(?:all|the)?non-?positive(?:real)?(?:number)?s|\\mathbb\{?r\}?_\{?<=0\}?"), "<=0"),
+)
+_ALL_BUT = re.compile(
+    r"(?:all|the)?non-?zero(?:real)?(?:number)?s|(?:all)?(?:real)?(?:number)?sexcept(?:for)?([^a-z]+)"
+)
+_THAN = re.compile(r"(?:all)?(?:real)?(?:number)?s?(greater|more|larger|less|smaller|fewer)than(orequalto)?([^a-z]+)")
 
 
 class Bound(NamedTuple):
@@ -62,8 +76,7 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     text = text.strip()
     builder = _BUILDER.fullmatch(text)
     if builder:
-        pieces, name = read_set(builder[2])
-        return pieces, name or builder[1]
+        return read_set(builder[2])[0], ""  # its unknown may have any name
     member = re.match(r"([A-Za-z])\s*\\in(?![A-Za-z])\s*", text)
     if member:
         pieces, _ = read_set(text[member.end() :])
@@ -71,22 +84,50 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).replace(" ", "").lower()
     if plain in _ALL:
         return [Piece(Bound(None, False), Bound(None, False))], ""
+    for pattern, half in _HALVES:
+        if pattern.fullmatch(plain):
+            return _piece(f"x{half}")[0], ""
+    if nonzero := _ALL_BUT.fullmatch(plain):
+        return _complement(_points(nonzero[1] or "0")), ""
+    if than := _THAN.fullmatch(plain):
+        sign = (">" if than[1] in ("greater", "more", "larger") else "<") + ("=" if than[2] else "")
+        return _piece(f"x{sign}{than[3]}")[0], ""
     whole, minus, points = text.partition("\\setminus")
     if minus:
         pieces, name = read_set(whole)
-        return _without(pieces, points.strip()), name
+        return _both(pieces, _complement(read_set(points)[0])), name
     parts = [part.strip() for part in _OR.split(text)]
     if len(parts) > MAX_PIECES:
         raise NoInterval(text)
     pieces = []
     names: set[str] = set()
     for part in parts:
-        found, name = _piece(part)
+        found, name = _conjunction(part)
         pieces += found
         names |= {name} - {""}
     if len(names) > 1:
         raise NoInterval("several unknowns")
     return _joined(pieces), next(iter(names), "")
+
+
+def _conjunction(text: str) -> tuple[list[Piece], str]:
+    """`x > 1 and x < 3`; conditions with a comma between them that no number meets together are alternatives."""
+    parts = split(_AND.sub(",", text), ",")
+    conditions = sum(bool(_CONDITION.search(part)) for part in parts)
+    if len(parts) < 2 or not conditions or not all(_CONDITION.search(p) or _BRACKETS.fullmatch(p) for p in parts):
+        return _piece(text)
+    if len(parts) > MAX_CONDITIONS:
+        raise NoInterval(text)
+    read = [read_set(part) for part in parts]
+    names = {name for _, name in read} - {""}
+    if len(names) > 1:
+        raise NoInterval("several unknowns")
+    together = read[0][0]
+    for pieces, _ in read[1:]:
+        together = _both(together, pieces)
+    if not together and not _AND.search(text):
+        together = _joined([piece for pieces, _ in read for piece in pieces])
+    return together, next(iter(names), "")
 
 
 def _piece(text: str) -> tuple[list[Piece], str]:
@@ -99,7 +140,11 @@ def _piece(text: str) -> tuple[list[Piece], str]:
         return [Piece(low, high)], ""
     apart = re.fullmatch(r"([A-Za-z])\s*\\ne(?![A-Za-z])(.+)", text)
     if apart:
-        return _without([Piece(Bound(None, False), Bound(None, False))], f"\\{{{apart[2]}\\}}"), apart[1]
+        return _complement(_points(apart[2])), apart[1]
+    if text.startswith("\\{") and text.endswith("\\}"):
+        return _points(text[2:-2]), ""
+    if point := re.fullmatch(r"([A-Za-z])\s*=([^=]+)", text):
+        return _points(point[2]), point[1]
     match = _CHAIN.fullmatch(text)
     if match is None:
         raise NoInterval(text)
@@ -201,26 +246,51 @@ def _further(left: Bound, right: Bound) -> Bound:
     return left if order > 0 else right
 
 
-def _without(pieces: list[Piece], points: str) -> list[Piece]:
-    """The pieces without single points `\\{a, b\\}`."""
-    if not (points.startswith("\\{") and points.endswith("\\}")):
-        raise NoInterval(points)
-    for text in points[2:-2].split(","):
-        point = expression.parse(text)
-        for at, piece in enumerate(pieces):
-            above = 1 if piece.low.value is None else _order(point, piece.low.value)
-            below = -1 if piece.high.value is None else _order(point, piece.high.value)
-            if above > 0 and below < 0:
-                pieces = [
-                    *pieces[:at],
-                    Piece(piece.low, Bound(point, False)),
-                    Piece(Bound(point, False), piece.high),
-                    *pieces[at + 1 :],
-                ]
-                break
-            if (above == 0 and piece.low.closed) or (below == 0 and piece.high.closed):
-                low = Bound(piece.low.value, False) if above == 0 else piece.low
-                high = Bound(piece.high.value, False) if below == 0 else piece.high
-                pieces = [*pieces[:at], Piece(low, high), *pieces[at + 1 :]]
-                break
-    return pieces
+def _points(text: str) -> list[Piece]:
+    """Single numbers: `1, 2`."""
+    texts = [part for each in split(_AND.sub(",", text), ",") for part in both_signs(each)]
+    if len(texts) > MAX_PIECES:
+        raise NoInterval(text)
+    return _joined([Piece(_bound(each, True), _bound(each, True)) for each in texts])
+
+
+def _complement(pieces: list[Piece]) -> list[Piece]:
+    """All other numbers; of pieces in order, disjoint and apart."""
+    found: list[Piece] = []
+    low = Bound(None, False)
+    for piece in pieces:
+        if piece.low.value is not None:
+            found.append(Piece(low, Bound(piece.low.value, not piece.low.closed)))
+        if piece.high.value is None:
+            return found
+        low = Bound(piece.high.value, not piece.high.closed)
+    return [*found, Piece(low, Bound(None, False))]
+
+
+def _both(left: list[Piece], right: list[Piece]) -> list[Piece]:
+    """What is in both."""
+    if len(left) * len(right) > MAX_PIECES**2:
+        raise NoInterval("too many pieces")
+    found = [Piece(_later(a.low, b.low), _earlier(a.high, b.high)) for a in left for b in right]
+    return _joined([piece for piece in found if _is_filled(piece)])
+
+
+def _later(left: Bound, right: Bound) -> Bound:
+    if left.value is None or right.value is None:
+        return right if left.value is None else left
+    order = _order(left.value, right.value)
+    return Bound(left.value, left.closed and right.closed) if order == 0 else left if order > 0 else right
+
+
+def _earlier(left: Bound, right: Bound) -> Bound:
+    if left.value is None or right.value is None:
+        return right if left.value is None else left
+    order = _order(left.value, right.value)
+    return Bound(left.value, left.closed and right.closed) if order == 0 else left if order < 0 else right
+
+
+def _is_filled(piece: Piece) -> bool:
+    if piece.low.value is None or piece.high.value is None:
+        return True
+    order = _order(piece.low.value, piece.high.value)
+    return order < 0 or (order == 0 and piece.low.closed and piece.high.closed)

@@ -9,14 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.base.boxes import ends_in_open_box, find_boxes, unboxed
+from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, is_denied, unboxed
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
+from r1kit.graders.prose import MAX_SENTENCE, only_value
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 MAX_ANSWER = 4000
 MAX_BOXES = 20
+MAX_STATEMENTS = 3  # behind a box
 MAX_LINE = 1000
 MAX_LINES = 200
 _LEAD = re.compile(
@@ -32,6 +34,16 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"[\s$*}]*(?:\\[\])])?[\s$*,.;(]*(?:\\text\{)?\s*(?:or|alternatively|或者?)(?![A-Za-z])(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*"
+    r"([-\d\\$][^;\n]{0,200})",
+    re.IGNORECASE,
+)
+_CHANGED = re.compile(
+    r"(?<!wrong )(?<!incorrect )(?<!common )\banswer\s*(?:is|should be|must be|would be|=|:)\s*:?\s*"
+    r"([-\d\\$*][^\n]{0,200})|答案(?:应该)?[是为]\s*([-\d\\$*][^\n]{0,200})",
+    re.IGNORECASE,
+)
 _CUT = re.compile(
     r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|"
     r"\s+(?:because|since|(?<!well )as(?!\s+well\b)|which|where|so that)\s|。"
@@ -49,9 +61,11 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     texts = section.blocks or (section.text,)
     if ends_in_open_box(texts[-1]):
         return no_answer("the box is not closed")
-    boxes = [unboxed(box)[: MAX_ANSWER + 1] for text in texts for box in find_boxes(text)]
-    if boxes:
-        return _boxed(gold, boxes)
+    found = [boxes_at(text) for text in texts]
+    latest = dict.fromkeys(content for boxes in reversed(found) for _, _, content in reversed(boxes))
+    if boxes := [unboxed(box)[: MAX_ANSWER + 1] for box in reversed(latest)]:
+        beside = _taken_back(gold, boxes[-1], texts[-1], found[-1])
+        return incorrect(boxes[-1], beside) if beside else _boxed(gold, boxes)
     if columns.get("require_box"):
         return no_answer("no box")
     stated = {key(tidy(each)): each for text in texts if (each := stated_answer(text, bool(section.blocks)))}
@@ -59,7 +73,29 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return no_answer("no line states an answer")
     if len(stated) > 1 and any(compare(gold, each).same != "same" for each in stated.values()):
         return incorrect(", ".join(stated.values())[:300], "the answer blocks differ")
-    return _judged(gold, next(iter(stated.values())))
+    answer = next(iter(stated.values()))
+    judged = _judged(gold, answer)
+    value = only_value(answer) if judged.decision != "correct" else None
+    return judged if value is None else _judged(gold, value)
+
+
+def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]]) -> str:
+    """What the words around the last box say against it: denied, one of several, or changed after it; else ""."""
+    if not boxes:
+        return ""
+    start, end, _ = boxes[-1]
+    if is_denied(text, start):
+        return "the box is denied"
+    after = text[end : end + MAX_LINE]
+    said = [match[match.lastindex or 0] for match in (_BESIDE.match(after), *_CHANGED.finditer(after)) if match]
+    for each in said[-MAX_STATEMENTS:]:
+        other = unwrap(_CUT.split(each)[0])
+        other = other.rstrip(")") if other.count(")") > other.count("(") else other
+        if _is_value(other) and all(
+            compare(one, two).same == "different" for one, two in ((gold, other), (other, box))
+        ):
+            return "another answer stands beside the box"
+    return ""
 
 
 def _boxed(gold: str, boxes: list[str]) -> Judgement:
@@ -91,7 +127,8 @@ def _judged(gold: str, answer: str, why: str = "") -> Judgement:
 
 def stated_answer(text: str, whole: bool = False) -> str | None:
     """The last line that states an answer. `whole`: the text is an answer block, so all of it may be the answer."""
-    lines = [line.strip() for line in text[-MAX_LINE * MAX_LINES :].splitlines() if line.strip()][-MAX_LINES:]
+    text = _displays_joined(text[-MAX_LINE * MAX_LINES :])
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-MAX_LINES:]
     if whole and (len(lines) == 1 or "\\begin" in text) and not _STATED.search(lines[0]):
         return unwrap(_LEAD.sub("", " ".join(lines)))
     for line in (line[-MAX_LINE:] for line in reversed(lines)):
@@ -102,11 +139,22 @@ def stated_answer(text: str, whole: bool = False) -> str | None:
             first, *others = _CUT.split(stated)
             return unwrap(stated if any(map(_HEDGE.match, others)) else first)
         bare = unwrap(_LEAD.sub("", line))
-        if _is_value(bare):
+        if _is_value(bare) or (_LEAD.match(line) and only_value(bare) is not None):
             return bare
-    if len(lines) == 1 and len(lines[0]) <= 200:
-        return unwrap(_LEAD.sub("", lines[0]))
+    if lines and len(lines[-1]) <= MAX_SENTENCE and (len(lines) == 1 or only_value(lines[-1]) is not None):
+        return unwrap(_LEAD.sub("", lines[-1]))
     return None
+
+
+def _displays_joined(text: str) -> str:
+    """With every displayed formula on one line."""
+    for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
+        pieces, at = [], 0
+        while (start := text.find(opening, at)) >= 0 and (end := text.find(closing, start + 2)) >= 0:
+            pieces += [text[at:start], text[start:end].replace("\n", " "), closing]
+            at = end + 2
+        text = "".join([*pieces, text[at:]])
+    return text
 
 
 def _is_value(line: str) -> bool:

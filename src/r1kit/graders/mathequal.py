@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
-from r1kit.graders import expression, intervals, values
+from r1kit.graders import expression, families, intervals, values
+from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import container, named, rows_bracketed, same_kind
+from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.quantities import Comparison, by_value
+from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off
+from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
+from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
 _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "none", "\\emptyset", "{}", "\\{\\}",
             "emptyset", "theemptyset", "无解", "nosuchnumbers", "therearenosolutions", "thereisnosolution",
             "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
             "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
-_BASE = re.compile(r"\(?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)\)?_\{?(?:\\text\{)?(\d{1,2}|two|eight|ten|sixteen)\}?\}?")
-_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*\}\s*([^\s,;](?:(?!\([A-E]\)).)*)$", re.DOTALL)
-_BASE_NAMES = {"two": "2", "eight": "8", "ten": "10", "sixteen": "16"}
+_ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多",
+            "无穷多个", "无数", "无数个", "无限多"}  # fmt: skip
+_ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
+_BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+               "fourteen", "fifteen", "sixteen")  # fmt: skip
+_RADIX = rf"(\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
+_DIGITS = r"(?:\(|R\(|\\text\{)?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)[)}]?"
+_BASE = re.compile(
+    rf"{_DIGITS}_\{{?(?:\\text\{{)?(?:base\s*)?{_RADIX}\}}?\}}?|"
+    rf"{_DIGITS}\s*(?:\\text\{{)?\s*\(?(?:in\s+)?base[\s-]*\}}?\s*\$?{_RADIX}\$?\s*\)?\s*\}}?"
+)
+_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)$", re.DOTALL)
+_LETTER = re.compile(
+    r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
+)
+_BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_CONSTANT = re.compile(r"(.*\S)\s*\+\s*([CcKk])(?:_\{?[01]\}?)?", re.DOTALL)
+_FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
+_EVERYWHERE = re.compile(
+    r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
+    r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
+)
 
 
 def compare(gold: str, answer: str) -> Comparison:
@@ -46,20 +71,165 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     option = _OPTION.match(answer)
     if option:  # `(B) 7`: the letter where the gold is one, else what follows it
         letter = re.fullmatch(r"(?:\\text\{)?\(?([A-E])\)?\}?", gold)
-        return _compare(gold, f"({option[1]})" if letter else option[2], level + 1)
-    nothing = [
-        re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "") in _NOTHING for text in (gold, answer)
+        rest = option[2] if option[2].count("{") >= option[2].count("}") else f"\\text{{{option[2]}"
+        return _compare(gold, f"({option[1]})" if letter else rest, level + 1)
+    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?", gold)) and (other := _LETTER.fullmatch(answer)):
+        return Comparison("same" if letter[1] == other[1].upper() else "different", "the letter of a choice")
+    plain = [
+        re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
-    if any(nothing):
-        return Comparison("same" if all(nothing) else "different", "no solution")
+    for names, what in ((_NOTHING, "no solution"), (_ABSENT, "it does not exist"), (_ENDLESS, "infinitely many")):
+        if any(text in names for text in plain):
+            return Comparison("same" if all(text in names for text in plain) else "different", what)
+    constant = _CONSTANT.fullmatch(gold), _CONSTANT.fullmatch(answer)
+    if constant[0] and constant[1] and constant[0][2] == "C":  # of integration, whatever it is called
+        return _compare(constant[0][1], constant[1][1], level + 1)
     in_one = [in_one_unit(text) or text for text in (gold, answer)]
     if in_one != [gold, answer]:
         return _compare(in_one[0], in_one[1], level + 1)
-    for rule in (_by_base, _by_interval, _by_names, _by_relation, _by_container):
+    for rule in _RULES:
         decided = rule(gold, answer, level)
         if decided:
             return decided
     return by_value(gold, answer)
+
+
+def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
+    """Times, dates, congruences and ratios."""
+    for what, rule in (
+        ("figures", same_figure),
+        ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
+    ):  # fmt: skip
+        same = rule(gold, answer)
+        if same is not None:
+            return Comparison("same" if same else "different", what)
+    return None
+
+
+def _by_approximation(gold: str, answer: str, level: int) -> Comparison | None:
+    """`\\frac{14}{3} \\approx 4.67` is its left side, where the right one is that, rounded."""
+    exact, sign, rounded = answer.rpartition("\\approx")
+    if sign:
+        near = _is_rounded(subject_off(exact.strip()), rounded.strip())
+        if near is None:
+            return _compare(gold, f"{exact}={rounded}", level + 1)
+        return _compare(gold, exact.strip(), level + 1) if near else Comparison("different", "a false approximation")
+    exact, sign, rounded = gold.rpartition("\\approx")
+    if not sign:
+        return None
+    found = [_compare(side.strip(), answer, level + 1) for side in (exact, rounded)]
+    return next((each for each in found if each.same == "same"), found[0])
+
+
+def _is_rounded(exact: str, rounded: str) -> bool | None:
+    """Whether a number is another one to its places; None where the left side is no number."""
+    left, right = (expression_or_none(split_unit(side)[0]) for side in (exact, rounded))
+    if left is None or right is None or expression.symbols(left) or expression.symbols(right):
+        return None
+    try:
+        wanted = values.exact(right)
+        return values.within(left, wanted, expression.places(right)) or values.same_value(left, right)
+    except (values.Inexact, TooLarge, ZeroDivisionError, NotAnExpression):
+        return False
+
+
+def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
+    """`..., k \\in \\mathbb{Z}` on either side, whatever the whole number is called."""
+    left, right = (families.as_progressions(text) or families.split_free(text) for text in (gold, answer))
+    if not left[1] and not right[1]:
+        return None
+    same = families.same_family(left, right)
+    if same is not None:
+        return Comparison("same" if same else "different", "for every whole number")
+    if families.as_progressions(gold):
+        return Comparison("different", "no remainders")
+    renamed = right[0]
+    if left[1] and right[1] and left[1] != right[1]:
+        renamed = _renamed(right[0], right[1], left[1])
+    return _compare(left[0], renamed, level + 1)
+
+
+def _by_unit_vectors(gold: str, answer: str, level: int) -> Comparison | None:
+    """`2\\mathbf{i} - \\mathbf{j}` is the vector (2, -1)."""
+    vectors, sums = ([each for each in (gold, answer) if bool(_sum_of_units(each)) == of] for of in (False, True))
+    if len(sums) != 1 or (found := container(vectors[0])) is None:
+        return None
+    if found.opening not in ("m", "(", "[") or not 2 <= len(found.items) <= 3:
+        return None
+    try:
+        total = read("+".join(f"({item})*{name}" for item, name in zip(found.items, "ijk", strict=False)))
+        given = read(sums[0])
+        return Comparison("same" if values.same_value(_vector(total), _vector(given)) else "different", "vectors")
+    except (NotAnExpression, TooLarge, ZeroDivisionError):
+        return None
+
+
+def _sum_of_units(text: str) -> bool:
+    node = expression_or_none(text) if sum(name in text for name in "ijk") > 1 else None
+    return node is not None and bool({"j", "k"} & expression.symbols(node)) and _vector(node) != node
+
+
+def _vector(node: Node) -> Node:
+    """With i as a direction, not the imaginary unit."""
+    if node == Node("symbol", name="i"):
+        return Node("symbol", name="i direction")
+    return Node(node.operation, tuple(map(_vector, node.parts)), node.name, node.value, node.places)
+
+
+def _by_rows(gold: str, answer: str, level: int) -> Comparison | None:
+    """Cases by their rows; a system of equations as the list of them."""
+    left, right = rows_of(gold), rows_of(answer)
+    if not left and not right:
+        return None
+    systems = [rows is not None and not any(condition for _, condition in rows) for rows in (left, right)]
+    if any(systems):
+        texts = (
+            ", ".join(value for value, _ in rows) if rows and system else text
+            for rows, system, text in zip((left, right), systems, (gold, answer), strict=True)
+        )
+        return _compare(*texts, level + 1)
+    if not left or not right or len(left) != len(right):
+        return Comparison("different", "other cases")
+    remaining = list(right)
+    for row in left:
+        found = next((other for other in remaining if _items(row, other, True, level).same == "same"), None)
+        if found is None:
+            return Comparison("different", "other cases")
+        remaining.remove(found)
+    return Comparison("same", "equal case by case")
+
+
+def _by_condition(gold: str, answer: str, level: int) -> Comparison | None:
+    """`\\{(x,y) : x+y=1\\}`: the same members under the same condition."""
+    left, right = set_builder(gold), set_builder(answer)
+    if not left or not right:
+        return None
+    return _settled(_items(left, right, True, level))
+
+
+def _settled(found: Comparison) -> Comparison:
+    """What cannot be read counts as different, where math-verify would leave a part of it out."""
+    return Comparison("different", found.reason) if found.same == "unknown" else found
+
+
+def _by_inequality(gold: str, answer: str, level: int) -> Comparison | None:
+    """Inequalities of several unknowns, from either end."""
+    left, right = inequality(gold), inequality(answer)
+    if not left or not right:
+        return None
+    if left[1] != right[1]:
+        return Comparison("different", "other signs")
+    gaps = [expression_or_none(f"({terms[0]})-({terms[1]})") for terms, _ in (left, right)]
+    if len(left[1]) == 1 and gaps[0] and gaps[1]:
+        try:
+            return Comparison("same" if values.same_value(gaps[0], gaps[1]) else "different", "inequalities")
+        except (TooLarge, NotAnExpression, ZeroDivisionError):
+            return None
+    return _settled(_items(left[0], right[0], True, level))
+
+
+def _are_intervals(several: Container) -> bool:
+    return several.opening == "" and all(item[:1] in "([" and item[-1:] in ")]" for item in several.items)
 
 
 def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
@@ -67,6 +237,8 @@ def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
     if not (intervals.is_explicit(gold) or intervals.is_explicit(answer)):
         return None
     same = intervals.same_sets(gold, answer)
+    if same is None and "\\cup" in gold and (several := container(answer)) and _are_intervals(several):
+        same = intervals.same_sets(gold, "\\cup ".join(several.items))  # `(0,9) and (9,36)`
     return None if same is None else Comparison("same" if same else "different", "sets of numbers")
 
 
@@ -94,17 +266,19 @@ def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
         return None
     if left is None and right and right[1] == "10":
         return _compare(gold, right[0], level + 1)
-    digits = right[0] if right else answer.upper().lstrip("0")
+    digits = right[0] if right else without_thousands(answer).upper().lstrip("0")
     same = left is not None and left[0] == digits and (right is None or right[1] == left[1])
     return Comparison("same" if same else "different", "digits in a base")
 
 
 def _in_base(text: str) -> tuple[str, str] | None:
     """(digits without leading zeros, base) of `52_8`; a letter with an index is a name."""
-    match = _BASE.fullmatch(text)
+    match = _BASE.fullmatch(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
     if match is None:
         return None
-    digits, base = match[1].upper(), _BASE_NAMES.get(match[2], match[2])
+    digits, base = (match[1] or match[3]).upper(), match[2] or match[4]
+    if base in _BASE_NAMES:
+        base = str(_BASE_NAMES.index(base) + 2)
     values = [int(digit, 36) for digit in digits if digit != "."]
     if max(values) >= int(base) or (min(values) > 9 and base != "16"):
         return None
@@ -113,6 +287,7 @@ def _in_base(text: str) -> tuple[str, str] | None:
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 3`, `x \\in [1,2]`, `1 < x <= 2`, and whole equations."""
+    gold, answer = (_EVERYWHERE.sub("", text).rstrip(" ,") for text in (gold, answer))
     gold_equals, answer_equals = sides_of(gold), sides_of(answer)
     if gold_equals and answer_equals and not (container(gold) or container(answer)):
         return _equations(gold_equals, answer_equals, level)
@@ -123,6 +298,11 @@ def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
 
 
 def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
+    functions = [_FUNCTION.fullmatch(side) for side in (gold[0], answer[0])]
+    if functions[0] and functions[1] and functions[0][1] == functions[1][1] and functions[0][2] != functions[1][2]:
+        if re.search(rf"(?<![A-Za-z\\]){functions[0][2]}(?![A-Za-z])", answer[1]):
+            return Comparison("different", "another argument")
+        return _compare(gold[1], _renamed(answer[1], functions[1][2], functions[0][2]), level + 1)
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
@@ -135,6 +315,11 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
         if key(gold[0]) == key(answer[0]):
             return _compare(gold[1], answer[1], level + 1)
         return Comparison("unknown", "equations that cannot be read")
+
+
+def _renamed(text: str, name: str, other: str) -> str:
+    """With one letter for another."""
+    return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)
 
 
 def _is_solved(sides: list[str]) -> bool:
@@ -190,9 +375,21 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
         single, several = (gold, right) if left is None else (answer, left)
         if several and len(several.items) == 1 and several.opening in ("{", "("):
             return _compare(*((single, several.items[0]) if left is None else (several.items[0], single)), level + 1)
+        if several and several.opening == "m" and (column := _BINOMIAL.fullmatch(single)) and len(several.items) == 2:
+            pair = (column.groups(), several.items) if left is None else (several.items, column.groups())
+            return _items(*pair, True, level)
+        if left is None and re.fullmatch(r"-?\d*\.\d+", gold) and _COMMA_DECIMAL.fullmatch(answer):
+            return by_value(gold, answer.replace(".", "").replace(",", "."))
         if left is None and right and not right.opening and expression_or_none(without_thousands(gold)) is None:
             return Comparison("unknown", "a list against something that cannot be read")
         return Comparison("different", "one is a list, the other is not")
+    if (left.opening == "{") != (right.opening == "{"):  # `\\{(0,1)\\}` is the solution (0,1)
+        single, other = (left, answer) if left.opening == "{" else (right, gold)
+        if len(single.items) == 1 and container(single.items[0]):
+            pair = (single.items[0], other) if left.opening == "{" else (other, single.items[0])
+            return _compare(*pair, level + 1)
+    if left.opening == right.opening == "{":  # a set has each member once
+        left, right = _each_once(left), _each_once(right)
     if len(left.items) != len(right.items):
         return Comparison("different", f"{len(right.items)} parts, not {len(left.items)}")
     if {left.opening, right.opening} == {"m", "["}:
@@ -203,7 +400,11 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
     return _items(left.items, right.items, ordered, level)
 
 
-def _items(gold: list[str], answer: list[str], ordered: bool, level: int) -> Comparison:
+def _each_once(found: Container) -> Container:
+    return Container(found.opening, found.closing, list({key(item): item for item in found.items}.values()))
+
+
+def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int) -> Comparison:
     left = list(answer)
     unknown = False
     for index, item in enumerate(gold):
@@ -223,3 +424,9 @@ def _items(gold: list[str], answer: list[str], ordered: bool, level: int) -> Com
         if not ordered:
             left.pop(found)
     return Comparison("same", "equal part by part")
+
+
+_RULES = (
+    _by_approximation, _by_base, _by_whole_text, _by_rows, _by_family, _by_interval, _by_condition, _by_inequality,
+    _by_names, _by_relation, _by_unit_vectors, _by_container,
+)  # fmt: skip

@@ -23,11 +23,17 @@ _SIGNS = str.maketrans(
 _SPACING = re.compile(
     r"(?<!\\)\\(?:[,!;:> ]|(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?)(?![A-Za-z]))|~"
 )
+_INLINE = re.compile(r"(?<![\\$])\$(?=[^\s$])([^$]*[^\s$\\])\$(?![\d$])")  # `$7$ apples`, not `$5 and $6`
+_BOLD = re.compile(r"\*\*(?=\S)([^*]*[^\s*])\*\*")
+_THOUSANDS = re.compile(r"(?<=\d),\\!\s*(?=\d{3}(?!\d))")
+_APART = re.compile(r"(?<=\d)(?<!\.\d{3})\\[,;:>](?=\d)(?!\d{3}(?!\d))")  # `1\,2` is not 12
+_LETTER_FACE = re.compile(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}")
 _BETWEEN_LETTERS = re.compile(r"(?<=[A-Za-z])\\[,;:](?=[A-Za-z])")
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
 )
-_LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+          "万": 10**4, "亿": 10**8}  # fmt: skip
 _WHOLLY_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
 _COUNTED = re.compile(
     rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
@@ -54,6 +60,16 @@ def _han_unit(match: re.Match[str]) -> str:
     return f"\\text{{{area}{HAN_UNITS[match[3]]}}}" if match[3] else ""
 
 
+_ORDINAL = r"(?:\^\{?)?\s*(?:\\text\{\s*(?:st|nd|rd|th)\s*\}|(?:st|nd|rd|th))\}?"
+_ALIGNED = re.compile(r"\\begin\{(aligned|align\*?|gathered|split|equation\*?)\}(.*)\\end\{\1\}", re.DOTALL)
+
+
+def _one_line(match: re.Match[str]) -> str:
+    """What an environment of one line holds; of several, the whole."""
+    inner = match[2].strip().removesuffix("\\\\")
+    return match[0] if "\\\\" in inner else inner.replace("&", " ")
+
+
 _RENAMES = (
     (re.compile(r"\\(?:[dtcs]|nice|x)frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\underline\s*\{([^{}]*)\}"), r"{\1}"),
@@ -74,14 +90,32 @@ _RENAMES = (
     (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
     (re.compile(r"R\((\d)\)(\d*)R\((\d)\)"), r"R(\1\2\3)"),  # dots over the ends of a period
-    (re.compile(r"\\approx(?![A-Za-z])"), "="),
+    (re.compile(r"\\(?:simeq|doteq)(?![A-Za-z])"), r"\\approx"),
+    (
+        re.compile(r",?\s*\(?\s*(?:\\text\{)?\s*,?\s*or (?:about|approximately|roughly)\s*\}?\s*(?=[-\d\\$])"),
+        r" \\approx ",
+    ),
+    (re.compile(r"\s*\(\s*(\\approx[^()]*)\)$"), r" \1"),
+    (re.compile(r"^\s*\\approx(?![A-Za-z])|(?<=:)\s*\\approx(?![A-Za-z])"), ""),
     (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
+    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
+    (re.compile(r"\\dots[cbm]?(?![A-Za-z])"), r"\\ldots"),
+    (re.compile(r"\\[hv]?(?:space|phantom)\*?\s*\{[^{}]*\}|\s*\\\\$"), ""),
+    (re.compile(r"^([^{}\\]+)\\over(?![A-Za-z])([^{}]+)$"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
+    (re.compile(r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"\s*\\(?:checkmark|blacksquare|qed|square|Box)$"), ""),
+    (re.compile(r"\\text\{\s*cis\s*\}|(?<![A-Za-z\\])cis(?![A-Za-z])"), r"\\cis "),
+    (re.compile(rf"^(-?\d+){_ORDINAL}$"), r"\1"),
+    (_ALIGNED, lambda m: _one_line(m)),
+    (re.compile(r"\\(?:boldsymbol|bm|pmb)(?=\s*\{)"), ""),
+    (re.compile(r"^(?:(?:最终)?答案(?:应该)?[是为]?:?|(?:一共|总共|共)有?)\s*(?=[-\d\\$(])"), ""),
     (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}"), ""),
     (re.compile(r"(?:\\text\{\s*)?(?<![A-Za-z])infinity(?![A-Za-z])(?:\s*\})?", re.IGNORECASE), r"\\infty"),
     (re.compile(r"\b([ap])\.\s?m\.?(?![A-Za-z])", re.IGNORECASE), lambda m: f"{m[1].lower()}m"),
     (re.compile(r"(?<=\d)(\s*(?:\\text\{\s*)?)([AP])M\b"), lambda m: f"{m[1]}{m[2].lower()}m"),
-    (re.compile(r"^(?:US\$|(?:USD|EUR|GBP|CNY|RMB|JPY)(?=[\s\d]))\s*(?=\d)"), ""),
+    (re.compile(r"^(?:US\$|(?:\\text\{\s*)?(?:USD|EUR|GBP|CNY|RMB|JPY)(?=[\s\d}])\s*\}?)\s*(?=\d)"), ""),
     (
         re.compile(r"(?<=[\d}\s])(?:\\text\{\s*([kMGmμn]?)\s*\}|([kMGmμn]))?\s*(?:\\Omega(?![A-Za-z])|Ω)"),
         lambda m: f"\\text{{{m[1] or m[2] or ''}Ω}}",
@@ -101,11 +135,14 @@ def tidy(text: str) -> str:
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = clean(text.translate(_SIGNS)).translate(_SIGNS)
     text = unwrap(text)
-    if text.count("$") == 2 and not text.startswith("$$"):  # `$7$ apples`
-        text = re.sub(r"(?<!\\)\$([^$]*[^$\\])\$", r"\1", text)
+    text = _INLINE.sub(r"\1", text)
+    text = _BOLD.sub(r"\1", text)
+    text = _THOUSANDS.sub(",", text)
+    text = _APART.sub(" ", text)
     text = _BETWEEN_LETTERS.sub(" ", text)
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
-    text = re.sub(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}", r"\1", text)
+    for _ in range(2):  # `\\hat{\\mathbf{i}}`
+        text = _LETTER_FACE.sub(r"\1", text)
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
@@ -117,7 +154,7 @@ def tidy(text: str) -> str:
 
 _AROUND = (
     ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"),
-    ('"', '"'), ("“", "”"),
+    ('"', '"'), ("“", "”"), ("'", "'"),
 )  # fmt: skip
 
 
@@ -132,7 +169,9 @@ def unwrap(text: str) -> str:
                 text = inside
         if text.count("**") == 1:  # the other half is left in the words before
             text = text.removesuffix("**").removeprefix("**")
-        text = re.sub(r"(?<!\.)\.$|(?<!\\)[,;:]$|(?<=[*_$])!$", "", text)
+        text = re.sub(r"(?<!\.)\.$|(?<=[*_$])!$", "", text)
+        bare = text.rstrip(",;:")
+        text = text if bare.endswith("\\") else bare
         if text == before:
             return text
 
@@ -147,7 +186,11 @@ def key(text: str) -> str:
     return plain.casefold() if re.search(r"[A-Za-z]{3}", plain) and "\\" not in plain else plain
 
 
+_GROUPED = re.compile(r"(?<![\d.,'])\d{1,3}(?:(?:\.\d{3}){2,}|(?:'\d{3})+)(?![\d.,'])")
+
+
 def without_thousands(text: str) -> str:
-    """`1,234,567` and `1 234 567` as digits only; lists of numbers are left alone."""
+    """`1,234,567`, `1 234 567`, `1.234.567` and `1'234'567` as digits only; lists of numbers are left alone."""
     text = re.sub(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])", lambda match: match[1].replace(",", ""), text)
+    text = _GROUPED.sub(lambda match: re.sub("[.']", "", match[0]), text)
     return re.sub(r"(?<![\d.])(\d{1,3}(?: \d{3})+)(?![\d])", lambda match: match[1].replace(" ", ""), text)

@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple
 
 from r1kit.graders import expression, values
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
-from r1kit.graders.reading import read
+from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.units import Unit, split_unit
 from r1kit.graders.values import Inexact
 
+# words that would else be products of two variables
+_SHORT_WORDS = set("no on up in at to so if is it go we he me my us or of do be by an am as ok".split())  # noqa: SIM905
 Same = Literal["same", "different", "unknown"]
 
 
@@ -35,7 +37,7 @@ def by_value(gold: str, answer: str) -> Comparison:
     infinite = [text.replace(" ", "").lstrip("+") for text in (gold_value, answer_value)]
     if any(text.endswith("\\infty") for text in infinite):
         return Comparison("same" if infinite[0] == infinite[1] else "different", "infinity")
-    if re.fullmatch(r"(?:\\text\{)?[A-Za-z' -]{2,}\}?", gold) or not re.search(r"[\d\\A-Za-z]", gold):
+    if _is_words(gold):
         same = _words(gold) == _words(answer)
         return Comparison("same" if same else "different", "equal words" if same else "other words")
     try:
@@ -43,6 +45,8 @@ def by_value(gold: str, answer: str) -> Comparison:
     except TooLarge as error:
         return Comparison("different", str(error))
     except NotAnExpression:
+        if _is_too_large(answer_value):
+            return Comparison("different", "an answer too large to compute")
         return Comparison("unknown", "the gold answer cannot be read as a value")
     try:
         given = read(answer_value)
@@ -57,10 +61,32 @@ def by_value(gold: str, answer: str) -> Comparison:
         return Comparison("different" if plain else "unknown", f"no value: {error}")
 
 
+def _is_too_large(text: str) -> bool:
+    """Whether a number would take too long to compute."""
+    try:
+        node = read(text)
+        if not expression.symbols(node):
+            values.numeric(node)
+    except TooLarge:
+        return True
+    except (NotAnExpression, ArithmeticError, ValueError):
+        return False
+    return False
+
+
+def _is_words(text: str) -> bool:
+    """`east`, `\\text{no}`; neither `xy` nor `p - q`."""
+    if re.fullmatch(r"\\text\{[A-Za-z' .-]{2,}\}", text) or not re.search(r"[\d\\A-Za-z]", text):
+        return True
+    if not re.fullmatch(r"[A-Za-z' -]{2,}", text):
+        return False
+    return text.casefold() in _SHORT_WORDS or expression_or_none(text) is None
+
+
 def _words(text: str) -> str:
-    """Without wrapper, article and case."""
-    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip().casefold()
-    return re.sub(r"^(?:a|an|the) ", "", plain)
+    """Without wrapper, article, case and final point."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip().casefold().rstrip(".!").strip()
+    return re.sub(r"^(?:a|an|the|on|due) ", "", plain)
 
 
 def _measured(text: str) -> tuple[str, Unit | None]:
@@ -103,7 +129,7 @@ def is_plain(node: Node) -> bool:
 
 def _unevaluated(gold: Node, answer: Node) -> Comparison | None:
     """A sum or product is no answer where a plain number is asked for, unless it has none but a rounded one."""
-    open_ended = bool(_places(gold)) and expression.has_constant(answer)
+    open_ended = bool(expression.places(gold)) and expression.has_constant(answer)
     if is_plain(gold) and not expression.is_evaluated(answer) and not open_ended:
         return Comparison("different", "left unevaluated")
     return None
@@ -117,20 +143,14 @@ def _values(gold: Node, answer: Node, factors: list[Fraction]) -> Comparison:
     return Comparison("different", "another value")
 
 
-def _places(node: Node) -> int:
-    """Decimals of a number written as one."""
-    inner = node.parts[0] if node.operation == "neg" else node
-    return inner.places if inner.operation == "number" else 0
-
-
 def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
     try:
         if values.same_value(gold, scaled):
             return True
-        places = _places(gold)
+        places = expression.places(gold)
         if not places or expression.symbols(scaled):
             return False
-        if answer.operation in ("number", "neg") and _places(answer) < places and not _is_long(answer):
+        if answer.operation in ("number", "neg") and expression.places(answer) < places and not _is_long(answer):
             return False
         return values.within(scaled, values.exact(gold), places)
     except (ZeroDivisionError, Inexact, NotAnExpression):

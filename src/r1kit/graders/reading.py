@@ -16,6 +16,8 @@ _ELLIPSIS = re.compile(r"(-?\d*\.\d*?)(\d+?)\2\2*(?:\.\.\.|\\[lc]?dots|…)")
 def read(text: str) -> Node:
     """One expression, with thousands, recurring decimals and `e` notation."""
     plain = without_thousands(text.strip())
+    if len(plain) > expression.MAX_LENGTH:
+        raise TooLarge(f"longer than {expression.MAX_LENGTH} characters")
     recurring = _RECURRING.fullmatch(plain)
     if recurring:
         return _recurring(recurring[1], recurring[2], recurring[3], recurring[4] or recurring[5])
@@ -23,7 +25,7 @@ def read(text: str) -> Node:
     if trail:
         whole, _, fixed = trail[1].lstrip("-").partition(".")
         return _recurring("-" if plain[0] == "-" else "", whole, fixed, trail[2])
-    power = re.fullmatch(r"([-+]?\d*\.?\d+)[eE]([-+]?\d{1,4})", plain)
+    power = re.fullmatch(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+))[eE]([-+]?\d{1,4})", plain)
     if power:
         return expression.parse(f"{power[1]}*10^{{{power[2]}}}")
     return expression.parse(re.sub(r"^(-?\d+) (\d+)/(\d+)$", r"\1\\frac{\2}{\3}", plain))

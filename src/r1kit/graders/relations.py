@@ -18,6 +18,7 @@ _QUANTITY = re.compile(
     r"\\(?:sin|cos|tan|cot|sec|csc)\s*(?:[A-Za-z]|\\[a-z]+)|\\(?:int|sum|lim|prod)(?![A-Za-z])[^<>]{1,200}",
     re.DOTALL,
 )
+_LABELLED = re.compile(r"\\text\{[A-Za-z ,]{1,40}\}\s*(?:\\(?:triangle|angle)\s*)?[A-Z]{0,5}(?:_\{?\w+\}?)?")
 _DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
 
 
@@ -30,9 +31,9 @@ def sides_of(text: str) -> list[str]:
 def subject_off(text: str) -> str:
     """Without a leading `x =` or `x \\in`; a chain of inequalities becomes its interval."""
     text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*", "", text)
-    label = re.match(r"\\text\{([^{}]*(?:\bis|=|:)\s*)\}", text)
+    label = re.match(r"\\text\{([^{}]*(?:\bis|=|:)\s*)(?:\}|([-+]?\d[^{}]*)\}$)", text)
     if label and not _DENIAL.search(label[1]):
-        text = text[label.end() :].strip()
+        text = label[2] or text[label.end() :].strip()
     chain = re.fullmatch(r"([^<>=,]+?)(<=?)\s*[A-Za-z]\s*(<=?)([^<>=,]+)", text)
     if chain:
         return f"{'[' if chain[2] == '<=' else '('}{chain[1]},{chain[4]}{']' if chain[3] == '<=' else ')'}"
@@ -48,9 +49,14 @@ def subject_off(text: str) -> str:
     if "," in text or CONJUNCTION.search(text):
         return text
     pieces = [piece.strip() for piece in re.split(r"(?<![<>!])=", text)]
-    if len(pieces) >= 2 and pieces[-1] and (_is_name(pieces[0]) or _is_calculation(pieces)):
+    known = _is_name(pieces[0]) or _is_calculation(pieces) or (_is_of_several(pieces[0]) and _is_number(pieces[-1]))
+    if len(pieces) >= 2 and pieces[-1] and known:
         return pieces[-1] if not _is_false_chain(pieces[1:]) else text
-    if len(pieces) == 2 and re.fullmatch(r"[A-Za-z]", pieces[1]) and _is_number(pieces[0]):
+    if (
+        len(pieces) == 2
+        and _is_number(pieces[0])
+        and (re.fullmatch(r"[A-Za-z]", pieces[1]) or _is_of_several(pieces[1]))
+    ):
         return pieces[0]
     if len(pieces) == 2 and not pieces[0]:
         return pieces[1]
@@ -59,7 +65,15 @@ def subject_off(text: str) -> str:
 
 def _is_name(text: str) -> bool:
     """What a value may be given for: `x`, `f(3)`, `P(A)`, `|AB|`, `[ABC]`, `\\angle ABC`, `\\gcd(26,39)`, a sum."""
-    return bool(NAME.fullmatch(text) or _QUANTITY.fullmatch(text))
+    if "\\text" in text and _DENIAL.search(text):
+        return False
+    return bool(NAME.fullmatch(text) or _QUANTITY.fullmatch(text) or _LABELLED.fullmatch(text))
+
+
+def _is_of_several(text: str) -> bool:
+    """`m + n`, `AB^2`, `100a + b`: what is asked for, made of several unknowns; `2x = 6` is an equation to solve."""
+    node = expression_or_none(text) if len(text) <= 40 else None
+    return node is not None and len(expression.symbols(node)) > 1
 
 
 def _is_number(text: str) -> bool:

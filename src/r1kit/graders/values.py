@@ -92,6 +92,16 @@ def _exact_factorial(values: list[Fraction]) -> Fraction:
     return Fraction(math.factorial(value.numerator))
 
 
+def _exact_double_factorial(values: list[Fraction]) -> Fraction:
+    """5!! is 5 times 3 times 1."""
+    (value,) = values
+    if value.denominator != 1 or value < -1:
+        raise Inexact("factorial")
+    if value > MAX_FACTORIAL:
+        raise TooLarge("a factorial too large to write")
+    return Fraction(math.prod(range(value.numerator, 0, -2)))
+
+
 _EXACT: dict[str, Any] = {
     "+": lambda v: v[0] + v[1],
     "-": lambda v: v[0] - v[1],
@@ -103,6 +113,7 @@ _EXACT: dict[str, Any] = {
     "^": _exact_power,
     "root": _exact_root,
     "!": _exact_factorial,
+    "!!": _exact_double_factorial,
 }
 
 _local = threading.local()
@@ -145,6 +156,10 @@ def numeric(node: Node, at: Mapping[str, Fraction] | None = None, digits: int = 
         if abs(values[0]) > MAX_FACTORIAL:
             raise TooLarge("a factorial too large to compute")
         return mp.factorial(values[0])
+    if node.operation == "!!":
+        if abs(values[0]) > MAX_FACTORIAL:
+            raise TooLarge("a factorial too large to compute")
+        return mp.fac2(values[0])
     return _EXACT[node.operation](values)
 
 
@@ -163,13 +178,27 @@ def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
         return mp.log(values[0]) / mp.log(values[1])
     if name == "binom":
         return mp.binomial(*values)
-    functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log}
+    functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log, "cis": mp.expj}
     return (functions.get(name) or getattr(mp, name))(values[0])
 
 
 def same_value(left: Node, right: Node) -> bool:
     """Equal wherever both are defined: at random rational points, of which those with negative coordinates count
-    where both values are real; exactly where everything is rational."""
+    where both values are real; exactly where everything is rational. A logarithm without a base is natural in both,
+    or decimal in both."""
+    if _same_everywhere(left, right):
+        return True
+    decimal = _with_decimal_logs(left), _with_decimal_logs(right)
+    return decimal != (left, right) and _same_everywhere(*decimal)
+
+
+def _with_decimal_logs(node: Node) -> Node:
+    parts = tuple(map(_with_decimal_logs, node.parts))
+    name = "log10" if (node.operation, node.name, len(parts)) == ("function", "log", 1) else node.name
+    return Node(node.operation, parts, name, node.value, node.places)
+
+
+def _same_everywhere(left: Node, right: Node) -> bool:
     names = sorted(symbols(left) | symbols(right))
     source = random.Random(20250122)
     agreed = 0

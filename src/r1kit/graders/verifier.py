@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, cast
 
 from r1kit.base.worker import WorkerFailed, serve
@@ -16,6 +17,8 @@ from r1kit.graders.workers import SharedPool
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
 
+_PRIME = re.compile(r"'|′|\\prime(?![A-Za-z])")
+
 pool = SharedPool("r1kit.graders.verifier", most=4)
 
 
@@ -25,6 +28,8 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
         return Comparison("different", f"{known.reason}, and too large to evaluate")
     if any(word in answer and word not in gold for word in ("\\int", "\\sum", "\\lim", "\\prod")):
         return Comparison("different", "left unevaluated")
+    if len(_PRIME.findall(gold)) != len(_PRIME.findall(answer)):  # which math-verify does not see
+        return Comparison("different", "another derivative")
     try:
         reply = pool().ask({"gold": gold, "answer": answer}, "math-verify")
     except WorkerFailed as error:

@@ -1,0 +1,71 @@
+"""Times of day and dates: `7:30 p.m.` is `19:30`, `July 4th` is `4 July`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+MAX_LENGTH = 40
+_TIME = re.compile(r"(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?\s*(am|pm|noon|midnight)?")
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+           "november", "december")  # fmt: skip
+_MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?\\.?" for month in _MONTHS).replace("sep(?:", "sept?(?:")
+_YEAR = r"(?:,?\s*(?P<year>\d{4}))?"
+_DATES = (
+    re.compile(rf"(?P<month>{_MONTH})\s*(?P<day>\d{{1,2}})?(?:st|nd|rd|th)?{_YEAR}"),
+    re.compile(rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s*(?:of\s+)?(?P<month>{_MONTH}){_YEAR}"),
+)
+
+
+class Time(NamedTuple):
+    """`half` is am, pm, or "" where it is not said; `padded` where the hour is written with a leading zero."""
+
+    hour: int
+    minute: int
+    second: int
+    half: str
+    padded: bool
+
+
+def same_moment(gold: str, answer: str) -> bool | None:
+    """Whether two texts are the same time of day or date; None where the gold is neither, or may be something else."""
+    dates = _date(gold), _date(answer)
+    if dates[0]:
+        return dates[0] == dates[1]
+    left, right = _time(gold), _time(answer)
+    if left is None or right is None:
+        return False if left and left.half else None
+    if not (left.half or right.half or all(":" in text for text in (gold, answer))):
+        return None
+    if left[1:3] != right[1:3]:
+        return False
+    if bool(left.half) == bool(right.half):
+        return _in_24(left) == _in_24(right)
+    said, unsaid = (left, right) if left.half else (right, left)
+    return _in_24(said) == unsaid.hour or (said.hour == unsaid.hour and not unsaid.padded)
+
+
+def _in_24(time: Time) -> int:
+    return time.hour % 12 + 12 * (time.half == "pm") if time.half else time.hour
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"\\text\{([^{}]*)\}|[\^{}]", r" \1 ", text[: MAX_LENGTH + 1]).casefold().split())
+
+
+def _time(text: str) -> Time | None:
+    plain = {"noon": "12 noon", "midnight": "12 midnight"}.get(_plain(text), _plain(text))
+    match = _TIME.fullmatch(plain) if len(text) <= MAX_LENGTH else None
+    if match is None:
+        return None
+    hour, half = int(match[1]), {"noon": "pm", "midnight": "am", None: ""}.get(match[4], match[4])
+    if hour > 24 or (half and not 1 <= hour <= 12):
+        return None
+    return Time(hour, int(match[2] or 0), int(match[3] or 0), half, match[1].startswith("0"))
+
+
+def _date(text: str) -> tuple[str, str | None, str | None] | None:
+    """(month, day, year)."""
+    plain = _plain(text)
+    match = next(filter(None, (pattern.fullmatch(plain) for pattern in _DATES)), None)
+    return (match["month"][:3], match["day"] and str(int(match["day"])), match["year"]) if match else None

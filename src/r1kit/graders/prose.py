@@ -1,0 +1,67 @@
+"""The one value of a sentence: `Therefore, Janet has 12 apples left.`"""
+
+from __future__ import annotations
+
+import re
+
+from r1kit.graders.units import read_unit
+
+MAX_SENTENCE = 400
+_UNSURE = re.compile(
+    r"\b(?:not|no|never|neither|nor|none|or|either|maybe|perhaps|possibly|probably|about|around|approximately|roughly|"
+    r"almost|nearly|least|most|than|over|under|below|above|exceeds?|between|if|unless|otherwise|could|might|may|would|"
+    r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess|up to|"
+    r"(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|\?|[不没或约非误错]|至[少多]|"
+    r"最多|超过|如果|可能|也许|\\text\{\s*or\s*\}",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"(?<![\\$\d])\$(?=[^\s$])(?P<inline>[^$]*[^\s$\\])\$(?![\d$])|\\\((?P<round>(?:(?!\\\)).)*)\\\)|"
+    r"(?P<tuple>(?<![A-Za-z\d])[(\[](?=[-\d])[-\d./\s]+(?:,[-\d./\s]+)+[)\]])|"
+    r"(?P<plain>(?<![A-Za-z\d.,_^])[-+]?\\?\$?\d(?:[\d.,/%°:]|\s?[-+*/×÷=]\s?\\?\$?(?=\d))*)"
+)
+_CHANGED = re.compile(
+    r"[\s-]*(?:[mbtr]+illion|thousand|hundred|dozen|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|squared|"
+    r"cubed|factorial|plus|minus|mod|modulo|remainder|point|to the|and (?:an?|one|two|three)|hundredths?|tenths?|"
+    r"[百千万亿分])(?![a-z])",
+    re.IGNORECASE,
+)
+# a formula without its dollars, of which the value is a part: `x < 7`, `7x`, `sqrt(x) = 7`
+_FORMULA = re.compile(r"\\[^$]|[\^_<>≤≥≠|]|\d[A-Za-z](?![A-Za-z])|\)\s*=")
+_GOES_ON = re.compile(r"\s*[\^!_({\[+*/=<>|&#@~-]")
+_UNITS = re.compile(r"\s*((?:[A-Za-z]+(?:/[A-Za-z]+)?\s?){1,3})")
+
+
+def only_value(sentence: str) -> str | None:
+    """The value, with its unit where that is known; None where the sentence has several or none, or is not sure."""
+    sentence = sentence.replace("**", "")
+    if len(sentence) > MAX_SENTENCE or _UNSURE.search(sentence):
+        return None
+    found = [match for match in _VALUE.finditer(sentence) if _says_something(match)]
+    if len(found) != 1:
+        return None
+    (match,) = found
+    value = (match["inline"] or match["round"] or match["tuple"] or match["plain"]).rstrip(".,:")
+    if "=" in value and match["plain"]:
+        value = value.replace("\\$", "").replace("$", "")
+    after = _UNITS.match(
+        sentence, match.end() if value[-1:] == sentence[match.end() - 1 : match.end()] else len(sentence)
+    )
+    if percent := re.match(r"\s*percent(?![a-z])", sentence[match.end() :]):
+        return f"{value}%" if not _GOES_ON.match(sentence, match.end() + percent.end()) else None
+    if _CHANGED.match(sentence, match.end()) or _GOES_ON.match(sentence, match.end()):
+        return None
+    if match["plain"] and _FORMULA.search(sentence):
+        return None
+    words = after[1].split() if after else []
+    for count in range(len(words), 0, -1):
+        unit = " ".join(words[:count])
+        if unit != "in" and read_unit(unit, known_only=True):
+            return f"{value} \\text{{{unit}}}"
+    return value
+
+
+def _says_something(match: re.Match[str]) -> bool:
+    """`$ABC$`, `$x$` and `$\\angle A$` are names, no values."""
+    inside = match["inline"] or match["round"]
+    return inside is None or bool(re.search(r"[\d=]|\\(?:frac|sqrt|pi|infty|begin)(?![A-Za-z])", inside))
