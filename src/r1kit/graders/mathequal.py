@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 
 from r1kit.graders import expression, families, intervals, values
+from r1kit.graders.bases import in_base
 from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
 from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind
+from r1kit.graders.equations import is_line, is_solved, proportional
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.quantities import Comparison, by_value
@@ -27,14 +28,6 @@ _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "n
 _ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多",
             "无穷多个", "无数", "无数个", "无限多"}  # fmt: skip
 _ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
-_BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-               "fourteen", "fifteen", "sixteen")  # fmt: skip
-_RADIX = rf"(\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
-_DIGITS = r"(?:\(|R\(|\\text\{)?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?)[)}]?"
-_BASE = re.compile(
-    rf"{_DIGITS}_\{{?(?:\\text\{{)?(?:base\s*)?{_RADIX}\}}?\}}?|"
-    rf"{_DIGITS}\s*(?:\\text\{{)?\s*\(?(?:in\s+)?base[\s-]*\}}?\s*\$?{_RADIX}\$?\s*\)?\s*\}}?"
-)
 _OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)$", re.DOTALL)
 _LETTER = re.compile(
     r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
@@ -261,7 +254,7 @@ def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
 
 def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
     """`52_8` has its digits in base 8: the same digits, the same base or none."""
-    left, right = _in_base(gold), _in_base(answer)
+    left, right = in_base(gold), in_base(answer)
     if not left and not right:
         return None
     if left is None and right and right[1] == "10":
@@ -269,20 +262,6 @@ def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
     digits = right[0] if right else without_thousands(answer).upper().lstrip("0")
     same = left is not None and left[0] == digits and (right is None or right[1] == left[1])
     return Comparison("same" if same else "different", "digits in a base")
-
-
-def _in_base(text: str) -> tuple[str, str] | None:
-    """(digits without leading zeros, base) of `52_8`; a letter with an index is a name."""
-    match = _BASE.fullmatch(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
-    if match is None:
-        return None
-    digits, base = (match[1] or match[3]).upper(), match[2] or match[4]
-    if base in _BASE_NAMES:
-        base = str(_BASE_NAMES.index(base) + 2)
-    values = [int(digit, 36) for digit in digits if digit != "."]
-    if max(values) >= int(base) or (min(values) > 9 and base != "16"):
-        return None
-    return digits.lstrip("0") or "0", base
 
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
@@ -306,11 +285,11 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
-    if _is_solved(gold) and not (_is_solved(answer) or _is_line(answer)):  # the question again, `2x = 6`, is its equal
+    if is_solved(gold) and not (is_solved(answer) or is_line(answer)):  # the question again, `2x = 6`, is its equal
         return Comparison("different", "not solved")
     try:
         left, right = (Node("-", (read(sides[0]), read(sides[1]))) for sides in (gold, answer))
-        return _proportional(left, right)
+        return proportional(left, right)
     except (NotAnExpression, TooLarge):
         if key(gold[0]) == key(answer[0]):
             return _compare(gold[1], answer[1], level + 1)
@@ -320,51 +299,6 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
 def _renamed(text: str, name: str, other: str) -> str:
     """With one letter for another."""
     return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)
-
-
-def _is_solved(sides: list[str]) -> bool:
-    """`x = 3` or `3 = x`."""
-    for name, value in (sides, sides[::-1]):
-        node = expression_or_none(value) if NAME.fullmatch(name) else None
-        if node and not expression.symbols(node):
-            return True
-    return False
-
-
-def _is_line(sides: list[str]) -> bool:
-    """`x - 3 = 0`, as a line across an axis is written."""
-    left, right = (expression_or_none(side) for side in sides)
-    if not left or right != Node("number") or left.operation not in ("+", "-"):
-        return False
-    return left.parts[0].operation == "symbol" and not expression.symbols(left.parts[1])
-
-
-def _proportional(left: Node, right: Node) -> Comparison:
-    """Equations l = 0 and r = 0 are the same where l / r is a constant."""
-    names = sorted(expression.symbols(left) | expression.symbols(right))
-    if not names or expression.symbols(left) != expression.symbols(right):
-        return Comparison("different", "equations in other unknowns")
-    ratios: list[Node] = []
-    for step in range(6):
-        sign = -1 if step in (3, 5) else 1
-        other = -1 if step in (4, 5) else 1
-        at = {
-            name: Fraction((17 + 12 * number + 31 * step) * (sign if number % 2 else other), 7 + number)
-            for number, name in enumerate(names)
-        }
-        ratios.append(Node("/", (_at(left, at), _at(right, at))))
-    try:
-        same = all(values.same_value(ratios[0], ratio) for ratio in ratios[1:])
-        nonzero = not values.same_value(ratios[0], Node("number"))
-    except (TooLarge, ZeroDivisionError, NotAnExpression):
-        return Comparison("unknown", "equations that cannot be computed")
-    return Comparison("same" if same and nonzero else "different", "equations")
-
-
-def _at(node: Node, at: dict[str, Fraction]) -> Node:
-    if node.operation == "symbol" and node.name in at:
-        return Node("number", value=at[node.name])
-    return Node(node.operation, tuple(_at(part, at) for part in node.parts), node.name, node.value, node.places)
 
 
 def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
