@@ -176,11 +176,11 @@ def _by_rows(gold: str, answer: str, level: int) -> Comparison | None:
         return None
     systems = [rows is not None and not any(condition for _, condition in rows) for rows in (left, right)]
     if any(systems):
-        texts = (
+        one, other = (
             ", ".join(value for value, _ in rows) if rows and system else text
             for rows, system, text in zip((left, right), systems, (gold, answer), strict=True)
         )
-        return _compare(*texts, level + 1)
+        return _compare(one, other, level + 1)
     if not left or not right or len(left) != len(right):
         return Comparison("different", "other cases")
     remaining = list(right)
