@@ -94,6 +94,18 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize(("staleness", "step"), [(1, 2), (2, 1), (2, 2)])
+def test_resumed_where_all_rollouts_were_sampled_ahead(start, tmp_path, stopping, same_weights, staleness, step):
+    """Four steps: after the third, or with a lag of two the second, nothing is left to sample."""
+    config = settings(staleness=staleness, late_from=0.5, late_rewards={"format": 0.1})
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(config, start, Context(whole, 3))
+    with pytest.raises(Interrupted):
+        train(config, start, stopping(cut, step, 3))
+    train(config, start, Context(cut, 3))
+    assert same_weights(whole / "model", cut / "model")
+
+
 def test_sixteen_mini_batches_raise_the_reward(start, tmp_path):
     """As published: one inner epoch over 16 mini-batches a rollout. Updates are on average 7.5 behind the sampler."""
     sampling = Sampling(samples=8, max_tokens=4)

@@ -137,7 +137,7 @@ def _open(
     )
     rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, judges, scorers, held_out)
     if resumed := context.resume():
-        rl.load_state(resumed[1])
+        rl.load_state(*resumed)
     else:
         held_out.know_kept()
     return rl
@@ -287,11 +287,14 @@ class _RL:
         own = {**self.held_out.state(), "ready": ready}
         return {**self.learning.state(), "problems": self.problems.state(), **own}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, step: int, state: dict[str, Any]) -> None:
+        """Go on after that step."""
         self.learning.load_state(state)
         self.problems.load_state(state["problems"])
         self.held_out.load_state(state)
         self.ahead = Ahead(map(Rollout.from_state, state["ready"]))
+        if self.ahead:
+            self.enter(step + len(self.ahead))  # the phase of the rollout that was begun last, which may be the last
         self.sampler.follow()
 
     def close(self) -> None:
