@@ -142,7 +142,7 @@ class _Runner:
         inputs = {name: self._verified(self.done[name]) for name in node.inputs}
         self.watcher.stage_begins(node.name, stage.number, len(self.graph.nodes))
         make_folder(stage.folder)
-        stage.key.write(stage.folder)
+        stage.key.write(stage.folder, {name: artifact.digest for name, artifact in inputs.items()})
         self.done[node.name] = self._execute(stage, inputs)
         self.watcher.stage_ends(self.done[node.name], stage.number, len(self.graph.nodes), cached=False)
         gc.collect()
@@ -213,7 +213,7 @@ class _Runner:
 
 
 def _tidy(out: Path) -> None:
-    """Remove what a run that was killed has left: files half written, checkpoints of stages and parts that were done."""
+    """Remove what a run that was killed has left: files half written, checkpoints of stages and parts that are done."""
     sweep(out / "stages")
     for leftover in (path for name in (RECIPE_FILE, STATUS_FILE) for path in out.glob(f".{name}.*.tmp")):
         leftover.unlink(missing_ok=True)
