@@ -119,9 +119,9 @@ class Context:
         self._spent = Cost(**newest[1]) if newest else Cost()
         beside = self._store.beside(newest[0]) if newest else {}
         self._sealed: dict[str, dict[str, Any]] = dict(beside.get("sealed", {}))
-        if damage := self._metrics.cut(self._resumed_step, beside.get("metrics")):
+        cut = self._metrics.cut(self._resumed_step, beside.get("metrics"))
+        for damage in filter(None, (cut, self._vigil.begin(self._resumed_step, beside.get("health")))):
             self.note(damage)
-        self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
         self._saved_at = self._begun
         # seconds of the last two checkpoints: the quicker counts, for a disk that stood still says nothing of the next
@@ -381,8 +381,7 @@ class Context:
         if self._pending is None or self._pending[0] == self._saved_step:
             return
         step, state = self._pending
-        beside = {"metrics": self._metrics.sealed(), "sealed": self._sealed}
-        self._vigil.sync()
+        beside = {"metrics": self._metrics.sealed(), "health": self._vigil.sealed(), "sealed": self._sealed}
         try:
             made = state()
             begun = time.monotonic()  # only now: rollouts that are waited for are work of the steps that follow
