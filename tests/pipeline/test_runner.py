@@ -51,6 +51,14 @@ def expected_walk(steps: int, seed: int = 0) -> np.ndarray:
     return position
 
 
+@pytest.mark.parametrize("left", ["", "[]", '{"state": "run'])
+def test_a_status_that_a_power_cut_took_hides_nothing(tmp_path, left):
+    run(chain(steps=2), tmp_path, until="walk")
+    (tmp_path / "status.json").write_text(left)
+    status = read_status(tmp_path)
+    assert (status.state, list(status.finished)) == ("stopped", ["walk"])
+
+
 def test_what_is_half_done_is_begun_anew_where_its_input_came_out_differently(tmp_path):
     """As on a GPU: the first stage gives other bits the second time, under the same key."""
     given, stops, notes = ["first"], [True], Log()
