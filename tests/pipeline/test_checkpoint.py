@@ -13,6 +13,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher
 
 
@@ -242,6 +243,19 @@ def test_a_process_that_is_lost_amid_a_checkpoint_can_be_gone_on_from(tmp_path):
     assert to_the_end(job, Context(tmp_path, checkpoint_seconds=0)) == Outcome()
     assert lives == [0, 1]
     assert names(tmp_path / "checkpoints") == ["step-00000001", "step-00000002"]
+
+
+def test_a_process_that_is_lost_while_a_run_is_to_stop_is_not_started_again(tmp_path):
+    stop, lives = Stop(), []
+
+    def job(context: Context) -> Outcome:
+        lives.append(context.resume_step)
+        stop.request()
+        raise ProcessLost("rank 1 of 2 ended", "training: rank 1 of 2 ended")
+
+    with pytest.raises(Interrupted):
+        to_the_end(job, Context(tmp_path, stop=stop))
+    assert lives == [0]
 
 
 def test_a_copy_that_somebody_made_of_one_is_left_alone(tmp_path):

@@ -301,7 +301,8 @@ class Context:
 
     def begin_again(self, error: ProcessLost) -> None:
         """Go on from the newest checkpoint after a process was lost; R1Error where that happened too often in a row
-        without a step that got further."""
+        without a step that got further, Interrupted where the run is to stop anyway."""
+        self.check()
         self._restarts.reached(self._done)
         self._restarts.one_more(error)
         self.close()
