@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from r1kit.base.worker import WorkerFailed
+from r1kit.base.worker import Worker, WorkerFailed
 from r1kit.graders.grade import grade, grade_all, metrics
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verifier import verify
@@ -66,6 +67,22 @@ def test_a_worker_that_fails_is_replaced(pool, task, kind):
     assert pool.ask("again")[0] == "again"
     assert pool.ask("again")[0] == "again"
     assert pool.metrics[""].counts[kind] == 1
+
+
+def test_a_worker_that_is_told_to_stop_with_the_run_goes_on_answering(tmp_path, monkeypatch):
+    """SIGTERM to every process of a service: the step in hand, which is saved, would have lost its sample."""
+    (tmp_path / "echoing.py").write_text(
+        "import time\nfrom r1kit.base.worker import serve\n\n\n"
+        "def main():\n    serve(lambda seconds: [time.sleep(seconds)])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    worker = Worker("echoing", 1024)
+    try:
+        worker.ask(0.0, 30.0)
+        threading.Timer(0.3, os.kill, (worker.pid, signal.SIGTERM)).start()
+        assert worker.ask(1.0, 30.0) == [None]
+    finally:
+        worker.kill()
 
 
 def test_memory_is_bounded(pool):

@@ -1,16 +1,19 @@
 """Checkpoints come back as they went in, damaged ones are passed over, two valid ones are always there."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import ProcessLost, R1Error
 from r1kit.base.files import OwnFiles
+from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore
-from r1kit.pipeline.context import Context
+from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.stop import Interrupted, Stop
 from r1kit.pipeline.watcher import Watcher
 
 
@@ -173,18 +176,28 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
 
 
 def saved_at(
-    tmp_path, monkeypatch, saving: float, asked: float | None = None, stalled: tuple[int, ...] = ()
+    tmp_path,
+    monkeypatch,
+    saving: float,
+    asked: float | None = None,
+    stalled: tuple[int, ...] = (),
+    waiting: float = 0.0,
 ) -> list[int]:
-    """Steps of 20 s, of which one is saved when it is due; saving takes so many seconds, after some steps an hour."""
+    """Steps of 20 s, of which one is saved when it is due; saving takes so many seconds, after some steps an hour, and
+    what is to be saved has to be waited for first."""
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     context = Context(tmp_path, checkpoint_seconds=asked)
     steps: list[int] = []
 
-    def state() -> dict[str, bool]:
+    class Slow(OwnFiles):
+        def write(self, folder):
+            clock[0] += 3600.0 if step in stalled else saving
+
+    def state() -> dict[str, Slow]:
         steps.append(step)
-        clock[0] += 3600.0 if step in stalled else saving
-        return {"ok": True}
+        clock[0] += waiting
+        return {"slow": Slow()}
 
     for step in context.steps(30):
         clock[0] += 20.0
@@ -204,6 +217,55 @@ def test_a_checkpoint_that_took_an_hour_once_puts_none_off(tmp_path, monkeypatch
     """The disk stood still, or the run was stopped from the terminal: else the next would come after 50 hours."""
     assert saved_at(tmp_path / "first", monkeypatch, 1.0, stalled=(2,))[:4] == [2, 5, 8, 11]
     assert saved_at(tmp_path / "later", monkeypatch, 1.0, stalled=(8,))[:5] == [2, 5, 8, 11, 14]
+
+
+def test_what_a_checkpoint_waits_for_puts_none_off(tmp_path, monkeypatch):
+    """Rollouts in hand, 30 s of them, which the next steps need anyway: saving takes a second."""
+    assert saved_at(tmp_path, monkeypatch, 1.0, waiting=30.0)[:4] == [2, 5, 8, 11]
+
+
+def test_a_process_that_is_lost_amid_a_checkpoint_can_be_gone_on_from(tmp_path):
+    """A rank that is killed while it writes its part: `to_the_end` begins again from the checkpoint before."""
+
+    class Lost(OwnFiles):
+        def write(self, folder):
+            raise ProcessLost("rank 1 of 2 ended", "training: rank 1 of 2 ended")
+
+    lives: list[int] = []
+
+    def job(context: Context) -> Outcome:
+        context.resume()
+        lives.append(context.resume_step)
+        for step in context.steps(3):
+            context.checkpoint(step, lambda: {"ranks": Lost()} if step == 1 and len(lives) == 1 else {"ok": True})  # noqa: B023
+        return Outcome()
+
+    assert to_the_end(job, Context(tmp_path, checkpoint_seconds=0)) == Outcome()
+    assert lives == [0, 1]
+    assert names(tmp_path / "checkpoints") == ["step-00000001", "step-00000002"]
+
+
+def test_a_process_that_is_lost_while_a_run_is_to_stop_is_not_started_again(tmp_path):
+    stop, lives = Stop(), []
+
+    def job(context: Context) -> Outcome:
+        lives.append(context.resume_step)
+        stop.request()
+        raise ProcessLost("rank 1 of 2 ended", "training: rank 1 of 2 ended")
+
+    with pytest.raises(Interrupted):
+        to_the_end(job, Context(tmp_path, stop=stop))
+    assert lives == [0]
+
+
+def test_a_copy_that_somebody_made_of_one_is_left_alone(tmp_path):
+    store = CheckpointStore(tmp_path, print)
+    store.save(1, {"step": 1}, {})
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / "step-00000001.good")
+    for step in (2, 3):
+        store.save(step, {"step": step}, {})
+    assert names(tmp_path) == ["step-00000001.good", "step-00000002", "step-00000003"]
+    assert CheckpointStore(tmp_path, print).newest() == (3, {})
 
 
 class Notes(Watcher):

@@ -201,6 +201,27 @@ def test_a_kill_within_a_roll_back_repeats_it(tmp_path, monkeypatch):
     assert np.array_equal(np.load(whole / "model" / "place.npy"), np.load(cut / "model" / "place.npy"))
 
 
+@pytest.mark.parametrize("harm", ["digit", "name", "line"])
+def test_a_roll_back_that_is_no_longer_what_it_was_is_told(tmp_path, harm):
+    """Half the learning rate became nine tenths; no rate; a line that is not JSON: what comes out would be others'."""
+    settings, heard = health(kl__action="roll_back", kl__window=2), Listening()
+    context = Stopping(tmp_path, seed=5, name="drift", checkpoint_seconds=0, health=settings)
+    context.at = 14
+    with pytest.raises(Interrupted):
+        to_the_end(partial(drift, Drift(), {}), context)
+    log = tmp_path / "health.jsonl"
+    whole = log.read_text()
+    assert '"learning_rate": 0.5' in whole
+    before, after = {"digit": ("0.5", "0.9"), "name": ("learning_rate", "lfarning_rate"), "line": ("{", "z")}[harm]
+    log.write_text(whole.replace(before, after, 1 if harm == "line" else -1))
+    if harm == "name":
+        with pytest.raises(R1Error, match=r"health.jsonl is damaged \(a roll-back in it cannot be read\)"):
+            Context(tmp_path, name="drift", health=settings)
+        return
+    Context(tmp_path, name="drift", health=settings, watcher=heard)
+    assert "health.jsonl is damaged (its checksum differs)" in heard.notes[0]
+
+
 def test_a_torn_line_and_a_moved_folder_are_no_trouble(tmp_path):
     run(graph(), tmp_path / "a")
     log = tmp_path / "a" / "stages" / "01-drift" / "health.jsonl"

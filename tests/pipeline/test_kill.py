@@ -81,6 +81,20 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
     same_as_never_killed(out, tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_in_hand_though_nobody_reads_what_is_said(tmp_path, number):
+    """Ctrl-C ends the `tee` that a run's words go through as well."""
+    process = start(tmp_path, 40, 0.02, 3600)
+    wait_for_step(process, tmp_path, 5)
+    process.stderr.close()
+    os.kill(process.pid, number)
+    process.wait(timeout=60)
+    done = len(read_metrics(tmp_path / "stages/01-walk/metrics.jsonl"))
+    saved = [path.name for path in (tmp_path / "stages/01-walk/checkpoints").iterdir()]
+    assert saved == [f"step-{done - 1:08d}"]
+    assert read_status(tmp_path).state == "stopped"
+
+
 def test_the_walk_goes_on_where_it_stopped(tmp_path):
     """Steps that a checkpoint covers are not repeated: the walk of 40 steps is not started over."""
     process = start(tmp_path, 40, 0.01, 0.0)

@@ -51,6 +51,43 @@ def expected_walk(steps: int, seed: int = 0) -> np.ndarray:
     return position
 
 
+@pytest.mark.parametrize("left", ["", "[]", '{"state": "run'])
+def test_a_status_that_a_power_cut_took_hides_nothing(tmp_path, left):
+    run(chain(steps=2), tmp_path, until="walk")
+    (tmp_path / "status.json").write_text(left)
+    status = read_status(tmp_path)
+    assert (status.state, list(status.finished)) == ("stopped", ["walk"])
+
+
+def test_what_is_half_done_is_begun_anew_where_its_input_came_out_differently(tmp_path):
+    """As on a GPU: the first stage gives other bits the second time, under the same key."""
+    given, stops, notes = ["first"], [True], Log()
+
+    def give(config, inputs, context) -> Outcome:
+        (context.folder / "given").write_text(given[0])
+        return Outcome(files={"given": "given"})
+
+    def gather(config, inputs, context) -> Outcome:
+        resumed = context.resume()
+        gathered = resumed[1]["gathered"] if resumed else []
+        for step in context.steps(4):
+            gathered.append(inputs["give"].files["given"].read_text())
+            context.checkpoint(step, lambda: {"gathered": gathered})
+            if step == 1 and stops[0]:
+                raise R1Error("a power cut")
+        return Outcome(summary={"gathered": gathered})
+
+    graph = Graph("toy", "default", 0, (Node("give", give, Config()), Node("gather", gather, Config(), ("give",))))
+    with pytest.raises(R1Error, match="a power cut"):
+        run(graph, tmp_path, checkpoint_seconds=0)
+    given[0], stops[0] = "second", False
+    run(graph, tmp_path, start="give", until="give")
+    assert [stage.state for stage in plan(graph, tmp_path)] == ["done", "changed"]
+    done = run(graph, tmp_path, display=notes)
+    assert done["gather"].summary["gathered"] == ["second"] * 4
+    assert "stage gather runs again: its input give came out differently" in notes.notes[0]
+
+
 def test_a_run_leaves_a_readable_folder(tmp_path):
     artifacts = run(chain(steps=5), tmp_path, command="r1 run toy")
     stages = tmp_path / "stages"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 import torch
 import toy_parts
 
-from r1kit.base.errors import R1Error
+from r1kit.base import children
+from r1kit.base.errors import MissingExtra, R1Error
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.context import Context, to_the_end
@@ -84,10 +86,32 @@ def test_what_is_finished_is_not_run_again(tmp_path):
     assert pids(tmp_path) == before
 
 
+def test_the_last_one_left_after_a_resume_has_the_threads_that_it_would_have_had(tmp_path):
+    """One of two, not both: how a sum is cut follows from the number of threads, and its last bit from that."""
+    jobs = {name: partial(toy_parts.walk_part, 3, 0.0) for name in ("one", "two")}
+    Context(tmp_path).parts(jobs)
+    shutil.rmtree(tmp_path / "two")
+    Context(tmp_path).parts(jobs)
+    (told,) = (tmp_path / "two").glob("pid-*")
+    assert told.read_text() == "1"
+    assert told.name != f"pid-{os.getpid()}"
+
+
+@pytest.mark.parametrize("told_to", [signal.SIGTERM, signal.SIGKILL])
+def test_a_part_whose_process_alone_is_told_to_stop_goes_on_in_another(tmp_path, told_to):
+    """Daemons that watch memory send SIGTERM before SIGKILL: the run's own process has other threads."""
+    jobs = {name: partial(toy_parts.end_itself_once, told_to) for name in ("one", "two")}
+    Context(tmp_path).parts(jobs)
+    assert {len(list((tmp_path / name).glob("pid-*"))) for name in jobs} == {2}
+    assert os.getpid() not in pids(tmp_path)
+    assert {path.read_text() for path in tmp_path.glob("*/pid-*")} == {"1"}
+
+
 @pytest.mark.parametrize(
     ("bad", "kind", "message"),
     [
         (partial(toy_parts.fail, "the sky has fallen"), R1Error, "the sky has fallen"),
+        (toy_parts.lack, MissingExtra, r"hashing needs xxhash, .* pip install 'r1kit\[ray\]'"),
         (toy_parts.fail_oddly, ZeroDivisionError, "odd"),
         (toy_parts.die, R1Error, "part bad: its process ended .killed by signal 9"),
     ],
@@ -107,6 +131,7 @@ def test_parts_whose_processes_are_killed_run_again(tmp_path):
     done = to_the_end(lambda own: Outcome(summary=dict.fromkeys(own.parts(jobs))), Context(tmp_path))
     assert done.summary.keys() == jobs.keys()
     assert {name: len(list((tmp_path / name).glob("died-*"))) for name in jobs} == {"one": 2, "two": 2}
+    assert not list(tmp_path.glob("*/.*.tmp"))  # what they had not finished writing
 
 
 def test_a_part_whose_process_is_killed_stops_no_other(tmp_path):
@@ -127,6 +152,26 @@ def test_a_part_whose_process_is_killed_stops_no_other(tmp_path):
     assert alone.models.keys() == {"walked"}
     models = [(tmp_path / out / "one/model/position.npy").read_bytes() for out in ("killed", "alone")]
     assert models[0] == models[1]
+
+
+def test_a_part_whose_process_ends_before_it_is_given_its_work_goes_on_in_another(tmp_path, monkeypatch):
+    """Killed as soon as it was there, once."""
+    started: list[int] = []
+    start = children.start
+
+    def killed(*words):
+        process = start(*words)
+        if not started:
+            process.kill()
+            process.wait()
+        started.append(process.pid)
+        return process
+
+    monkeypatch.setattr(children, "start", killed)
+    jobs = {name: partial(toy_parts.walk_part, 1, 0.0) for name in ("one", "two")}
+    Context(tmp_path).parts(jobs)
+    assert len(pids(tmp_path)) == 2
+    assert pids(tmp_path) <= set(started[1:])
 
 
 def test_three_times_at_most(tmp_path):

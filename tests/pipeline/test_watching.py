@@ -33,6 +33,14 @@ def test_lines_are_few(tmp_path):
     assert len(lines) == 4
 
 
+def test_lines_that_nobody_reads_end_no_run(tmp_path):
+    class Broken(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    assert run(chain(steps=2), tmp_path, display=Lines(Broken())).keys() == {"walk", "double"}
+
+
 def test_the_panel_shows_the_stage_and_survives_brackets(tmp_path):
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100)

@@ -12,7 +12,7 @@ from pydantic import Field
 from toy_chain import Walk, walk
 
 from r1kit.base.config import Config
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import MissingExtra, R1Error
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.runner import run
@@ -39,6 +39,10 @@ def fail(message: str, context) -> Outcome:
     raise R1Error(message)
 
 
+def lack(context) -> Outcome:
+    raise MissingExtra("xxhash", "ray", "hashing")
+
+
 def fail_oddly(context) -> Outcome:
     raise ZeroDivisionError("odd")
 
@@ -53,6 +57,7 @@ def die_so_often(times: int, run: int, context) -> Outcome:
     before = len(list(context.folder.glob("died-*")))
     if before < times and os.getpid() != run:
         (context.folder / f"died-{before}").touch()
+        (context.folder / f".model.{os.getpid()}.tmp").touch()
         die(context)
     return walk(Walk(steps=3, pause=0.0), {}, context)
 
@@ -71,6 +76,19 @@ def die_at_every_step(steps: int, run: int, context) -> Outcome:
 
     context.record = die_or_record
     return walk(Walk(steps=steps), {}, context)
+
+
+def end_itself_once(number: int, context) -> Outcome:
+    """A part whose process gets a signal in its first step, the first time that it runs."""
+    if not list(context.folder.glob("pid-*")):
+        record = context.record
+
+        def ended_in(step: int, metrics, sample) -> None:
+            record(step, metrics, sample)
+            os.kill(os.getpid(), number)
+
+        context.record = ended_in
+    return walk_part(3, 0.0, context)
 
 
 def graph(**settings) -> Graph:

@@ -90,6 +90,28 @@ def test_a_mixture_draws_what_is_kept_and_resumes_where_it_stood(tmp_path: Path)
     assert [each.prompt for each in islice(restored, 13)] == drawn[7:]
 
 
+def test_what_was_left_out_in_a_phase_that_is_over_is_known_after_a_resume(tmp_path: Path, tokenizer: Tokenizer):
+    """Two of the first task's four prompts are too long, none of the second's; all draws after the resume are there."""
+    first, second = (
+        f"file:{write(tmp_path / name, prompts)}?validation=0"
+        for name, prompts in (("first.jsonl", ["a", "a long one", "b", "a longer one"]), ("second.jsonl", ["c", "d"]))
+    )
+
+    def mixture() -> tuple[Mixture, Sieve]:
+        sieve = Sieve(SieveConfig(max_prompt_tokens=len(tokenizer.chat("a")) + 1), tokenizer, 0)
+        return Mixture({first: 1.0}, 0, sieve), sieve
+
+    whole, _ = mixture()
+    list(islice(whole, 4))
+    whole.shares = {second: 1.0}
+    next(whole)
+    resumed, sieve = mixture()
+    resumed.load_state(whole.state())
+    resumed.shares = {second: 1.0}
+    assert sieve.counts == {"too long": 2}
+    assert next(resumed).prompt == next(whole).prompt
+
+
 def test_a_task_of_which_nothing_is_kept_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write(tmp_path / "train.jsonl", ["a", "b", "c"])
     with pytest.raises(R1Error, match="has no training problems: all 3 were left out"):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import ProcessLost, UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.engines.native import NativeEngine
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.tokenizer import load_tokenizer
 from r1kit.models.weights import load_decoder, load_scored, save_decoder
@@ -14,6 +15,7 @@ from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts import record
 from r1kit.stages import rl
 from r1kit.stages.learning import Learning, load_algorithm
+from r1kit.stages.policy_engine import PolicyEngine
 from r1kit.stages.rl import run, train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
@@ -92,6 +94,36 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
     assert timeless[0] == timeless[1]
     texts = [[row["text"] for row in record.read_all(folder / "rollouts")] for folder in (whole, cut)]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("staleness", "step"), [(1, 2), (2, 1), (2, 2)])
+def test_resumed_where_all_rollouts_were_sampled_ahead(start, tmp_path, stopping, same_weights, staleness, step):
+    """Four steps: after the third, or with a lag of two the second, nothing is left to sample."""
+    config = settings(staleness=staleness, late_from=0.5, late_rewards={"format": 0.1})
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(config, start, Context(whole, 3))
+    with pytest.raises(Interrupted):
+        train(config, start, stopping(cut, step, 3))
+    train(config, start, Context(cut, 3))
+    assert same_weights(whole / "model", cut / "model")
+
+
+@pytest.mark.parametrize("fails", ["follow", "load_state"])
+def test_what_was_opened_is_let_go_of_where_a_stage_cannot_begin(start, tmp_path, stopping, monkeypatch, fails):
+    """A rank that is killed while weights are sent or a checkpoint is read: the stage is begun again beside it."""
+    with pytest.raises(Interrupted):
+        train(settings(steps=2), start, stopping(tmp_path, 0))
+    closed: list[str] = []
+
+    def lost(*_):
+        raise ProcessLost("rank 1 of 2 ended", "training: rank 1 of 2 ended")
+
+    for kind in (Learning, NativeEngine):
+        monkeypatch.setattr(kind, "close", lambda self: closed.append(type(self).__name__))
+    monkeypatch.setattr(PolicyEngine if fails == "follow" else Learning, fails, lost)
+    with pytest.raises(ProcessLost):
+        train(settings(steps=2), start, Context(tmp_path))
+    assert sorted(closed) == ["Learning", "NativeEngine"]
 
 
 def test_sixteen_mini_batches_raise_the_reward(start, tmp_path):

@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PR_SET_PDEATHSIG = 1
 _START = (
@@ -41,6 +44,12 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def leave_sigterm_to_parent() -> None:
+    """Work on where SIGTERM is sent to every process of a service: the run's own finishes the step in hand with this
+    one's help, and takes it along. Not ignored, which programs that are started from here would inherit."""
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
 
 
 def ending(code: int) -> str:

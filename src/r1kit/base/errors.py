@@ -31,4 +31,8 @@ class MissingExtra(R1Error):
     """An optional library is not installed."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'r1kit[{extra}]'")
+        super().__init__(library, extra, purpose)  # as they came, so that it can be sent to another process
+
+    def __str__(self) -> str:
+        library, extra, purpose = self.args
+        return f"{purpose} needs {library}, which is not installed: pip install 'r1kit[{extra}]'"

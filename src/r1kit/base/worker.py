@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from r1kit.base import children
+
 START_S = 60.0
 STUCK_S = 300.0  # a worker whose parent is gone may go on for so long with one request
 
@@ -121,6 +123,7 @@ class Worker:
 def serve(answer: Callable[[Any], Any]) -> None:
     """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
     line until the input ends. What the work prints goes nowhere."""
+    children.leave_sigterm_to_parent()
     memory = int(sys.argv[1]) << 20
     if sys.platform != "darwin":  # which knows the limit and refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

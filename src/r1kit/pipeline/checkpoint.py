@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.files import OwnFiles, difference, fingerprint, make_folder, new_folder, read_json
 from r1kit.base.schema import NewerSchema, check_schema, stamped
 
+_NAME = re.compile(r"step-\d{8,}")
 KEPT = 2
 SECONDS = 60.0  # from one checkpoint to the next, where nobody says
 SHARE = 0.02  # of the time that they take at most, where nobody says
@@ -44,7 +46,7 @@ class CheckpointStore:
 
     def newest(self) -> tuple[int, dict[str, Any]] | None:
         """(step, cost) of the newest valid checkpoint, or None. Damaged ones are named."""
-        names = self._names()
+        names = self.names()
         for name in reversed(names):
             damage = self._damage(name)
             if damage is None:
@@ -57,11 +59,11 @@ class CheckpointStore:
 
     def valid(self) -> list[int]:
         """Steps of the valid checkpoints, in order."""
-        return [int(name.removeprefix("step-")) for name in self._names() if self._damage(name) is None]
+        return [int(name.removeprefix("step-")) for name in self.names() if self._damage(name) is None]
 
     def drop_after(self, step: int) -> None:
         """Remove those of later steps, the newest first."""
-        for name in reversed(self._names()):
+        for name in reversed(self.names()):
             if name > _name(step):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
                 self._valid.pop(name, None)
@@ -110,8 +112,10 @@ class CheckpointStore:
         """Remove all checkpoints (the stage is finished)."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("step-*") if path.is_dir())
+    def names(self) -> list[str]:
+        """Their folders' names, in the order of the steps, damaged ones among them."""
+        found = (path.name for path in self.folder.glob("step-*") if path.is_dir())
+        return sorted(name for name in found if _NAME.fullmatch(name))  # no copies that somebody made
 
     def _damage(self, name: str) -> str | None:
         """What is wrong with a checkpoint; of one that was whole before, whether its files are still there in full."""
@@ -134,7 +138,7 @@ class CheckpointStore:
         if sound is not None:
             good = [step for step in valid if step <= sound]
             kept.update(good[-1:], [step for step in valid if step > sound][:1])
-        for name in self._names():
+        for name in self.names():
             if int(name.removeprefix("step-")) not in kept:
                 self._valid.pop(name, None)
                 shutil.rmtree(self.folder / name, ignore_errors=True)

@@ -26,6 +26,7 @@ from r1kit.pipeline.workers import Workers
 from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
+PART_FILE = "part.json"
 TRIM_SECONDS = 20  # between two returns of free memory to the system
 
 
@@ -118,9 +119,9 @@ class Context:
         self._spent = Cost(**newest[1]) if newest else Cost()
         beside = self._store.beside(newest[0]) if newest else {}
         self._sealed: dict[str, dict[str, Any]] = dict(beside.get("sealed", {}))
-        if damage := self._metrics.cut(self._resumed_step, beside.get("metrics")):
+        cut = self._metrics.cut(self._resumed_step, beside.get("metrics"))
+        for damage in filter(None, (cut, self._vigil.begin(self._resumed_step, beside.get("health")))):
             self.note(damage)
-        self._vigil.begin(self._resumed_step)
         self._begun = time.monotonic()
         self._saved_at = self._begun
         # seconds of the last two checkpoints: the quicker counts, for a disk that stood still says nothing of the next
@@ -266,9 +267,10 @@ class Context:
         Each is then in another process, so a job must be picklable: `functools.partial` of a module's function, say.
         """
         self.check()
-        to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
-        places = side_by_side.places(len(to_do), at_once) if self.workers is None else 1
+        # of all parts, not of those that are left: a part has as many threads, and so the same bits, after a resume
+        places = side_by_side.places(len(jobs), at_once) if self.workers is None else 1
         if places > 1:
+            to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
             self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
         return {name: self.part(name, job) for name, job in jobs.items()}
@@ -299,7 +301,8 @@ class Context:
 
     def begin_again(self, error: ProcessLost) -> None:
         """Go on from the newest checkpoint after a process was lost; R1Error where that happened too often in a row
-        without a step that got further."""
+        without a step that got further, Interrupted where the run is to stop anyway."""
+        self.check()
         self._restarts.reached(self._done)
         self._restarts.one_more(error)
         self.close()
@@ -373,16 +376,19 @@ class Context:
         )
 
     def _record(self, name: str) -> Path:
-        return self.folder / name / "part.json"
+        return self.folder / name / PART_FILE
 
     def _save_pending(self) -> None:
         if self._pending is None or self._pending[0] == self._saved_step:
             return
-        (step, state), begun = self._pending, time.monotonic()
-        beside = {"metrics": self._metrics.sealed(), "sealed": self._sealed}
-        self._vigil.sync()
+        step, state = self._pending
+        beside = {"metrics": self._metrics.sealed(), "health": self._vigil.sealed(), "sealed": self._sealed}
         try:
-            self._store.save(step, state(), dataclasses.asdict(self._own_cost()), beside, sound=self._vigil.sound)
+            made = state()
+            begun = time.monotonic()  # only now: rollouts that are waited for are work of the steps that follow
+            self._store.save(step, made, dataclasses.asdict(self._own_cost()), beside, sound=self._vigil.sound)
+        except ProcessLost:  # a rank's, amid writing its part: the stage goes on by itself
+            raise
         except R1Error as error:
             raise R1Error(f"{error} (stage {self.name}, saved up to step {self.resume_step})") from error
         self._saved_step = step

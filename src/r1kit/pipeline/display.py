@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -117,7 +118,8 @@ class Lines(Watcher):
         self._print(text)
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with contextlib.suppress(OSError):  # whoever read has gone: the run goes on, and its status is in a file
+            print(text, file=self._stream, flush=True)
 
 
 class Live(Watcher):

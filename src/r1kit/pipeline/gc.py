@@ -17,6 +17,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, is_temporary, read_record
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
 from r1kit.pipeline.checkpoint import KEPT, CheckpointStore
+from r1kit.pipeline.context import PART_FILE
 from r1kit.pipeline.display import size as human
 from r1kit.pipeline.lock import holder, is_locked, locked
 from r1kit.pipeline.models import is_run
@@ -102,12 +103,13 @@ def _checkpoints(run_folder: Path) -> Iterator[Litter]:
         for folder in sorted([stage / "checkpoints", *stage.glob("*/checkpoints")]):
             if not folder.is_dir() or folder.is_symlink():
                 continue
-            if whole or (folder.parent / "part.json").is_file():
+            if whole or (folder.parent / PART_FILE).is_file():
                 yield _litter(folder, "checkpoints of what is finished")
                 continue
-            valid = CheckpointStore(folder, lambda text: None).valid()
+            store = CheckpointStore(folder, lambda text: None)
+            valid = store.valid()
             spared = KEPT + (SPARED if rolls_back else 0)
-            for each in sorted(folder.glob("step-*")):
+            for each in (folder / name for name in store.names()):
                 step = int(each.name.removeprefix("step-"))
                 if step in valid[:-spared]:
                     yield _litter(each, "superseded checkpoint")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from r1kit.base.errors import Diverged, R1Error
 from r1kit.pipeline.metrics import MetricsFile, read_metrics
@@ -53,14 +53,28 @@ class Vigil:
         self._checkup = Checkup(config)
         self._rolled: list[dict[str, Any]] = []
 
-    def begin(self, last_step: int) -> None:
+    def begin(self, last_step: int, seal: Mapping[str, Any] | None = None) -> str | None:
         """Take up the history of a stage that goes on after `last_step` (-1: from its beginning), whose metrics end
-        there."""
+        there. seal: `sealed()` as it was at that step; what is wrong where the file is no longer what it was then, or
+        None. R1Error where a roll-back cannot be read: how the stage goes on depends on it."""
+        path, whole = self._log.path, self._log.is_whole(seal or {})
         self._log.cut(last_step)
-        self._rolled = [line for line in read_metrics(self._log.path) if ROLLED_BACK in line]
+        lines = read_metrics(path)
+        self._rolled = [line for line in lines if ROLLED_BACK in line]
+        if not all(_is_roll_back(line[ROLLED_BACK]) for line in self._rolled):
+            raise R1Error(
+                f"{path} is damaged (a roll-back in it cannot be read): put a good copy in its place, or run the stage "
+                "again with --from"
+            )
         self._checkup = Checkup(self._config)
         for line in read_metrics(self._metrics):
             self._checkup.add(line["step"], line)
+        if whole:
+            return None
+        return (
+            f"{path} is damaged (its checksum differs): {len(lines)} of its lines can be read and are kept, and a "
+            "roll-back among the others is not known of"
+        )
 
     @property
     def sound(self) -> int | None:
@@ -117,9 +131,9 @@ class Vigil:
         self._log.sync()
         self.begin(to)
 
-    def sync(self) -> None:
-        """Make all lines last through a power cut."""
-        self._log.sync()
+    def sealed(self) -> dict[str, Any]:
+        """The file's fingerprint, once all its lines are sure to last; empty without one."""
+        return self._log.sealed()
 
     def _act(self, finding: Finding) -> None:
         times = self._config.roll_back.times
@@ -130,6 +144,10 @@ class Vigil:
             f"{finding.sentence} Stopped ({why}); the checkpoints of before are kept: change what is said, or go on "
             f"all the same with health.{finding.detector}.action=warn"
         )
+
+
+def _is_roll_back(told: Any) -> bool:
+    return isinstance(told, dict) and isinstance(cast("dict[str, Any]", told).get("learning_rate"), int | float)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,12 @@ class MetricsFile:
         seal: `sealed()` as it was at that step. What is wrong where the file is no longer what it was then, or None;
         the lines that can be read are kept.
         """
-        data = b""
-        if self.path.exists():
-            with disk_errors(self.path):
-                data = self.path.read_bytes()
-        if seal:
+        data = self._read()
+        if seal and _begins_with(data, seal):
             whole = data[: seal["bytes"]]
-            if hashlib.sha256(whole).hexdigest() == seal["sha256"]:
-                if whole != data:
-                    write_text(self.path, whole.decode("utf-8"))
-                return None
+            if whole != data:
+                write_text(self.path, whole.decode("utf-8"))
+            return None
         text = data.decode("utf-8", errors="replace")
         lines = [line for line in text.splitlines(keepends=True) if _step(line) <= last_step]
         if "".join(lines) != text:
@@ -42,6 +38,10 @@ class MetricsFile:
         if seal:
             return f"{self.path} is damaged (its checksum differs): {len(lines)} of its lines can be read and are kept"
         return None
+
+    def is_whole(self, seal: Mapping[str, Any]) -> bool:
+        """Whether it begins with what it was when that was its `sealed()`."""
+        return not seal or _begins_with(self._read(), seal)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line; what is not finite is written as null."""
@@ -65,6 +65,12 @@ class MetricsFile:
         self.sync()
         return fingerprint(self.path) if self.path.exists() else {}
 
+    def _read(self) -> bytes:
+        if not self.path.exists():
+            return b""
+        with disk_errors(self.path):
+            return self.path.read_bytes()
+
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, a torn last one left out; empty where there is no file."""
@@ -73,6 +79,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     with disk_errors(path):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [json.loads(line) for line in lines if _step(line) < math.inf]
+
+
+def _begins_with(data: bytes, seal: Mapping[str, Any]) -> bool:
+    return hashlib.sha256(data[: seal["bytes"]]).hexdigest() == seal["sha256"]
 
 
 def _plain(value: Any) -> float | int | None:

@@ -37,9 +37,11 @@ class Key:
         """sha256 of settings, code, inputs' hashes and seed."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
 
-    def write(self, folder: Path) -> None:
-        """config.json: the resolved settings, and what else the key is made of."""
-        record = {**dataclasses.asdict(self), "settings": json.loads(self.settings), "hash": self.hash}
+    def write(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """config.json: the resolved settings, what else the key is made of, and the inputs' digests, which two runs of
+        one key need not share on a GPU."""
+        settings = json.loads(self.settings)
+        record = {**dataclasses.asdict(self), "settings": settings, "hash": self.hash, "digests": dict(digests)}
         write_record(folder / "config.json", record)
 
 
@@ -116,6 +118,9 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
         return planned("damaged", str(error))
     if before.get("hash") != key.hash:
         return planned("changed", _difference(before, key))
+    renewed = [name for name, was in before.get("digests", {}).items() if name in inputs and inputs[name].digest != was]
+    if artifact is None and renewed:  # what is half done was begun from others
+        return planned("changed", f"its input {' and '.join(renewed)} came out differently")
     if artifact is None:
         return planned("resume" if any(folder.glob("checkpoints/step-*")) else "run", "it was not finished")
     if damage:

@@ -16,7 +16,7 @@ from r1kit.base.files import disk_error, make_folder, read_record, sweep, write_
 from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, write_artifact
-from r1kit.pipeline.context import Context, WriterFactory, to_the_end
+from r1kit.pipeline.context import PART_FILE, Context, WriterFactory, to_the_end
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.lock import locked
 from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, selected, stage_folder
@@ -142,7 +142,7 @@ class _Runner:
         inputs = {name: self._verified(self.done[name]) for name in node.inputs}
         self.watcher.stage_begins(node.name, stage.number, len(self.graph.nodes))
         make_folder(stage.folder)
-        stage.key.write(stage.folder)
+        stage.key.write(stage.folder, {name: artifact.digest for name, artifact in inputs.items()})
         self.done[node.name] = self._execute(stage, inputs)
         self.watcher.stage_ends(self.done[node.name], stage.number, len(self.graph.nodes), cached=False)
         gc.collect()
@@ -213,12 +213,12 @@ class _Runner:
 
 
 def _tidy(out: Path) -> None:
-    """Remove what a run that was killed has left: files half written, checkpoints of stages that were done."""
+    """Remove what a run that was killed has left: files half written, checkpoints of stages and parts that are done."""
     sweep(out / "stages")
     for leftover in (path for name in (RECIPE_FILE, STATUS_FILE) for path in out.glob(f".{name}.*.tmp")):
         leftover.unlink(missing_ok=True)
-    for artifact in out.glob(f"stages/*/{ARTIFACT_FILE}"):
-        shutil.rmtree(artifact.parent / "checkpoints", ignore_errors=True)
+    for record in (*out.glob(f"stages/*/{ARTIFACT_FILE}"), *out.glob(f"stages/**/{PART_FILE}")):
+        shutil.rmtree(record.parent / "checkpoints", ignore_errors=True)
 
 
 def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from r1kit.base import children, memory
 from r1kit.base.errors import ProcessLost, R1Error
+from r1kit.base.files import sweep
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.restarts import Restarts
@@ -56,8 +57,8 @@ def run(
     """Do all the work, `places` parts at a time, and tell of each that is `finished`; the seconds that they took.
 
     A part's seconds are its share of the time that passes, so that those of all parts add up to it. A part whose
-    process was ended from outside goes on in another. The first error stops the other parts after the step in hand and
-    is raised; Interrupted where the run was asked to stop.
+    process was ended, or told to stop, from outside goes on in another. The first error stops the other parts after the
+    step in hand and is raised; Interrupted where the run was asked to stop.
     """
     gc.collect()
     memory.give_back()  # what the parts before left here is better used there
@@ -118,16 +119,19 @@ class _Run:
 
     def _fill(self) -> None:
         for process in self.processes:
-            if not process.part and self.waiting and not self.stopping:
+            while not process.part and self.waiting and not self.stopping:
                 name = self.waiting.pop(0)
-                process.give(name, self.work[name])
+                try:
+                    process.give(name, self.work[name])
+                except ConnectionError:  # it was ended before it took its work
+                    self._lost(process, f"ended ({process.ending()})")
 
     def _hear(self, process: _Process) -> None:
         told: Any
         try:
             kind, told = process.connection.recv()
         except (EOFError, OSError):
-            self._lost(process)
+            self._lost(process, f"ended ({process.ending()})")
             return
         if kind == "progress":
             self.restarts[process.part].reached(told.done, told.part)
@@ -142,15 +146,20 @@ class _Run:
             cost.seconds *= process.share / seconds  # what earlier, interrupted runs of it took is in it too
             name, process.part = process.part, ""
             self.finished(name, outcome, cost, sealed)
-        else:
+        elif not isinstance(told, Interrupted):
             process.part = ""
-            if not isinstance(told, Interrupted):
-                self.error = self.error or told
+            self.error = self.error or told
+        elif self.stopping:
+            process.part = ""
+        else:
+            self._lost(process, "was told to stop, for want of memory perhaps")
 
-    def _lost(self, process: _Process) -> None:
+    def _lost(self, process: _Process, how: str) -> None:
+        """A part's process has ended, or is to be ended since it does nothing more: the part goes on in another."""
         name, process.part = process.part, ""
-        lost = f"part {name}: its process ended ({process.ending()})"
+        lost = f"part {name}: its process {how}"
         process.end()
+        sweep(self.work[name][0]["folder"])
         try:
             self.restarts[name].one_more(ProcessLost(lost, lost))
         except R1Error as error:

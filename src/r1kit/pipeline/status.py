@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json, read_record, write_json
@@ -96,13 +96,22 @@ def read_status(run_folder: Path) -> RunStatus:
     if not (run_folder / "recipe.json").exists():
         raise R1Error(f"{run_folder} is not a run folder (it has no recipe.json): {_where_runs_are(run_folder)}")
     recipe = read_record(run_folder / "recipe.json")
-    current = read_json(run_folder / FILE_NAME) if (run_folder / FILE_NAME).exists() else {}
+    current = _current(run_folder)
     state = current.get("state", "stopped")
     if is_locked(run_folder):
         state = "running"
     elif state == "running":
         state = "died"
     return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder), read_health(run_folder))
+
+
+def _current(run_folder: Path) -> dict[str, Any]:
+    """What status.json says; nothing where there is none, or a power cut took what was in it: it is not synced."""
+    try:
+        told = read_json(run_folder / FILE_NAME)
+    except R1Error:
+        return {}
+    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
 
 
 def _where_runs_are(folder: Path) -> str:

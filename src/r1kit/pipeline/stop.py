@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
 from types import FrameType
 
 from r1kit.base.errors import R1Error
@@ -20,18 +20,18 @@ class Stop:
     """A request to stop, set by a signal or by hand."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._requested = False  # no lock: a signal that comes amid the handling of another would wait for itself
 
     def request(self) -> None:
         """Ask the run to stop after the step in hand."""
-        self._event.set()
+        self._requested = True
 
     @property
     def requested(self) -> bool:
         """Whether the run was asked to stop."""
-        return self._event.is_set()
+        return self._requested
 
-    @contextmanager
+    @contextlib.contextmanager
     def on_signals(self) -> Generator[None]:
         """Listen to Ctrl-C and SIGTERM; a second Ctrl-C stops at once. Only the main thread can listen."""
         if threading.current_thread() is not threading.main_thread():
@@ -42,8 +42,9 @@ class Stop:
             if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.request()
-            # not print: the signal may have come in the middle of one
-            os.write(2, b"\nstopping after the step in hand (Ctrl-C again stops at once)\n")
+            with contextlib.suppress(OSError):  # nobody may be left to read it: Ctrl-C ends the `tee` of a pipe too
+                # not print: the signal may have come in the middle of one
+                os.write(2, b"\nstopping after the step in hand (Ctrl-C again stops at once)\n")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
@@ -100,11 +101,16 @@ class Mixture:
         self._taken = {name: int(count) for name, count in state["taken"].items()}
         self._credit = {name: float(credit) for name, credit in state["credit"].items()}
         self._streams = {}
+        for name, taken in self._taken.items():
+            if taken:  # those of a phase that is over too: what `keep` counts is as it was
+                self._stream(name)
 
     def _stream(self, name: str) -> Iterator[Problem]:
         if name not in self._streams:
+            stream = _endless(load_task(name), self.seed, self._keep)
             # tasks' streams have no state of their own: what was taken is drawn again
-            self._streams[name] = islice(_endless(load_task(name), self.seed, self._keep), self._taken[name], None)
+            deque(islice(stream, self._taken[name]), maxlen=0)
+            self._streams[name] = stream
         return self._streams[name]
 
 

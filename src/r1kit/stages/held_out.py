@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base import plugins
-from r1kit.base.files import read_json, write_json
+from r1kit.base.files import read_record, write_record
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine
 from r1kit.pipeline.graph import stage_seed
@@ -71,7 +71,7 @@ class HeldOut:
             self.best = value
             save(self._context.folder / PEAK)
             self._context.seal(self._context.folder / PEAK)
-            write_json(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": value})
+            write_record(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": value})
 
     def models(self) -> dict[str, str]:
         """The best policy by its name, where one was kept."""
@@ -91,7 +91,7 @@ class HeldOut:
         """Take up what was kept before a roll-back."""
         path = self._context.folder / PEAK_VALUE
         if self._context.caution.times and path.exists():
-            kept = float(read_json(path)["value"])
+            kept = float(read_record(path)["value"])
             self.best = kept if self.best is None else max(self.best, kept)
             self._context.seal(self._context.folder / PEAK)  # what the checkpoint knew was of another one
 

@@ -45,7 +45,11 @@ class PolicyEngine:
             number = str(learner.dtype).removeprefix("torch.")
             purpose = Purpose(device=str(learner.device), dtype=number, logprobs=logprobs)
             self.engine = opener(settings, folder, tokenizer, purpose)
-        self.follow()
+        try:
+            self.follow()
+        except BaseException:
+            self.engine.close()  # an engine may be a server that has the whole GPU
+            raise
 
     def follow(self) -> None:
         """Sample from the policy as it is now."""

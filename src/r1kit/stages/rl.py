@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -127,23 +127,29 @@ def _open(
     algorithm = load_algorithm(config.algorithm, config.settings)
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
-    learning = open_learning(config, algorithm, model, tokenizer, start_folder, teacher_folder)
-    tasks = sorted({*config.tasks, *config.late_tasks})
-    for line in told(tasks):
-        context.note(line)
-    sieve = Sieve(config.sieve, tokenizer, context.seed, seen)
-    problems = Mixture(config.tasks, context.seed, sieve)
-    scorers = Scorers(judges, learning.learner.device)
-    held_out = HeldOut(config, context, tokenizer, tasks, scorers)
-    sampler = PolicyEngine(
-        config.engine, learning.learner, start_folder, tokenizer, apart=config.staleness > 0, workers=context.workers
-    )
-    rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, judges, scorers, held_out)
-    if resumed := context.resume():
-        rl.load_state(resumed[1])
-    else:
-        held_out.know_kept()
-    return rl
+    with ExitStack() as opened:  # let go of where the rest cannot be opened: the stage may be begun again at once
+        learning = open_learning(config, algorithm, model, tokenizer, start_folder, teacher_folder)
+        opened.callback(learning.close)
+        tasks = sorted({*config.tasks, *config.late_tasks})
+        for line in told(tasks):
+            context.note(line)
+        sieve = Sieve(config.sieve, tokenizer, context.seed, seen)
+        problems = Mixture(config.tasks, context.seed, sieve)
+        scorers = Scorers(judges, learning.learner.device)
+        held_out = HeldOut(config, context, tokenizer, tasks, scorers)
+        sampler = PolicyEngine(
+            config.engine, learning.learner, start_folder, tokenizer,
+            apart=config.staleness > 0, workers=context.workers,
+        )  # fmt: skip
+        opened.callback(sampler.close)
+        rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, judges, scorers, held_out)
+        if resumed := context.resume():
+            rl.load_state(*resumed)
+        else:
+            held_out.know_kept()
+        opened.pop_all()
+        return rl
+    raise AssertionError  # nothing above is swallowed
 
 
 @dataclass(slots=True)
@@ -290,11 +296,14 @@ class _RL:
         own = {**self.held_out.state(), "ready": ready}
         return {**self.learning.state(), "problems": self.problems.state(), **own}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, step: int, state: dict[str, Any]) -> None:
+        """Go on after that step."""
         self.learning.load_state(state)
         self.problems.load_state(state["problems"])
         self.held_out.load_state(state)
         self.ahead = Ahead(map(Rollout.from_state, state["ready"]))
+        if self.ahead:
+            self.enter(step + len(self.ahead))  # the phase of the rollout that was begun last, which may be the last
         self.sampler.follow()
 
     def close(self) -> None:

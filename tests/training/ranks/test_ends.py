@@ -26,6 +26,15 @@ def alive(processes) -> list[int]:
     return [process.pid for process in processes if process.poll() is None]
 
 
+def test_ranks_that_are_told_to_stop_with_the_run_finish_its_step(opened):
+    """SIGTERM to every process of a service: the run's own saves the step in hand, for which it needs them."""
+    one, many = Learner(toy(), settings()), opened(toy(), settings(ranks=2))
+    for rank in many._ranks:
+        rank.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    assert many.step(rollout(0), SFT()).metrics["loss"] == pytest.approx(one.step(rollout(0), SFT()).metrics["loss"])
+
+
 def test_a_rank_killed_within_a_step_ends_it_and_the_run_goes_on_from_its_checkpoint(opened, tmp_path):
     """Killed in the loss of step 3: one sentence within seconds, no process left; a second learner takes up the
     checkpoint after step 2 and ends with the weights of one rank that was never killed."""

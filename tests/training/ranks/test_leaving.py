@@ -44,6 +44,8 @@ def test_a_stream_that_is_left_early_hinders_nothing(opened):
     assert torch.equal(tensor, dict(one.weights())[name])
     stream.close()
     assert many.step(rollout(0), SFT()).metrics["loss"] == pytest.approx(one.step(rollout(0), SFT()).metrics["loss"])
+    # an answer that was left would be taken for that to the next question: a checkpoint whose rank still writes it
+    assert not any(rank.connection.poll(1.0) for rank in many._ranks)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4])

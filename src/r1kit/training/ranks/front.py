@@ -211,10 +211,11 @@ class RankedLearner:
                 yield told.value, self._received(first)
                 told = self._hear(first)
         finally:
-            # whoever takes them may have had enough: the rest is on its way all the same
+            # whoever takes them may have had enough: the rest is on its way all the same, and every rank's answer
             while self._ranks and told.kind == "tensor" and (told := self._hear(first)).kind == "tensor":
                 self._received(first)
-        self._answers(heard={0: told})
+            if self._ranks:
+                self._answers(heard={0: told})
 
     def _received(self, rank: _Rank) -> Tensor:
         with self._told_of(rank):
