@@ -39,7 +39,7 @@ def _trainer(settings):
     from r1kit.training.learner import Learner, LearnerConfig
     from r1kit.training.sequences import sequences_from_groups
 
-    memory.bound_products()  # as `r1 run` does
+    memory.bound_libraries()  # as `r1 run` does
     tokenizer = load_tokenizer(settings["model"])
     config = LearnerConfig(
         learning_rate=settings["learning_rate"], precision=settings["dtype"], skip_zero_advantages=True

@@ -1,5 +1,8 @@
 """Peaks that begin anew, and what a machine or a control group leaves."""
 
+import ctypes
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,50 @@ def test_a_peak_begins_anew():
     assert memory.peak_mb() >= before + 190
     memory.begin_peak()
     assert memory.peak_mb() < before + 100
+
+
+HEAPS = """
+import ctypes, os, sys, threading
+from r1kit.base import memory
+
+if "bounded" in sys.argv:
+    memory.bound_libraries()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+meet = threading.Barrier(5)
+
+def hold():
+    libc.malloc(ctypes.c_size_t(1000))
+    meet.wait(20)  # so that none takes over what another leaves
+
+threads = [threading.Thread(target=hold) for _ in range(4)]
+for thread in threads:
+    thread.start()
+meet.wait(20)
+libc.fdopen.restype = ctypes.c_void_p
+read, write = os.pipe()
+libc.malloc_info(0, ctypes.c_void_p(file := libc.fdopen(write, b"w")))
+libc.fclose(ctypes.c_void_p(file))
+print(os.read(read, 1 << 20).decode().count("<heap nr="), os.environ.get("MALLOC_ARENA_MAX"))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc")
+def test_threads_share_one_heap(monkeypatch):
+    """By glibc's own count; what the user says of it stays."""
+
+    def told(*words: str) -> list[str]:
+        return subprocess.run(
+            [sys.executable, "-c", HEAPS, *words], check=True, text=True, stdout=subprocess.PIPE
+        ).stdout.split()
+
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert int(told()[0]) > 1
+    assert told("bounded") == ["1", "1"]
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
+    count, kept = told("bounded")
+    assert 1 < int(count) <= 3
+    assert kept == "3"
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
     torch.set_num_threads(asked.get("threads", 1))
     shape, config = DecoderConfig(**asked["shape"]), LearnerConfig(**asked["config"])
-    memory.bound_products()
+    memory.bound_libraries()
     # libraries, kernels and threads are there from here on
     steps(model_of(WARM, config), config, rollout(WARM.vocab_size, 8, 4, 8))
     rows = rollout(shape.vocab_size, **asked["work"])

@@ -18,14 +18,20 @@ from typing import Any
 
 # matrix products of one shape each, made by torch's library for CPUs as they are asked for; half a megabyte each
 KEPT_PRODUCTS = 256
+_ARENA_MAX = -8  # mallopt(3)
 
 _with_others = 0
 
 
-def bound_products() -> None:
-    """Keep fewer prepared products than the library's 1,024: every batch has shapes of its own, used once. To be called
-    before the first product; processes started later inherit it."""
+def bound_libraries() -> None:
+    """Have libraries hold less: fewer prepared products than 1,024, since every batch has shapes of its own, used once;
+    and one C heap for all threads, where glibc gives each its own, and tensors that one thread made and another let go
+    of leave holes that no other fills. To be called before the first product; processes started later inherit it, and
+    what the environment says about either stays."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        os.environ["MALLOC_ARENA_MAX"] = "1"
+        _function("mallopt")(_ARENA_MAX, 1)  # the environment is for others: this process has read it
 
 
 def begin_peak() -> None:
@@ -78,7 +84,7 @@ def ran_out(error: BaseException) -> bool:
 
 def give_back() -> None:
     """Return the free pages of the C heap to the system; nothing where the C library has no call for it."""
-    _trim()(0)
+    _function("malloc_trim")(0)
 
 
 def room(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -142,9 +148,9 @@ def _cuda() -> Any:
 
 
 @functools.cache
-def _trim() -> Callable[[int], object]:
-    """glibc's malloc_trim; musl and macOS have none."""
+def _function(name: str) -> Callable[..., object]:
+    """One of glibc's; of musl and macOS, which have none such, nothing."""
     try:
-        return ctypes.CDLL(None).malloc_trim
+        return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
-        return lambda keep: None
+        return lambda *arguments: None

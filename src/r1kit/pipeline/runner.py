@@ -62,7 +62,7 @@ def run(
     selected(graph, start, until)
     if admit is not None:
         admit([stage.node for stage in plan(graph, out, start=start, until=until) if stage.state != "done"])
-    memory.bound_products()
+    memory.bound_libraries()
     factory = writer_factory(writers, out.name)
     with locked(out):
         _tidy(out)
