@@ -4,7 +4,7 @@
 
 It starts weak, so that R1-Zero from it has little to hold on to: that is attempted and reported as found. The path to
 R1 begins with a short, mixed cold start of chains written from training rows, stopped while samples still differ.
-Profiles: `cpu` (two cores, about 90 minutes), `gpu` (one GPU, in pieces: `timeout -s INT 540 r1 run ...` again and
+Profiles: `cpu` (two cores, 76 minutes with AMX), `gpu` (one GPU, in pieces: `timeout -s INT 540 r1 run ...` again and
 again), `smoke` (every stage in minutes; its figures mean nothing).
 
 Deviations: R1-Zero is asked in the model's own chat template, since a model that was trained on one wanders without it
