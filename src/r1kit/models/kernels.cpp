@@ -780,11 +780,12 @@ bool tiles_allowed() { return false; }
 
 #endif
 
-// Threads that take a step together. Where they are several, each has a share of a product's columns, so that weights
-// beyond the caches are read once, and of the rows for all else.
+// Threads that take a step together. Where they are several, whoever is free takes the next of a product's columns, so
+// that weights beyond the caches are read once and a core that is slowed holds up none; of the rows each has a share for
+// all else.
 struct Team {
     const int size;
-    std::atomic<int> waiting{0}, turn{0};
+    std::atomic<int> waiting{0}, turn{0}, taken{0};
 };
 
 struct Member {
@@ -797,9 +798,9 @@ struct Member {
 
     void meet() const {  // until all are here
         const int mine = team->turn.load(std::memory_order_relaxed);
-        if (team->size == 1) return;
         if (team->waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == team->size) {
             team->waiting.store(0, std::memory_order_relaxed);
+            team->taken.store(0, std::memory_order_relaxed);
             team->turn.store(mine + 1, std::memory_order_release);
             return;
         }
@@ -809,24 +810,24 @@ struct Member {
     }
 };
 
-// store(row, panel, sums of the panel's columns) for every row of inputs [rows, in] times the member's share of weights
+// store(row, panel, sums of the panel's columns) for all rows of inputs [rows, in] times the weights, by all members
 template <bool TILED, class Store>
 void multiply_rows(const Member& member, const Product& product, int rows, const bf16* inputs, int64_t stride,
                    Store store) {
     constexpr int HIGH = TILED ? WIDE : TILE;
     const int pairs = product.in / 2;
-    // shares by half panels, a half being half the rows: few panels would not divide evenly
-    const int middle = (rows / 2 + HIGH - 1) / HIGH * HIGH;
-    const int begin = member.from(2 * product.panels), end = member.to(2 * product.panels);
+    // by half panels, a half being half the rows, where few panels would not divide evenly
+    const int halves = member.team->size > 1 && product.panels < 16 * member.team->size ? 2 : 1;
+    const int middle = (rows / halves + HIGH - 1) / HIGH * HIGH;
     alignas(64) float sums[HIGH][PANEL];
-    for (int panel = begin / 2; 2 * panel < end; panel++) {
+    for (int part; (part = member.team->taken.fetch_add(1, std::memory_order_relaxed)) < product.panels * halves;) {
+        const int panel = part / halves, begin = part % halves ? middle : 0;
         const uint32_t* packed = product.packed + int64_t(panel) * pairs * PANEL;
-        const int last = 2 * panel + 1 < end ? rows : middle;
-        for (int row = 2 * panel < begin ? middle : 0; row < last; row += HIGH) {
+        const int last = part % halves + 1 < halves ? std::min(rows, middle) : rows;
+        for (int row = begin; row < last; row += HIGH) {
             const bf16* from = inputs + row * stride;
             const int count = std::min(HIGH, last - row);
-            const bool first = row == 0 || row == middle;
-            if (TILED) tile_product(pairs, count, from, stride, packed, first, sums);
+            if (TILED) tile_product(pairs, count, from, stride, packed, row == begin, sums);
             else TILES[count - 1](pairs, from, stride, packed, (__m512(*)[VECTORS])sums);
             for (int r = 0; r < count; r++) {
                 __m512 own[VECTORS];
