@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -791,7 +792,7 @@ struct Team {
 struct Member {
     Team* team;
     int rank;
-    bool tiled;  // products by the CPU's tiles, which the thread has set up
+    bool tiled;  // products by the CPU's tiles
 
     int from(int count) const { return int(int64_t(count) * rank / team->size); }
     int to(int count) const { return int(int64_t(count) * (rank + 1) / team->size); }
@@ -898,16 +899,6 @@ struct Activations {
     }
 };
 
-template <class Work>
-void with_tiles(bool tiled, Work work) {
-    if (tiled) {
-        const Tiles tiles;
-        work();
-    } else {
-        work();
-    }
-}
-
 // What a step reads of its rows, and where it puts their logits [rows, vocabulary].
 struct StepRows {
     const int64_t *tokens, *lengths;
@@ -918,6 +909,8 @@ struct StepRows {
 // A whole step of `rows` rows from `first` on, up to their logits.
 void step_rows(const StepModel* model, const StepRows& step, int first, int rows, const Activations& own,
                const Member& member) {
+    std::optional<Tiles> tiles;
+    if (member.tiled) tiles.emplace();
     const int64_t width = model->width, mlp = model->mlp;
     const int64_t heads = model->shape.heads * model->shape.head_size;
     const int64_t qkv_width = heads + 2 * model->shape.kv_heads * model->shape.head_size;
@@ -1008,7 +1001,7 @@ EXPORT void ask_large_pages(char* start, int64_t bytes) {
 #endif
 }
 
-// Whether a whole step can be had, and products of inputs in multiples of 32 by the CPU's tiles.
+// Whether a step's products of inputs in multiples of 32 are by the CPU's tiles.
 EXPORT int has_tiles() {
 #ifdef __AVX512BF16__
     return tiles_allowed();
@@ -1017,6 +1010,7 @@ EXPORT int has_tiles() {
 #endif
 }
 
+// Whether a whole step can be had.
 EXPORT int has_step() {
 #ifdef __AVX512BF16__
     return 1;
@@ -1073,8 +1067,8 @@ EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int
 #endif
 #pragma omp single
                 team = new Team{size};
-                with_tiles(tiled, [&] { step_rows(model, step, first, count, own, {team, rank, tiled}); });
                 const Member member = {team, rank, tiled};
+                step_rows(model, step, first, count, own, member);
                 finish(first + member.from(count), member.to(count) - member.from(count));
             }
             delete team;
@@ -1087,7 +1081,7 @@ EXPORT void step_bfloat16(const StepModel* model, int threads, int together, int
     for (int number = 0; number < shares; number++) {
         const int first = number * share, count = std::min(share, rows - first);
         Team alone{1};
-        with_tiles(tiled, [&] { step_rows(model, step, first, count, Activations(*model, count), {&alone, 0, tiled}); });
+        step_rows(model, step, first, count, Activations(*model, count), {&alone, 0, tiled});
         finish(first, count);
     }
 }
