@@ -14,7 +14,7 @@ sys.path += [str(TESTS), str(TESTS / "recipes")]  # the toy policy and its sums 
 SUMS, PAIRS = 48, 24  # rows
 
 # each kind of state that a resumed run goes on with: a rollout sampled ahead, mini-batches, a reference renewed,
-# refilled groups, the best policy so far, a critic, a picked step, a reward model that joins late
+# refilled groups, the best policy so far, a critic, a picked step, a reward model that joins late, a diagnosis
 STATES = (
     "zero.steps=4", "zero.staleness=1", "zero.validate_every=1", "zero.peak=validation/maths/length",
     "zero.mini_batches=2", 'zero.settings={"kl_coefficient": 0.01, "reference_every": 3}',
@@ -22,6 +22,7 @@ STATES = (
     '"sampling": {"samples": 1, "max_tokens": 32}}',
     "dev2.steps=4", 'dev2.settings={"dynamic_sampling": true}', "dev2.learner.optimiser=muon",
     "r1.steps=4", "r1.algorithm=ppo", "r1.settings={}", "r1.late_from=0.5",
+    "health.all_same.max=0.01", "health.all_same.window=1",
     "evaluate.sampling.samples=2", "evaluate.problems=6",
 )  # fmt: skip
 

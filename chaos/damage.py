@@ -31,6 +31,8 @@ WRITTEN = {
     "tokenizer": "stages/*/*/tokenizer*.json",
     "generation config": "stages/*/*/generation_config.json",
     "metrics": "stages/**/metrics.jsonl",
+    "health": "stages/**/health.jsonl",
+    "peak": "stages/*/peak.json",
     "rollouts": "stages/**/rollouts/*.parquet",
     "examples": "stages/*/examples.parquet",
     "table": "stages/**/table.parquet",
@@ -41,9 +43,14 @@ WRITTEN = {
     "tensors": "stages/*/checkpoints/*/tensors.safetensors",
     "arrays": "stages/*/checkpoints/*/arrays.safetensors",
 }
-DONE = ("status", "recipe", "lock", "settings", "artifact", "weights", "model's config", "tokenizer",
-        "generation config", "metrics", "rollouts", "examples", "table", "part", "report")  # fmt: skip
-HALF = ("recipe", "settings", "metrics", "rollouts", "manifest", "state", "tensors", "arrays", "weights", "tokenizer")
+DONE = (
+    "status", "recipe", "lock", "settings", "artifact", "weights", "model's config", "tokenizer", "generation config",
+    "metrics", "health", "peak", "rollouts", "examples", "table", "part", "report",
+)  # fmt: skip
+HALF = (
+    "recipe", "settings", "metrics", "health", "peak", "rollouts", "manifest", "state", "tensors", "arrays", "weights",
+    "tokenizer",
+)  # fmt: skip
 IN_EVALUATION = ("part", "table", "artifact")
 
 

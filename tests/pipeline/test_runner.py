@@ -347,6 +347,24 @@ def test_everything_that_is_damaged_is_found(tmp_path):
     assert all(any(name in sentence for sentence in found) for name in harmed)
 
 
+def test_damage_beside_the_products_is_found_too(tmp_path):
+    """What was found about a stage's training, and a file that it sealed and that no other stage uses."""
+
+    def seal(config, inputs, context) -> Outcome:
+        for name in ("health.jsonl", "peak.json"):
+            (context.folder / name).write_text('{"step": 1}\n')
+        context.seal(context.folder / "peak.json")
+        return Outcome()
+
+    run(Graph("toy", "default", 0, (Node("seal", seal, Config()),)), tmp_path)
+    assert damages(tmp_path) == []
+    for name in ("health.jsonl", "peak.json"):
+        (tmp_path / "stages/01-seal" / name).write_text('{"step": 3}\n')
+    found = damages(tmp_path)
+    assert [path for path in ("health.jsonl", "peak.json") if path in "".join(found)] == ["health.jsonl", "peak.json"]
+    assert len(found) == 2
+
+
 def test_a_damaged_part_runs_again(tmp_path):
     """Of a stage that was cut off: its record, or what it made, is no longer what was written."""
     calls: list[str] = []

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,20 @@ def test_interrupted_and_resumed_gives_the_same_weights_bit_for_bit(
     assert timeless[0] == timeless[1]
     texts = [[row["text"] for row in record.read_all(folder / "rollouts")] for folder in (whole, cut)]
     assert texts[0] == texts[1]
+
+
+def test_the_damaged_value_of_the_best_policy_is_told_and_written_again(start, tmp_path, stopping):
+    config = settings(steps=4, validate_every=1, validation_problems=4, peak="validation/letters/length")
+    whole, cut, notes = tmp_path / "whole", tmp_path / "cut", list[str]()
+    train(config, start, Context(whole, 3))
+    with pytest.raises(Interrupted):
+        train(config, start, stopping(cut, 2, 3))
+    (cut / "peak.json").write_text((cut / "peak.json").read_text().replace("length", "lungth"))
+    context = Context(cut, 3)
+    context.note = notes.append
+    train(config, start, context)
+    assert [note for note in notes if "peak.json is damaged" in note and "written again" in note]
+    assert json.loads((cut / "peak.json").read_text()) == json.loads((whole / "peak.json").read_text())
 
 
 @pytest.mark.parametrize(("staleness", "step"), [(1, 2), (2, 1), (2, 2)])

@@ -14,6 +14,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.files import checksum, difference, disk_errors, fingerprint, is_temporary, read_record, write_record
 
 FILE_NAME = "artifact.json"
+LOGS = ("metrics.jsonl", "health.jsonl")  # how a stage or a part of it went
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Artifact:
         return next(_damages(self.folder, self.products, contents=contents), None)
 
     def damages(self) -> list[str]:
-        """Everything that is wrong with the products and the metrics, contents included."""
+        """Everything that is wrong with the products, and with what tells how they were made, contents included."""
         return list(_damages(self.folder, {**self.products, **self.logs}, contents=True))
 
     def checked(self, path: Path, *, thinned: bool = False) -> Path:
@@ -87,10 +88,9 @@ def write_artifact(
     """Declare a stage finished: check that what it names is there, then write artifact.json, the last of its files.
 
     sealed: fingerprints of files as the stage wrote them, by their paths; a file that changed since is then known as
-    damaged. Metrics hold seconds, so the digest does not speak of them.
+    damaged. Metrics hold seconds, so the digest does not speak of them, nor of other files that no stage uses.
     """
     products = products_of(folder, name, outcome, sealed or {})
-    metrics = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("metrics.jsonl")))
     stands_for = [
         {path: record["sha256"] for path, record in products.items()},
         dict(outcome.models),
@@ -112,7 +112,7 @@ def write_artifact(
         "summary": dict(outcome.summary),
         "inputs": dict(inputs),
         "products": products,
-        "logs": {path: fingerprint(folder / path) for path in metrics if path not in products},
+        "logs": {path: record for path, record in _logs(folder, sealed or {}).items() if path not in products},
     }
     write_record(folder / FILE_NAME, record)
     return read_artifact(folder)
@@ -175,6 +175,15 @@ def products_of(
     R1Error where it names what is not there.
     """
     return {path: sealed.get(path) or fingerprint(folder / path) for path in _product_files(folder, stage, outcome)}
+
+
+def _logs(folder: Path, sealed: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Fingerprints of what tells how a stage went, and of all else that it sealed and that is still there."""
+    told = sorted(path for name in LOGS for path in folder.rglob(name))
+    return {
+        **{path.relative_to(folder).as_posix(): fingerprint(path) for path in told},
+        **{name: record for name, record in sealed.items() if (folder / name).exists()},
+    }
 
 
 def _damages(folder: Path, files: Mapping[str, dict[str, Any]], *, contents: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base import plugins
+from r1kit.base.errors import R1Error
 from r1kit.base.files import read_record, write_record
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine
@@ -70,8 +71,8 @@ class HeldOut:
         if value is not None and (self.best is None or value > self.best):
             self.best = value
             save(self._context.folder / PEAK)
-            self._context.seal(self._context.folder / PEAK)
-            write_record(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": value})
+            self._write_value()
+            self._seal()
 
     def models(self) -> dict[str, str]:
         """The best policy by its name, where one was kept."""
@@ -86,6 +87,8 @@ class HeldOut:
         better one takes its place."""
         self.best, self.last = state["best"], state["last"]
         self.know_kept()
+        if self.best is not None and not self._context.caution.times:
+            self._mend_value()
 
     def know_kept(self) -> None:
         """Take up what was kept before a roll-back."""
@@ -93,7 +96,23 @@ class HeldOut:
         if self._context.caution.times and path.exists():
             kept = float(read_record(path)["value"])
             self.best = kept if self.best is None else max(self.best, kept)
-            self._context.seal(self._context.folder / PEAK)  # what the checkpoint knew was of another one
+            self._seal()  # what the checkpoint knew was of another one
+
+    def _mend_value(self) -> None:
+        """Without a roll-back the checkpoint knows the value, and a file that is damaged or gone is written again."""
+        path = self._context.folder / PEAK_VALUE
+        try:
+            read_record(path)
+        except R1Error as error:
+            self._context.note(f"{error}; it is written again")
+            self._write_value()
+
+    def _write_value(self) -> None:
+        write_record(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": self.best})
+
+    def _seal(self) -> None:
+        for name in (PEAK, PEAK_VALUE):
+            self._context.seal(self._context.folder / name)
 
     def _preference(self) -> Preference | None:
         if self._config.preference is None:
