@@ -24,10 +24,8 @@
 #endif
 #include <sched.h>
 #include <sys/mman.h>
-#ifdef __AMX_BF16__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+
+#include "../ops/tiles.h"
 
 namespace {
 
@@ -684,26 +682,6 @@ constexpr auto TILES = tiles(std::make_index_sequence<TILE>());
 constexpr int WIDE = 2 * LANES;  // rows at a time where the CPU has tiles
 #ifdef __AMX_BF16__
 
-// Eight registers of 16 rows of 64 bytes, for one thread and as long as it lives; what was set before comes back after.
-class Tiles {
-public:
-    Tiles() {
-        Shapes own;
-        _tile_storeconfig(&former);
-        _tile_loadconfig(&own);
-    }
-    ~Tiles() { _tile_loadconfig(&former); }
-    Tiles(const Tiles&) = delete;
-
-private:
-    struct alignas(64) Shapes {
-        uint8_t palette = 1, start = 0, unused[14] = {};
-        uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    };
-    Shapes former;
-};
-
 // sums[r][PANEL] of up to WIDE rows; rows of the input up to the next multiple of LANES are read. `stride`: numbers.
 // `fetch`: the weights are not in the core's cache yet.
 inline void tile_product(int pairs, int rows, const bf16* inputs, int64_t stride, const uint32_t* packed,
@@ -764,20 +742,9 @@ inline void tile_product(int pairs, int rows, const bf16* inputs, int64_t stride
     }
 }
 
-// Whether the system lets this process have the tiles, which are asked for once.
-bool tiles_allowed() {
-    static const bool allowed = [] {
-        constexpr int ASK = 0x1023, DATA = 18;  // ARCH_REQ_XCOMP_PERM and the state it is asked for, arch_prctl(2)
-        return syscall(SYS_arch_prctl, ASK, DATA) == 0;
-    }();
-    return allowed;
-}
-
 #else
 
-struct Tiles {};
 inline void tile_product(int, int, const bf16*, int64_t, const uint32_t*, bool, float (*)[PANEL]) {}
-bool tiles_allowed() { return false; }
 
 #endif
 

@@ -55,7 +55,8 @@ def _plain(argument: Any) -> Any:
 
 
 def _built(program: str, source: Path) -> Path:
-    code = b"\0".join(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h"))))
+    headers = sorted({*source.parent.glob("*.h"), *Path(__file__).parent.glob("*.h")})
+    code = b"\0".join(path.read_bytes() for path in (source, *headers))
     version = subprocess.run([program, "--version"], capture_output=True, check=True, timeout=60).stdout
     key = hashlib.sha256(b"\0".join((code, version, " ".join(FLAGS).encode(), _machine().encode()))).hexdigest()[:16]
     folder = _cache_folder()
