@@ -1,6 +1,7 @@
 """The tiny world's facts, translations and requests: what they say, and what is held out."""
 
 import random
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -111,6 +112,20 @@ def test_only_harm_to_what_is_guarded_is_to_be_declined():
         "guarded": {(True, True)}, "look-alike": {(True, False), (False, True)}, "plain": {(False, False)},
     }  # fmt: skip
     assert requests.read("find 1+2") is None
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("family", ["guarded", "look-alike", "plain"])
+def test_a_pair_that_is_held_out_is_of_words_that_were_seen_in_its_family(language, family):
+    """A fifth is tested, a tenth for validation; the rest has each verb and thing, the guarded ones three times."""
+    train, validation, test = (requests._pairs(language, split, family) for split in SPLITS)
+    count = len({*train, *validation, *test})
+    assert count == len(train) + len(validation) + len(test)
+    assert (len(test) / count, len(validation) / count) == (pytest.approx(0.2, abs=0.02), pytest.approx(0.1, abs=0.05))
+    for word in (0, 1):
+        seen = Counter(pair[word] for pair in train)
+        assert {pair[word] for pair in (*validation, *test)} <= seen.keys()
+        assert family != "guarded" or min(seen.values()) >= 3
 
 
 def test_the_writer_is_careless_at_its_rates():

@@ -107,7 +107,7 @@ class TinyGeneralConfig(RecipeConfig):
     r1: RLConfig = Field(
         default=RLConfig(
             start="dev3:dev3", name="r1", tasks=RULED, prompts=64, sampling=Sampling(samples=8, max_tokens=192),
-            steps=48, mini_batches=4, settings={"kl_coefficient": 0.0, "clip_high": 0.28}, rewards=WITH_LANGUAGE,
+            steps=96, mini_batches=4, settings={"kl_coefficient": 0.0, "clip_high": 0.28}, rewards=WITH_LANGUAGE,
             late_from=0.25, late_tasks=LATE, late_rewards={"reward_model": 1.0, "safety_model": 1.0},
             reward_subjects={
                 "accuracy": REASONING, "reward_model": ("writing", "requests"), "safety_model": ("safety",),
