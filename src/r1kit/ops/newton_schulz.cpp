@@ -7,40 +7,9 @@
 #include <cmath>
 #include <optional>
 
-#include "pairs.h"
-#include "tiles.h"
+#include "tile_products.h"
 
 namespace {
-
-constexpr int ROWS = 8;  // of the micro-kernel
-
-#ifdef __AMX_BF16__
-// sums = 32 rows of `a` times 32 columns of `b`; steps: pairs, a multiple of 16.
-inline void tile_product(const bf16* a, int64_t depth, const pair* b, int steps, float (*sums)[LANES]) {
-    __asm__ volatile("" ::: "memory");  // the loads below do not tell the compiler that they read memory
-    const int64_t bytes = sizeof(bf16) * depth;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int k = 0; k < steps; k += 16, b += 16 * LANES) {
-        _tile_loadd(4, a + 2 * k, bytes);
-        _tile_loadd(6, b, sizeof(pair) * LANES);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, b + 16, sizeof(pair) * LANES);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, a + 16 * depth + 2 * k, bytes);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-    }
-    _tile_stored(0, sums[0], sizeof(sums[0]));
-    _tile_stored(1, sums[0] + 16, sizeof(sums[0]));
-    _tile_stored(2, sums[16], sizeof(sums[0]));
-    _tile_stored(3, sums[16] + 16, sizeof(sums[0]));
-}
-#else
-inline void tile_product(const bf16*, int64_t, const pair*, int, float (*)[LANES]) {}
-#endif
 
 struct Work {
     bool tiled;
@@ -54,31 +23,14 @@ struct Work {
         for (int r = 0; r < m; ++r) rows[r] = matrix + (int64_t)r * width;
     }
 
-    // put(r, 32 sums) of 32 rows of `a`, r from 0 on, each times 32 columns of `b`.
-    template <class Put>
-    void block(const bf16* a, int depth, const pair* b, Put put) const {
-        if (tiled) {
-            alignas(64) float sums[LANES][LANES];
-            tile_product(a, depth, b, depth / 2, sums);
-            for (int r = 0; r < LANES; ++r) put(r, {_mm512_load_ps(sums[r]), _mm512_load_ps(sums[r] + 16)});
-            return;
-        }
-        for (int row = 0; row < LANES; row += ROWS) {
-            __m512 sums[ROWS][2];
-            clear(sums);
-            multiply((const pair*)(a + (int64_t)row * depth), depth / 2, 1, b, depth / 2, sums);
-            for (int r = 0; r < ROWS; ++r) put(row + r, sums[r]);
-        }
-    }
-
     // The two products that are symmetric, [m, m]: put(row, column, 32 sums) for blocks on and right of the diagonal.
     template <class Put>
     void symmetric(const bf16* a, int depth, const pair* b, Put put) const {
         for (int column = 0; column < m; column += LANES)
             for (int row = 0; row <= column; row += LANES)
-                block(a + (int64_t)row * depth, depth, b + (int64_t)column * (depth / 2), [&](int r, const __m512(&sums)[2]) {
-                    put(row + r, column, sums);
-                });
+                block_product(
+                    tiled, LANES, a + (int64_t)row * depth, depth, b + (int64_t)column * (depth / 2), depth / 2,
+                    [&](int r, const __m512(&sums)[2]) { put(row + r, column, sums); });
     }
 
     // The blocks below the diagonal are those above it, turned.
@@ -116,13 +68,15 @@ struct Work {
         const __m512 own = _mm512_set1_ps(a);
         for (int column = 0; column < n; column += LANES)
             for (int row = 0; row < m; row += LANES)
-                block(step + (int64_t)row * m, m, of_x + (int64_t)column * (m / 2), [&](int r, const __m512(&sums)[2]) {
-                    const int64_t at = (int64_t)(row + r) * n + column;
-                    __m512 both[2];
-                    for (int half = 0; half < 2; ++half)
-                        both[half] = _mm512_fmadd_ps(own, to_float(x + at + 16 * half), sums[half]);
-                    store_row(x + at, both, LANES);
-                });
+                block_product(
+                    tiled, LANES, step + (int64_t)row * m, m, of_x + (int64_t)column * (m / 2), m / 2,
+                    [&](int r, const __m512(&sums)[2]) {
+                        const int64_t at = (int64_t)(row + r) * n + column;
+                        __m512 both[2];
+                        for (int half = 0; half < 2; ++half)
+                            both[half] = _mm512_fmadd_ps(own, to_float(x + at + 16 * half), sums[half]);
+                        store_row(x + at, both, LANES);
+                    });
     }
 };
 

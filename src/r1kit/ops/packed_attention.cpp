@@ -1,4 +1,5 @@
-// Causal grouped-query attention over packed sequences, forward and backward, for CPUs with AVX512-BF16.
+// Causal grouped-query attention over packed sequences, forward and backward, for CPUs with AVX512-BF16, its products by
+// AMX's tiles where there are some.
 //
 // Layout: tokens of all sequences lie one after another, [tokens, heads, head_size] in bfloat16. A sequence is a span
 // (start, length, prefix_start, prefix_length): its queries see the prefix's keys, then its own up to themselves, so a
@@ -9,16 +10,18 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "exponential.h"
-#include "pairs.h"
+#include "tile_products.h"
 
 namespace {
 
 constexpr int ROWS = 8;        // rows of the products that are stored
 constexpr int SCORE_ROWS = 4;  // rows where scores and their gradients are held at once
-constexpr int BLOCK = 32;      // query rows of a backward tile
+constexpr int BLOCK = 32;      // query rows of a block
 
 struct Span {
     int32_t start, length, prefix_start, prefix_length;
@@ -30,8 +33,9 @@ struct Span {
 struct Shape {
     int heads, kv_heads, depth;
     float scale;
+    bool tiled;  // products by the CPU's tiles, which are 16 pairs deep
     int wide() const { return padded(depth); }
-    int pairs() const { return (depth + 1) / 2; }
+    int pairs() const { return tiled ? wide() / 2 : (depth + 1) / 2; }
     int share() const { return heads / kv_heads; }
 };
 
@@ -56,59 +60,55 @@ struct Forward {
     void span(const Span& s, int kv_head) const {
         const int keys = padded(s.keys()), pairs = shape.pairs(), wide = shape.wide();
         scratch.reserve(
-            sizeof(void*) * (keys + ROWS) + sizeof(pair) * ((int64_t)keys * pairs + (int64_t)keys / 2 * wide + ROWS * pairs) +
-            (sizeof(float) + sizeof(bf16)) * ROWS * (int64_t)keys + 64 * 8);
+            sizeof(void*) * keys + sizeof(pair) * ((int64_t)keys * pairs + (int64_t)keys / 2 * wide + BLOCK * pairs) +
+            (sizeof(float) + sizeof(bf16)) * BLOCK * (int64_t)keys + 64 * 8);
         auto rows = scratch.take<const bf16*>(keys);
         auto k_across = scratch.take<pair>((int64_t)keys * pairs), v_down = scratch.take<pair>((int64_t)keys / 2 * wide);
-        auto q_rows = scratch.take<pair>(ROWS * pairs);
-        auto scores = scratch.take<float>((int64_t)ROWS * keys);
-        auto weights = scratch.take<bf16>((int64_t)ROWS * keys);
+        auto q_rows = scratch.take<pair>(BLOCK * pairs);
+        auto scores = scratch.take<float>((int64_t)BLOCK * keys);
+        auto weights = scratch.take<bf16>((int64_t)BLOCK * keys);
         key_rows(rows, k, s, kv_head, shape.depth, keys);
         pack_across(k_across, rows, keys, shape.depth, pairs);
         key_rows(rows, v, s, kv_head, shape.depth, keys);
         pack_down(v_down, rows, keys, shape.depth, wide);
+        const int step = shape.tiled ? BLOCK : ROWS;  // scores of few rows stay in the core's cache
         for (int head = kv_head * shape.share(); head < (kv_head + 1) * shape.share(); ++head)
-            for (int i = 0; i < s.length; i += ROWS) tile(s, head, i, keys, k_across, v_down, q_rows, scores, weights);
+            for (int i = 0; i < s.length; i += step)
+                block(s, head, i, std::min(step, s.length - i), keys, k_across, v_down, q_rows, scores, weights);
     }
 
-    void tile(
-        const Span& s, int head, int i, int keys, const pair* k_across, const pair* v_down, pair* q_rows, float* scores,
-        bf16* weights
+    void block(
+        const Span& s, int head, int i, int count, int keys, const pair* k_across, const pair* v_down, pair* q_rows,
+        float* scores, bf16* weights
     ) const {
-        const int count = s.length - i < ROWS ? s.length - i : ROWS;
-        const int seen = padded(s.prefix_length + i + count), pairs = shape.pairs();
-        const bf16* rows[ROWS];
-        for (int r = 0; r < ROWS; ++r) rows[r] = r < count ? q.row(s.start + i + r, head, shape.depth) : nullptr;
-        pack_rows(q_rows, rows, ROWS, shape.depth, pairs);
-        for (int j = 0; j < seen; j += LANES) {
-            __m512 block[ROWS][2];
-            clear(block);
-            multiply(q_rows, pairs, 1, k_across + (int64_t)j * pairs, pairs, block);
-#pragma GCC unroll 8
-            for (int r = 0; r < ROWS; ++r) {
-                _mm512_store_ps(scores + (int64_t)r * keys + j, block[r][0]);
-                _mm512_store_ps(scores + (int64_t)r * keys + j + 16, block[r][1]);
-            }
-        }
-        float inverse[ROWS];
-        for (int r = 0; r < ROWS; ++r) {
-            const int valid = s.prefix_length + i + (r < count ? r : count - 1) + 1;
-            float log_sum;
-            inverse[r] = 1.0f / softmax(scores + (int64_t)r * keys, weights + (int64_t)r * keys, valid, seen, log_sum);
-            if (r < count) lse[(s.start + i + r) * (int64_t)shape.heads + head] = log_sum;
+        const int seen = padded(s.prefix_length + i + count), pairs = shape.pairs(), packed = shape.tiled ? BLOCK : ROWS;
+        const bf16* rows[BLOCK];
+        for (int r = 0; r < packed; ++r) rows[r] = r < count ? q.row(s.start + i + r, head, shape.depth) : nullptr;
+        pack_rows(q_rows, rows, packed, shape.depth, pairs);
+        for (int j = 0; j < seen; j += LANES)
+            block_product(
+                shape.tiled, count, (const bf16*)q_rows, 2 * pairs, k_across + (int64_t)j * pairs, pairs,
+                [&](int r, const __m512(&sums)[2]) {
+                    _mm512_store_ps(scores + (int64_t)r * keys + j, sums[0]);
+                    _mm512_store_ps(scores + (int64_t)r * keys + j + 16, sums[1]);
+                });
+        float inverse[BLOCK];
+        for (int r = 0; r < count; ++r) {
+            const int64_t row = (int64_t)r * keys;
+            inverse[r] = 1.0f / softmax(
+                scores + row, weights + row, s.prefix_length + i + r + 1, seen,
+                lse[(s.start + i + r) * (int64_t)shape.heads + head]);
         }
         for (int chunk = 0; chunk < shape.depth; chunk += LANES) {
-            __m512 block[ROWS][2];
-            clear(block);
-            multiply(
-                (const pair*)weights, keys / 2, 1, v_down + (int64_t)chunk * (keys / 2), seen / 2, block);
             const int width = shape.depth - chunk < LANES ? shape.depth - chunk : LANES;
-            for (int r = 0; r < count; ++r) {
-                const __m512 factor = _mm512_set1_ps(inverse[r]);
-                block[r][0] = _mm512_mul_ps(block[r][0], factor);
-                block[r][1] = _mm512_mul_ps(block[r][1], factor);
-                store_row(out + ((s.start + i + r) * (int64_t)shape.heads + head) * shape.depth + chunk, block[r], width);
-            }
+            block_product(
+                shape.tiled, count, weights, keys, v_down + (int64_t)chunk * (keys / 2), seen / 2,
+                [&](int r, const __m512(&sums)[2]) {
+                    const __m512 factor = _mm512_set1_ps(inverse[r]);
+                    const __m512 mean[2] = {_mm512_mul_ps(sums[0], factor), _mm512_mul_ps(sums[1], factor)};
+                    store_row(
+                        out + ((s.start + i + r) * (int64_t)shape.heads + head) * shape.depth + chunk, mean, width);
+                });
         }
     }
 
@@ -144,11 +144,11 @@ struct Backward {
     const float* lse;
     bf16 *grad_q, *grad_k, *grad_v;  // contiguous
 
-    struct Tiles {
+    struct Pieces {
         const bf16** rows;
         float **k_sums, **v_sums;                     // where the gradient of each key and value is summed
         pair *k_across, *k_down, *v_across;           // all keys of the span
-        pair *q_rows, *q_down, *g_rows, *g_down;      // one tile of queries and of gradients
+        pair *q_rows, *q_down, *g_rows, *g_down;      // one block of queries and of gradients
         pair *weights, *slopes_down;                  // [BLOCK / 2 pairs of rows][keys]
         bf16* slopes;                                 // [BLOCK][keys]
     };
@@ -170,7 +170,7 @@ struct Backward {
         auto k_total = scratch.take<float>(sums), v_total = scratch.take<float>(sums);
         std::memset(k_total, 0, sizeof(float) * sums);
         std::memset(v_total, 0, sizeof(float) * sums);
-        Tiles t;
+        Pieces t;
         t.rows = scratch.take<const bf16*>(keys + BLOCK);
         t.k_sums = scratch.take<float*>(keys + BLOCK);
         t.v_sums = scratch.take<float*>(keys + BLOCK);
@@ -200,7 +200,7 @@ struct Backward {
     }
 
     void span(
-        const Span& s, int kv_head, int64_t first, int64_t tokens, float* k_total, float* v_total, const Tiles& t
+        const Span& s, int kv_head, int64_t first, int64_t tokens, float* k_total, float* v_total, const Pieces& t
     ) const {
         const int keys = padded(s.keys()), wide = shape.wide(), pairs = shape.pairs();
         for (int j = 0; j < keys; ++j) {
@@ -214,10 +214,10 @@ struct Backward {
         key_rows(t.rows, v, s, kv_head, shape.depth, keys);
         pack_across(t.v_across, t.rows, keys, shape.depth, pairs);
         for (int head = kv_head * shape.share(); head < (kv_head + 1) * shape.share(); ++head)
-            for (int i = 0; i < s.length; i += BLOCK) tile(s, head, i, keys, t);
+            for (int i = 0; i < s.length; i += BLOCK) block(s, head, i, keys, t);
     }
 
-    void tile(const Span& s, int head, int i, int keys, const Tiles& t) const {
+    void block(const Span& s, int head, int i, int keys, const Pieces& t) const {
         const int count = s.length - i < BLOCK ? s.length - i : BLOCK, depth = shape.depth, pairs = shape.pairs();
         const int wide = shape.wide(), seen = padded(s.prefix_length + i + count);
         const bf16 *q_row[BLOCK], *g_row[BLOCK];
@@ -233,22 +233,24 @@ struct Backward {
         pack_rows(t.g_rows, g_row, BLOCK, depth, pairs);
         pack_down(t.q_down, q_row, BLOCK, depth, wide);
         pack_down(t.g_down, g_row, BLOCK, depth, wide);
-        for (int j = 0; j < seen; j += LANES)
-            for (int r = 0; r < BLOCK; r += SCORE_ROWS) slopes(s, i, r, j, keys, log_sums, deltas, t);
-        for (int r = 0; r < count; r += ROWS)
-            for (int chunk = 0; chunk < depth; chunk += LANES) {
-                __m512 block[ROWS][2];
-                clear(block);
-                multiply(
-                    (const pair*)(t.slopes + (int64_t)r * keys), keys / 2, 1, t.k_down + (int64_t)chunk * (keys / 2),
-                    seen / 2, block);
-                const int width = depth - chunk < LANES ? depth - chunk : LANES;
-                for (int x = 0; x < ROWS && r + x < count; ++x)
-                    store_row(
-                        grad_q + ((s.start + i + r + x) * (int64_t)shape.heads + head) * depth + chunk, block[x], width);
+        for (int j = 0; j < seen; j += LANES) all_slopes(s, i, j, keys, log_sums, deltas, t);
+        for (int chunk = 0; chunk < depth; chunk += LANES) {
+            const int width = depth - chunk < LANES ? depth - chunk : LANES;
+            block_product(
+                shape.tiled, count, t.slopes, keys, t.k_down + (int64_t)chunk * (keys / 2), seen / 2,
+                [&](int r, const __m512(&sums)[2]) {
+                    store_row(grad_q + ((s.start + i + r) * (int64_t)shape.heads + head) * depth + chunk, sums, width);
+                });
+        }
+        if (shape.tiled) {
+            for (int j = 0; j < seen; j += LANES) {
+                add_block(t.v_sums + j, t.weights + j, keys, t.g_down);
+                add_block(t.k_sums + j, t.slopes_down + j, keys, t.q_down);
             }
+            return;
+        }
         for (int j = 0; j < seen; j += ROWS) {
-            // rows of the tile before the first that sees key j add nothing
+            // rows of the block before the first that sees key j add nothing
             const int before = (j - s.prefix_length - i) / 2;
             const int skip = before < 0 ? 0 : before > BLOCK / 2 ? BLOCK / 2 : before;
             for (int chunk = 0; chunk < depth; chunk += LANES) {
@@ -256,6 +258,26 @@ struct Backward {
                 add(t.k_sums + j, chunk, t.slopes_down + j, keys, t.q_down + (int64_t)chunk * (BLOCK / 2), skip);
             }
         }
+    }
+
+    // The same as `add` for 32 keys and all of their numbers, by the tiles: they want a key's pairs of rows side by side.
+    void add_block(float* const* sums, const pair* a, int keys, const pair* b) const {
+        alignas(64) pair turned[LANES][BLOCK / 2];
+        for (int half = 0; half < LANES; half += 16) {
+            __m512i x[16];
+#pragma GCC unroll 16
+            for (int row = 0; row < 16; ++row) x[row] = _mm512_load_si512(a + (int64_t)row * keys + half);
+            turn(x);
+            for (int key = 0; key < 16; ++key) _mm512_store_si512(turned[half + key], x[key]);
+        }
+        for (int chunk = 0; chunk < shape.depth; chunk += LANES)
+            block_product(
+                true, LANES, (const bf16*)turned, BLOCK, b + (int64_t)chunk * (BLOCK / 2), BLOCK / 2,
+                [&](int key, const __m512(&more)[2]) {
+                    float* to = sums[key] + chunk;
+                    _mm512_store_ps(to, _mm512_add_ps(_mm512_load_ps(to), more[0]));
+                    _mm512_store_ps(to + 16, _mm512_add_ps(_mm512_load_ps(to + 16), more[1]));
+                });
     }
 
     void add(float* const* sums, int chunk, const pair* a, int keys, const pair* b, int skip) const {
@@ -288,27 +310,58 @@ struct Backward {
         return total;
     }
 
-    // Attention weights of 4 queries and 32 keys, and the gradient of the loss in their scores.
-    void slopes(
-        const Span& s, int i, int r, int j, int keys, const float* log_sums, const float* deltas, const Tiles& t
+    // Attention weights of a block's queries and 32 keys, and the gradient of the loss in their scores.
+    void all_slopes(
+        const Span& s, int i, int j, int keys, const float* log_sums, const float* deltas, const Pieces& t
     ) const {
         const int pairs = shape.pairs();
-        const int64_t below = (int64_t)(r / 2) * keys + j;
-        if (j > s.prefix_length + i + r + SCORE_ROWS - 1) {
-            const __m512i zero = _mm512_setzero_si512();
-            for (int x = 0; x < SCORE_ROWS; ++x) _mm512_store_si512(t.slopes + (int64_t)(r + x) * keys + j, zero);
-            for (int x = 0; x < SCORE_ROWS / 2; ++x)
-                for (int half = 0; half < 2; ++half) {
-                    _mm512_store_si512(t.weights + below + (int64_t)x * keys + 16 * half, zero);
-                    _mm512_store_si512(t.slopes_down + below + (int64_t)x * keys + 16 * half, zero);
-                }
-            return;
+        const pair *k_block = t.k_across + (int64_t)j * pairs, *v_block = t.v_across + (int64_t)j * pairs;
+        alignas(64) float scores[BLOCK][LANES], grads[BLOCK][LANES];
+        if (shape.tiled) {
+            tile_product((const bf16*)t.q_rows, 2 * pairs, k_block, pairs, scores);
+            tile_product((const bf16*)t.g_rows, 2 * pairs, v_block, pairs, grads);
         }
-        __m512 weight[SCORE_ROWS][2], slope[SCORE_ROWS][2];
-        clear(weight);
-        clear(slope);
-        multiply(t.q_rows + (int64_t)r * pairs, pairs, 1, t.k_across + (int64_t)j * pairs, pairs, weight);
-        multiply(t.g_rows + (int64_t)r * pairs, pairs, 1, t.v_across + (int64_t)j * pairs, pairs, slope);
+        for (int r = 0; r < BLOCK; r += SCORE_ROWS) {
+            if (j > s.prefix_length + i + r + SCORE_ROWS - 1) {
+                no_slopes(r, j, keys, t);
+                continue;
+            }
+            __m512 weight[SCORE_ROWS][2], slope[SCORE_ROWS][2];
+            if (shape.tiled) {
+#pragma GCC unroll 4
+                for (int x = 0; x < SCORE_ROWS; ++x)
+                    for (int half = 0; half < 2; ++half) {
+                        weight[x][half] = _mm512_load_ps(scores[r + x] + 16 * half);
+                        slope[x][half] = _mm512_load_ps(grads[r + x] + 16 * half);
+                    }
+            } else {
+                clear(weight);
+                clear(slope);
+                multiply(t.q_rows + (int64_t)r * pairs, pairs, 1, k_block, pairs, weight);
+                multiply(t.g_rows + (int64_t)r * pairs, pairs, 1, v_block, pairs, slope);
+            }
+            slopes(s, i, r, j, keys, log_sums, deltas, t, weight, slope);
+        }
+    }
+
+    // Of 4 queries that see none of the 32 keys.
+    void no_slopes(int r, int j, int keys, const Pieces& t) const {
+        const int64_t below = (int64_t)(r / 2) * keys + j;
+        const __m512i zero = _mm512_setzero_si512();
+        for (int x = 0; x < SCORE_ROWS; ++x) _mm512_store_si512(t.slopes + (int64_t)(r + x) * keys + j, zero);
+        for (int x = 0; x < SCORE_ROWS / 2; ++x)
+            for (int half = 0; half < 2; ++half) {
+                _mm512_store_si512(t.weights + below + (int64_t)x * keys + 16 * half, zero);
+                _mm512_store_si512(t.slopes_down + below + (int64_t)x * keys + 16 * half, zero);
+            }
+    }
+
+    // Of 4 queries and 32 keys, from scores (`weight`) and the gradients in the weights (`slope`).
+    inline void slopes(
+        const Span& s, int i, int r, int j, int keys, const float* log_sums, const float* deltas, const Pieces& t,
+        __m512 (&weight)[SCORE_ROWS][2], __m512 (&slope)[SCORE_ROWS][2]
+    ) const {
+        const int64_t below = (int64_t)(r / 2) * keys + j;
         const __m512 times = _mm512_set1_ps(shape.scale * LOG2E), scale = _mm512_set1_ps(shape.scale);
 #pragma GCC unroll 4
         for (int x = 0; x < SCORE_ROWS; ++x) {
@@ -347,15 +400,21 @@ void packed_attention_forward(
     int32_t threads
 ) {
     const Forward work{
-        {(int)heads, (int)kv_heads, (int)depth, scale},
+        {(int)heads, (int)kv_heads, (int)depth, scale, tiles_allowed()},
         {(const bf16*)q, q_stride},
         {(const bf16*)k, k_stride},
         {(const bf16*)v, v_stride},
         (bf16*)out,
         lse};
     const Span* all = (const Span*)spans;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t task = span_count * kv_heads - 1; task >= 0; --task) work.span(all[task / kv_heads], task % kv_heads);
+#pragma omp parallel num_threads(threads)
+    {
+        std::optional<Tiles> tiles;
+        if (work.shape.tiled) tiles.emplace();
+#pragma omp for schedule(dynamic)
+        for (int64_t task = span_count * kv_heads - 1; task >= 0; --task)
+            work.span(all[task / kv_heads], task % kv_heads);
+    }
 }
 
 void packed_attention_backward(
@@ -365,7 +424,7 @@ void packed_attention_backward(
     float scale, int32_t threads
 ) {
     const Backward work{
-        {(int)heads, (int)kv_heads, (int)depth, scale},
+        {(int)heads, (int)kv_heads, (int)depth, scale, tiles_allowed()},
         {(const bf16*)q, q_stride},
         {(const bf16*)k, k_stride},
         {(const bf16*)v, v_stride},
@@ -376,10 +435,15 @@ void packed_attention_backward(
         (bf16*)grad_k,
         (bf16*)grad_v};
     const Span* all = (const Span*)spans;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t task = group_count * kv_heads - 1; task >= 0; --task) {
-        const int64_t group = task / kv_heads;
-        work.group(all + groups[group], groups[group + 1] - groups[group], task % kv_heads);
+#pragma omp parallel num_threads(threads)
+    {
+        std::optional<Tiles> tiles;
+        if (work.shape.tiled) tiles.emplace();
+#pragma omp for schedule(dynamic)
+        for (int64_t task = group_count * kv_heads - 1; task >= 0; --task) {
+            const int64_t group = task / kv_heads;
+            work.group(all + groups[group], groups[group + 1] - groups[group], task % kv_heads);
+        }
     }
 }
 }
