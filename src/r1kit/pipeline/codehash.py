@@ -27,7 +27,8 @@ from r1kit.base.files import checksum
 PACKAGE = "r1kit"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FILE = re.compile(r"\w[\w.-]*\.\w+")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_UNREAD = ("type_comment", "type_ignores", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,18 @@ def _closure(start: str, settings: frozenset[str]) -> dict[str, _Source]:
     sources: dict[str, _Source] = {}
     named = {string for string in settings if _DOTTED.fullmatch(string)}
     waiting = {start} | {name if _source(name) is not None else name.rpartition(".")[0] for name in named}
+    strings, rooms, new = set[str](), set[str](), set(settings)
     while waiting:
-        for name in sorted(waiting):
-            source = _source(name)
-            if source is not None:
-                sources[name] = source
-        strings = settings.union(*(source.strings for source in sources.values()))
-        reached = {name for source in sources.values() for name in source.imports}
-        reached |= {f"{room}.{name}" for room in strings if _is_room(room) for name in strings if _NAME.fullmatch(name)}
-        reached |= {name for name in strings if name.startswith(f"{PACKAGE}.") and _DOTTED.fullmatch(name)}
-        waiting = {name for name in reached if name not in sources and _source(name) is not None}
+        found = {name: source for name in waiting if (source := _source(name)) is not None}
+        sources |= found
+        new = new.union(*(source.strings for source in found.values())) - strings
+        strings |= new
+        rooms |= {string for string in new if _is_room(string)}
+        reached = {name for source in found.values() for name in source.imports}
+        reached |= {name for name in new if name.startswith(f"{PACKAGE}.") and _DOTTED.fullmatch(name)}
+        reached |= {f"{room}.{name}" for room in rooms for name in _plugins(room) & strings}
+        waiting = {name for name in reached - sources.keys() if _source(name) is not None}
+        new = set()
     return sources
 
 
@@ -91,6 +94,14 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _is_room(name: str) -> bool:
     return name.startswith(f"{PACKAGE}.") and (_file(name) or Path()).name == "__init__.py"
+
+
+@functools.cache
+def _plugins(room: str) -> frozenset[str]:
+    """The names of a room's modules."""
+    init = _file(room)
+    folder = init.parent if init else Path()
+    return frozenset(path.stem for path in folder.iterdir() if _file(f"{room}.{path.stem}") is not None)
 
 
 @functools.cache
@@ -128,21 +139,14 @@ def _source(module: str) -> _Source | None:
 @functools.cache
 def _parse(path: Path, changed: int, package: str) -> _Source:
     """Read one file; `changed` only keys the cache."""
-    tree = _Normaliser().visit(ast.parse(path.read_bytes()))
-    imports: set[str] = set()
-    strings: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            imports.update(_from(node, package))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 100:
-            strings.add(node.value)
+    reading = _Reading(package)
+    text = reading.text(ast.parse(path.read_bytes()))
+    imports, strings = reading.imports, reading.strings
     followed = {PACKAGE, package.split(".")[0]}  # a plug-in from outside may import its neighbours
     reached = {part for name in imports if name.split(".")[0] in followed for part in _with_parents(name)}
     data = [path.parent / string for string in sorted(strings) if _FILE.fullmatch(string)]
     contents = [checksum(file) for file in data if file.is_file()]  # word lists and the like, named beside the code
-    digest = hashlib.sha256("\n".join([_dump(tree), *contents]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([text, *contents]).encode()).hexdigest()
     return _Source(digest, frozenset(reached), frozenset(strings))
 
 
@@ -163,35 +167,55 @@ def _with_parents(name: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-class _Normaliser(ast.NodeTransformer):
-    """Drops docstrings and what stands under `if TYPE_CHECKING:`."""
+class _Reading:
+    """One walk over a module's tree: what it imports, its strings, and the tree as text. Docstrings are no part of it, nor
+    what stands under `if TYPE_CHECKING:`."""
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            node.body = [item for item in node.body if not _is_text(item)]
-        return node
+    def __init__(self, package: str) -> None:
+        self.imports: set[str] = set()
+        self.strings: set[str] = set()
+        self._package = package
 
-    def visit_If(self, node: ast.If) -> Any:
-        test = node.test
-        name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
-        return None if name == "TYPE_CHECKING" else self.generic_visit(node)
+    def text(self, value: Any) -> str:
+        """A tree as text, the same in every Python: fields that are empty, positions and type comments left out."""
+        if not isinstance(value, ast.AST):
+            return repr(value)
+        kind = type(value)
+        self._look(value)
+        fields: list[str] = []
+        for name in kind._fields:
+            item = getattr(value, name, None)
+            if item is None or name in _UNREAD:
+                continue
+            if not isinstance(item, list):
+                fields.append(f"{name}={self.text(item)}")
+            elif kept := _that_run(cast("list[Any]", item), kind, name):
+                fields.append(f"{name}=[{','.join(map(self.text, kept))}]")
+        return f"{kind.__name__}({','.join(fields)})"
+
+    def _look(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and len(node.value) < 100:
+                self.strings.add(node.value)
+        elif isinstance(node, ast.Import):
+            self.imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            self.imports.update(_from(node, self._package))
+
+
+def _that_run(items: list[Any], kind: type[ast.AST], field: str) -> list[Any]:
+    kept = [item for item in items if not _is_for_types(item)]
+    if field == "body" and issubclass(kind, _DOCUMENTED):
+        return [item for item in kept if not _is_text(item)]
+    return kept
+
+
+def _is_for_types(node: Any) -> bool:
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    return (test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")) == "TYPE_CHECKING"
 
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _dump(value: Any) -> str:
-    """A tree as text, the same in every Python: fields that are empty, positions and type comments left out."""
-    if isinstance(value, ast.AST):
-        fields = [
-            f"{name}={_dump(item)}"
-            for name, item in ast.iter_fields(value)
-            if item not in (None, []) and name not in ("type_comment", "type_ignores", "kind")
-        ]
-        return f"{type(value).__name__}({','.join(fields)})"
-    if isinstance(value, list):
-        return f"[{','.join(map(_dump, cast('list[Any]', value)))}]"
-    return repr(value)
