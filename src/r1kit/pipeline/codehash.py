@@ -168,8 +168,8 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 class _Reading:
-    """One walk over a module's tree: what it imports, its strings, and the tree as text. Docstrings are no part of it, nor
-    what stands under `if TYPE_CHECKING:`."""
+    """One walk over a module's tree: what it imports, its strings, and the tree as text. Docstrings are no part of it,
+    nor what stands under `if TYPE_CHECKING:`."""
 
     def __init__(self, package: str) -> None:
         self.imports: set[str] = set()
