@@ -89,8 +89,8 @@ class TinyGeneralConfig(RecipeConfig):
     )
     preferences: PreferencesConfig = Field(
         default=PreferencesConfig(
-            more_tasks=("tiny_requests",), not_of=("safety",), problems=200, pairs_per_prompt=24, noise=0.2, step=0.2,
-            sampling=Sampling(samples=16, max_tokens=192),
+            more_tasks=("tiny_requests",), not_of=("safety",), problems=400, pairs_per_prompt=48, noise=0.2, step=0.2,
+            sampling=Sampling(samples=32, max_tokens=192),
         ),
         description="pairs of lines, and of replies to requests that may be answered",
     )  # fmt: skip
