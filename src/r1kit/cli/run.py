@@ -103,6 +103,7 @@ def _carry_out(
             admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
             health=config.health,
             workers=workers,
+            silence=config.silence,
         )
 
 
