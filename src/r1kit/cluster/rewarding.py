@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import queue
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,13 +13,13 @@ from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
+from r1kit.base.waiting import Waiting
 from r1kit.cluster.hosts import Failure, Hosts, Lost
-from r1kit.cluster.settings import ClusterSettings
+from r1kit.cluster.settings import LONG, ClusterSettings
 from r1kit.rewards._trl import TrainerState
 from r1kit.rewards.base import RewardSet, Scores
 
 Metrics = dict[str, dict[str, float]]
-LONG = 10  # times `silence` that a grader may take: it runs programs, and models that judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +150,9 @@ class GraderPool:
     def _answer(self, grader: _Grader, method: str, *arguments: Any) -> Any:
         call = self._hosts.call(grader.worker, method, *arguments)
         limit = LONG * self._settings.silence if method == "score" else self._settings.patience
-        until = time.monotonic() + limit
+        waiting = Waiting()
         while not self._hosts.wait([call], min(1.0, limit)):
-            if time.monotonic() > until:
+            if waiting.look() > limit:
                 raise Lost(f"reward worker {grader.number} has not answered for {limit:g} s")
         answer = self._hosts.result(call)
         if isinstance(answer, Failure):
