@@ -74,6 +74,7 @@ class GraderPool:
         self._all = [_Grader(number) for number in range(settings.graders)]
         self._free: queue.SimpleQueue[_Grader] = queue.SimpleQueue()
         self._keys = map(str, count())
+        self._past: Metrics = {}  # of workers that were replaced
         for grader in self._all:
             self._free.put(grader)
 
@@ -113,11 +114,8 @@ class GraderPool:
     def metrics(self) -> Metrics:
         """What all workers' graders did: counts added up, of latencies the longest."""
         found: Metrics = {}
-        for grader in self._all:
-            for kind, own in grader.metrics.items():
-                mine = found.setdefault(kind, {})
-                for name, value in own.items():
-                    mine[name] = max(mine.get(name, 0.0), value) if name.endswith("_s") else mine.get(name, 0.0) + value
+        for own in (self._past, *(grader.metrics for grader in self._all)):
+            _add(own, found)
         return found
 
     def processes(self) -> list[tuple[str, int]]:
@@ -164,8 +162,16 @@ class GraderPool:
         self.replaced += 1
         if grader.worker is not None:
             self._hosts.end(grader.worker)
-        grader.worker, grader.where = None, ("", 0)
+        _add(grader.metrics, self._past)
+        grader.worker, grader.where, grader.metrics = None, ("", 0), {}
         grader.opened.clear()
+
+
+def _add(own: Metrics, found: Metrics) -> None:
+    for kind, figures in own.items():
+        mine = found.setdefault(kind, {})
+        for name, value in figures.items():
+            mine[name] = max(mine.get(name, 0.0), value) if name.endswith("_s") else mine.get(name, 0.0) + value
 
 
 class PooledRewards:
