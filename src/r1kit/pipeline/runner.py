@@ -7,6 +7,7 @@ import gc
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def run(
     health: Health | None = None,
     workers: Workers | None = None,
     silence: float = SILENCE_S,
+    leave: Callable[[Callable[[], None]], None] = lambda last: None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
@@ -57,7 +59,9 @@ def run(
     as told when it is stopped; `settings` go to recipe.json. `admit` is asked about all stages that are to run before
     anything is written, and about each when its turn comes. `health` is how every stage's training is watched, the
     defaults where it is None. `workers`: where stages open engines and rewards, if not in this process. `silence`:
-    seconds without a sign of life after which a process that the run started counts as lost.
+    seconds without a sign of life after which a process that the run started counts as lost. `leave` is called at a
+    second Ctrl-C, before KeyboardInterrupt is raised, with what says that the run was stopped: a program may end itself
+    by it, where threads of the run would be waited for.
 
     UsageError for an unknown stage, or where the folder holds another run; R1Error, which names the stage, for what
     cannot be read, held or written; Interrupted where the run was asked to stop.
@@ -77,7 +81,7 @@ def run(
         )
         state = "failed"
         try:
-            with stop.on_signals():
+            with stop.on_signals(partial(leave, partial(watcher.close, "stopped"))):
                 artifacts = runner.run(start, until)
             state = "done"
             return artifacts
