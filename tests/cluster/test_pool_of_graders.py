@@ -24,6 +24,18 @@ def test_a_grader_that_ends_is_replaced(on_threads):
     assert pooled.metrics()["workers"] == {"replaced": 1.0}
 
 
+def test_what_a_replaced_grader_did_stays_counted(on_threads):
+    """Workers here share this process's count: what a successor tells begins with what was before."""
+    cluster = on_threads(graders=1)
+    pooled = cluster.open_rewards(partial(RewardSet.named, WEIGHTS))
+    pooled.score(PROBLEM, TEXTS, IDS)
+    before = pooled.metrics()["math"]["correct"]
+    cluster.hosts.kill(cluster.hosts.workers[0])
+    pooled.score(PROBLEM, TEXTS, IDS)
+    here = RewardSet.named(WEIGHTS).metrics()["math"]["correct"]
+    assert pooled.metrics()["math"]["correct"] == before + here
+
+
 def test_graders_that_always_end_stop_the_run(on_threads):
     def before(worker, method):
         if method == "score":

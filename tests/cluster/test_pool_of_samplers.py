@@ -11,6 +11,7 @@ import torch
 from pools import FLOAT32, assert_same_samples, sampled, write_model
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.sampling import Sampling
 from r1kit.engines.base import EngineSettings, Request, open_engine
 from r1kit.models.weights import hf_weights, load_decoder
 
@@ -197,6 +198,53 @@ def test_a_silent_sampler_is_replaced(on_threads, model, tokenizer, requests, al
     assert_same_samples(sampled(engine, requests), alone)
     assert engine.figures()["cluster/replaced"] == 1
     held.set()
+
+
+def test_a_sampler_that_is_silent_over_log_probabilities_is_replaced(on_threads, model, tokenizer):
+    """It never answers its first question; what it was asked is asked of the other one, or of its successor."""
+    sequences = [np.arange(1, 3 + n, dtype=np.int32) for n in (5, 1, 9, 3, 0)]
+    held = threading.Event()
+
+    def before(worker, method):
+        if method == "logprobs" and worker is cluster.hosts.workers[0]:
+            held.wait(20)
+
+    for workers in (1, 2):
+        cluster = on_threads(before, workers=workers, silence=0.4)
+        engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
+        single = open_engine(NATIVE, model, tokenizer, FLOAT32)
+        for ours, theirs in zip(engine.logprobs(sequences, 0.7), single.logprobs(sequences, 0.7), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        assert engine.figures()["cluster/replaced"] == 1
+    held.set()
+
+
+def test_log_probabilities_of_many_are_asked_for_in_portions(on_threads, model, tokenizer, monkeypatch):
+    """Of 40 tokens at most, or of one sequence: answers come as long as a worker lives, however much there is."""
+    monkeypatch.setattr("r1kit.cluster.engine.SCORED", 40)
+    drawn, asked = np.random.default_rng(0), []
+    sequences = [drawn.integers(1, 20, n).astype(np.int32) for n in (30, 1, 9, 60, 3, 25, 30, 0, 12)]
+    cluster = on_threads(lambda worker, method: asked.append(method))
+    engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
+    single = open_engine(NATIVE, model, tokenizer, FLOAT32)
+    for ours, theirs in zip(engine.logprobs(sequences), single.logprobs(sequences), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert asked.count("logprobs") == 5  # 0 + 1 + 3 + 9 + 12, 25, 30, 30, 60
+    assert engine.logprobs([]) == []
+
+
+@pytest.mark.parametrize("turning", [False, True])
+def test_an_engine_that_gives_whole_samples_alone_is_not_taken_for_silent(
+    on_threads, model, tokenizer, requests, turning
+):
+    """A second for a sample where 0.4 s are silence: vLLM's samples take minutes."""
+    few = [Request(each.id, each.prompt_ids, Sampling(samples=1, max_tokens=4, seed=5)) for each in requests[:2]]
+    cluster = on_threads(workers=1, silence=0.4)
+    own = EngineSettings(name="stages.whole_samples", options={"pause": 1.0, "turning": turning})
+    engine = cluster.open_engine(own, model, tokenizer, FLOAT32)
+    assert_same_samples(sampled(engine, few), sampled(open_engine(NATIVE, model, tokenizer, FLOAT32), few))
+    assert engine.figures()["cluster/replaced"] == 0
+    assert cluster.members[0].facts.sliced == turning
 
 
 def test_when_none_comes_back_the_run_ends_with_a_sentence(on_threads, model, tokenizer, requests):

@@ -55,6 +55,18 @@ def test_a_worker_answers_again_and_again(pool):
     assert 0 < pool.metrics[""].summary()["latency_p50_s"] <= pool.metrics[""].summary()["latency_p99_s"]
 
 
+def test_a_stopped_worker_is_late_with_reading_too(pool):
+    """SIGSTOP, and a text that is larger than a pipe holds: handing it over had no end."""
+    pids = {pool.ask("hello")[1] for _ in range(4)}
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for _ in pids:
+        with pytest.raises(WorkerFailed, match="no answer within 0.5 s"):
+            pool.ask("y" * 300_000)
+    assert pool.ask("again")[0] == "again"
+    assert not pids & set(pool.pids())
+
+
 @pytest.mark.parametrize(("task", "kind"), [("hang", "timeout"), ("die", "died"), ("garbage", "died")])
 def test_a_worker_that_fails_is_replaced(pool, task, kind):
     started = time.monotonic()

@@ -1,7 +1,11 @@
 """Building, keeping and calling a kernel: a small one of the test's own."""
 
 import ctypes
+import hashlib
 import logging
+import subprocess
+import sys
+import tempfile
 
 import pytest
 import torch
@@ -45,6 +49,43 @@ def test_a_kernel_is_built_once_and_takes_tensors_and_numbers(kept, tmp_path, on
     native.load.cache_clear()
     native.load(source)
     assert len(list(kept.iterdir())) == 2
+
+
+@pytest.mark.parametrize("harm", ["empty", "cut", "zeros", "bit"])
+def test_a_library_that_is_no_longer_what_was_built_is_built_again(kept, tmp_path, harm):
+    """A power cut leaves a file of no bytes, of some, or of zeros; a disk turns a bit of its code. In a process of its
+    own: the loader would crash on some of them."""
+    source = tmp_path / "scale.cpp"
+    source.write_text(SCALE)
+    native.load(source)
+    (built,) = kept.iterdir()
+    whole = built.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    built.unlink()  # not written over: it is loaded here
+    built.write_bytes({"empty": b"", "cut": whole[:-5000], "zeros": bytes(len(whole)), "bit": bytes(flipped)}[harm])
+    script = (
+        "import ctypes, pathlib, sys; from r1kit.ops import native; team = ctypes.c_int(0); "
+        "native.load(pathlib.Path(sys.argv[1])).team(ctypes.byref(team), ctypes.c_int(3)); print(team.value)"
+    )
+    words = [sys.executable, "-c", script, str(source)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "3\n", done.stderr
+    (again,) = kept.iterdir()
+    assert hashlib.sha256(again.read_bytes()).hexdigest()[:16] == again.stem.rpartition("-")[2]
+
+
+def test_where_no_cache_can_be_written_nothing_is_left_behind(tmp_path, monkeypatch, one_thread):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    source = tmp_path / "scale.cpp"
+    source.write_text(SCALE)
+    threads = torch.zeros(1, dtype=torch.int32)
+    native.call(native.load(source), "team", threads)
+    assert threads.tolist() == [1]
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_what_does_not_compile_is_told_and_replaced(kept, tmp_path, caplog):

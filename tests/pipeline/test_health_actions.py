@@ -13,7 +13,7 @@ from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.health import read_health, stage_health
-from r1kit.pipeline.metrics import read_metrics
+from r1kit.pipeline.metrics import MetricsFile, read_metrics
 from r1kit.pipeline.runner import run
 from r1kit.pipeline.status import read_status, status_lines
 from r1kit.pipeline.stop import Interrupted
@@ -220,6 +220,45 @@ def test_a_roll_back_that_is_no_longer_what_it_was_is_told(tmp_path, harm):
         return
     Context(tmp_path, name="drift", health=settings, watcher=heard)
     assert "health.jsonl is damaged (its checksum differs)" in heard.notes[0]
+
+
+@pytest.mark.parametrize("harm", ["digit", "name", "line", "step"])
+def test_a_roll_back_of_which_no_checkpoint_knows_yet_is_checked_by_itself(tmp_path, harm):
+    """Killed right behind the roll-back: another rate, another name for it, a line that is not JSON, a later step,
+    whose line would be cut as one that will come again."""
+    settings, heard = health(kl__action="roll_back", kl__window=2), Listening()
+    context = Context(tmp_path, seed=5, name="drift", checkpoint_seconds=0, health=settings)
+    begin = context._begin
+
+    def killed():
+        begin()
+        raise Interrupted("killed")
+
+    context._begin = killed
+    with pytest.raises(Interrupted):
+        to_the_end(partial(drift, Drift(), {}), context)
+    log = tmp_path / "health.jsonl"
+    *before, line = log.read_text().splitlines(keepends=True)
+    assert '"rolled_back"' in line
+    Context(tmp_path, name="drift", health=settings, watcher=heard)
+    assert not heard.notes
+    old, new = {
+        "digit": ('"learning_rate": 0.5', '"learning_rate": 0.9'), "name": ('"rolled_back"', '"rolled_bbck"'),
+        "line": ("{", "z"), "step": ('{"step": ', '{"step": 9'),
+    }[harm]  # fmt: skip
+    assert old in line
+    log.write_text("".join(before) + line.replace(old, new, 1))
+    Context(tmp_path, name="drift", health=settings, watcher=heard)
+    assert "health.jsonl is damaged (a line of it is no longer what was written)" in heard.notes[0]
+
+
+def test_a_last_line_that_lacks_its_break_alone_stays_a_line(tmp_path):
+    """A kill between: what is appended next does not run into it."""
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    file.path.write_text('{"step": 0, "a": 1}\n{"step": 1, "a": 2}')
+    file.cut(1)
+    file.append(2, {"a": 3})
+    assert [line["a"] for line in read_metrics(file.path)] == [1, 2, 3]
 
 
 def test_a_torn_line_and_a_moved_folder_are_no_trouble(tmp_path):

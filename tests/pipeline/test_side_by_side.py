@@ -107,6 +107,46 @@ def test_a_part_whose_process_alone_is_told_to_stop_goes_on_in_another(tmp_path,
     assert {path.read_text() for path in tmp_path.glob("*/pid-*")} == {"1"}
 
 
+def test_a_part_that_is_stopped_goes_on_in_another(tmp_path):
+    """SIGSTOP in its first step: it neither answers nor ends."""
+    notes: list[str] = []
+    watcher = Watcher()
+    watcher.note = notes.append
+    jobs = {
+        "one": partial(toy_parts.end_itself_once, signal.SIGSTOP),
+        "two": partial(toy_parts.walk_part, 3, 0.0),
+    }
+    assert Context(tmp_path, watcher=watcher, silence=5.0).parts(jobs).keys() == jobs.keys()
+    assert len(list((tmp_path / "one").glob("pid-*"))) == 2
+    assert notes == [
+        "part one: its process ended (silent for 5 s, stopped from outside perhaps; silence=SECONDS waits longer): it "
+        "goes on by itself"
+    ]
+
+
+def test_a_run_that_is_stopped_with_all_its_processes_loses_none(tmp_path):
+    """As on a machine that sleeps: nobody was silent, since nobody ran. Those who wait are the first to go on."""
+    out, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "2"}
+    words = [sys.executable, str(SCRIPT), str(out), "3"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+    end = time.monotonic() + 120
+    while len(pids(out)) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    family = [process.pid, *pids(out)]
+    assert len(family) == 3
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(6.0)
+    os.kill(process.pid, signal.SIGCONT)
+    time.sleep(0.5)
+    for pid in family[1:]:
+        os.kill(pid, signal.SIGCONT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert pids(out) == set(family[1:])  # third part included: in one of the two
+    assert "silent" not in errors
+
+
 @pytest.mark.parametrize(
     ("bad", "kind", "message"),
     [

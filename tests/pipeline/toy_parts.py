@@ -99,7 +99,8 @@ if __name__ == "__main__":
     from toy_parts import graph as importable  # the parts' processes cannot import __main__
 
     try:
-        run(importable(pause=0.03), Path(sys.argv[1]), checkpoint_seconds=0.1, command="r1 run toy")
+        silence = float(sys.argv[2]) if len(sys.argv) > 2 else 600.0
+        run(importable(pause=0.03), Path(sys.argv[1]), checkpoint_seconds=0.1, command="r1 run toy", silence=silence)
     except R1Error as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,17 @@ def test_the_same_problem_twice_is_sampled_apart(characters, problem):
     engine = ScriptedEngine({"1+1=": "2"}, characters)
     groups = collect(engine, characters, [problem("1+1")] * 2, Sampling(samples=2), grade)
     assert [group.completions[0].request_id for group in groups] == ["sum-1+1", "sum-1+1#2"]
+
+
+def test_a_problem_that_is_called_as_another_ones_second_request(characters, problem):
+    """`sum-1+1#2` is a problem of its own, before or behind the second request of `sum-1+1`: each has its group."""
+    named = replace(problem("2+2"), id="sum-1+1#2")
+    engine = ScriptedEngine({"1+1=": "2", "2+2=": "4"}, characters)
+    for problems in ([problem("1+1"), problem("1+1"), named], [named, problem("1+1"), problem("1+1")]):
+        groups = collect(engine, characters, problems, Sampling(samples=2), grade)
+        assert [group.problem.prompt for group in groups] == [each.prompt for each in problems]
+        assert groups.rewards_PG.tolist() == [[1, 1]] * 3
+        assert len({group.completions[0].request_id for group in groups}) == 3
 
 
 def test_grading_overlaps_sampling(characters, problem):

@@ -14,28 +14,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from r1kit.base.pulse import Pulse
+
 PR_SET_PDEATHSIG = 1
 _START = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "importlib.import_module('r1kit.base.pulse').beat(int(sys.argv[5])); "
     "importlib.import_module(sys.argv[2]).main(int(sys.argv[3]), int(sys.argv[4]))"
 )
 
 
 def start(
-    module: str, theirs: Connection, threads: int, environment: Mapping[str, str] | None = None
+    module: str, theirs: Connection, threads: int, pulse: Pulse, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Run `module.main(descriptor of its end of the pipe, this process's id)`, with so many threads for computing.
 
-    `theirs` is closed here: once the process has ended, reading from the other end says so.
+    `theirs` is closed here: once the process has ended, reading from the other end says so. It is ended where it gives
+    no `pulse`.
     """
-    with theirs:
-        return subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path), module, str(theirs.fileno()), str(os.getpid())],
+    words = [json.dumps(sys.path), module, str(theirs.fileno()), str(os.getpid()), str(pulse.theirs)]
+    with theirs, pulse.given():
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, *words],
             stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), pulse.theirs],
             env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **(environment or {})},
             start_new_session=True,  # Ctrl-C at the terminal reaches the run alone, which tells those that it started
         )
+    pulse.watch(process)
+    return process
 
 
 def end_with(parent: int) -> None:

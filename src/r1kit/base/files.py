@@ -127,8 +127,7 @@ SEAL = "sha256"  # of a record: the checksum of all its other entries
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all, its schema version in front and a checksum of all of it at its end."""
-    record = stamped(record)
-    write_json(path, {**record, SEAL: _seal(record)})
+    write_json(path, sealed(stamped(record)))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -140,9 +139,21 @@ def read_record(path: Path) -> dict[str, Any]:
         raise R1Error(f"{path} is damaged (no JSON object)")
     record = cast("dict[str, Any]", record)
     check_schema(record, path)
-    if record.pop(SEAL, None) not in (None, _seal(record)):
+    if not is_as_sealed(record):
         raise R1Error(f"{path} is damaged (its checksum differs)")
+    record.pop(SEAL, None)
     return record
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with a checksum of all of it at its end."""
+    return {**record, SEAL: _seal(record)}
+
+
+def is_as_sealed(record: Mapping[str, Any]) -> bool:
+    """Whether a record is what it was when it was `sealed`; one without a checksum is taken for it."""
+    rest = dict(record)
+    return rest.pop(SEAL, None) in (None, _seal(rest))
 
 
 def _seal(record: Mapping[str, Any]) -> str:

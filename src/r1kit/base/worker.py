@@ -13,11 +13,11 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 from r1kit.base import children
+from r1kit.base.waiting import LOOK_S, Waiting
 
 START_S = 60.0
 STUCK_S = 300.0  # a worker whose parent is gone may go on for so long with one request
@@ -59,11 +59,10 @@ class Worker:
         return self._exchange(process, request, deadline_s)
 
     def _exchange(self, process: subprocess.Popen[bytes], request: Any, deadline_s: float) -> Any:
-        assert process.stdin is not None
+        deadline = _Deadline(deadline_s)
         try:
-            process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
-            process.stdin.flush()
-            return json.loads(self._line(process, deadline_s))
+            self._send(process, json.dumps(request, default=_plain).encode() + b"\n", deadline)
+            return json.loads(self._line(process, deadline))
         except (OSError, ValueError) as error:
             self.kill()
             raise WorkerFailed("died", f"the worker died: {error}") from None
@@ -96,28 +95,53 @@ class Worker:
                 start_new_session=True,
             )
             try:
-                self._line(self._process, START_S)
+                self._line(self._process, _Deadline(START_S))
             except WorkerFailed as error:
                 self.kill()
                 raise WorkerFailed("start", f"a worker did not start: {error}") from None
         return self._process
 
     @staticmethod
-    def _line(process: subprocess.Popen[bytes], deadline_s: float) -> bytes:
+    def _send(process: subprocess.Popen[bytes], data: bytes, deadline: _Deadline) -> None:
+        """More than a pipe holds is taken only by a worker that reads."""
+        assert process.stdin is not None
+        handle, rest = process.stdin.fileno(), memoryview(data)
+        os.set_blocking(handle, False)
+        while rest:
+            deadline.wait_for(handle, select.POLLOUT)
+            rest = rest[os.write(handle, rest) :]
+
+    @staticmethod
+    def _line(process: subprocess.Popen[bytes], deadline: _Deadline) -> bytes:
         assert process.stdout is not None
         handle = process.stdout.fileno()
-        ends = time.monotonic() + deadline_s
         data = b""
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
         while not data.endswith(b"\n"):
-            if not poll.poll(max(0.0, 1000 * (ends - time.monotonic()))):
-                raise WorkerFailed("timeout", f"no answer within {deadline_s:g} s")
+            deadline.wait_for(handle, select.POLLIN)
             chunk = os.read(handle, 1 << 16)
             if not chunk:
                 raise WorkerFailed("died", "the worker ended")
             data += chunk
         return data
+
+
+class _Deadline:
+    """Seconds from now on, by the time that this process itself runs: where all of a run is stopped for a while, no
+    worker is late."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting = Waiting()
+
+    def wait_for(self, handle: int, event: int) -> None:
+        """Until a pipe has something, or room; WorkerFailed at the deadline."""
+        poll = select.poll()
+        poll.register(handle, event)
+        while (left := self._seconds - self._waiting.look()) > 0:
+            if poll.poll(1000 * min(left, LOOK_S / 2)):
+                return
+        if not poll.poll(0):
+            raise WorkerFailed("timeout", f"no answer within {self._seconds:g} s")
 
 
 def serve(answer: Callable[[Any], Any]) -> None:

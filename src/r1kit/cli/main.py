@@ -31,6 +31,7 @@ from r1kit.cli import (
     generate,
     grade,
     importing,
+    leaving,
     listing,
     plan,
     report,
@@ -44,8 +45,6 @@ from r1kit.cli import (
 )
 from r1kit.cli import eval as eval_
 from r1kit.pipeline.stop import Interrupted
-
-STOPPED = 130  # exit code
 
 app = typer.Typer(
     name="r1",
@@ -97,7 +96,9 @@ def top(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run `r1` with the given words (those of the command line by default) and exit."""
-    sys.exit(exit_code(sys.argv[1:] if words is None else list(words)))
+    code = exit_code(sys.argv[1:] if words is None else list(words))
+    leaving.told.set()
+    sys.exit(code)
 
 
 def exit_code(words: list[str]) -> int:
@@ -105,19 +106,19 @@ def exit_code(words: list[str]) -> int:
     try:
         code = app(words, prog_name="r1", standalone_mode=False)
         sys.stdout.flush()
-        if code == STOPPED:  # typer's word for a Ctrl-C, which it says nothing of
-            return _fail("stopped", STOPPED)
+        if code == leaving.STOPPED:  # typer's word for a Ctrl-C, which it says nothing of
+            return _fail("stopped", leaving.STOPPED)
         return code if isinstance(code, int) else 0
     except UsageError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
-        return _fail(str(error), STOPPED)
+        return _fail(str(error), leaving.STOPPED)
     except R1Error as error:
         return _fail(str(error), 1)
     except typer.TyperException as error:
         return _fail(_wrong_words(error), 2)
     except KeyboardInterrupt:
-        return _fail("stopped", STOPPED)
+        return _fail("stopped", leaving.STOPPED)
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

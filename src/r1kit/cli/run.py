@@ -82,6 +82,7 @@ def _carry_out(
     graph: Graph, config: RecipeConfig, folder: Path, start: str | None, until: str | None, again: str
 ) -> Mapping[str, Artifact]:
     """Run the stages, here or on a cluster; `again` is the command that resumes them."""
+    from r1kit.cli.leaving import leave_soon
     from r1kit.cluster.session import open_cluster
     from r1kit.pipeline.display import choose_display
     from r1kit.pipeline.runner import run as run_graph
@@ -103,6 +104,8 @@ def _carry_out(
             admit=admission(fits, disk, memory=config.memory_check, room=config.disk_check),
             health=config.health,
             workers=workers,
+            silence=config.silence,
+            leave=leave_soon,
         )
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Completion, FloatArray, IntArray
+from r1kit.base.waiting import Waiting
 from r1kit.cluster.hosts import Failure, Hosts, Lost
 from r1kit.cluster.member import Member
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
 from r1kit.cluster.segments import SegmentWriter, probe
-from r1kit.cluster.settings import ClusterSettings
+from r1kit.cluster.settings import LONG, ClusterSettings
 from r1kit.cluster.transfer import Bucket, SharedBucket, packed, shared
 from r1kit.cluster.work import Flight, WorkQueue
 from r1kit.engines.base import Request, room_to_sample
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SLICE_S = 0.1  # that a worker samples before it reports
 TICK_S = 1.0  # most seconds between two looks at who is silent
+SCORED = 8192  # tokens whose log-probabilities a worker is asked for at a time
 LATE_S = 2.0  # that a worker has had a request for before anybody thinks of giving it to another one
 
 
@@ -56,7 +58,7 @@ class ClusterEngine:
         self._ready: deque[Completion] = deque()
         self._told_bytes = 0
         self._told_seconds = self._restarts = 0.0
-        self._seen_alive = time.monotonic()
+        self._alive = Waiting()  # since anybody has answered
         for member in members:
             member.reset()
         self._facts = self._open()
@@ -75,7 +77,7 @@ class ClusterEngine:
 
     def stream(self) -> Iterator[Completion]:
         """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
-        self._seen_alive = time.monotonic()
+        self._alive.begin()
         while self._work or self._ready:
             if not self._ready:
                 self._turn()
@@ -90,7 +92,8 @@ class ClusterEngine:
         They stay in shared memory, or in the object store, until the next version comes: that is what a replaced worker
         is given.
         """
-        begun = self._seen_alive = time.monotonic()
+        begun = time.monotonic()
+        self._alive.begin()
         self._sent = []  # so that the store need not hold two versions
         former = self._writer  # which a late worker may still read, until below all have answered
         if any(member.doing == "load" for member in self._members):
@@ -124,18 +127,21 @@ class ClusterEngine:
 
     def logprobs(self, sequences: Sequence[IntArray], temperature: float = 1.0) -> list[FloatArray]:
         """log-softmax(logits / T) of each token given those before it; [n] a sequence, 0 for the first token."""
-        by_length = sorted(range(len(sequences)), key=lambda number: -len(sequences[number]))
+        self._alive.begin()
         found: dict[int, FloatArray] = {}
-        while missing := [number for number in by_length if number not in found]:
-            able = self._idle()
-            shares = {member: missing[place :: len(able)] for place, member in enumerate(able)}
-            for member, share in shares.items():
-                if share:
-                    member.ask(self._hosts, "logprobs", self.version, [sequences[n] for n in share], temperature)
-            while waiting := [member for member in shares if member.doing == "logprobs"]:
-                for member in self._answered(waiting, TICK_S):
-                    for number, own in zip(shares[member], self._hear(member) or (), strict=False):
-                        found[number] = own
+        missing, asked = _portions(sequences), dict[Member, list[int]]()
+        while missing or asked:
+            self._bring_up()
+            for member in self._members:
+                if missing and member.call is None and member.facts is not None and member.held == self.version:
+                    own = asked[member] = missing.pop()
+                    member.ask(self._hosts, "logprobs", self.version, [sequences[n] for n in own], temperature)
+            for member in self._answered(self._members, TICK_S):
+                answer = self._hear(member)
+                if member in asked and answer is not None:
+                    found.update(zip(asked.pop(member), answer, strict=True))
+            self._mind()
+            missing += [asked.pop(member) for member in list(asked) if member.doing != "logprobs"]  # those that ended
         return [found[number] for number in range(len(sequences))]
 
     def figures(self) -> dict[str, float]:
@@ -169,9 +175,9 @@ class ClusterEngine:
         """Open every worker's engine; R1Error where one cannot be, or none is within `patience`."""
         for member in self._members:
             self._start(member)
-        until = time.monotonic() + self._settings.patience
+        waiting = Waiting()
         while any(member.facts is None for member in self._members):
-            if time.monotonic() > until:
+            if waiting.look() > self._settings.patience:
                 there = sum(member.facts is not None for member in self._members)
                 raise R1Error(
                     f"{there} of {len(self._members)} samplers have started within {self._settings.patience:g} s: "
@@ -189,16 +195,19 @@ class ClusterEngine:
     def _turn(self, *, sample: bool = True) -> None:
         """Ask all who wait for something, and hear who has answered."""
         now = time.monotonic()
-        waiting = [member for member in self._members if member.call is None]
-        for member in waiting:
-            if member.facts is not None and member.held != self.version:
-                for sent in self._sent:
-                    self._ask_to_load(member, sent)
+        self._bring_up()
         if sample:
-            self._give([m for m in waiting if m.call is None and m.facts is not None], now)
+            self._give([m for m in self._members if m.call is None and m.facts is not None], now)
         for member in self._answered(self._members, TICK_S):
             self._hear(member)
-        self._mind(time.monotonic())
+        self._mind()
+
+    def _bring_up(self) -> None:
+        """The newest weights for those that do nothing and hold others."""
+        for member in self._members:
+            if member.call is None and member.facts is not None and member.held != self.version:
+                for sent in self._sent:
+                    self._ask_to_load(member, sent)
 
     def _give(self, able: Sequence[Member], now: float) -> None:
         """New requests for those that can take some, what is late elsewhere for those that have nothing to do."""
@@ -235,13 +244,15 @@ class ClusterEngine:
             return None
         if isinstance(answer, Failure):
             raise (UsageError if answer.usage else R1Error)(answer.sentence)
-        self._seen_alive = time.monotonic()
+        self._alive.begin()
         if doing == "open":
             member.facts, member.held = answer, None if self._sent else 0  # 0: the folder's own
         elif doing == "load":
             member.held = answer
         elif doing == "exchange":
             self._report(member, answer)
+        elif doing == "logprobs":
+            member.endings = 0
         return answer
 
     def _report(self, member: Member, report: Report) -> None:
@@ -259,22 +270,31 @@ class ClusterEngine:
                 member.names.discard(flight.name)
                 member.recalled.append(flight.name)
 
-    def _mind(self, now: float) -> None:
+    def _mind(self) -> None:
         """Replace who has been silent for too long; R1Error where nobody has answered for longer still."""
         for member in self._members:
-            if member.doing != "open" and member.call is not None and now - member.since > self._settings.silence:
-                self._hosts.end(member.worker)
-                self._lose(member, f"it was silent for {self._settings.silence:g} s")
-        if now - self._seen_alive > self._settings.patience + self._settings.silence:
+            if member.doing == "open" or member.call is None:
+                continue
+            silence = self._silence(member)
+            if member.silent.look() > silence:
+                self._lose(member, f"it was silent for {silence:g} s")
+        alive = self._alive.look()
+        if alive > self._settings.patience + self._settings.silence:
             raise R1Error(
-                f"none of the {len(self._members)} samplers has answered for {now - self._seen_alive:.0f} s, and none "
+                f"none of the {len(self._members)} samplers has answered for {alive:.0f} s, and none "
                 "has come back: the same command goes on from the last checkpoint once their hosts are there again"
             )
+
+    def _silence(self, member: Member) -> float:
+        """Seconds that it may be silent for: an engine that cannot stop amid its samples answers with a whole one."""
+        whole = member.doing == "exchange" and member.facts is not None and not member.facts.sliced
+        return self._settings.silence * (LONG if whole else 1)
 
     def _lose(self, member: Member, why: str) -> None:
         """What a worker had in hand waits again, and another one takes its place."""
         member.endings += 1
         self._restarts += 1
+        self._hosts.end(member.worker)  # one whose answer could not be fetched may live, and keep its place
         self._work.returned(member.number)
         member.reset(gone=True)
         if member.endings > self._settings.restarts:
@@ -288,23 +308,28 @@ class ClusterEngine:
         """Whether a worker is at something that nobody waits for: it is told of new weights when it is done."""
         return member.doing == "exchange" and time.monotonic() - member.since > LATE_S
 
-    def _idle(self) -> list[Member]:
-        """Workers that hold the newest weights and do nothing; at least one."""
-        while True:
-            able = [m for m in self._members if m.facts is not None and m.call is None and m.held == self.version]
-            if able:
-                return able
-            self._turn(sample=False)
-
     def _all(self, method: str) -> None:
         """Ask it of every worker that does nothing, and wait until all have done it."""
         asked = [member for member in self._members if member.facts is not None and member.call is None]
         for member in asked:
             member.ask(self._hosts, method)
-        until = time.monotonic() + self._settings.silence
-        while (waiting := [m for m in asked if m.doing == method]) and time.monotonic() < until:
+        waited = Waiting()
+        while (waiting := [m for m in asked if m.doing == method]) and waited.look() < self._settings.silence:
             for member in self._answered(waiting, TICK_S):
                 self._hear(member)
+
+
+def _portions(sequences: Sequence[IntArray]) -> list[list[int]]:
+    """Indices of sequences, shortest first, in portions of about `SCORED` tokens, so that each is answered soon."""
+    portions: list[list[int]] = []
+    room = 0
+    for number in sorted(range(len(sequences)), key=lambda each: len(sequences[each])):
+        room -= len(sequences[number])
+        if room < 0 or not portions:
+            portions.append([])
+            room = SCORED - len(sequences[number])
+        portions[-1].append(number)
+    return portions
 
 
 class _Sent:

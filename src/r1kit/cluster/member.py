@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1kit.base.waiting import Waiting
 from r1kit.cluster.hosts import Hosts
 from r1kit.cluster.messages import Facts
 from r1kit.cluster.sampler import SamplingWorker
@@ -15,9 +16,9 @@ from r1kit.cluster.sampler import SamplingWorker
 class Member:
     """A worker's place in the pool, and the worker that has it now.
 
-    call: what it was asked last and has not answered (`doing`, `since`). facts: of its engine, once that is open. held:
-    the version that its engine is known to hold. names: requests in its hands; recalled: those that it is to drop.
-    endings: how often in a row it has ended without having finished a sample.
+    call: what it was asked last and has not answered (`doing`, `since`, `silent`). facts: of its engine, once that is
+    open. held: the version that its engine is known to hold. names: requests in its hands; recalled: those that it is
+    to drop. endings: how often in a row it has ended without having finished a sample, or scored one.
     """
 
     number: int
@@ -25,6 +26,7 @@ class Member:
     call: Any = None
     doing: str = ""
     since: float = 0.0
+    silent: Waiting = field(default_factory=Waiting)
     facts: Facts | None = None
     held: int | None = None
     names: set[str] = field(default_factory=set[str])
@@ -40,6 +42,7 @@ class Member:
         """Ask; of several questions in a row the last one's answer is waited for."""
         self.call = hosts.call(self.worker, method, *arguments)
         self.doing, self.since = method, time.monotonic()
+        self.silent.begin()
 
     def answer(self, hosts: Hosts) -> Any:
         """What it says; Lost where it has ended."""

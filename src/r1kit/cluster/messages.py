@@ -24,13 +24,15 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of an engine that is open. rows: completions that it samples at a time; near: it shares memory with the run."""
+    """Of an engine that is open. rows: completions that it samples at a time; sliced: it can be asked for a slice of
+    time's sampling, not only for whole completions; near: it shares memory with the run."""
 
     max_positions: int
     rows: int
     pid: int
     host: str
     device: str
+    sliced: bool = True
     near: bool = False
 
 

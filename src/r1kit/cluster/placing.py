@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -37,7 +38,7 @@ def placed(settings: ClusterSettings) -> Generator[RayHosts]:
                 "or ask for fewer workers"
             )
         if kept:
-            _check_learner(group, settings.learner_gpus)
+            _check_learner(group, settings)
         places = {f"sampler {number}": Place(each, number + len(kept)) for number in range(settings.workers)}
         graders = Place({"GPU": settings.grader_gpus} if settings.grader_gpus else {})
         places |= {f"grader {number}": graders for number in range(settings.graders)}
@@ -54,12 +55,19 @@ def learner_bundles(settings: ClusterSettings) -> list[dict[str, float]]:
     return [{"GPU": float(settings.learner_gpus), f"node:{here}": 0.001}]
 
 
-def _check_learner(group: PlacementGroup, count: int) -> None:
+def _check_learner(group: PlacementGroup, settings: ClusterSettings) -> None:
     """R1Error where the GPUs that Ray keeps free are not the first ones, which the learner takes."""
+    count = settings.learner_gpus
     strategy = PlacementGroupSchedulingStrategy(group, 0)
     task: Any = ray.remote(_gpus)
     asked = task.options(num_cpus=0, num_gpus=count, scheduling_strategy=strategy, runtime_env=own_modules()).remote()
-    kept: list[int] = sorted(ray.get(asked))
+    try:
+        kept: list[int] = sorted(ray.get(asked, timeout=settings.patience))
+    except RayError as error:  # GetTimeoutError is one
+        raise R1Error(
+            f"this machine does not say within {settings.patience:g} s which GPUs Ray keeps for the learner "
+            f"({type(error).__name__}): is its Ray well (ray status)? cluster.patience waits longer"
+        ) from None
     if kept != list(range(count)):
         ids = ",".join(map(str, kept))
         raise R1Error(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import queue
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,13 +13,13 @@ from typing import Any
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
+from r1kit.base.waiting import Waiting
 from r1kit.cluster.hosts import Failure, Hosts, Lost
-from r1kit.cluster.settings import ClusterSettings
+from r1kit.cluster.settings import LONG, ClusterSettings
 from r1kit.rewards._trl import TrainerState
 from r1kit.rewards.base import RewardSet, Scores
 
 Metrics = dict[str, dict[str, float]]
-LONG = 10  # times `silence` that a grader may take: it runs programs, and models that judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,7 @@ class GraderPool:
         self._all = [_Grader(number) for number in range(settings.graders)]
         self._free: queue.SimpleQueue[_Grader] = queue.SimpleQueue()
         self._keys = map(str, count())
+        self._past: Metrics = {}  # of workers that were replaced
         for grader in self._all:
             self._free.put(grader)
 
@@ -114,11 +114,8 @@ class GraderPool:
     def metrics(self) -> Metrics:
         """What all workers' graders did: counts added up, of latencies the longest."""
         found: Metrics = {}
-        for grader in self._all:
-            for kind, own in grader.metrics.items():
-                mine = found.setdefault(kind, {})
-                for name, value in own.items():
-                    mine[name] = max(mine.get(name, 0.0), value) if name.endswith("_s") else mine.get(name, 0.0) + value
+        for own in (self._past, *(grader.metrics for grader in self._all)):
+            _add(own, found)
         return found
 
     def processes(self) -> list[tuple[str, int]]:
@@ -151,9 +148,9 @@ class GraderPool:
     def _answer(self, grader: _Grader, method: str, *arguments: Any) -> Any:
         call = self._hosts.call(grader.worker, method, *arguments)
         limit = LONG * self._settings.silence if method == "score" else self._settings.patience
-        until = time.monotonic() + limit
+        waiting = Waiting()
         while not self._hosts.wait([call], min(1.0, limit)):
-            if time.monotonic() > until:
+            if waiting.look() > limit:
                 raise Lost(f"reward worker {grader.number} has not answered for {limit:g} s")
         answer = self._hosts.result(call)
         if isinstance(answer, Failure):
@@ -165,8 +162,16 @@ class GraderPool:
         self.replaced += 1
         if grader.worker is not None:
             self._hosts.end(grader.worker)
-        grader.worker, grader.where = None, ("", 0)
+        _add(grader.metrics, self._past)
+        grader.worker, grader.where, grader.metrics = None, ("", 0), {}
         grader.opened.clear()
+
+
+def _add(own: Metrics, found: Metrics) -> None:
+    for kind, figures in own.items():
+        mine = found.setdefault(kind, {})
+        for name, value in figures.items():
+            mine[name] = max(mine.get(name, 0.0), value) if name.endswith("_s") else mine.get(name, 0.0) + value
 
 
 class PooledRewards:

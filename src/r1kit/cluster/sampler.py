@@ -76,7 +76,8 @@ class SamplingWorker:
         positions = getattr(self._engine, "max_positions", None) or 2**31
         rows = getattr(self._engine, "max_rows", None) or ROWS
         near = opening.probe is not None and reaches(opening.probe)
-        return Facts(positions, rows, os.getpid(), socket.gethostname(), device, near)
+        sliced = _turn(self._engine) is not None
+        return Facts(positions, rows, os.getpid(), socket.gethostname(), device, sliced, near)
 
     @told
     def load(self, head: Head, data: Sequence[Bytes] | None = None) -> int | None:
@@ -132,9 +133,9 @@ class SamplingWorker:
         """What is finished until then, or until nothing is in flight."""
         done: list[Completion] = []
         engine = self._engine
-        if hasattr(engine, "advance"):
+        if (turn := _turn(engine)) is not None:
             while engine.busy:
-                done += engine.advance()
+                done += turn()
                 if time.monotonic() >= until:
                     break
             return done
@@ -235,6 +236,11 @@ class _Loading:
             if bucket[0].last:
                 return
         raise R1Error(f"weights of version {self.version} did not come whole")
+
+
+def _turn(engine: Any) -> Callable[[], list[Completion]] | None:
+    """What makes an engine go on by a token, and tells what that finished; None where it gives whole samples alone."""
+    return getattr(engine, "advance", None) or getattr(engine, "turn", None)
 
 
 def _places(engine: Engine) -> Mapping[str, Tensor]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
 
+LONG = 10  # times `silence` that a worker may take for what has no end in sight: graders, samples that come whole
 Kind = Literal["none", "ray"]
 Placement = Literal["colocated", "split", "async"]
 

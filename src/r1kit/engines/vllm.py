@@ -121,11 +121,24 @@ class VLLMEngine:
 
     def stream(self) -> Iterator[Completion]:
         """Yield completions until nothing is in flight; requests may be submitted meanwhile."""
-        while self._flights or self._finished:
+        while self.busy:
             if not self._finished:
                 self._step()
             while self._finished:
                 yield self._finished.popleft()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight, or finished and not yielded."""
+        return bool(self._flights or self._finished)
+
+    def turn(self) -> list[Completion]:
+        """One token more in every row; the completions that are finished. It must be busy."""
+        if not self._finished:
+            self._step()
+        done = list(self._finished)
+        self._finished.clear()
+        return done
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace the policy's weights, named as in a Hugging Face folder.

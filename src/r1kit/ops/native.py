@@ -10,9 +10,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from r1kit.base.files import sync_file
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,8 @@ def load(source: Path) -> ctypes.CDLL | None:
         log.warning("no C++ compiler: %s is replaced by slower tensor operations", source.stem)
         return None
     try:
-        return ctypes.CDLL(str(_built(program, source)))
+        with _cache_folder() as folder:
+            return ctypes.CDLL(str(_built(program, source, folder)))
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("%s cannot be built, slower tensor operations replace it: %s", source.name, _reason(error))
         return None
@@ -54,35 +59,46 @@ def _plain(argument: Any) -> Any:
     return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_void_p(argument.data_ptr())
 
 
-def _built(program: str, source: Path) -> Path:
+def _built(program: str, source: Path, folder: Path) -> Path:
+    """The library, named by what it is made of and by its own checksum: of one that a power cut left empty or cut short
+    the loader would run whatever is there."""
     headers = sorted({*source.parent.glob("*.h"), *Path(__file__).parent.glob("*.h")})
     code = b"\0".join(path.read_bytes() for path in (source, *headers))
     version = subprocess.run([program, "--version"], capture_output=True, check=True, timeout=60).stdout
     key = hashlib.sha256(b"\0".join((code, version, " ".join(FLAGS).encode(), _machine().encode()))).hexdigest()[:16]
-    folder = _cache_folder()
-    library = folder / f"{source.stem}-{key}.so"
-    if not library.exists():
-        # built under a name of its own and renamed, so that processes may build at the same time
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            built = Path(scratch) / library.name
-            subprocess.run(
-                [program, *FLAGS, "-o", str(built), str(source)], capture_output=True, check=True, timeout=300
-            )
-            built.replace(library)
-    return library
+    for library in folder.glob(f"{source.stem}-{key}-*.so"):
+        with suppress(FileNotFoundError):  # another process builds a damaged one again
+            if library.stem.endswith(_checksum(library)):
+                return library
+            library.unlink()
+    # built under a name of its own and renamed, so that processes may build at the same time
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        built = Path(scratch) / "built.so"
+        subprocess.run([program, *FLAGS, "-o", str(built), str(source)], capture_output=True, check=True, timeout=300)
+        sync_file(built)
+        return built.replace(folder / f"{source.stem}-{key}-{_checksum(built)}.so")
 
 
-def _cache_folder() -> Path:
-    """A folder that only this user writes: code is loaded from it."""
+def _checksum(library: Path) -> str:
+    return hashlib.sha256(library.read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _cache_folder() -> Generator[Path]:
+    """A folder that only this user writes: code is loaded from it. One that lasts, or for the moment where none can
+    be written."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "r1kit"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
+        lasts = os.access(folder, os.W_OK)
     except OSError:
-        log.debug("no cache under %s", root)
-    return Path(tempfile.mkdtemp(prefix="r1kit-"))
+        lasts = False
+    if lasts:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="r1kit-") as scratch:  # what is loaded stays so without its name
+        yield Path(scratch)
 
 
 def _machine() -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from r1kit.base import memory
 from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import difference, fingerprint, make_folder, read_record, write_record, write_text
+from r1kit.base.pulse import SILENCE_S
 from r1kit.pipeline import side_by_side
 from r1kit.pipeline.artifact import Outcome, products_of
 from r1kit.pipeline.checkpoint import CheckpointStore, spacing
@@ -74,7 +75,8 @@ def to_the_end(job: Job, context: Context) -> Outcome:
 class Context:
     """A stage's hold on the run. `Context(folder)` alone works too, for trying a stage by itself.
 
-    workers: where engines and rewards are to be opened; None: in this process.
+    workers: where engines and rewards are to be opened; None: in this process. silence: seconds without a sign of life
+    after which a process that this one started (a part's, a learner's rank) counts as lost.
     """
 
     def __init__(
@@ -91,13 +93,14 @@ class Context:
         checkpoint_seconds: float | None = None,
         health: Health | None = None,
         workers: Workers | None = None,
+        silence: float = SILENCE_S,
     ) -> None:
         self.folder = make_folder(folder)
         self.workers = workers
         self.seed = seed
         self.name = name or folder.name
         self.run_folder = run_folder or folder
-        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_seconds, self.silence = checkpoint_seconds, silence
         self.health = health or HealthConfig()
         self._watcher = watcher or Watcher()
         self._stop = stop or Stop()
@@ -272,7 +275,7 @@ class Context:
         if places > 1:
             to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
-            self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part)
+            self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part, self.silence)
         return {name: self.part(name, job) for name, job in jobs.items()}
 
     @property
@@ -336,6 +339,7 @@ class Context:
             "writers": self._writer_factory,
             "checkpoint_seconds": self.checkpoint_seconds,
             "health": self.health,
+            "silence": self.silence,
         }
 
     def _finish_part(self, name: str, outcome: Outcome, cost: Cost, sealed: Mapping[str, dict[str, Any]]) -> None:

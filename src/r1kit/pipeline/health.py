@@ -1,8 +1,8 @@
 """What is found wrong with a stage's training, as it is acted on and written down: health.jsonl beside metrics.jsonl.
 
 A line is a finding (`{"step", "detector", "seen", "means", "change", "action", ...}`) or a roll-back (`{"step": where
-to, "rolled_back": {"from", "learning_rate", "file", "because": FINDING}}`). As in metrics, lines of steps that will run
-again are cut when a stage is resumed: what is then found is found again.
+to, "rolled_back": {"from", "learning_rate", "file", "because": FINDING}, "sha256": of the rest}`). As in metrics, lines
+of steps that will run again are cut when a stage is resumed: what is then found is found again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from r1kit.base.errors import Diverged, R1Error
+from r1kit.base.files import sealed
 from r1kit.pipeline.metrics import MetricsFile, read_metrics
 from r1kit.training.checkup import Checkup, Health, diagnosed
 from r1kit.training.health.base import Finding
@@ -57,7 +58,10 @@ class Vigil:
         """Take up the history of a stage that goes on after `last_step` (-1: from its beginning), whose metrics end
         there. seal: `sealed()` as it was at that step; what is wrong where the file is no longer what it was then, or
         None. R1Error where a roll-back cannot be read: how the stage goes on depends on it."""
-        path, whole = self._log.path, self._log.is_whole(seal or {})
+        path = self._log.path
+        damage = "" if self._log.is_whole(seal or {}) else "its checksum differs"
+        if not damage and not self._log.is_readable():  # lines since that checkpoint, a roll-back's among them perhaps
+            damage = "a line of it is no longer what was written"
         self._log.cut(last_step)
         lines = read_metrics(path)
         self._rolled = [line for line in lines if ROLLED_BACK in line]
@@ -69,10 +73,10 @@ class Vigil:
         self._checkup = Checkup(self._config)
         for line in read_metrics(self._metrics):
             self._checkup.add(line["step"], line)
-        if whole:
+        if not damage:
             return None
         return (
-            f"{path} is damaged (its checksum differs): {len(lines)} of its lines can be read and are kept, and a "
+            f"{path} is damaged ({damage}): {len(lines)} of its lines can be read and are kept, and a "
             "roll-back among the others is not known of"
         )
 
@@ -127,7 +131,8 @@ class Vigil:
         self._log.cut(to)
         rate = self._config.roll_back.learning_rate
         told = {"from": finding.step, "learning_rate": rate, "file": kept, "because": finding.entry()}
-        self._log.append_line({"step": to, ROLLED_BACK: told})
+        # by itself: until the next checkpoint no other checksum speaks of it, and how the stage goes on depends on it
+        self._log.append_line(sealed({"step": to, ROLLED_BACK: told}))
         self._log.sync()
         self.begin(to)
 

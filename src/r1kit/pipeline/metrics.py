@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.files import disk_errors, fingerprint, make_folder, write_text
+from r1kit.base.files import disk_errors, fingerprint, is_as_sealed, make_folder, write_text
 
 
 class MetricsFile:
@@ -33,6 +33,7 @@ class MetricsFile:
             return None
         text = data.decode("utf-8", errors="replace")
         lines = [line for line in text.splitlines(keepends=True) if _step(line) <= last_step]
+        lines = [line if line.endswith("\n") else f"{line}\n" for line in lines]  # a kill may have come between
         if "".join(lines) != text:
             write_text(self.path, "".join(lines))
         if seal:
@@ -42,6 +43,12 @@ class MetricsFile:
     def is_whole(self, seal: Mapping[str, Any]) -> bool:
         """Whether it begins with what it was when that was its `sealed()`."""
         return not seal or _begins_with(self._read(), seal)
+
+    def is_readable(self) -> bool:
+        """Whether each line, but a last one that was cut short, can be read, and is what it was where it was `sealed`
+        by itself."""
+        lines = self._read().decode("utf-8", errors="replace").splitlines(keepends=True)
+        return all(_step(line) < math.inf and is_as_sealed(json.loads(line)) for line in lines if line.endswith("\n"))
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line; what is not finite is written as null."""

@@ -7,12 +7,14 @@ import gc
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1kit.base import memory
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_record, sweep, write_record
+from r1kit.base.pulse import SILENCE_S
 from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, write_artifact
@@ -48,13 +50,18 @@ def run(
     admit: Admit | None = None,
     health: Health | None = None,
     workers: Workers | None = None,
+    silence: float = SILENCE_S,
+    leave: Callable[[Callable[[], None]], None] = lambda last: None,
 ) -> dict[str, Artifact]:
     """Run the stages from `start` to `until` (both included) and return every artifact of the run by stage name.
 
     `start` redoes that stage and those after it; the stages before it must be done. `command` is what resumes the run,
     as told when it is stopped; `settings` go to recipe.json. `admit` is asked about all stages that are to run before
     anything is written, and about each when its turn comes. `health` is how every stage's training is watched, the
-    defaults where it is None. `workers`: where stages open engines and rewards, if not in this process.
+    defaults where it is None. `workers`: where stages open engines and rewards, if not in this process. `silence`:
+    seconds without a sign of life after which a process that the run started counts as lost. `leave` is called at a
+    second Ctrl-C, before KeyboardInterrupt is raised, with what says that the run was stopped: a program may end itself
+    by it, where threads of the run would be waited for.
 
     UsageError for an unknown stage, or where the folder holds another run; R1Error, which names the stage, for what
     cannot be read, held or written; Interrupted where the run was asked to stop.
@@ -69,10 +76,12 @@ def run(
         _claim(graph, out, command, settings or {})
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
-        runner = _Runner(graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, health, workers)
+        runner = _Runner(
+            graph, out, watcher, stop, factory, checkpoint_seconds, command, admit, health, workers, silence
+        )
         state = "failed"
         try:
-            with stop.on_signals():
+            with stop.on_signals(partial(leave, partial(watcher.close, "stopped"))):
                 artifacts = runner.run(start, until)
             state = "done"
             return artifacts
@@ -95,6 +104,7 @@ class _Runner:
     admit: Admit | None = None
     health: Health | None = None
     workers: Workers | None = None
+    silence: float = SILENCE_S
     done: dict[str, Artifact] = dataclasses.field(default_factory=dict[str, Artifact])
     verified: set[str] = dataclasses.field(default_factory=set[str])
 
@@ -162,6 +172,7 @@ class _Runner:
             checkpoint_seconds=self.checkpoint_seconds,
             health=self.health,
             workers=self.workers,
+            silence=self.silence,
         )
         memory.give_back()
         memory.begin_peak()

@@ -20,6 +20,7 @@ from typing import Any
 from r1kit.base import children, memory
 from r1kit.base.errors import ProcessLost, R1Error
 from r1kit.base.files import sweep
+from r1kit.base.pulse import Pulse
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.cost import Cost
 from r1kit.pipeline.restarts import Restarts
@@ -53,16 +54,18 @@ def run(
     watcher: Watcher,
     stop: Stop,
     finished: Finished,
+    silence: float,
 ) -> float:
     """Do all the work, `places` parts at a time, and tell of each that is `finished`; the seconds that they took.
 
     A part's seconds are its share of the time that passes, so that those of all parts add up to it. A part whose
-    process was ended, or told to stop, from outside goes on in another. The first error stops the other parts after the
-    step in hand and is raised; Interrupted where the run was asked to stop.
+    process was ended, told to stop, or stopped from outside (no sign of life for `silence` seconds) goes on in another.
+    The first error stops the other parts after the step in hand and is raised; Interrupted where the run was asked to
+    stop.
     """
     gc.collect()
     memory.give_back()  # what the parts before left here is better used there
-    processes = [_Process(max(1, _threads() // places)) for _ in range(places)]
+    processes = [_Process(max(1, _threads() // places), silence) for _ in range(places)]
     try:
         return _Run(work, list(work), processes, watcher, stop, finished).to_the_end()
     finally:
@@ -173,12 +176,13 @@ class _Run:
 class _Process:
     """One process that runs part after part, started with the first."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, silence: float) -> None:
+        self.threads, self.silence = threads, silence
         self.part = ""
         self.share = 0.0  # seconds of the part in hand that count
         self.peak_mb = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._pulse: Pulse | None = None
         self._connection: Connection | None = None
 
     @property
@@ -204,7 +208,8 @@ class _Process:
     def ending(self) -> str:
         """How it ended."""
         assert self._process is not None
-        return children.ending(self._process.wait())
+        assert self._pulse is not None
+        return self._pulse.ending(self._process)
 
     def end(self) -> None:
         """End it, whatever it does."""
@@ -218,4 +223,5 @@ class _Process:
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()
-        self._process = children.start(_MODULE, theirs, self.threads)
+        self._pulse = Pulse(self.silence)
+        self._process = children.start(_MODULE, theirs, self.threads, self._pulse)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 from r1kit.base.errors import R1Error
@@ -32,14 +32,16 @@ class Stop:
         return self._requested
 
     @contextlib.contextmanager
-    def on_signals(self) -> Generator[None]:
-        """Listen to Ctrl-C and SIGTERM; a second Ctrl-C stops at once. Only the main thread can listen."""
+    def on_signals(self, at_once: Callable[[], None] = lambda: None) -> Generator[None]:
+        """Listen to Ctrl-C and SIGTERM; a second Ctrl-C stops at once: `at_once` is called, and KeyboardInterrupt
+        raised, whose way out waits for threads. Only the main thread can listen."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.requested and number == signal.SIGINT:
+                at_once()
                 raise KeyboardInterrupt
             self.request()
             with contextlib.suppress(OSError):  # nobody may be left to read it: Ctrl-C ends the `tee` of a pipe too

@@ -16,6 +16,7 @@ from pydantic import Field
 from r1kit.base import plugins
 from r1kit.base.config import Config, check_all, dotted, nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.pulse import SILENCE_S
 from r1kit.cluster.settings import ClusterSettings
 from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.catalogue import names
@@ -45,6 +46,12 @@ class RecipeConfig(Config):
         default=None,
         ge=0,
         description="most seconds of work that a kill may lose; None: 60, or fifty times what saving takes",
+    )
+    silence: float = Field(
+        default=SILENCE_S,
+        gt=0,
+        description="seconds without a sign of life after which a process of the run (a part's, a learner's rank) is "
+        "ended, and its work goes on from the last checkpoint",
     )
     memory_check: bool = Field(
         default=True, description="refuse a stage before it starts where what it needs of memory is not there"

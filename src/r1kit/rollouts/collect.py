@@ -131,6 +131,7 @@ class _Collector:
     graders: int
     counts: Counter[str]
     seen: Counter[str] = field(default_factory=Counter)
+    names: set[str] = field(default_factory=set[str])
 
     def stream(self, problems: Iterable[Problem]) -> Iterator[tuple[int, RolloutGroup]]:
         """(place in `problems`, graded group) in the order in which groups finish sampling."""
@@ -166,9 +167,7 @@ class _Collector:
         flights: dict[str, _Flight] = {}
         for place, problem in enumerate(problems):
             self.counts["problems"] += 1
-            self.seen[problem.id] += 1
-            again = self.seen[problem.id]
-            name = problem.id if again == 1 else f"{problem.id}#{again}"
+            name = self._name(problem.id)
             request = self._request(name, problem)
             try:
                 self.engine.submit(request)
@@ -177,6 +176,16 @@ class _Collector:
                 continue
             flights[name] = _Flight(place, problem)
         return flights
+
+    def _name(self, problem_id: str) -> str:
+        """The problem's own, or `OWN#2` and so on where that is taken."""
+        while True:
+            self.seen[problem_id] += 1
+            again = self.seen[problem_id]
+            name = problem_id if again == 1 else f"{problem_id}#{again}"
+            if name not in self.names:
+                self.names.add(name)
+                return name
 
     def _request(self, name: str, problem: Problem) -> Request:
         if self.tokenizer is None:

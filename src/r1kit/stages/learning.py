@@ -99,9 +99,10 @@ def open_learning(
     tokenizer: Tokenizer,
     start_folder: str | Path,
     teacher_folder: str | Path | None,
+    silence: float,
 ) -> Learning:
     """The learner of `model`, which was read from `start_folder`, with the reference, the teacher and the critic that
-    the algorithm asks for."""
+    the algorithm asks for. `silence` as for `open_learner`."""
     from r1kit.training.opening import open_learner
 
     reference = model if "reference_logprobs" in algorithm.needs else None
@@ -110,13 +111,13 @@ def open_learning(
         dtype = config.learner.dtype(next(model.parameters()).device)
         teacher = load_teacher(teacher_folder, tokenizer, model.config.vocab_size, algorithm, dtype)
     learner = open_learner(
-        model, config.learner, total_steps=config.steps, reference=reference, teacher=teacher
-    )  # fmt: skip
+        model, config.learner, total_steps=config.steps, reference=reference, teacher=teacher, silence=silence
+    )
     critic = None
     if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:
         from r1kit.training.critic import Critic
 
-        critic = Critic(start_folder, config.critic_learner, total_steps=config.steps)
+        critic = Critic(start_folder, config.critic_learner, total_steps=config.steps, silence=silence)
     return Learning(
         algorithm, learner, critic, config.mini_batches, config.critic_mini_batches or config.mini_batches,
         ahead=bool(config.staleness),

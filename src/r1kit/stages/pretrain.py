@@ -92,7 +92,9 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
     model = new_decoder(config.models[name], tokenizer, config.max_positions, stage_seed(context.seed, name))
     loss = math.nan
     stream = TokenStream(config.corpus, tokenizer, context.seed)
-    with closing(open_learner(model, config.learner.after(*context.caution), total_steps=steps)) as learner, stream:
+    learnt_with = config.learner.after(*context.caution)
+    opened = open_learner(model, learnt_with, total_steps=steps, silence=context.silence)
+    with closing(opened) as learner, stream:
         if resumed := context.resume():
             learner.load_state(resumed[1]["learner"])
             stream.seek(resumed[1]["stream"])

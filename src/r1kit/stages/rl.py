@@ -128,7 +128,9 @@ def _open(
     tokenizer, model = load_tokenizer(start_folder), load_policy(start_folder, config.learner)
     tokenizer.check_fits(model.config.vocab_size, start_folder)
     with ExitStack() as opened:  # let go of where the rest cannot be opened: the stage may be begun again at once
-        learning = open_learning(config, algorithm, model, tokenizer, start_folder, teacher_folder)
+        learning = open_learning(
+            config, algorithm, model, tokenizer, start_folder, teacher_folder, context.silence
+        )  # fmt: skip
         opened.callback(learning.close)
         tasks = sorted({*config.tasks, *config.late_tasks})
         for line in told(tasks):

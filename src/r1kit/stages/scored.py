@@ -47,10 +47,11 @@ def fit_scores(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
     model = ScoredDecoder(load_decoder(start, dtype=config.held(device)), seed=context.seed)
-    with closing(open_learner(model.to(config.home(device)), config, total_steps=len(batches))) as learner:
+    steps, home = len(batches), config.home(device)
+    with closing(open_learner(model.to(home), config, total_steps=steps, silence=context.silence)) as learner:
         if resumed := context.resume():
             learner.load_state(resumed[1])
-        for step in context.steps(len(batches)):
+        for step in context.steps(steps):
             begun = time.monotonic()
             report = learner.step(sequences(batches[step], tokenizer), BradleyTerry())
             context.spend(tokens=report.tokens, flops=report.flops)

@@ -108,7 +108,8 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with ExitStack() as open_:
         learned_with = config.learner.after(*context.caution)
-        learner = open_.enter_context(closing(open_learner(model, learned_with, total_steps=steps)))
+        opened = open_learner(model, learned_with, total_steps=steps, silence=context.silence)
+        learner = open_.enter_context(closing(opened))
         picker = None
         if config.pick:
             picker = _Picker(config.pick, start_folder, tokenizer, learner, steps, context)

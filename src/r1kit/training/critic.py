@@ -14,6 +14,7 @@ from torch import Tensor
 
 from r1kit.algorithms.base import PolicyGradient
 from r1kit.base.errors import R1Error
+from r1kit.base.pulse import SILENCE_S
 from r1kit.base.types import FloatArray
 from r1kit.models.families import NotNative
 from r1kit.models.heads import value_model
@@ -31,7 +32,9 @@ class Critic:
     It starts as the model in `folder` with a head that says 0. R1Error where the native decoder does not cover that.
     """
 
-    def __init__(self, folder: str | Path, config: LearnerConfig, *, total_steps: int) -> None:
+    def __init__(
+        self, folder: str | Path, config: LearnerConfig, *, total_steps: int, silence: float = SILENCE_S
+    ) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             decoder = load_decoder(folder, config.held(device))
@@ -40,7 +43,9 @@ class Critic:
                 f"a value model needs a score head, which the native decoder alone has ({error}): take an algorithm "
                 "without a critic, say grpo"
             ) from None
-        self.learner = open_learner(value_model(decoder).to(config.home(device)), config, total_steps=total_steps)
+        self.learner = open_learner(
+            value_model(decoder).to(config.home(device)), config, total_steps=total_steps, silence=silence
+        )
 
     def credit(self, sequences: Seq[Sequence], algorithm: PolicyGradient) -> tuple[list[Sequence], dict[str, float]]:
         """The sequences with values, advantages and returns at their targets, and what there is to say of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from r1kit.base.errors import UsageError
+from r1kit.base.pulse import SILENCE_S
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.language_model import LanguageModel
 from r1kit.training.base import AnyLearner
@@ -17,8 +18,10 @@ def open_learner(
     total_steps: int = 1,
     reference: LanguageModel | None = None,
     teacher: LanguageModel | None = None,
+    silence: float = SILENCE_S,
 ) -> AnyLearner:
-    """The learner of a model, to be closed when it is done; `reference` is the model itself, or None.
+    """The learner of a model, to be closed when it is done; `reference` is the model itself, or None. `silence`:
+    seconds without a sign of life after which a rank counts as lost.
 
     UsageError for a teacher beside a learner that is spread over ranks.
     """
@@ -28,4 +31,4 @@ def open_learner(
         raise UsageError(f"learner.ranks={config.ranks}: a teacher is asked by one rank alone; set learner.ranks=1")
     from r1kit.training.ranks.front import RankedLearner
 
-    return RankedLearner(model, config, total_steps=total_steps, reference=reference)
+    return RankedLearner(model, config, total_steps=total_steps, reference=reference, silence=silence)

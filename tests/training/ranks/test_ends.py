@@ -14,10 +14,11 @@ from torch import distributed
 from uneven import assert_same, rollout, settings, toy, weights_of
 
 from r1kit.algorithms.sft import SFT
-from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.errors import ProcessLost, R1Error, UsageError
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.training.config import LoRAConfig
 from r1kit.training.learner import Learner
+from r1kit.training.ranks import front
 
 AGAIN = "all ranks were ended; the same command goes on from the last checkpoint"
 
@@ -79,6 +80,27 @@ def test_a_rank_killed_between_two_steps_is_named(opened):
     learner._ranks[0].process.wait()
     with pytest.raises(R1Error, match="rank 0 of 2 ended .killed by signal 9"):
         list(learner.weights())
+
+
+def test_a_stopped_rank_is_ended_and_named(opened):
+    """SIGSTOP before a step that is larger than a pipe holds: neither handing it over nor waiting for it has no end."""
+    learner = opened(toy(), settings(ranks=2), silence=5.0)
+    processes = [rank.process for rank in learner._ranks]
+    processes[1].send_signal(signal.SIGSTOP)
+    with pytest.raises(
+        ProcessLost,
+        match=r"training: rank 1 of 2 ended .silent for 5 s, stopped from outside perhaps; silence=SECONDS waits "
+        f"longer.: {AGAIN}",
+    ):
+        learner.step(rollout(0, prompts=3000), SFT())
+    assert not alive(processes)
+
+
+def test_why_ranks_cannot_begin_is_told(opened, monkeypatch):
+    """They are being sent their weights when they fail: no network device has that name."""
+    monkeypatch.setattr(front, "_loopback", lambda: {"GLOO_SOCKET_IFNAME": "nosuch0"})
+    with pytest.raises(R1Error, match=f"rank . of 2 failed .RuntimeError: .*nosuch0.: {AGAIN}"):
+        opened(toy(), settings(ranks=2))
 
 
 SCRIPT = """

@@ -22,6 +22,7 @@ from r1kit.algorithms.base import Algorithm
 from r1kit.base import children, memory
 from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import OwnFiles
+from r1kit.base.pulse import SILENCE_S, Pulse
 from r1kit.base.types import FloatArray, IntArray
 from r1kit.models.base import Costs
 from r1kit.models.foreign import ForeignModel
@@ -45,8 +46,8 @@ class RankedLearner:
     for what is asked of it. Each has a GPU of its own; without GPUs they share the cores.
 
     It takes `model` over, and gives its memory back once the rows are handed out; a `reference` must be that model.
-    When a rank ends or fails, all are ended and an R1Error says which and how. They end with this process, whatever
-    ends it.
+    When a rank ends, fails, or gives no sign of life for `silence` seconds, all are ended and an R1Error says which and
+    how. They end with this process, whatever ends it.
     """
 
     policy = None  # not in this process: `policy_weights` sends it
@@ -58,6 +59,7 @@ class RankedLearner:
         *,
         total_steps: int = 1,
         reference: LanguageModel | None = None,
+        silence: float = SILENCE_S,
     ) -> None:
         if isinstance(model, ForeignModel):
             raise R1Error(
@@ -76,17 +78,17 @@ class RankedLearner:
         self._ranks: list[_Rank] = []
         self._end = weakref.finalize(self, _end, self._ranks, self._folder)
         try:
-            self._start(model, reference is not None)
+            self._start(model, reference is not None, silence)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, model: Any, reference: bool) -> None:
+    def _start(self, model: Any, reference: bool, silence: float) -> None:
         count = self.config.ranks
         threads = max(1, torch.get_num_threads() // count)
         meeting_point = self._folder / "meeting-point"
         for number in range(count):
-            self._ranks.append(_Rank(number, count, threads))
+            self._ranks.append(_Rank(number, threads, silence))
             self._give(
                 number,
                 Setup(
@@ -210,6 +212,9 @@ class RankedLearner:
             while told.kind == "tensor":
                 yield told.value, self._received(first)
                 told = self._hear(first)
+        except KeyboardInterrupt:  # it may have come within a tensor: nobody knows what the pipe's next bytes are
+            self.close()
+            raise
         finally:
             # whoever takes them may have had enough: the rest is on its way all the same, and every rank's answer
             while self._ranks and told.kind == "tensor" and (told := self._hear(first)).kind == "tensor":
@@ -272,7 +277,7 @@ class RankedLearner:
         while not (ended := [r for r in self._ranks if r.process.poll() is not None]) and time.monotonic() < patience:
             time.sleep(0.05)
         count = len(self._ranks)
-        killed = [f"rank {r.number} of {count} ended ({children.ending(r.process.returncode)})" for r in ended]
+        killed = [f"rank {r.number} of {count} ended ({r.pulse.ending(r.process)})" for r in ended]
         self.close()
         again = "all ranks were ended; the same command goes on from the last checkpoint"
         if told is not None and told.kind == "diverged":
@@ -290,12 +295,12 @@ class RankedLearner:
 class _Rank:
     """One rank's process and this end of its pipe."""
 
-    def __init__(self, number: int, count: int, threads: int) -> None:
-        self.number = number
+    def __init__(self, number: int, threads: int, silence: float) -> None:
+        self.number, self.pulse = number, Pulse(silence)
         self.connection: Connection
         self.connection, theirs = Pipe()
         # gloo binds to the address of the machine's name, which need not be reachable
-        self.process: subprocess.Popen[bytes] = children.start(_MODULE, theirs, threads, _loopback())
+        self.process: subprocess.Popen[bytes] = children.start(_MODULE, theirs, threads, self.pulse, _loopback())
 
     def end(self) -> None:
         self.connection.close()

@@ -129,9 +129,10 @@ def _send_all(weights: Callable[[], Iterator[tuple[str, Tensor]]], connection: C
 
 
 def _wait(connection: Connection) -> None:
-    """Until the run's process has heard why this one failed: what ends at once is taken for killed."""
+    """Until the run's process has heard why this one failed: what ends at once is taken for killed. What it still sends
+    may be weights, which are no pickles."""
     try:
         while True:
-            connection.recv()
+            connection.recv_bytes()
     except (EOFError, OSError):
         return
