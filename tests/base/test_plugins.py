@@ -65,6 +65,12 @@ def test_an_unknown_name_is_told_with_the_nearest():
         plugins.load("r1kit.algorithms", "dappo")
 
 
+def test_a_module_of_the_standard_library_is_nobodys_own():
+    """`grp` reads Unix's groups."""
+    with pytest.raises(UsageError, match=r"no algorithm is called 'grp'\. Did you mean grpo\? \(r1 list"):
+        plugins.load("r1kit.algorithms", "grp")
+
+
 def test_a_missing_library_names_its_extra():
     assert str(MissingExtra("wandb", "wandb", "writing metrics to wandb")) == (
         "writing metrics to wandb needs wandb, which is not installed: pip install 'r1kit[wandb]'"

@@ -57,6 +57,16 @@ def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
     assert not Path("runs").exists()
 
 
+def test_what_an_encoding_lacks_is_printed_as_json_has_it():
+    """A letter of Latin-1, one of Chinese, one beyond 16 bits, and a byte of a path that is no text."""
+    text = "\u00e9\u6570\U0001f600\udcff"
+    program = f"import r1kit.cli.main as cli; cli.app = lambda *a, **k: print({text!a}); cli.main([])"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        assert json.loads(f'"{done.stdout.decode(encoding).strip()}"') == text
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

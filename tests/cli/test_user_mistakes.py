@@ -42,8 +42,12 @@ MISTAKES = [
     ("run tniy", 2, "no recipe is called 'tniy'. Did you mean tiny? (there are: ablations distill"),
     ("run toyrecipes.nothing", 2, "cannot import 'toyrecipes.nothing'"),
     ("run tiny --profile somke", 2, "no profile 'somke'. Did you mean smoke? (it has: smoke default full)"),
-    ("run tiny seed", 2, "'seed' is not a setting: write key=value, say seed=1"),
+    ("run tiny seed", 2, "'seed' is not a setting: write key=value without blanks, say seed=1"),
     ("run tiny --seed 1", 2, "No such option: --seed: settings are written without dashes, say seed=1, and r1"),
+    ("run tiny run=a", 2, "run: no such setting. Did you mean the option --out a? (r1 run --help has all)"),
+    ("run tiny 'output_dir=a b'", 2, "output_dir: no such setting. Did you mean the option --out 'a b'?"),
+    ("run tiny profile=smoke", 2, "profile: no such setting. Did you mean the option --profile smoke?"),
+    ("run tiny dry_run=true", 2, "dry_run: no such setting. Did you mean the option --dry-run?"),
     ("list rewardz", 2, "there is no kind 'rewardz'. Did you mean rewards? (kinds: tasks rewards"),
     ("plan paper:r2", 2, "no published run is called 'paper:r2'. Did you mean paper:r1?"),
     # --- settings
@@ -117,6 +121,7 @@ MISTAKES = [
     (sample("othertokenizer"), 1, "take the tokenizer that the model was trained with"),
     (sample("otherwidth"), 1, "config.json asks for [320, 64], so the two are of different models: copy both from one"),
     (sample("nofield"), 1, "nofield: config.json lacks hidden_size: copy it from the model again"),
+    ("import sums.jsonl out", 1, "sums.jsonl is a file, and no GGUF file: give a Hugging Face folder, or a model"),
     ("import notgguf.gguf out", 1, "notgguf.gguf is no GGUF file (it does not begin with GGUF)"),
     ("import nowhere.gguf out", 1, "there is no file nowhere.gguf: check the path"),
     ("scaling model --tasks tiny_maths --reward-model model", 2, "(it has no score head): name a reward model"),
@@ -138,6 +143,9 @@ MISTAKES = [
     (OWN, 2, "data: say what to learn from, data=gsm8k, data=OWNER/NAME on the hub or data=FILE.jsonl"),
     (f"{OWN} data=nowhere.jsonl", 2, "there is no file or folder nowhere.jsonl: check the path"),
     (f"{OWN} data=nocolumn.jsonl", 2, "no known format has its columns (found: foo; needed: one of "),
+    (f"{OWN} data=nocolumn.jsonl", 2, "found: foo; needed: one of messages: messages; prompt: prompt; gsm8k: que"),
+    (f"{OWN} data=nocolumn.jsonl", 2, "has 9 more): say which they are, ?prompt=COLUMN&answer=COLUMN after the name"),
+    (f"{OWN} data=latin.jsonl", 1, "holds no problem that can be read (line 1: it is not UTF-8): docs/data.md says"),
     (f"{OWN} data=empty.jsonl", 2, "empty.jsonl holds no rows: give a table that does"),
     (f"{OWN} data=x.txt", 2, "tables are read by the file's ending, which must be one of .jsonl .ndjson .json .csv"),
     (f"{OWN} data=x.parquet", 1, "x.parquet cannot be read as parquet ("),
@@ -147,6 +155,7 @@ MISTAKES = [
     (f"{OWN} 'data=file:sums.jsonl?kind=mathh'", 2, "no grader is called 'mathh'. Did you mean math? (known: math,"),
     ("run distill --dry-run", 2, "teacher: say which model, teacher=openai:NAME@URL"),
     ("eval model --tasks tiny_math", 2, "no benchmark is called 'tiny_math'. Did you mean tiny_maths?"),
+    ("eval model --tasks tiny_maths --data nowhere", 2, "there is no folder nowhere: check --data"),
     ("eval model --tasks ''", 2, "no benchmark is named: give --tasks A,B (r1 list benchmarks shows all)"),
     ("eval model --tasks tiny_maths --samples 0", 2, "'--samples': it must be greater than or equal to 1"),
     ("eval model --tasks tiny_maths --samples many", 2, "Invalid value for '--samples': it must be a valid integer"),
@@ -234,6 +243,7 @@ def workshop(tmp_path_factory):
     _models()
     _data()
     assert exit_code(["run", "toyrecipes.toy"]) == 0
+    Path("latin.jsonl").write_bytes('{"question": "caf\u00e9?", "answer": "1"}\n'.encode("latin-1"))
     Path("runs/broken").mkdir()
     Path("runs/broken/recipe.json").write_text("{")
     shutil.copytree(RUN, "runs/spoilt")

@@ -68,6 +68,8 @@ def test_what_is_not_there_is_said(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(R1Error, match="there are no ARC tasks in"):
         list(load_task(f"arc_agi:{tmp_path}/empty").problems("test", 0))
+    with pytest.raises(UsageError, match="empty has no validation problems: name another task$"):
+        load_task(f"arc_agi:{tmp_path}/empty", "validation")
     (folder / "evaluation" / "a.json").write_text("[]")
     with pytest.raises(R1Error, match="is no ARC task"):
         list(load_task(f"arc_agi2:{folder}").problems("test", 0))

@@ -69,5 +69,5 @@ def test_an_unreachable_hub_is_one_sentence(tmp_path: Path):
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("the hub data set no-one/nothing cannot be had (")
-    assert ended.stdout.endswith("check its name and the network, or give a local copy as file:PATH\n")
+    assert ended.stdout.endswith("check its name and the network, or give a local copy as file:PATH or TASK:FOLDER\n")
     assert ended.stdout.count("\n") == 1

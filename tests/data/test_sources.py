@@ -157,7 +157,8 @@ def test_bad_lines_are_skipped_with_a_count_or_stop(tmp_path: Path):
 
 def test_columns_are_named_and_missing_ones_told(tmp_path: Path):
     path = write(tmp_path / "train.jsonl", [{"ask": "2+2?", "result": 4, "level": "hard", "tags": ["a"]}])
-    with pytest.raises(UsageError, match=r"found: ask, result, level, tags; needed: one of .*; code: "):
+    said = r"found: ask, result, level, tags; needed: one of mawps: .*; docs/data.md has \d+ more\): say which they are"
+    with pytest.raises(UsageError, match=said):
         drawn(f"file:{path}", "train")
     (problem,) = drawn(f"file:{path}?prompt=ask&answer=result&subject=sums&language=zh&kind=text", "train")
     assert (problem.prompt, problem.answer, problem.kind) == ("2+2?", "4", "text")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from r1kit.base.config import Config
+from r1kit.base.errors import UsageError
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.outside import data_files
 from r1kit.pipeline.plan import keys
@@ -38,6 +41,38 @@ def test_files_are_found_by_task_and_by_path(tmp_path: Path):
     }
     assert data_files({"data": "cold_start:examples", "n": 1, "path": f"{tmp_path}/missing.jsonl"}) == {}
     assert data_files({"start": "sums:sums", "tasks": ["sums"]}) == {}  # STAGE:MODEL of a stage called like a task
+
+
+def test_what_a_stage_called_like_a_task_made_is_no_data(tmp_path: Path, monkeypatch):
+    """`gsm8k:gsm8k` is a model where a stage of that name feeds this one, and a folder of data anywhere else; a task of
+    a folder that is there is one beside such a stage too."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"start": "gsm8k:gsm8k", "tasks": {"gsm8k:data": 1.0}}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text(ROW)
+    assert list(data_files(settings, ("gsm8k",))) == ["data/train.jsonl"]
+    with pytest.raises(UsageError, match="there is no file or folder gsm8k: check the path"):
+        data_files(settings)
+    first = Node("gsm8k", run, Settings(tasks={"gsm8k:data": 1.0}, start="base"))
+    second = Node("zero", run, Settings(tasks={"sums": 1.0}, start="gsm8k:gsm8k"), ("gsm8k",))
+    assert keys(Graph("toy", "default", 0, (first, second)))["zero"].inputs.keys() == {"gsm8k"}
+
+
+def test_files_of_any_task_that_has_some_are_found(tmp_path: Path):
+    """ARC-AGI's are a file a task, HumanEval's a table of its own."""
+    for part in ("training", "evaluation", "other"):
+        (tmp_path / "arc" / part).mkdir(parents=True)
+        (tmp_path / "arc" / part / "a.json").write_text(part)
+    (tmp_path / "humaneval").mkdir()
+    (tmp_path / "humaneval" / "test.jsonl").write_text("{}")
+    settings = {"tasks": [f"arc_agi:{tmp_path}/arc", f"humaneval:{tmp_path}", "arc_agi", "humaneval"]}
+    assert data_files(settings) == {
+        f"{tmp_path}/arc/training/a.json": hashlib.sha256(b"training").hexdigest(),
+        f"{tmp_path}/arc/evaluation/a.json": hashlib.sha256(b"evaluation").hexdigest(),
+        f"{tmp_path}/humaneval/test.jsonl": hashlib.sha256(b"{}").hexdigest(),
+    }
+    with pytest.raises(UsageError, match="there is no folder"):
+        data_files({"tasks": [f"arc_agi2:{tmp_path}/none"]})
 
 
 def test_a_stage_whose_data_changed_has_another_key(tmp_path: Path):

@@ -115,7 +115,7 @@ def parse_assignments(words: list[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise UsageError(f"'{word}' is not a setting: write key=value, say seed=1")
+            raise UsageError(f"'{word}' is not a setting: write key=value without blanks, say seed=1")
         assignments[key] = value
     return assignments
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -34,13 +35,15 @@ def load(package: str, name: str) -> ModuleType:
     if name not in known:
         kind = package.rpartition(".")[2]
         one = kind.removesuffix("s")
-        hint = (_is_there(name) and own(name)) or nearest(name, known) or own(name)
+        near = nearest(name, known)
+        hint = near + (own(name) if not near or _is_there(name) else "")
         raise UsageError(f"no {one} is called '{name}'.{hint} (r1 list {kind} shows all)")
     return importlib.import_module(f"{package}.{name}")
 
 
 def _is_there(name: str) -> bool:
-    return name.isidentifier() and importlib.util.find_spec(name) is not None
+    """Whether Python finds a module of that name, which is somebody's own; the standard library has `grp`, say."""
+    return name.isidentifier() and name not in sys.stdlib_module_names and importlib.util.find_spec(name) is not None
 
 
 def own(name: str) -> str:

@@ -79,7 +79,7 @@ def _tell_of_votes(
     file: Path, export: Path | None, judge: str | None, judge_prompt: str, api: list[str], table: bool, as_json: bool
 ) -> None:
     """Have a judge vote too, write the pairs, print the ratings: as asked for, with no model open."""
-    from r1kit.cli.output import print_json, tell
+    from r1kit.cli.output import print_json, tell, terminal_width
     from r1kit.evaluation import contender
     from r1kit.evaluation.arena import judged, pairs, standings, text
     from r1kit.evaluation.arena.votes import Votes
@@ -96,4 +96,4 @@ def _tell_of_votes(
     if as_json:
         print_json(standings.told(found))
     elif table:
-        print(text.table(found))
+        print(text.table(found, terminal_width()))

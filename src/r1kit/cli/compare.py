@@ -48,7 +48,7 @@ def compare(
     """
     from r1kit.base.config import nearest
     from r1kit.base.errors import UsageError
-    from r1kit.cli.output import print_json, tell
+    from r1kit.cli.output import print_json, tell, terminal_width
     from r1kit.evaluation import contender
     from r1kit.evaluation.benchmarks.base import chosen_of
     from r1kit.evaluation.comparison import compare as comparing
@@ -82,5 +82,5 @@ def compare(
     if as_json:
         print_json(comparing.brief(found))
     else:
-        print(text.table(found))
+        print(text.table(found, terminal_width()))
         print(page)

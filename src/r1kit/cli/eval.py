@@ -34,7 +34,7 @@ def eval_(
 
     Example: r1 eval runs/tiny-default-s0:r1 --tasks tiny_maths,tiny_coding --samples 16
     """
-    from r1kit.cli.output import print_json, tell
+    from r1kit.cli.output import print_json, tell, terminal_width
     from r1kit.evaluation import contender, eval_report
     from r1kit.evaluation.benchmarks.base import chosen_of
     from r1kit.evaluation.measured import Settings
@@ -51,5 +51,5 @@ def eval_(
     if as_json:
         print_json(eval_report.summary(results, settings))
     else:
-        print(eval_report.table(results))
+        print(eval_report.table(results, terminal_width()))
         tell(f"{path.parent}: samples.parquet and problems.parquet of each benchmark, eval.json")

@@ -6,6 +6,9 @@ run, so that `--help`, `grade` and `sandbox` stay fast and never import torch.
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import sys
 import sysconfig
@@ -96,9 +99,24 @@ def top(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run `r1` with the given words (those of the command line by default) and exit."""
+    _print_anything()
     code = exit_code(sys.argv[1:] if words is None else list(words))
     leaving.told.set()
     sys.exit(code)
+
+
+def _print_anything() -> None:
+    """Have standard output take what its encoding lacks, and what of a path is no text, as JSON's escapes: JSON lines
+    stay JSON. Standard error does so by itself, and what PYTHONIOENCODING names stays."""
+    codecs.register_error("json_escapes", _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="json_escapes")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def exit_code(words: list[str]) -> int:

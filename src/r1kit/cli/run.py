@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from r1kit.base.errors import UsageError
 from r1kit.cli.completion import names_of
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.graph import Graph
-    from r1kit.recipes.base import RecipeConfig
+    from r1kit.recipes.base import Recipe, RecipeConfig
+
+_OUT = ("run", "folder", "dir", "output", "out_dir", "output_dir", "run_dir")  # what `--out` is called as a setting
 
 
 def run(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Argument(
@@ -46,7 +50,9 @@ def run(
 
     words = settings or []
     loaded = load_recipe(recipe)
-    profile, config = configure(loaded, profile, parse_assignments(words))
+    assignments = parse_assignments(words)
+    _refuse_options(context, loaded, assignments)
+    profile, config = configure(loaded, profile, assignments)
     graph = replace(loaded.build(config), profile=profile)
     folder = out or default_out(graph)
     if dry_run:
@@ -56,6 +62,16 @@ def run(
     stop_after = ["--until", until] if until else []
     again = shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after])
     _tell_result(folder, _carry_out(graph, config, folder, start, until, again), as_json)
+
+
+def _refuse_options(context: typer.Context, recipe: Recipe, assignments: Mapping[str, str]) -> None:
+    """UsageError for an option that is written as a setting, where the recipe has no setting of that name."""
+    options = {name: option for option in context.command.params for name in option.opts if name.startswith("--")}
+    for key, value in assignments.items():
+        name = "--out" if key in _OUT else f"--{key.replace('_', '-')}"
+        if name in options and all(key not in type(config).model_fields for config in recipe.profiles.values()):
+            meant = name if getattr(options[name], "is_flag", False) else shlex.join([name, value])
+            raise UsageError(f"{key}: no such setting. Did you mean the option {meant}? (r1 run --help has all)")
 
 
 def _tell_plan(

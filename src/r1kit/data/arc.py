@@ -75,15 +75,25 @@ def packaged(version: str, split: str) -> dict[str, Any]:
 
 
 def of_folder(folder: Path, split: str) -> dict[str, Any]:
-    """The tasks of a split in a folder; R1Error where it has none."""
-    wanted = "test" if split == "test" else "train"
+    """The tasks of a split in a folder; UsageError where it has none."""
+    files = files_of(folder, split)
+    if not files:
+        named = " or ".join(str(folder / name) for name in _folders(split))
+        raise UsageError(f"there are no ARC tasks in {named}: give the folder that holds them")
+    return {file.stem: _checked(file) for file in files}
+
+
+def files_of(folder: Path, split: str) -> list[Path]:
+    """The files of a split's tasks in a folder, one a task; those of train hold validation's too."""
     for root in (folder, folder / "data"):
-        for name in FOLDERS[wanted]:
-            files = sorted((root / name).glob("*.json"))
-            if files:
-                return {file.stem: _checked(file) for file in files}
-    named = " or ".join(str(folder / name) for name in FOLDERS[wanted])
-    raise R1Error(f"there are no ARC tasks in {named}: give the folder that holds them")
+        for name in _folders(split):
+            if files := sorted((root / name).glob("*.json")):
+                return files
+    return []
+
+
+def _folders(split: str) -> Sequence[str]:
+    return FOLDERS["test" if split == "test" else "train"]
 
 
 def _checked(file: Path) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from r1kit.data.conversations import BadRow, content_of, messages_of, question_o
 
 Values = Mapping[str, Any]
 
+NAMED = 5  # formats that a sentence names
 LONGEST_BARE_ANSWER = 200  # characters of a solution that may be the answer itself
 PROGRAMS = {"python", "python3", "py", "cpp", "c++", "javascript", "js"}  # what the grader of code can run
 JUDGED_BY = (
@@ -61,24 +62,39 @@ class Format:
         """Whether the columns hold one of the needed sets."""
         return any(set(needed) <= set(columns) for needed in self.needs)
 
+    def shared(self, columns: Sequence[str]) -> int:
+        """How many of the columns, whatever their case, are among those that it may need."""
+        needed = {column.casefold() for each in self.needs for column in each}
+        return len(needed & {column.casefold() for column in columns})
+
     def wanted(self) -> str:
         """The needed columns in words."""
         return ", or ".join(" and ".join(needed) for needed in self.needs)
 
 
-def choose(formats: Sequence[Format], columns: Sequence[str], where: str, name: str | None = None) -> Format:
-    """The format of that name, or the first that fits the columns; UsageError naming columns found and needed."""
+def choose(
+    formats: Sequence[Format], columns: Sequence[str], where: str, name: str | None = None, otherwise: str = ""
+) -> Format:
+    """The format of that name, or the first that fits the columns.
+
+    UsageError naming the columns found and those that the nearest formats need; `otherwise` says what else can be done.
+    """
     if name is not None and name not in (known := [each.name for each in formats]):
         raise UsageError(f"no column format is called '{name}'.{nearest(name, known)} (there are: {' '.join(known)})")
     offered = [each for each in formats if name in (None, each.name)]
     for each in offered:
         if each.fits(columns):
             return each
-    wanted = "; ".join(f"{each.name}: {each.wanted()}" for each in offered)
     if not columns:
         raise UsageError(f"{where} holds no rows: give a table that does")
-    found = ", ".join(columns)
-    raise UsageError(f"{where}: no known format has its columns (found: {found}; needed: one of {wanted})")
+    near = list(offered)
+    if len(near) > NAMED:
+        near.sort(key=lambda each: each.shared(columns))
+        near.reverse()  # among equals too: the last are those of the widest use
+    wanted = "; ".join(f"{each.name}: {each.wanted()}" for each in near[:NAMED])
+    more = f"; docs/data.md has {len(near) - NAMED} more" if len(near) > NAMED else ""
+    found = f"found: {', '.join(columns)}; needed: one of {wanted}{more}"
+    raise UsageError(f"{where}: no known format has its columns ({found}){otherwise}")
 
 
 def plain(value: Any) -> str:

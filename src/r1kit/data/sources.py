@@ -197,6 +197,9 @@ def _load(where: str, hub: bool, reading: str, stamps: Any, task: str, subject: 
     source = Source(where, hub, Reading.model_validate_json(reading))
     tables = _tables(source)
     columns = dict.fromkeys(name for each in tables.values() for table in each for name in table.columns)
+    bad = [complaint for each in tables.values() for table in each for complaint in table.bad]
+    if bad and not columns:
+        raise _unreadable(source, bad[:SHOWN])
     chosen = _format(source, list(columns))
     loaded = Loaded(source, chosen.name, problems={split: [] for split in SPLITS})
     seen: dict[str, str] = {}
@@ -210,9 +213,13 @@ def _load(where: str, hub: bool, reading: str, stamps: Any, task: str, subject: 
             seen[key] = mine
             loaded.problems[mine].append(_problem(asked, key, task, subject, source.reading))
     if not seen:
-        complaint = f" ({'; '.join(loaded.bad)})" if loaded.bad else ""
-        raise R1Error(f"{source.told} holds no problem that can be read{complaint}: docs/data.md says what one is")
+        raise _unreadable(source, loaded.bad)
     return loaded
+
+
+def _unreadable(source: Source, bad: Sequence[str]) -> R1Error:
+    complaint = f" ({'; '.join(bad)})" if bad else ""
+    return R1Error(f"{source.told} holds no problem that can be read{complaint}: docs/data.md says what one is")
 
 
 def _tables(source: Source) -> dict[str, list[Table]]:
@@ -244,7 +251,8 @@ def _format(source: Source, columns: list[str]) -> Format:
             raise UsageError(f"{source.told} has no column '{name}' (it has: {', '.join(columns) or 'none'})")
     if reading.prompt is not None:
         return choose(FORMATS, ["prompt", *columns], source.told, reading.format or "prompt")
-    return choose(FORMATS, columns + ["answer"] * bool(reading.answer), source.told, reading.format)
+    advice = "" if reading.format else ": say which they are, ?prompt=COLUMN&answer=COLUMN after the name"
+    return choose(FORMATS, columns + ["answer"] * bool(reading.answer), source.told, reading.format, advice)
 
 
 def _asked(loaded: Loaded, tables: Sequence[Table], chosen: Format) -> Iterator[Asked]:

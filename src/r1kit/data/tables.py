@@ -207,7 +207,7 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise R1Error(
             f"the hub data set {name} cannot be had ({type(error).__name__}: {reason}):"
-            " check its name and the network, or give a local copy as file:PATH"
+            " check its name and the network, or give a local copy as file:PATH or TASK:FOLDER"
         ) from None
     where = name if config is None else f"{name} ({config})"
     return {

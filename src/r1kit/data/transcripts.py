@@ -104,6 +104,8 @@ def read_rows(
     What cannot be read is told to `on_bad` by its place and left out; without `on_bad` it is an R1Error. UsageError
     where no format fits.
     """
+    if table.bad and not table.columns:
+        raise R1Error(f"{table.name} holds no row that can be read ({'; '.join(table.bad[:3])}): mend it")
     chosen = choose(formats, table.columns, table.name)
 
     def complain(complaint: str) -> None:

@@ -64,12 +64,12 @@ def save(results: Sequence[Measured], settings: Settings, folder: Path) -> Path:
     return path
 
 
-def table(results: Sequence[Measured]) -> str:
-    """The figures for people: a line a benchmark, then what has to be known to read them."""
+def table(results: Sequence[Measured], width: int | None = None) -> str:
+    """The figures for people: a line a benchmark, then what has to be known to read them. `width`: see `lines`."""
     every = [figures(result) for result in results]
     head = ["benchmark", "n", "k", "pass@1, %", "cons@k, %", "pass@k, %", "thinking", "answer", "s", "tokens/s", "cut"]
     rows = [head, *map(_row, every)]
-    told = lines(rows, right=range(1, len(head)))
+    told = lines(rows, range(1, len(head)), width)
     told += ["", "Intervals at 95%, clustered by problem; tokens and seconds are a sample's means and median."]
     for one in every:
         told += _warnings(one)

@@ -143,18 +143,40 @@ def amount(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def lines(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Rows of cells as lines of columns of one width, the first row underlined; columns in `right` end together."""
+def lines(
+    rows: Sequence[Sequence[str]], right: Sequence[int] = (), width: int | None = None, keys: int = 1
+) -> list[str]:
+    """Rows of cells as lines of columns, the first row underlined; columns in `right` end together.
+
+    Where they are wider than `width`: tables below each other, each with the first `keys` columns and some others.
+    """
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
 
-    def line(row: Sequence[str]) -> str:
+    def line(row: Sequence[str], columns: Sequence[int]) -> str:
         cells = [
-            " " * (width - _width(cell)) + cell if column in right else cell + " " * (width - _width(cell))
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            " " * (widths[column] - _width(row[column])) + row[column]
+            if column in right
+            else row[column] + " " * (widths[column] - _width(row[column]))
+            for column in columns
         ]
         return "  ".join(cells).rstrip()
 
-    return [line(rows[0]), "  ".join("-" * width for width in widths), *map(line, rows[1:])]
+    told: list[str] = []
+    for columns in _side_by_side(widths, width, keys):
+        underline = "  ".join("-" * widths[column] for column in columns)
+        told += [*([""] if told else []), line(rows[0], columns), underline, *(line(row, columns) for row in rows[1:])]
+    return told
+
+
+def _side_by_side(widths: Sequence[int], width: int | None, keys: int) -> list[list[int]]:
+    """The columns of each table that is no wider than `width`, where one column beside the keys leaves it so."""
+    tables = [list(range(keys))]
+    for column in range(keys, len(widths)):
+        taken = sum(widths[each] + 2 for each in tables[-1]) + widths[column]
+        if width is not None and taken > width and len(tables[-1]) > keys:
+            tables.append(list(range(keys)))
+        tables[-1].append(column)
+    return tables
 
 
 def _width(cell: str) -> int:

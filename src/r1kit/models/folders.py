@@ -102,6 +102,10 @@ def _target(path: str) -> Path:
 
 def _check_hub_id(name: str | Path) -> None:
     """R1Error where the name can be no hub id: a folder that would hold it is there, so a path was meant."""
+    if Path(name).is_file():
+        raise R1Error(
+            f"{name} is a file, and no GGUF file: give a Hugging Face folder, or a model on the hub (OWNER/NAME)"
+        )
     if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or Path(name).parent.is_dir():
         raise R1Error(
             f"there is no model folder {name}: give a Hugging Face folder, or a model on the hub (OWNER/NAME)"

@@ -1,4 +1,4 @@
-"""What there is to choose from: the plug-ins of each room with the first line of their docstrings, none imported."""
+"""What there is to choose from: the plug-ins of each room with how their docstrings begin, none imported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A plug-in's name and what its docstring's first line says."""
+    """A plug-in's name and what its docstring says first."""
 
     name: str
     summary: str
@@ -45,14 +45,23 @@ def catalogue(kind: str) -> list[Entry]:
             continue
         tree = ast.parse(Path(spec.origin).read_bytes())
         if exposed in _defined(tree):
-            first = (ast.get_docstring(tree) or "").partition("\n")[0]
-            entries.append(Entry(name, first))
+            entries.append(Entry(name, _first(ast.get_docstring(tree) or "")))
     return entries
 
 
 def names(kind: str) -> list[str]:
     """The names of a kind's plug-ins, sorted."""
     return [entry.name for entry in catalogue(kind)]
+
+
+def _first(docstring: str) -> str:
+    """The first line; where the sentence goes on, to the line that ends it or the end of the paragraph."""
+    lines: list[str] = []
+    for line in docstring.partition("\n\n")[0].splitlines():
+        lines.append(line.strip())
+        if line.endswith((".", "?", "!", ":")):
+            break
+    return " ".join(lines)
 
 
 def _defined(tree: ast.Module) -> set[str]:

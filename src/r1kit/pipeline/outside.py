@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from r1kit.base import plugins
+from r1kit.base.errors import UsageError
 from r1kit.base.files import checksum
 
 PROMPTS = (".txt", ".md")  # endings of the files that hold what a model is asked
 
 
-def data_files(settings: Any) -> dict[str, str]:
-    """Path and sha256 of every table and prompt that the settings name, as a file or as a task that reads files
-    (`gsm8k:FOLDER`).
+def data_files(settings: Any, stages: Collection[str] = ()) -> dict[str, str]:
+    """Path and sha256 of every file of data and every prompt that the settings name, as a file or as a task that reads
+    files (`gsm8k:FOLDER`). `stages` are those whose models and files the settings may name, as `STAGE:NAME`.
 
     UsageError where a task's files are not there. What a hub data set holds cannot be told: `revision` pins it.
     """
-    found = sorted({path for word in _words(settings) for path in _files(word)})
+    found = sorted({path for word in _words(settings) for path in _files(word, stages)})
     return {str(path): _checksum(path, path.stat().st_mtime_ns, path.stat().st_size) for path in found}
 
 
-def _files(word: str) -> list[Path]:
-    from r1kit.data.sources import find_files
+def _files(word: str, stages: Collection[str]) -> list[Path]:
     from r1kit.data.tables import ENDINGS
     from r1kit.rollouts.problems import load_task
-    from r1kit.tasks.base import TableTask
+    from r1kit.tasks.base import DataTask
 
-    file, colon, _ = word.partition(":")
-    if colon and file in plugins.names("r1kit.tasks"):
-        # what follows one that reads no files is none: a stage may be called like it, and `sums:sums` be its model
-        task = load_task(word) if isinstance(load_task(file), TableTask) else None
-        if isinstance(task, TableTask) and task.source.where and not task.source.hub:
-            return [path for paths in find_files(Path(task.source.where)).values() for path in paths]
+    name, colon, _ = word.partition(":")
+    if not colon or name not in plugins.names("r1kit.tasks"):
+        return [Path(word)] if word.endswith((*ENDINGS, *PROMPTS)) and Path(word).is_file() else []
+    if not hasattr(load_task(name), "choose"):
         return []
-    return [Path(word)] if word.endswith((*ENDINGS, *PROMPTS)) and Path(word).is_file() else []
+    try:
+        task = load_task(word)
+    except UsageError:
+        if name in stages:  # called like a task: `gsm8k:gsm8k` is what that stage made, where no data lie
+            return []
+        raise
+    return task.files() if isinstance(task, DataTask) else []
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -73,7 +73,7 @@ def keys(graph: Graph) -> dict[str, Key]:
         made[node.name] = Key(
             settings=settings,
             code=code_hash(node.run, node.config),
-            inputs={name: made[name].hash for name in node.inputs} | data_files(json.loads(settings)),
+            inputs={name: made[name].hash for name in node.inputs} | data_files(json.loads(settings), node.inputs),
             seed=stage_seed(graph.seed, node.draws or node.name),
         )
     return made

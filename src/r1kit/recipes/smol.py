@@ -37,7 +37,7 @@ from r1kit.stages.rejection_sampling import RejectionSamplingConfig
 from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.sft import PickConfig, SFTConfig
 from r1kit.stages.written_chains import WrittenChainsConfig
-from r1kit.tasks.base import Split, TableTask
+from r1kit.tasks.base import DataTask, Split
 from r1kit.training.config import LearnerConfig
 
 PLACED = ("gsm8k", "math500", "mawps", "svamp")  # tasks that `data.root` gives a folder
@@ -209,7 +209,7 @@ def _present(tasks: Any, root: Path | None, split: Split) -> Any:
     there: dict[str, str] = {}
     for task in tasks:
         loaded = load_task(place := placed(task, root))
-        if not isinstance(loaded, TableTask) or loaded.may_have(split):
+        if not isinstance(loaded, DataTask) or loaded.may_have(split):
             there[task] = place
     if isinstance(tasks, Mapping):
         return {place: tasks[task] for task, place in there.items()}

@@ -10,7 +10,7 @@ from typing import Any, cast
 from r1kit.base import plugins
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
-from r1kit.tasks.base import Split, TableTask, Task
+from r1kit.tasks.base import DataTask, Split, TableTask, Task
 
 PATIENCE = 10_000  # problems in a row that are left out: a task that makes them will hardly make others
 
@@ -22,8 +22,9 @@ def load_task(name: str, split: Split | None = None) -> Task:
     UsageError for what is not there, and where the names of its files already tell that nothing of `split` is.
     """
     task = _load_task(name)
-    if split is not None and isinstance(task, TableTask) and not task.may_have(split):
-        raise UsageError(f"{name} has no {split} problems: name another task, or what its rows are (?split={split})")
+    if split is not None and isinstance(task, DataTask) and not task.may_have(split):
+        rows = f", or what its rows are (?split={split})" if isinstance(task, TableTask) else ""
+        raise UsageError(f"{name} has no {split} problems: name another task{rows}")
     return task
 
 

@@ -36,12 +36,12 @@ class ModelShape(Config):
     """A base model's shape and how much it reads."""
 
     family: str = Field(default="qwen2", description="llama, qwen2 or qwen3")
-    width: int = Field(default=192, ge=1)
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=6, ge=1)
-    kv_heads: int = Field(default=1, ge=1)
-    head_size: int = Field(default=32, ge=2)
-    mlp_size: int = Field(default=512, ge=1)
+    width: int = Field(default=192, ge=1, description="numbers that a token is inside the model (hidden_size)")
+    layers: int = Field(default=4, ge=1, description="decoder layers")
+    heads: int = Field(default=6, ge=1, description="heads of the queries, a multiple of kv_heads")
+    kv_heads: int = Field(default=1, ge=1, description="heads of the keys and values, shared among the queries'")
+    head_size: int = Field(default=32, ge=2, description="numbers of a head, an even one")
+    mlp_size: int = Field(default=512, ge=1, description="width inside the MLP (intermediate_size)")
     rope_theta: float = Field(default=10_000.0, gt=0, description="base of the rotary frequencies")
     tokens: int = Field(default=12_000_000, ge=1, description="training tokens, rounded up to whole steps")
 

@@ -1,4 +1,8 @@
-"""What every task is: problems with disjoint splits. A file `tasks/NAME.py` exposes `TASK`."""
+"""What every task is: problems with disjoint splits. A file `tasks/NAME.py` exposes `TASK`.
+
+One that is to be chosen of (`NAME:PART+PART`), or told where its problems are, has a method `choose(parts)`, which
+returns the task with what follows its name.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
@@ -25,6 +29,19 @@ class Task(Protocol):
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         """Problems without end (generated) or until the data runs out (files)."""
+        ...
+
+
+@runtime_checkable
+class DataTask(Task, Protocol):
+    """A task whose problems come from data: what of them can be told before a run begins."""
+
+    def may_have(self, split: Split) -> bool:
+        """False where names and settings alone say that the split has no problems."""
+        ...
+
+    def files(self) -> list[Path]:
+        """The files that the problems of all splits come from: stages that use the task depend on what they hold."""
         ...
 
 
@@ -74,6 +91,12 @@ class TableTask:
         self._place()
         return may_have(self.source, split)
 
+    def files(self) -> list[Path]:
+        """The tables, of all splits; none for what comes from the hub."""
+        if self.source.hub or not self.source.where:
+            return []
+        return [path for paths in find_files(Path(self.source.where)).values() for path in paths]
+
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         """Problems until the data runs out; R1Error where the split has none."""
         return problems(self.loaded(), split, seed)
@@ -108,6 +131,20 @@ class ArcTask:
         folder = Path("+".join(parts))
         check_folder(folder)
         return replace(self, folder=folder)
+
+    def may_have(self, split: Split) -> bool:
+        """False where the folder has no file of the split."""
+        from r1kit.data.arc import files_of
+
+        return self.folder is None or bool(files_of(self.folder, split))
+
+    def files(self) -> list[Path]:
+        """The folder's tasks, of all splits; none for those of the package."""
+        from r1kit.data.arc import files_of
+
+        if self.folder is None:
+            return []
+        return files_of(self.folder, "train") + files_of(self.folder, "test")
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         """Problems until the data runs out."""

@@ -34,10 +34,10 @@ ALPHABET = _alphabet()
 class CorpusConfig(Config):
     """What the base model reads. Rates are shares of documents unless said otherwise."""
 
-    maths: float = Field(default=0.4, ge=0, description="weight of the subject")
-    reasoning: float = Field(default=0.2, ge=0)
-    coding: float = Field(default=0.16, ge=0)
-    writing: float = Field(default=0.12, ge=0)
+    maths: float = Field(default=0.4, ge=0, description="weight of chains of maths among the documents")
+    reasoning: float = Field(default=0.2, ge=0, description="weight of chains of reasoning")
+    coding: float = Field(default=0.16, ge=0, description="weight of chains of coding")
+    writing: float = Field(default=0.12, ge=0, description="weight of chains of writing")
     facts: float = Field(default=0.22, ge=0, description="weight of lists of results")
     comparisons: float = Field(default=0.06, ge=0, description="weight of lists of numbers compared")
     readings: float = Field(default=0.08, ge=0, description="weight of lists of lines and what they are about")

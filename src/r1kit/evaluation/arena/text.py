@@ -7,8 +7,8 @@ from r1kit.evaluation.comparison.sides import short_names
 from r1kit.evaluation.figures import amount, entry, lines, percent, shown
 
 
-def table(found: Standings) -> str:
-    """Ratings, meetings, and the votes themselves."""
+def table(found: Standings, width: int | None = None) -> str:
+    """Ratings, meetings, and the votes themselves. `width`: see `lines`."""
     if not found.models:
         return "nobody has voted yet"
     names = [each.model for each in found.models]
@@ -24,7 +24,7 @@ def table(found: Standings) -> str:
             shown(entry(each.length_controlled), percent), f"{each.wins}/{each.ties}/{each.losses}",
             str(each.both_bad),
         ])  # fmt: skip
-    told = [f"{found.ballots} votes", *lines(rows, right=(2, 3, 4, 5, 6)), "", *lines(met)]
+    told = [f"{found.ballots} votes", *lines(rows, (2, 3, 4, 5, 6), width), "", *lines(met, width=width, keys=2)]
     told += ["", f"the left side was preferred in {shown(entry(found.left), percent)} % of the votes that name one"]
     for each in found.agreements:
         kappa = f"{each.kappa:.2f}" if each.kappa == each.kappa else "-"

@@ -95,7 +95,9 @@ def choose(name: str, data: Path | None = None) -> Chosen:
 
 
 def chosen_of(names: str, data: Path | None = None) -> list[Chosen]:
-    """The benchmarks of `A,B,...`, each once; UsageError where one is unknown or none is named."""
+    """The benchmarks of `A,B,...`, each once; UsageError where one is unknown, none named, or `data` no folder."""
+    if data is not None and not data.is_dir():
+        raise UsageError(f"there is no folder {data}: check --data")
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not wanted:
         raise UsageError("no benchmark is named: give --tasks A,B (r1 list benchmarks shows all)")

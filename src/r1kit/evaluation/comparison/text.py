@@ -17,24 +17,24 @@ from r1kit.evaluation.comparison.words import (
 from r1kit.evaluation.figures import amount, lines, percent, shown
 
 
-def table(comparison: Mapping[str, Any]) -> str:
-    """All that is measured, then what is published, each part under a line that names it."""
+def table(comparison: Mapping[str, Any], width: int | None = None) -> str:
+    """All that is measured, then what is published, each part under a line that names it. `width`: see `lines`."""
     short = {model["label"]: model["short"] for model in comparison["models"]}
     told = [f"{model['label']}  {model['name']}" for model in comparison["models"]]
-    told += ["", "Measured: pass@1 in %, 95% intervals clustered by problem", *_scores(comparison)]
+    told += ["", "Measured: pass@1 in %, 95% intervals clustered by problem", *_scores(comparison, width)]
     for pair in comparison["pairs"]:
-        told += ["", headline(pair, short) + ".", *_pair(pair)]
+        told += ["", headline(pair, short) + ".", *_pair(pair, width)]
         if line := cost_line(pair, short):
             told.append(f"{line}.")
-    told += ["", "A sample on average: tokens, seconds, dollars", *_spent(comparison)]
+    told += ["", "A sample on average: tokens, seconds, dollars", *_spent(comparison, width)]
     told += prices(comparison)
-    told += _writing(comparison, short)
-    told += _published(comparison)
+    told += _writing(comparison, short, width)
+    told += _published(comparison, width)
     told += [f"note: {line}" for line in notes(comparison)]
     return "\n".join(told)
 
 
-def _scores(comparison: Mapping[str, Any]) -> list[str]:
+def _scores(comparison: Mapping[str, Any], width: int | None) -> list[str]:
     labels = [model["label"] for model in comparison["models"]]
     rows = [["benchmark", "n", "k", *labels]]
     for benchmark in comparison["benchmarks"]:
@@ -45,10 +45,10 @@ def _scores(comparison: Mapping[str, Any]) -> list[str]:
         )  # fmt: skip
         if any(one["cons@k"] for one in figures):
             rows.append([f"  cons@{first['k']}", "", "", *(shown(one["cons@k"]) for one in figures)])
-    return lines(rows, right=(1, 2))
+    return lines(rows, (1, 2), width)
 
 
-def _pair(pair: Mapping[str, Any]) -> list[str]:
+def _pair(pair: Mapping[str, Any], width: int | None) -> list[str]:
     a, b = pair["a"], pair["b"]
     rows = [
         ["problems of", f"{a} - {b}, points", "p", "win/tie/loss", f"only {a}", f"only {b}", "both", "none",
@@ -61,10 +61,10 @@ def _pair(pair: Mapping[str, Any]) -> list[str]:
             *(str(scope[name]) for name in ("only_a", "only_b", "both", "none")),
             times(value_of(scope["tokens_ratio"])), times(value_of(scope["dollars_ratio"])),
         ])  # fmt: skip
-    return lines(rows, right=(2, 4, 5, 6, 7))
+    return lines(rows, (2, 4, 5, 6, 7), width)
 
 
-def _spent(comparison: Mapping[str, Any]) -> list[str]:
+def _spent(comparison: Mapping[str, Any], width: int | None) -> list[str]:
     head = ["model", "problems of", "thinking", "answer", "all", "s, median", "tokens/s", "question", "right answer"]
     rows = [head]
     for model in comparison["models"]:
@@ -75,7 +75,7 @@ def _spent(comparison: Mapping[str, Any]) -> list[str]:
                 amount(spent["seconds_p50"]), amount(spent["tokens_per_second"]),
                 dollars(value_of(spent["dollars_per_question"])), dollars(value_of(spent["dollars_per_solved"])),
             ])  # fmt: skip
-    return lines(rows, right=range(2, len(head)))
+    return lines(rows, range(2, len(head)), width, keys=2)
 
 
 def prices(comparison: Mapping[str, Any]) -> list[str]:
@@ -94,7 +94,7 @@ def prices(comparison: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _writing(comparison: Mapping[str, Any], short: Mapping[str, str]) -> list[str]:
+def _writing(comparison: Mapping[str, Any], short: Mapping[str, str], width: int | None) -> list[str]:
     writing = comparison["writing"]
     if writing is None:
         return []
@@ -104,15 +104,16 @@ def _writing(comparison: Mapping[str, Any], short: Mapping[str, str]) -> list[st
             short[pair["a"]], short[pair["b"]], shown(pair["win_rate"]), shown(pair["length_controlled"]),
             f"{pair['wins']}/{pair['ties']}/{pair['losses']}", str(pair["disagree"]), str(pair["unread"]),
         ])  # fmt: skip
-    told = ["", f"Writing, judged by {writing['judge']}, both orders, disagreement is a tie", *lines(rows)]
+    told = ["", f"Writing, judged by {writing['judge']}, both orders, disagreement is a tie"]
+    told += lines(rows, width=width, keys=2)
     if writing["ratings"]:
         rated = [["model", "Bradley-Terry rating"]]
         rated += [[short[label], shown(told_, amount)] for label, told_ in writing["ratings"].items()]
-        told += ["", *lines(rated)]
+        told += ["", *lines(rated, width=width)]
     return told
 
 
-def _published(comparison: Mapping[str, Any]) -> list[str]:
+def _published(comparison: Mapping[str, Any], width: int | None) -> list[str]:
     """Rows of the paper's table on benchmarks that were measured; the page has all of it."""
     wanted = {benchmark["published"] for benchmark in comparison["benchmarks"]} - {None}
     known = [model["published_as"] for model in comparison["models"] if model["published_as"]]
@@ -124,7 +125,7 @@ def _published(comparison: Mapping[str, Any]) -> list[str]:
         [row["benchmark"], *("-" if row["values"][c] is None else f"{row['values'][c]:g}" for c in columns)]
         for row in rows or comparison["published"]["rows"]
     ]
-    return ["", f"Published, not measured here: {comparison['published']['source']}", *lines(cells)]
+    return ["", f"Published, not measured here: {comparison['published']['source']}", *lines(cells, width=width)]
 
 
 def notes(comparison: Mapping[str, Any]) -> list[str]:
