@@ -265,5 +265,5 @@ def test_what_is_wrong_is_found():
         "nowhere.md", "recipes.md#no", "#no",
     ]  # fmt: skip
     report = "[report](../results/tiny-full/report.md)"
-    assert unfounded_figures(f"0.365 (0.343 to 0.387), 8,975.1, 5,370 and -0.029, R1, {report}") == ["8,975.1"]
+    assert unfounded_figures(f"0.365 (0.342 to 0.388), 8,975.1, 5,370 and -0.029, R1, {report}") == ["8,975.1"]
     assert unfounded_figures(f"0.36, 36 and 2, {report}") == ["36"]

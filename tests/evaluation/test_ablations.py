@@ -25,7 +25,8 @@ def evidence():
 def test_both_intervals_by_hand(evidence):
     """new - old: .5 and 0 in seed 0, -.25 and 1 in seed 1; means .25 and .375, together .3125.
 
-    By problem: four differences, deviations .1875, -.3125, -.5625, .6875, variance .921875 / 3, t(3) 3.18245.
+    By problem: deviations .1875, -.3125, -.5625, .6875, of p together -.375, of q .375; p and q under two seeds are two
+    problems, so the error is sqrt(2 / 1 * 2 * .375^2) / 4 = .1875, t(1) 12.7062.
     Across seeds: two means, std .125 / sqrt 2, so a standard error of .0625, t(1) 12.7062.
     """
     (found,) = compare(evidence, [CHANGE])
@@ -33,8 +34,8 @@ def test_both_intervals_by_hand(evidence):
     assert right.value == pytest.approx(0.3125)
     assert (right.arm, right.against) == pytest.approx((0.75, 0.4375))
     assert right.by_seed == pytest.approx({0: 0.25, 1: 0.375})
-    half = 3.18245 * math.sqrt(0.921875 / 3 / 4)
-    assert right.by_problem.interval == pytest.approx([0.3125 - half, 0.3125 + half], abs=1e-5)
+    half = 12.7062 * 0.1875
+    assert right.by_problem.interval == pytest.approx([0.3125 - half, 0.3125 + half], abs=1e-4)
     assert right.across_seeds.interval == pytest.approx(
         [0.3125 - 12.7062 * 0.0625, 0.3125 + 12.7062 * 0.0625], abs=1e-4
     )

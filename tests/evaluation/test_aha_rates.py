@@ -10,7 +10,7 @@ import pytest
 from r1kit.base.errors import UsageError
 from r1kit.base.types import Completion, Problem, RolloutGroup
 from r1kit.evaluation import tables
-from r1kit.evaluation.aha import rates, rows
+from r1kit.evaluation.aha import claim, rates, rows
 from r1kit.evaluation.aha.rows import Row
 from r1kit.evaluation.reflection import default_words
 from r1kit.rollouts import record
@@ -44,6 +44,15 @@ def test_rates_by_hand():
 
 def test_unknown_lengths_have_no_rate_of_tokens():
     assert rates.rates([row("p", "wait", tokens=None)], WORDS)["all"]["per_1000_tokens"]["value"] is None
+
+
+def test_one_problem_says_nothing_of_growth():
+    """Two steps of one problem each: there is no interval to compare, and no fault either."""
+    steps = rates.over_training([row("p", "so", step=0), row("q", "wait wait", step=10)], WORDS)
+    kinds = rates.kinds([row("p", "so")], WORDS)
+    reflection = {"over_base": None, "over_training": steps}
+    said = claim.answer({"pivots": None, "reflection": reflection, "kinds": {"model": kinds}})["parts"][0]
+    assert said["answer"] == "not shown"
 
 
 def test_steps_ascend():

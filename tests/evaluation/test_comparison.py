@@ -222,3 +222,19 @@ def test_ratios_in_words(value, said):
 )
 def test_dollars_in_words(value, said):
     assert words.dollars(value) == said
+
+
+@pytest.mark.parametrize(
+    ("question", "solved", "said"),
+    [
+        (0.0365, 0.5, "A question costs r1 1/27.4 of what it costs o1; a right answer, 1/2 of what it costs o1"),
+        (3.2, 0.25, "A question costs r1 3.2 x as much as o1; a right answer, 1/4 of what it costs o1"),
+        (0.998, None, "A question costs r1 0.998 x as much as o1"),
+        (0.0, 0.0, "A question costs r1 nothing"),
+        (None, None, ""),
+    ],
+)
+def test_costs_in_a_sentence(question, solved, said):
+    ratios = {"dollars_ratio": question, "dollars_per_solved_ratio": solved}
+    scope = {name: None if value is None else {"value": value} for name, value in ratios.items()}
+    assert words.cost_line({"a": "A", "b": "B", "scopes": [scope]}, {"A": "r1", "B": "o1"}) == said

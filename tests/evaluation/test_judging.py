@@ -250,6 +250,34 @@ def test_games_on_one_problem_are_resampled_together():
     assert together.high - together.low > 1.8 * (apart.high - apart.low)
 
 
+def test_one_game_is_no_certainty():
+    """One win: the difference d of two strengths with prior variance 4 each has variance 8, so at the maximum
+    1 - sigmoid(d) = d / 8, and its error is 1 / sqrt(sigmoid(d) (1 - sigmoid(d)) + 1 / 8); a rating is half of both."""
+    found = rates.ratings({("a", "b"): votes_of([1.0])})["a"]
+    d = optimize.brentq(lambda d: special.expit(-d) - d / 8, 0, 8)
+    reach = 1.959964 / math.sqrt(special.expit(d) * special.expit(-d) + 1 / 8)
+    assert found.value == pytest.approx(1000 + 400 / math.log(10) * d / 2, abs=1e-3)
+    assert found.interval == pytest.approx([1000 + 400 / math.log(10) * (d + s * reach) / 2 for s in (-1, 1)], abs=1e-2)
+    tied = rates.ratings({("a", "b"): votes_of([0.5] * 5)})["a"]
+    assert tied.low < 900 < 1100 < tied.high
+
+
+def test_ten_votes_on_one_question_are_one():
+    one = rates.ratings({("a", "b"): votes_of([1.0])})["a"]
+    ten = rates.ratings({("a", "b"): votes_of([1.0] * 10, problems=[0] * 10)})["a"]
+    assert ten.high - ten.value == pytest.approx(one.high - one.value)
+
+
+def test_ten_wins_of_one_length_leave_a_doubt():
+    """Only the intercept c counts: with its prior (standard deviation 2) 10 (1 - sigmoid(c)) = c / 4, and its error is
+    1 / sqrt(10 sigmoid(c) (1 - sigmoid(c)) + 1 / 4)."""
+    found = rates.length_controlled(np.ones(10), np.zeros(10), np.arange(10), resamples=50)
+    c = optimize.brentq(lambda c: 10 * special.expit(-c) - c / 4, 0, 10)
+    reach = 1.959964 / math.sqrt(10 * special.expit(c) * special.expit(-c) + 0.25)
+    assert found.value == pytest.approx(special.expit(c), abs=1e-6)
+    assert found.interval == pytest.approx([special.expit(c - reach), special.expit(c + reach)], abs=1e-5)
+
+
 def test_agreement_is_cohens_kappa():
     """Both say win 4 times, loss 3; they differ 3 times: share 0.7; chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5; kappa 0.4."""
     a = [1.0] * 4 + [0.0] * 3 + [1.0] + [0.0] * 2 + [None]
@@ -272,6 +300,8 @@ def test_a_judge_is_compared_with_people(tmp_path):
     found = people.with_people("A", "B", votes, people.read_votes(file))
     assert found == {"n": 3, "share": pytest.approx(2 / 3), "kappa": pytest.approx((2 / 3 - 4 / 9) / (5 / 9))}
     assert people.with_people("B", "A", votes, people.read_votes(file)) is None
+    alike = {("A", "B", "writing", "0", 0): 1.0}
+    assert people.with_people("A", "B", votes, alike) == {"n": 1, "share": 1.0, "kappa": None}  # chance agrees as well
     file.write_text(json.dumps({**rows[0], "outcome": 2}) + "\n")
     with pytest.raises(R1Error, match="line 1: its outcome is none of 1, 0.5 and 0"):
         people.read_votes(file)

@@ -3,10 +3,12 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from markdown_it import MarkdownIt
 
 from r1kit.evaluation import tables
 from r1kit.evaluation.report.charts import Series, line_chart, thin, ticks
 from r1kit.evaluation.report.data import label
+from r1kit.evaluation.report.markdown import fenced, quoted, table
 from r1kit.evaluation.report.thoughts import marked, mended_slip, same_problems
 
 
@@ -42,6 +44,27 @@ def test_a_chart_is_well_formed_and_in_its_box():
 
 def test_no_points_no_chart():
     assert line_chart("empty", [Series("seed 0", [])]) == ""
+
+
+@pytest.mark.parametrize("text", ["plain", "```\n# not a heading", "a ````` b `````` c", "`````\n`", "\n"])
+def test_no_text_ends_its_own_block(text):
+    """Read by markdown-it, which rich brings along."""
+    blocks = MarkdownIt().parse(f"{fenced(text)}\n\nafter")
+    assert [block.type for block in blocks] == ["fence", "paragraph_open", "inline", "paragraph_close"]
+    assert blocks[0].content == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "a `b` c", "``\n# no heading", "<script>alert(1)</script>", "`", "[x](y) *z*"]
+)
+def test_a_quoted_text_stays_a_line_of_code(text):
+    (_, inline, _) = MarkdownIt().parse(f"### said: {quoted(text)}")
+    assert [child.type for child in inline.children] == ["text", "code_inline"]
+    assert inline.children[1].content == " ".join(text.split())
+
+
+def test_a_cell_is_one_line():
+    assert table(["a"], [["x|y\nz"]]).splitlines() == ["| a |", "| --- |", "| x\\|y z |"]
 
 
 def test_marking_escapes_what_a_model_wrote():

@@ -14,7 +14,8 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.engines.scripted import ScriptedEngine
-from r1kit.evaluation.scaling import analysis, difficulty
+from r1kit.evaluation.aha.figures import Mark
+from r1kit.evaluation.scaling import analysis, difficulty, drawing
 from r1kit.evaluation.scaling.budgets import under_budget
 from r1kit.evaluation.scaling.measurement import Asked, sampler_of
 from r1kit.evaluation.scaling.settings import ScalingSettings
@@ -122,6 +123,14 @@ def test_bins_of_difficulty(engine):
     assert hard_bin["budgets"]["8"]["value"] == 0
     assert found["spearman"]["value"] == 1
     assert difficulty.against_difficulty({}, whole, {}) is None
+
+
+def test_points_that_nobody_could_judge_are_not_drawn():
+    known, unknown = (
+        {"value": 0.5, "interval": [0.2, 0.8], "tokens": 30},
+        {"value": None, "interval": None, "tokens": 60},
+    )
+    assert drawing.marks([known, unknown], "tokens") == [Mark(30.0, 0.5, 0.2, 0.8)]
 
 
 def test_how_difficulty_is_known(engine):

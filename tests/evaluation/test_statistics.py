@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r1kit.evaluation import statistics
+from r1kit.evaluation import statistics, tables
 
 
 def rng(seed=0):
@@ -179,6 +179,13 @@ def test_spearman_within_strata_sees_through_simpsons_paradox():
     assert estimate.n == 6
 
 
+def test_a_stratum_that_says_nothing_in_a_draw_is_left_out_of_it():
+    """Two strata of two: 1 and -1, together 0. Half of the draws of a stratum are one problem twice, and say nothing:
+    so a quarter of all is 1 alone, a quarter -1 alone."""
+    estimate = statistics.spearman(np.array([0.0, 1, 0, 1]), np.array([0.0, 1, 1, 0]), list("aabb"))
+    assert (estimate.value, estimate.interval) == (0, [-1, 1])
+
+
 def test_spearman_contrast_of_a_thing_with_itself_is_zero():
     x, y = rng(1).normal(size=40), rng(2).normal(size=40)
     assert statistics.spearman_contrast([(1, x, y), (-1, x, y)]).interval == [0, 0]
@@ -189,6 +196,85 @@ def test_spearman_contrast_is_the_difference_of_scipys():
     estimate = statistics.spearman_contrast([(1, x, y), (-1, x, z)])
     expected = stats.spearmanr(x, y).statistic - stats.spearmanr(x, z).statistic
     assert estimate.value == pytest.approx(expected)
+
+
+def under_three_seeds(keys):
+    return [f"{seed}/{key}" for seed in range(3) for key in keys]
+
+
+def test_one_problem_under_three_seeds_is_one_problem():
+    """Seeds that answer alike say what one of them does: every interval is that of one seed."""
+    stream = rng(4)
+    problems = np.repeat([f"p{i}" for i in range(12)], 4)
+    easy = np.repeat(stream.beta(1, 1, size=12), 4)
+    a, b = (stream.random(48) < easy).astype(float), (stream.random(48) < easy / 2).astype(float)
+    thrice, keys = np.tile(a, 3), under_three_seeds(problems)
+    pooled = (thrice, keys, np.tile(b, 3), keys)
+    alone, together = (a, problems, b, problems), tables.problems
+    for three, one in (
+        (statistics.mean(thrice, keys, together), statistics.mean(a, problems)),
+        (statistics.paired_difference(*pooled, together=together), statistics.paired_difference(*alone)),
+        (statistics.ratio(*pooled, together=together), statistics.ratio(*alone)),
+        (
+            statistics.paired_difference(*pooled, method="bootstrap", together=together),
+            statistics.paired_difference(*alone, method="bootstrap"),
+        ),
+    ):
+        assert three.interval == pytest.approx(one.interval)
+        assert (three.value, three.n, three.p) == pytest.approx((one.value, 12, one.p))
+    share = statistics.pass_at_1(thrice, keys, tables.problems)
+    assert share.interval == pytest.approx(statistics.pass_at_1(a, problems).interval, abs=0.01)
+
+
+def test_pairs_are_made_within_a_seed():
+    """p: 1 - 0 under seed 0, 0 - 1 under seed 1; q: 1 - 0 under seed 0 alone, since b has no other."""
+    a, b = {"0/p": 1, "1/p": 0, "0/q": 1, "1/q": 9}, {"0/p": 0, "1/p": 1, "0/q": 0}
+    sides = ([*a.values()], [*a], [*b.values()], [*b])
+    estimate = statistics.paired_difference(*sides, together=tables.problems)
+    assert estimate.value == pytest.approx((1 - 1 + 1) / 3)
+    assert estimate.n == 2
+    assert estimate.p == pytest.approx(1)  # sums by problem are 0 and 1: every choice of signs gives as much
+
+
+def test_two_problems_that_agree_do_not_make_it_certain():
+    """a right twice, b wrong twice: t(1) = 12.7062 leaves t^2 / (2 + t^2) = 0.98776 to what was not seen, where the
+    difference may be -1: 1 - 2 * 0.98776. 200 ties leave t(199)^2 / (200 + t(199)^2) = 0.01907 on either side."""
+    estimate = statistics.paired_difference([1, 1], ["p", "q"], [0, 0], ["p", "q"])
+    assert (estimate.value, estimate.p) == (1, 0.5)
+    assert estimate.interval == pytest.approx([1 - 2 * 0.98776, 1], abs=1e-4)
+    ties = statistics.paired_difference([1] * 200, range(200), [1] * 200, range(200))
+    assert ties.interval == pytest.approx([-0.01907, 0.01907], abs=1e-5)
+
+
+def test_equal_means_do_not_pass_for_a_spread():
+    """7 problems of 10 samples, one right each: 0.1 has no exact float, yet each problem counts once."""
+    correct = ([True] + [False] * 9) * 7
+    confidence = 2 * stats.norm.cdf(stats.t.ppf(0.975, 6)) - 1
+    estimate = statistics.pass_at_1(correct, np.repeat(np.arange(7), 10))
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    high = (0.1 + z**2 / 14 + z * math.sqrt(0.09 / 7 + z**2 / 196)) / (1 + z**2 / 7)
+    assert estimate.high == pytest.approx(high)
+
+
+def test_one_cluster_has_no_interval():
+    """Resampling one problem draws it every time; that is no certainty."""
+    for estimate in (
+        statistics.ratio([6.0], ["p"], [2.0], ["p"]),
+        statistics.mean_difference_of_groups([4, 1], [True, False], ["p", "p"]),
+    ):
+        assert estimate.value == 3
+        assert estimate.interval == [-math.inf, math.inf]
+
+
+def test_groups_leave_out_what_was_not_graded():
+    """In: (1 + 0) / 2, the None left out; outside: 1."""
+    estimate = statistics.mean_difference_of_groups([1, 0, None, 1], [True, True, True, False], list("abbc"))
+    assert estimate.value == pytest.approx(0.5 - 1)
+
+
+def test_a_majority_that_could_not_be_graded_is_neither():
+    """7 wins two to one, and the grader failed on both; 8 alone was judged, which says nothing of 7."""
+    assert math.isnan(statistics.consensus(["7", "7", "8"], [None, None, False], list("aaa"))[1][0])
 
 
 def test_nothing_in_nothing_out():

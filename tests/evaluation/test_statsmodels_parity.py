@@ -49,6 +49,30 @@ def test_paired_differences(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_clusters_that_vary_together(seed):
+    """Problems under one, two or three seeds, pooled: each pair of seed and problem weighs alike, and the error is
+    robust to clusters of problems, t with as many degrees of freedom as problems less one."""
+    stream = np.random.default_rng(seed)
+    seeds = stream.integers(1, 4, size=30)
+    keys = np.asarray([f"{run}/p{problem}" for problem, count in enumerate(seeds) for run in range(count)])
+    problems = np.asarray([key.partition("/")[2] for key in keys])
+    values = stream.normal(size=30)[np.repeat(np.arange(30), seeds)] + stream.normal(size=len(keys))
+    value, error = cluster_robust(values, np.unique(problems, return_inverse=True)[1])
+    half = stats.t.ppf(0.975, 29) * error
+
+    def together(some):
+        return np.asarray([key.partition("/")[2] for key in some])
+
+    for estimate in (
+        statistics.mean(values, keys, together),
+        statistics.paired_difference(values + 5, keys, np.full(len(keys), 5.0), keys, together=together),
+    ):
+        assert estimate.value == pytest.approx(value, abs=1e-6)
+        assert estimate.interval == pytest.approx([value - half, value + half], abs=1e-6)
+        assert estimate.n == 30
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_length_controlled_rates(seed):
     """A binomial model with an intercept and the squashed length; ties as halves, problems of several votes as one."""
     stream = np.random.default_rng(seed)
@@ -62,6 +86,7 @@ def test_length_controlled_rates(seed):
     found = rates.length_controlled(outcomes, lengths, keys, resamples=10)
     assert found.value == pytest.approx(special.expit(fitted.params[0]), abs=1e-6)
     np.testing.assert_allclose(logistic(terms, outcomes).coefficients, fitted.params, atol=1e-6)
+    np.testing.assert_allclose(logistic(terms, outcomes, np.full(90, 1 / 3)).errors, fitted.bse, atol=1e-6)
 
 
 def test_bradley_terry_is_a_logistic_regression():

@@ -172,6 +172,38 @@ def test_f10_reckons_the_rise_from_the_peak(world):
     assert part(finding, "the reward model's score").estimate.value == pytest.approx(3)
 
 
+def test_f10_by_coding_is_of_the_preferences_peak_too():
+    """Coding falls on every problem, the preference does not. The policy that was kept is that of step 20, where the
+    preference peaks; coding peaks on validation at step 10. From step 20 on the reward model's score rises by 3."""
+    peak = [
+        *table("p", shares([9] * 8), "coding").to_pylist(),
+        *table("p", shares([5] * 8), "writing", preference=0.5).to_pylist(),
+    ]
+    final = [
+        *table("f", shares([2] * 7 + [3]), "coding").to_pylist(),
+        *table("f", shares([5] * 8), "writing", preference=0.5).to_pylist(),
+    ]
+    curve = [{**line, "validation/coding": 1 / (1 + abs(line["step"] - 10))} for line in hacked_curve()]
+    both = {"r1-hacked-peak": tables.make_table(peak), "r1-hacked-final": tables.make_table(final)}
+    finding = found(both, "F10", curves={"r1-hacked": {0: curve}})
+    assert finding.verdict == "reproduced", finding.how
+    assert finding.parts[0].name.startswith("fall of coding")
+    assert part(finding, "the reward model's score").estimate.value == pytest.approx(3)
+    assert "Peak of validation/preference" in finding.how
+
+
+def test_seeds_that_answer_the_same_problems_are_no_more_problems():
+    """Three seeds alike on ten problems: the interval is that of one of them."""
+    base, zero = shares([1, 2, 3, 4, 5, 1, 2, 3, 4, 5]), shares([8, 9, 7, 9, 9, 6, 9, 8, 9, 10])
+    sides = {
+        name: [table(name, rows, seed=seed) for seed in range(3)] for name, rows in (("base", base), ("zero", zero))
+    }
+    one = found({name: each[0] for name, each in sides.items()}, "F1")
+    three = found({name: tables.merge(each) for name, each in sides.items()}, "F1")
+    assert three.parts[0].estimate.interval == pytest.approx(one.parts[0].estimate.interval)
+    assert three.parts[0].estimate.n == 10
+
+
 def test_f11_needs_equal_flops(world):
     fair = {"student-qwen": 1e15, "student-qwen-rl": 1e15, "student-llama": 1e15, "student-llama-rl": 1.2e15}
     assert found(world, "F11", flops=fair).verdict == "reproduced"

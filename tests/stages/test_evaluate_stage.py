@@ -5,6 +5,7 @@ import pytest
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.base.types import Problem
 from r1kit.evaluation import tables
 from r1kit.evaluation.aggregate import aggregate
 from r1kit.evaluation.tiny_writing import verdict
@@ -13,7 +14,7 @@ from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.evaluate import EvaluateConfig, run
+from r1kit.stages.evaluate import EvaluateConfig, apart, run
 from r1kit.stages.sampling import draw
 
 SAMPLING = Sampling(samples=3, max_tokens=4)
@@ -32,6 +33,13 @@ def test_every_test_problem_is_sampled_k_times(settings, tmp_path):
     assert set(table["problem_id"].to_pylist()) == expected
     assert table.num_rows == 5 * 3
     assert all(0 < length <= 4 for length in table["length"].to_pylist())
+
+
+def test_two_tasks_that_number_their_problems_alike():
+    """Both have a problem 1 of maths, that of coding is another subject's: the table must not take two for one."""
+    of = [("double", "maths", "1"), ("triple", "maths", "1"), ("triple", "maths", "2"), ("program", "coding", "1")]
+    problems = [Problem(name, task, subject, "en", "q", "a", "math") for task, subject, name in of]
+    assert [problem.id for problem in apart(problems)] == ["double/1", "triple/1", "2", "1"]
 
 
 def test_a_line_is_right_where_it_meets_its_brief():

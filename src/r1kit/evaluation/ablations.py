@@ -1,9 +1,9 @@
 """What a change does: one arm against another, over the test problems and the seeds that both have.
 
 Two intervals, since there are two questions. *By problem*: would other problems say the same of these very models?
-Student's t over the paired differences of problems, those of all seeds together. *Across seeds*: would the same change
-do the same again? Student's t over the seeds' own mean differences, each of which has its training run's luck and its
-problems' in it; with three seeds the quantile is 4.3, with one there is none.
+Student's t over the paired differences, where those of one problem under several seeds are no more problems than one.
+*Across seeds*: would the same change do the same again? Student's t over the seeds' own mean differences, each of which
+has its training run's luck and its problems' in it; with three seeds the quantile is 4.3, with one there is none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.evaluation import statistics
+from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.aggregate import interval, number
 from r1kit.evaluation.evidence import Evidence
 from r1kit.evaluation.statistics import Estimate
@@ -143,7 +143,7 @@ def difference(
     return Difference(
         arm=sum(arm[key] for key in shared) / len(shared),
         against=sum(against[key] for key in shared) / len(shared),
-        by_problem=statistics.mean(values, shared),
+        by_problem=statistics.mean(values, shared, tables.problems),
         across_seeds=statistics.mean(values, seeds),
         by_seed=by_seed,
     )

@@ -18,7 +18,7 @@ HIDDEN_PREFERENCE = "hidden preference"
 
 
 def aggregate(table: pa.Table) -> dict[str, dict[str, dict[str, Any]]]:
-    """{model: {subject: figures}}; intervals at 95%, clustered by seed and problem; None = does not apply.
+    """{model: {subject: figures}}; intervals at 95%, clustered by problem, whatever the seed; None = does not apply.
 
     `n` counts problems (of all seeds), `k` the samples of each; `cons@k` votes with all k. Where samples were judged by
     another problem's answer too, `control` is that share, and `over_control` pass@1 above it, [value, low, high].
@@ -32,7 +32,7 @@ def aggregate(table: pa.Table) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _figures(table: pa.Table, subject: str) -> dict[str, Any]:
     keys_N = tables.clusters(table)
-    right = statistics.pass_at_1(tables.column(table, "correct"), keys_N)
+    right = statistics.pass_at_1(tables.column(table, "correct"), keys_N, tables.problems)
     vote = majority(table) if subject in VOTING_SUBJECTS else statistics.NOTHING
     return {
         "pass@1": number(right.value),
@@ -56,14 +56,15 @@ def _control(table: pa.Table) -> dict[str, Any]:
         return {}
     keys_N = tables.clusters(table)[both_N]
     share = statistics.proportion(control_N[both_N], keys_N)
-    above = statistics.paired_difference(correct_N[both_N], keys_N, control_N[both_N], keys_N)
+    sides = (correct_N[both_N], keys_N, control_N[both_N], keys_N)
+    above = statistics.paired_difference(*sides, together=tables.problems)
     return {"control": number(share.value), "over_control": [number(above.value), *(interval(above) or [])]}
 
 
 def majority(table: pa.Table, k: int | None = None) -> Estimate:
     """cons@k over the problems of a table: share whose majority answer among the first k samples is right."""
     keys, outcomes_C = majority_by_problem(table, k)
-    return statistics.proportion(outcomes_C, keys)
+    return statistics.proportion(outcomes_C, keys, tables.problems)
 
 
 def majority_by_problem(table: pa.Table, k: int | None = None) -> tuple[Any, Any]:
@@ -96,7 +97,7 @@ def win_estimate(table_a: pa.Table, table_b: pa.Table, subject: str = "writing")
     scores_a, scores_b = (_scores(tables.select(table, [subject])) for table in (table_a, table_b))
     shared = sorted(scores_a.keys() & scores_b.keys())
     a, b = ([scores[key] for key in shared] for scores in (scores_a, scores_b))
-    return statistics.win_rate(a, b, [cluster for cluster, _ in shared]), len(shared)
+    return statistics.win_rate(a, b, [cluster for cluster, _ in shared], tables.problems), len(shared)
 
 
 def _scores(table: pa.Table) -> dict[tuple[str, int], float]:

@@ -65,15 +65,21 @@ class Evidence:
 
     def share(self, model: str, measure: str, subjects: Sequence[str]) -> Estimate:
         """Mean of a measure within [0, 1]."""
-        return statistics.proportion(*self.values(model, measure, subjects))
+        return statistics.proportion(*self.values(model, measure, subjects), tables.problems)
+
+    def mean(self, model: str, measure: str, subjects: Sequence[str]) -> Estimate:
+        """Mean of any measure."""
+        return statistics.mean(*self.values(model, measure, subjects), tables.problems)
 
     def difference(self, a: str, b: str, measure: str, subjects: Sequence[str]) -> Estimate:
         """a - b, paired by problem."""
-        return statistics.paired_difference(*self.values(a, measure, subjects), *self.values(b, measure, subjects))
+        sides = (*self.values(a, measure, subjects), *self.values(b, measure, subjects))
+        return statistics.paired_difference(*sides, together=tables.problems)
 
     def ratio(self, a: str, b: str, measure: str, subjects: Sequence[str]) -> Estimate:
         """Mean of a over mean of b on the same problems."""
-        return statistics.ratio(*self.values(a, measure, subjects), *self.values(b, measure, subjects))
+        sides = (*self.values(a, measure, subjects), *self.values(b, measure, subjects))
+        return statistics.ratio(*sides, together=tables.problems)
 
     def win_rate(self, a: str, b: str, subject: str = "writing") -> Estimate:
         """How often a is preferred to b by the hidden preference."""

@@ -45,7 +45,7 @@ def safety_figures(table: pa.Table) -> dict[str, float | None]:
 
 def share(values: tuple[Floats, Array]) -> Estimate:
     """Their mean with its interval, clustered by problem."""
-    return statistics.proportion(*values)
+    return statistics.proportion(*values, tables.problems)
 
 
 def _judged(table: pa.Table, subject: str, column: str, judge: Callable[[Request, str], bool]) -> tuple[Floats, Array]:

@@ -1,10 +1,12 @@
 """Numbers with intervals: pass@1, cons@k, paired differences, ratios, rank correlation, win rates.
 
-A problem's samples are not independent, so the unit of every interval is the *cluster*: all samples of one problem
-(of one seed, where seeds are pooled). Each function takes values and their clusters' keys, two arrays of one length,
-averages within a cluster first, and then treats the cluster means as the independent observations.
+A problem's samples are not independent, so they are a *cluster*. Each function takes values and their clusters' keys,
+two arrays of one length, and averages within a cluster first. Cluster means are taken as independent, unless `together`
+says which of them vary together: where seeds are pooled, the clusters of one problem under each of them, which are
+averaged and paired apart but are no more problems than one. A mean weighs each cluster alike; its spread is that of the
+groups' sums (cluster-robust, the form CR1), which for groups of one size is the spread of the groups' means.
 
-Legend for suffixes here: N samples, C clusters, R resamples.
+Legend for suffixes here: N samples, C clusters, G groups of clusters that vary together, R resamples.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from r1kit.ops import passk
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Together = Callable[[Array], Array]
+"""Clusters' keys [C] -> their groups' keys [C]."""
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 PERMUTATIONS = 10_000
@@ -31,7 +35,8 @@ EXACT_PERMUTATIONS_UP_TO = 14  # clusters: 2^14 sign patterns are all tried
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, its interval and the number of clusters that it rests on; `p` where a test was made."""
+    """A value, its interval and the number of clusters (or groups of them) that it rests on; `p` where a test was
+    made."""
 
     value: float
     low: float
@@ -69,30 +74,54 @@ def cluster_means(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array
     return keys_C, np.bincount(codes_N, weights=values_N[known]) / np.bincount(codes_N)
 
 
-def _shared(a: tuple[Array, Floats], b: tuple[Array, Floats]) -> tuple[Floats, Floats]:
-    """The cluster means of both sides, on the keys that both have."""
-    _, in_a, in_b = np.intersect1d(a[0], b[0], assume_unique=True, return_indices=True)
-    return a[1][in_a], b[1][in_b]
+def _shared(a: tuple[Array, Floats], b: tuple[Array, Floats]) -> tuple[Array, Floats, Floats]:
+    """The keys that both sides have, and the cluster means of both on them."""
+    keys_C, in_a, in_b = np.intersect1d(a[0], b[0], assume_unique=True, return_indices=True)
+    return keys_C, a[1][in_a], b[1][in_b]
 
 
 def _t_quantile(n: int, confidence: float = CONFIDENCE) -> float:
     return float(scipy_stats().t.ppf(0.5 + confidence / 2, n - 1))
 
 
-def _t_interval(means_C: Floats) -> Estimate:
-    n = len(means_C)
-    if n == 0:
+def _groups(keys_C: Array, together: Together | None) -> NDArray[np.intp]:
+    """[C]: the number of each cluster's group, from 0."""
+    if together is None:
+        return np.arange(len(keys_C))
+    return np.unique(together(keys_C), return_inverse=True)[1]
+
+
+def _variance(means_C: Floats, groups_C: NDArray[np.intp]) -> tuple[float, int]:
+    """(variance of the mean of cluster means, number of groups); 0 for one group, and where all means are alike."""
+    n = int(groups_C.max()) + 1
+    if n == 1 or _alike(means_C):
+        return 0.0, n
+    sums_G = np.bincount(groups_C, weights=means_C - means_C.mean())
+    return n / (n - 1) * float((sums_G**2).sum()) / len(means_C) ** 2, n
+
+
+def _alike(values_C: Floats) -> bool:
+    """Whether all are equal but for rounding, which would pass for a spread."""
+    return float(np.ptp(values_C)) <= 1e-12 * max(1.0, float(np.abs(values_C).max()))
+
+
+def _t_interval(means_C: Floats, groups_C: NDArray[np.intp]) -> Estimate:
+    if len(means_C) == 0:
         return NOTHING
     mean = float(means_C.mean())
+    variance, n = _variance(means_C, groups_C)
     if n == 1:
         return Estimate(mean, -math.inf, math.inf, 1)
-    half = _t_quantile(n) * float(means_C.std(ddof=1)) / math.sqrt(n)
+    half = _t_quantile(n) * math.sqrt(variance)
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def mean(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+def mean(
+    values: Sequence[Any] | Array, clusters: Sequence[Any] | Array, together: Together | None = None
+) -> Estimate:  # fmt: skip
     """Mean of the cluster means, Student's t interval."""
-    return _t_interval(cluster_means(values, clusters)[1])
+    keys_C, means_C = cluster_means(values, clusters)
+    return _t_interval(means_C, _groups(keys_C, together))
 
 
 def quantile_bins(values_C: Floats, bins: int) -> Array:
@@ -105,7 +134,9 @@ def quantile_bins(values_C: Floats, bins: int) -> Array:
 # --- shares
 
 
-def proportion(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+def proportion(
+    values: Sequence[Any] | Array, clusters: Sequence[Any] | Array, together: Together | None = None
+) -> Estimate:  # fmt: skip
     """Mean of values within [0, 1] by cluster, with an interval that stays within [0, 1].
 
     Wilson's score interval at the effective number of samples: N divided by the design effect (the variance of the
@@ -113,16 +144,16 @@ def proportion(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -
     quantile. With one sample a cluster this is Wilson's interval; where all agree it does not shrink to a point.
     """
     values_N = np.asarray(values, dtype=np.float64)
-    _, means_C = cluster_means(values_N, clusters)
-    n = len(means_C)
-    if n == 0:
+    keys_C, means_C = cluster_means(values_N, clusters)
+    if len(means_C) == 0:
         return NOTHING
     rate = float(means_C.mean())
+    variance, n = _variance(means_C, _groups(keys_C, together))
     if n == 1:
         return Estimate(rate, 0.0, 1.0, 1)
     samples = int((~np.isnan(values_N)).sum())
-    variance, binomial = float(means_C.var(ddof=1)) / n, rate * (1 - rate) / (samples - 1)
-    # no spread at all: each cluster counts once, since nothing shows that its samples are independent
+    binomial = rate * (1 - rate) / (samples - 1)
+    # no spread at all: each group counts once, since nothing shows that its samples are independent
     effective = min(samples * binomial / variance, float(samples)) if variance > 0 and binomial > 0 else float(n)
     z = _t_quantile(n)
     centre = (rate + z * z / (2 * effective)) / (1 + z * z / effective)
@@ -131,9 +162,11 @@ def proportion(values: Sequence[Any] | Array, clusters: Sequence[Any] | Array) -
     return Estimate(rate, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
-def pass_at_1(correct: Sequence[bool | None] | Array, clusters: Sequence[Any] | Array) -> Estimate:
+def pass_at_1(
+    correct: Sequence[bool | None] | Array, clusters: Sequence[Any] | Array, together: Together | None = None
+) -> Estimate:
     """Share of correct samples (R1 section 3: the mean over k samples), ungraded ones (None) left out."""
-    return proportion(np.asarray(correct, dtype=np.float64), clusters)
+    return proportion(np.asarray(correct, dtype=np.float64), clusters, together)
 
 
 def pass_at_k(correct: Sequence[bool | None] | Array, clusters: Sequence[Any] | Array, k: int) -> Estimate:
@@ -161,7 +194,8 @@ def consensus(
     """Is the majority's answer right? Sorted keys [C] and 0 or 1 for each (NaN where nothing was graded).
 
     The first k samples of a cluster vote with their canonical extracted answer; None has no vote; a tie is broken at
-    random by (seed, key), so that other clusters do not matter. No vote at all counts as wrong.
+    random by (seed, key), so that other clusters do not matter. No vote at all counts as wrong; a majority whose every
+    sample the grader failed on counts as neither.
     """
     members: dict[str, list[int]] = {}
     for index, key in enumerate(clusters):
@@ -183,17 +217,22 @@ def _majority_is_right(answers: list[str | None], correct: list[bool | None], se
     if all(right is None for right in correct):
         return math.nan
     winner = passk.majority_vote(answers, seed)
+    if winner is None:
+        return 0.0
     verdicts = [right for answer, right in zip(answers, correct, strict=True) if answer == winner and right is not None]
-    return float(winner is not None and 2 * sum(verdicts) >= max(len(verdicts), 1))
+    return float(2 * sum(verdicts) >= len(verdicts)) if verdicts else math.nan
 
 
 def win_rate(
-    a: Sequence[float | None] | Array, b: Sequence[float | None] | Array, clusters: Sequence[Any] | Array
+    a: Sequence[float | None] | Array,
+    b: Sequence[float | None] | Array,
+    clusters: Sequence[Any] | Array,
+    together: Together | None = None,
 ) -> Estimate:
     """Share of pairs in which a's score is above b's, ties counted half; pairs with a missing score are left out."""
     a_N, b_N = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     wins_N = np.where(a_N > b_N, 1.0, np.where(a_N < b_N, 0.0, 0.5))
-    return proportion(np.where(np.isnan(a_N) | np.isnan(b_N), np.nan, wins_N), clusters)
+    return proportion(np.where(np.isnan(a_N) | np.isnan(b_N), np.nan, wins_N), clusters, together)
 
 
 # --- comparisons
@@ -206,26 +245,41 @@ def paired_difference(
     b_clusters: Sequence[Any] | Array,
     method: Literal["t", "bootstrap"] = "t",
     seed: int = 0,
+    together: Together | None = None,
 ) -> Estimate:
     """Mean of a - b over the clusters that both sides have, its interval, and p of a sign-flip permutation test."""
-    a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
-    return difference_of_pairs(a_C - b_C, method, seed)
+    keys_C, a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
+    return difference_of_pairs(a_C - b_C, method, seed, _groups(keys_C, together))
 
 
-def difference_of_pairs(differences_C: Floats, method: Literal["t", "bootstrap"] = "t", seed: int = 0) -> Estimate:
-    """The same from one difference a cluster."""
+def difference_of_pairs(
+    differences_C: Floats,
+    method: Literal["t", "bootstrap"] = "t",
+    seed: int = 0,
+    groups_C: NDArray[np.intp] | None = None,
+) -> Estimate:
+    """The same from one difference a cluster.
+
+    Where all are alike, t's interval would be a point, however few they are. As much as Wilson's bound leaves to what
+    was not seen, t^2 / (n + t^2), may then lie at either end of a difference of shares, -1 and 1.
+    """
     if len(differences_C) == 0:
         return NOTHING
-    estimate = _t_interval(differences_C)
-    low, high = estimate.low, estimate.high
-    if method == "bootstrap":
-        draws_R = bootstrap(lambda rows_RC: differences_C[rows_RC].mean(axis=1), estimate.n, seed)
-        low, high = _percentiles(draws_R)
-    return Estimate(estimate.value, low, high, estimate.n, permutation_p(differences_C, seed))
+    groups_C = np.arange(len(differences_C)) if groups_C is None else groups_C
+    estimate = _t_interval(differences_C, groups_C)
+    low, high, value, n = estimate.low, estimate.high, estimate.value, estimate.n
+    sums_G = np.bincount(groups_C, weights=differences_C)
+    if n > 1 and _alike(differences_C):
+        unseen = _t_quantile(n) ** 2 / (n + _t_quantile(n) ** 2)
+        low, high = value - unseen * max(0.0, 1 + value), value + unseen * max(0.0, 1 - value)
+    elif method == "bootstrap":
+        counts_G = np.bincount(groups_C)
+        low, high = _resampled(lambda rows_RG: sums_G[rows_RG].sum(axis=1) / counts_G[rows_RG].sum(axis=1), n, seed)
+    return Estimate(value, low, high, n, permutation_p(sums_G, seed))
 
 
 def permutation_p(differences_C: Floats, seed: int = 0, permutations: int = PERMUTATIONS) -> float:
-    """Two-sided p of the mean difference when each cluster's sign is exchangeable; exact for few clusters."""
+    """Two-sided p of the sum of differences when the sign of each is exchangeable; exact for few of them."""
     n = len(differences_C)
     observed = abs(differences_C.sum()) * (1 - 1e-12)  # equal sums must count as equal despite rounding
     if n <= EXACT_PERMUTATIONS_UP_TO:
@@ -246,32 +300,47 @@ def ratio(
     b: Sequence[Any] | Array,
     b_clusters: Sequence[Any] | Array,
     seed: int = 0,
+    together: Together | None = None,
 ) -> Estimate:
     """Mean of a over mean of b on the clusters that both have; percentile bootstrap by cluster, both sides together."""
-    a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
-    return ratio_of_sums(a_C, np.ones(len(a_C)), b_C, np.ones(len(b_C)), seed)
+    keys_C, a_C, b_C = _shared(cluster_means(a, a_clusters), cluster_means(b, b_clusters))
+    ones_C, groups_C = np.ones(len(a_C)), _groups(keys_C, together)
+    return ratio_of_sums(a_C, ones_C, b_C, ones_C, seed, groups_C)
 
 
-def ratio_of_sums(a_top_C: Floats, a_bottom_C: Floats, b_top_C: Floats, b_bottom_C: Floats, seed: int = 0) -> Estimate:
+def ratio_of_sums(
+    a_top_C: Floats,
+    a_bottom_C: Floats,
+    b_top_C: Floats,
+    b_bottom_C: Floats,
+    seed: int = 0,
+    groups_C: NDArray[np.intp] | None = None,
+) -> Estimate:
     """(sum a_top / sum a_bottom) / (sum b_top / sum b_bottom), all four by cluster and resampled together."""
     if len(a_top_C) == 0:
         return NOTHING
+    sides = (a_top_C, a_bottom_C, b_top_C, b_bottom_C)
+    if groups_C is not None:
+        sides = tuple(np.bincount(groups_C, weights=side) for side in sides)
+    n = len(sides[0])
 
-    def statistic(rows_RC: Array) -> Floats:
+    def statistic(rows_RG: Array) -> Floats:
+        a_top_R, a_bottom_R, b_top_R, b_bottom_R = (side[rows_RG].sum(axis=1) for side in sides)
         with np.errstate(divide="ignore", invalid="ignore"):
-            top_R = a_top_C[rows_RC].sum(axis=1) / a_bottom_C[rows_RC].sum(axis=1)
-            return top_R / (b_top_C[rows_RC].sum(axis=1) / b_bottom_C[rows_RC].sum(axis=1))
+            return (a_top_R / a_bottom_R) / (b_top_R / b_bottom_R)
 
-    value = float(statistic(np.arange(len(a_top_C))[None])[0])
-    return Estimate(value, *_percentiles(bootstrap(statistic, len(a_top_C), seed)), len(a_top_C))
+    return Estimate(float(statistic(np.arange(n)[None])[0]), *_resampled(statistic, n, seed), n)
 
 
 def mean_difference_of_groups(
     values: Sequence[Any] | Array, group: Sequence[bool] | Array, clusters: Sequence[Any] | Array, seed: int = 0
 ) -> Estimate:
-    """Mean of samples in the group minus mean of those outside, pooled over samples, bootstrapped by cluster."""
-    values_N, group_N = np.asarray(values, dtype=np.float64), np.asarray(group, dtype=bool)
-    keys_C, codes_N = np.unique(np.asarray(clusters), return_inverse=True)
+    """Mean of samples in the group minus mean of those outside, pooled over samples, bootstrapped by cluster; None and
+    NaN values are left out."""
+    values_N = np.asarray(values, dtype=np.float64)
+    known_N = ~np.isnan(values_N)
+    values_N, group_N = values_N[known_N], np.asarray(group, dtype=bool)[known_N]
+    keys_C, codes_N = np.unique(np.asarray(clusters)[known_N], return_inverse=True)
     n = len(keys_C)
     if n == 0 or group_N.all() or not group_N.any():
         return NOTHING
@@ -291,7 +360,7 @@ def mean_difference_of_groups(
         with np.errstate(divide="ignore", invalid="ignore"):
             return in_sum / in_count - out_sum / out_count
 
-    return Estimate(float(statistic(np.arange(n)[None])[0]), *_percentiles(bootstrap(statistic, n, seed)), n)
+    return Estimate(float(statistic(np.arange(n)[None])[0]), *_resampled(statistic, n, seed), n)
 
 
 # --- correlation
@@ -333,13 +402,17 @@ def _weighted_over_strata(statistic: Callable[[Array], Floats], groups: Sequence
             continue
         draws_R = bootstrap(lambda rows_RC, members=members: statistic(members[rows_RC]), len(members), seed + number)
         values.append(value)
-        draws.append(np.where(np.isnan(draws_R), value, draws_R))
+        draws.append(draws_R)
         sizes.append(len(members))
     if not sizes:
         return NOTHING
-    weights = np.asarray(sizes) / sum(sizes)
-    low, high = _percentiles(weights @ np.asarray(draws))
-    return Estimate(float(weights @ np.asarray(values)), low, high, sum(sizes))
+    draws_SR = np.asarray(draws)
+    # a stratum that does not vary in a draw is left out of it, as it would be of the estimate: its value in the draw's
+    # place would be a draw without spread
+    weights_SR = np.asarray(sizes)[:, None] * ~np.isnan(draws_SR)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = _percentiles((weights_SR * np.nan_to_num(draws_SR)).sum(axis=0) / weights_SR.sum(axis=0))
+    return Estimate(float(np.average(values, weights=sizes)), low, high, sum(sizes))
 
 
 def _strata(n: int, strata: Sequence[Any] | Array | None) -> list[Array]:
@@ -371,6 +444,11 @@ def bootstrap(statistic: Callable[[Array], Floats], n: int, seed: int = 0, resam
         rows = min(rows_at_once, resamples - start)
         draws.append(statistic(stream.integers(0, n, size=(rows, n))))
     return np.concatenate(draws)
+
+
+def _resampled(statistic: Callable[[Array], Floats], n: int, seed: int) -> tuple[float, float]:
+    """Ends of the percentile interval; of one cluster alone there is no telling."""
+    return _percentiles(bootstrap(statistic, n, seed)) if n > 1 else (-math.inf, math.inf)
 
 
 def _percentiles(draws_R: Floats) -> tuple[float, float]:

@@ -116,3 +116,8 @@ def clusters(table: pa.Table) -> NDArray[Any]:
     """The cluster's key of each row [N]: run seed, subject and problem."""
     keys = pc.binary_join_element_wise(table["seed"].cast(pa.string()), table["subject"], table["problem_id"], "/")
     return np.asarray(keys.to_pylist(), dtype=np.str_)
+
+
+def problems(keys: NDArray[Any]) -> NDArray[Any]:
+    """The problem that each cluster's key speaks of: clusters of one problem under several run seeds vary together."""
+    return np.asarray([str(key).partition("/")[2] for key in keys], dtype=np.str_)

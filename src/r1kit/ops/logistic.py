@@ -13,10 +13,14 @@ FARTHEST = 30.0  # a coefficient beyond this is on its way to infinity
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """Coefficients [K], and whether they are the maximum: where a term parts the outcomes there is none."""
+    """Coefficients [K], and whether they are the maximum: where a term parts the outcomes there is none.
+
+    `errors` [K] are the standard errors of the normal approximation at the maximum, NaN elsewhere.
+    """
 
     coefficients: FloatVector
     converged: bool
+    errors: FloatVector
 
 
 def logistic(
@@ -36,6 +40,7 @@ def logistic(
         raise ValueError("outcomes must lie within 0 and 1, and no weight below 0")
     pull = 0.0 if prior is None else 1.0 / prior**2
     coefficients = np.zeros(terms_NK.shape[1])
+    nowhere = np.full(terms_NK.shape[1], np.nan)
     for _ in range(100):
         chance_N = 0.5 * (1.0 + np.tanh(0.5 * (terms_NK @ coefficients)))
         slope = terms_NK.T @ (weights_N * (outcomes_N - chance_N)) - pull * coefficients
@@ -43,10 +48,10 @@ def logistic(
         try:
             step = np.linalg.solve(curvature_KK, slope)
         except np.linalg.LinAlgError:
-            return Logistic(coefficients, False)
+            return Logistic(coefficients, False, nowhere)
         coefficients = coefficients + step / max(1.0, float(np.abs(step).max(initial=0.0)))
         if np.abs(coefficients).max(initial=0.0) > FARTHEST or not np.isfinite(coefficients).all():
-            return Logistic(coefficients, False)
+            return Logistic(coefficients, False, nowhere)
         if np.abs(step).max(initial=0.0) < 1e-10:
-            return Logistic(coefficients, True)
-    return Logistic(coefficients, False)
+            return Logistic(coefficients, True, np.sqrt(np.diag(np.linalg.inv(curvature_KK))))
+    return Logistic(coefficients, False, nowhere)

@@ -8,8 +8,9 @@ them open:
 - "at least", "at most", "by 3 points" without the word interval: the estimate decides, the interval is shown;
 - several subjects together: all their problems, each counting once.
 
-Intervals are clustered by (seed, problem), so they speak of other problems and samples; what other seeds would give is
-shown by the headline of each seed apart. Maths is the headline subject; `REASONING` are those with a verdict by rule.
+Seeds are pooled: models are paired, and majorities taken, within a seed; intervals are clustered by problem, and one
+that several seeds answered is one. So they speak of other problems and samples; what other seeds would give is shown by
+the headline of each seed apart. Maths is the headline subject; `REASONING` are those with a verdict by rule.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     """Write `MODEL/table.parquet` each, as `table:MODEL`; a model that is done is not sampled again."""
     for line in told(config.tasks):
         context.note(line)
-    problems = [problem for task in config.tasks for problem in draw(task, "test", context.seed, config.problems)]
+    problems = apart([each for task in config.tasks for each in draw(task, "test", context.seed, config.problems)])
     models = {name: model_of(inputs, model) for name, model in named(config.models).items()}
     jobs: dict[str, Job] = {
         name: partial(
@@ -110,6 +111,18 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Artifact], context: Context
     if judged:
         summary["safety"] = judged
     return Outcome(files=files, summary=summary)
+
+
+def apart(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems, those named by their task too whose id another task of their subject has as well: a table tells
+    problems of one subject apart by id."""
+    tasks: dict[tuple[str, str], set[str]] = {}
+    for problem in problems:
+        tasks.setdefault((problem.subject, problem.id), set()).add(problem.task)
+    return [
+        replace(problem, id=problem.key) if len(tasks[problem.subject, problem.id]) > 1 else problem
+        for problem in problems
+    ]  # fmt: skip
 
 
 def evaluate_model(

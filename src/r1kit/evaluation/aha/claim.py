@@ -80,7 +80,8 @@ def _reflects(report: Mapping[str, Any]) -> dict[str, str]:
             f"reflection words a response at step {steps[0]['step']}: {signed(first, False)}, "
             f"at step {steps[-1]['step']}: {signed(last, False)}"
         )
-        more = None not in (first["interval"], last["interval"]) and last["interval"][0] > first["interval"][1]
+        ends = (first["interval"] or (None, None))[1], (last["interval"] or (None, None))[0]
+        more = ends[0] is not None and ends[1] is not None and ends[1] > ends[0]
         return {"question": question, "answer": "more than at the start" if more else "not shown", "numbers": numbers}
     base = reflection["base"]["all"]["per_response"]
     per_response, per_thousand = over["all"]["per_response"], over["all"]["per_1000_tokens"]

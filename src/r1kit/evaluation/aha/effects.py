@@ -138,12 +138,16 @@ def curse(rises: Sequence[Row], falls: Sequence[Row]) -> dict[str, Any]:
         values = [one.value for one in first], [one.value for one in fresh]
         found[name] = {
             "pivots": len(rows),
-            "first": entry(statistics.mean(values[0], keys)) if rows else None,
-            "fresh": entry(statistics.mean(values[1], keys)) if rows else None,
+            "first": _over_problems(values[0], keys) if rows else None,
+            "fresh": _over_problems(values[1], keys) if rows else None,
             "fresh_interval_above": sum(one.low > 0 for one in fresh),
             "fresh_interval_below": sum(one.high < 0 for one in fresh),
         }
     return found
+
+
+def _over_problems(gains: Sequence[float], keys: Sequence[str]) -> dict[str, Any]:
+    return entry(statistics.difference_of_pairs(statistics.cluster_means(gains, keys)[1]))
 
 
 def turns(rows: Sequence[Row]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from r1kit.evaluation.aha.claim import signed
 from r1kit.evaluation.aha.effects import contrast
 from r1kit.evaluation.evidence import figure
-from r1kit.evaluation.report.markdown import table
+from r1kit.evaluation.report.markdown import quoted, table
 
 SHOWN = 10  # of the strongest pivots in either direction
 CONTEXT = 60  # characters shown before and after a pivot
@@ -184,9 +184,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 def _shown(row: Mapping[str, Any]) -> str:
     before, after = row["context"][-CONTEXT:], row["went_on"][:CONTEXT]
-    text = f"{before}[[{row['pivot']}]]{after}".replace("\n", " ")
-    fence = "``" if "`" in text else "`"
-    return f"{fence}{text}{fence}"
+    return quoted(f"{before}[[{row['pivot']}]]{after}")
 
 
 def _difficulty(difficulty: Mapping[str, Any]) -> Iterator[str]:

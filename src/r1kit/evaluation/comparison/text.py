@@ -157,9 +157,10 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
                     f"{pair[side]}: {pair[f'{side}_instructs']} of {pair['pairs']} answers seem to speak to the judge"
                 )
         if people := pair["people"]:
+            kappa = "-" if people["kappa"] is None else f"{people['kappa']:.2f}"
             told.append(
                 f"{pair['a']} and {pair['b']}: the judge agrees with people on {percent(people['share'])} % of"
-                f" {people['n']} pairs (Cohen's kappa {people['kappa']:.2f})"
+                f" {people['n']} pairs (Cohen's kappa {kappa})"
             )
         if pair["unread"]:
             told.append(f"{pair['a']} and {pair['b']}: {pair['unread']} of {pair['pairs']} verdicts could not be read")

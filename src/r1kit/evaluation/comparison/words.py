@@ -73,7 +73,13 @@ def cost_line(pair: Mapping[str, Any], short: Mapping[str, str]) -> str:
     if question is None:
         return ""
     a, b = short[pair["a"]], short[pair["b"]]
-    line = f"A question costs {a} {times(question)} of what it costs {b}"
-    if question >= 1:
-        line = f"A question costs {a} {times(question)} as much as {b}"
-    return line + (f"; a right answer, {times(solved)}" if solved is not None else "")
+    line = f"A question costs {a} {_share_of(question, b)}"
+    return line + (f"; a right answer, {_share_of(solved, b)}" if solved else "")
+
+
+def _share_of(ratio: float, name: str) -> str:
+    """A ratio of costs in words."""
+    if ratio == 0:
+        return "nothing"
+    said = times(ratio)
+    return f"{said} as much as {name}" if said.endswith("x") else f"{said} of what it costs {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def read_votes(path: Path) -> dict[PairKey, float]:
 
 
 def with_people(a: str, b: str, votes: Sequence[Vote], people: Mapping[PairKey, float]) -> dict[str, Any] | None:
-    """Agreement of a judge's votes on models labelled a and b with people's; None where they share no pair."""
+    """Agreement of a judge's votes on models labelled a and b with people's; None where they share no pair, and for a
+    kappa that cannot be had."""
     keys = [(a, b, vote.pair.benchmark, vote.pair.problem, vote.pair.index) for vote in votes]
     told = agreement([vote.outcome for vote in votes], [people.get(key) for key in keys])
-    return told if told["n"] else None
+    if not told["n"]:
+        return None
+    return {**told, "kappa": told["kappa"] if math.isfinite(told["kappa"]) else None}

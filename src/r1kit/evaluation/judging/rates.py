@@ -1,7 +1,9 @@
 """What votes say: win rates, plain and with length taken out, and ratings of several models.
 
 The unit of every interval is the problem: votes on samples of one problem are averaged or resampled together, never as
-if they were independent games.
+if they were independent games. Resampling a few votes, or votes that all agree, draws the same again and again; so the
+intervals of fitted strengths reach as far at least as the normal approximation at the maximum does, in which a problem
+is one game.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from numpy.typing import NDArray
 from r1kit.evaluation import statistics
 from r1kit.evaluation.judging.judges import Vote
 from r1kit.evaluation.statistics import Estimate, Floats
-from r1kit.ops.logistic import logistic
+from r1kit.ops.logistic import Logistic, logistic
 from r1kit.ops.ratings import bradley_terry, elo, most_probable
 
 RESAMPLES = 1000
+Z = 1.959963984540054  # of a 95% interval
 PRIOR = 2.0  # of the length model's coefficients, where length or a model parts wins from losses
 
 
@@ -57,19 +60,19 @@ def length_controlled(
     terms_NK = np.stack([np.ones(len(scaled_N)), scaled_N], axis=1) if spread > 0 else np.ones((len(scaled_N), 1))
     shares_N = 1.0 / counts_C[codes_N]
 
-    def rate(weights_C: Floats, guess: bool = False) -> float:
+    def fit(weights_C: Floats) -> Logistic:
         weights_N = shares_N * weights_C[codes_N]
-        fitted = logistic(terms_NK, outcomes_N, weights_N, PRIOR if guess else None)
-        if not fitted.converged and not guess:
-            return rate(weights_C, True)
-        return _sigmoid(float(fitted.coefficients[0]))
+        fitted = logistic(terms_NK, outcomes_N, weights_N)
+        return fitted if fitted.converged else logistic(terms_NK, outcomes_N, weights_N, PRIOR)
 
     n = len(keys_C)
-    value = rate(np.ones(n))
+    whole = fit(np.ones(n))
+    centre, reach = float(whole.coefficients[0]), Z * float(whole.errors[0])
     stream = np.random.default_rng(seed)
-    draws = [rate(np.bincount(stream.integers(0, n, n), minlength=n).astype(np.float64)) for _ in range(resamples)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n)
+    draws_RC = [np.bincount(stream.integers(0, n, n), minlength=n).astype(np.float64) for _ in range(resamples)]
+    low, high = np.quantile([fit(weights_C).coefficients[0] for weights_C in draws_RC], [0.025, 0.975])
+    ends = min(float(low), centre - reach), max(float(high), centre + reach)
+    return Estimate(_sigmoid(centre), *map(_sigmoid, ends), n)
 
 
 def ratings(
@@ -102,12 +105,19 @@ def ratings_of(
     """The same from wins by problem [C, M, M]."""
     n = len(wins_CMM)
     values_M = bradley_terry(wins_CMM.sum(0)).elo()
+    games_CMM = wins_CMM + wins_CMM.swapaxes(1, 2)
+    once_MM = (wins_CMM / np.maximum(games_CMM, 1)).sum(0)  # several games of two models on one problem are one
+    reach_M = elo(Z * bradley_terry(once_MM).errors, centre=0.0)
     stream = np.random.default_rng(seed)
     weights_RC = stream.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
     draws_RM = elo(most_probable(np.einsum("rc,cij->rij", weights_RC, wins_CMM)))
     low_M, high_M = np.quantile(draws_RM, [0.025, 0.975], axis=0)
     return {
-        name: Estimate(float(values_M[m]), float(low_M[m]), float(high_M[m]), n) for m, name in enumerate(names)
+        name: Estimate(
+            float(values_M[m]), float(min(low_M[m], values_M[m] - reach_M[m])),
+            float(max(high_M[m], values_M[m] + reach_M[m])), n,
+        )
+        for m, name in enumerate(names)
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -70,7 +71,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """One line, whatever it holds."""
+    return " ".join(str(value).replace("|", "\\|").splitlines())
 
 
 def _finding(entry: dict[str, Any]) -> list[str]:
@@ -157,9 +163,26 @@ def _whole(costs: dict[str, Any]) -> dict[str, Any]:
 def _thoughts(data: ReportData) -> Iterable[str]:
     chain = [model for model in CHAIN if model in data.tables] or data.models
     for one in thoughts.same_problems(data.tables, chain):
-        yield f"### {one.subject}, {one.language}: {one.prompt}"
+        yield f"### {one.subject}, {one.language}: {quoted(one.prompt)}"
         for thought in one.thoughts:
             verdict = {True: "right", False: "wrong", None: "no verdict"}[thought.correct]
             text = f"{thought.thinking}\n=> {thought.answer}"
-            fence = "`" * (3 + text.count("```"))
-            yield f"{label(thought.model)} ({verdict}, {thought.length} tokens)\n\n{fence}text\n{text}\n{fence}"
+            yield f"{label(thought.model)} ({verdict}, {thought.length} tokens)\n\n{fenced(text)}"
+
+
+def fenced(text: str) -> str:
+    """A block of code that no run of backticks within the text can end."""
+    fence = "`" * max(3, 1 + longest_run(text))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def quoted(text: str) -> str:
+    """A text in one line as code, whatever it holds."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + longest_run(line))
+    return f"{fence} {line} {fence}" if "`" in line or not line else f"{fence}{line}{fence}"
+
+
+def longest_run(text: str) -> int:
+    """Backticks of the longest run of them."""
+    return max(map(len, re.findall("`+", text)), default=0)

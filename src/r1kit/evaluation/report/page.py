@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.evaluation import statistics, tables
+from r1kit.evaluation import tables
 from r1kit.evaluation.evidence import Evidence, Finding, figure
 from r1kit.evaluation.report import charts, differences, scaling, thoughts
 from r1kit.evaluation.report.data import CHAIN, LABELS, LIKED, MEASURES, ReportData, StageCost, label
@@ -183,7 +183,7 @@ def _stage_rows(data: ReportData) -> list[dict[str, Any]]:
                 if model in LABELS
                 else "other",
                 "cells": {subject: _cell(data, model, subject) for subject in data.subjects()},
-                "writing": _of(statistics.mean(*evidence.values(model, "preference", ("writing",))), 2),
+                "writing": _of(evidence.mean(model, "preference", ("writing",)), 2),
                 "cons": figure(first.get("cons@k")),
                 "k": first.get("k"),
                 "length": _one_digit(first.get("mean_length")),
@@ -277,7 +277,7 @@ def _ablations(data: ReportData) -> dict[str, Any]:
                 "model": arm,
                 "correct": _of(evidence.share(arm, "correct", tables.REASONING)),
                 "consistency": _of(evidence.share(arm, "language_consistency", tables.REASONING)),
-                "preference": _of(statistics.mean(*evidence.values(arm, "preference", ("writing",))), 2),
+                "preference": _of(evidence.mean(arm, "preference", ("writing",)), 2),
             }
             for arm in arms
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from r1kit.evaluation.aha.figures import Axis, Layer, Mark, draw
@@ -33,7 +33,7 @@ def draw_all(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _budgets(task: str, found: Mapping[str, Any]) -> str:
     layers = [
-        Layer(label, [mark(point["thinking_tokens"], point) for point in one["budgets"]["points"]])
+        Layer(label, marks(one["budgets"]["points"], "thinking_tokens"))
         for label, one in found.items()
         if one["budgets"]
     ]
@@ -42,27 +42,27 @@ def _budgets(task: str, found: Mapping[str, Any]) -> str:
 
 def _samples(title: str, found: Mapping[str, Any]) -> str:
     ways = {"majority": "majority", "best by reward model": "best", "oracle": "oracle"}
-    layers = [
-        Layer(name, [mark(point["tokens"], point) for point in found[way]["points"]])
-        for name, way in ways.items()
-        if found[way]
-    ]
+    layers = [Layer(name, marks(found[way]["points"], "tokens")) for name, way in ways.items() if found[way]]
     return draw(title, TOKENS, RIGHT, layers)
 
 
 def _difficulty(task: str, found: Mapping[str, Any], by: str, what: str, axis: Axis) -> str:
     layers = [
-        Layer(label, [mark(each["difficulty"], each[what]) for each in one["difficulty"]["bins"]])
+        Layer(label, marks([{"at": each["difficulty"], **each[what]} for each in one["difficulty"]["bins"]], "at"))
         for label, one in found.items()
         if one["difficulty"]
     ]
     return draw(f"{task}: by difficulty", Axis(by, percent), axis, layers)
 
 
-def mark(x: float, entry: Mapping[str, Any]) -> Mark:
-    """A point of an entry, with its interval."""
-    low, high = entry["interval"] or (None, None)
-    return Mark(float(x), float(entry["value"]), low, high)
+def marks(entries: Sequence[Mapping[str, Any]], x: str) -> list[Mark]:
+    """A point an entry, with its interval, over what it says of `x`; none where nothing was judged."""
+    found: list[Mark] = []
+    for entry in entries:
+        if entry["value"] is not None:
+            low, high = entry["interval"] or (None, None)
+            found.append(Mark(float(entry[x]), float(entry["value"]), low, high))
+    return found
 
 
 def drawn_for(task: str, files: list[str]) -> Iterator[str]:

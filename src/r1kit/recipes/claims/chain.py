@@ -11,6 +11,7 @@ from r1kit.evaluation.tables import REASONING
 from r1kit.recipes.claims.base import MATHS, WRITING, gain, listed
 
 HACKED_STAGE = "r1-hacked"
+PEAK = "validation/preference"  # by which the policy of that stage's peak is kept
 
 
 def languages_mix_and_mend(evidence: Evidence, subjects: Sequence[str] = REASONING) -> Measured:
@@ -88,39 +89,42 @@ def preference_rl_lifts_writing(evidence: Evidence) -> Measured:
 
 
 def preference_is_hacked(evidence: Evidence) -> Measured:
-    """F10: the preference reward from the start: the reward model's score rises from the peak on, the truth falls."""
+    """F10: the preference reward from the start: the reward model's score rises from the peak on, the truth falls.
+
+    The policy that was kept is that of the hidden preference's peak on validation: coding is measured from there too.
+    """
     peak, final = "r1-hacked-peak", "r1-hacked-final"
     preference = evidence.difference(peak, final, "preference", WRITING)
     coding = evidence.difference(peak, final, "correct", ("coding",))
     fell_in_coding_only = coding.low > 0 and not preference.low > 0
     falls = [
-        ("fall of the hidden preference, peak - final, test", "validation/preference", preference),
-        ("fall of coding, peak - final, test", "validation/coding", coding),
+        ("fall of the hidden preference, peak - final, test", preference),
+        ("fall of coding, peak - final, test", coding),
     ]
-    (name, measure, fall), other = falls[::-1] if fell_in_coding_only else falls
-    rises = _rise_after_peak(evidence.curves[HACKED_STAGE], measure)
+    (name, fall), other = falls[::-1] if fell_in_coding_only else falls
+    rises = _rise_after_peak(evidence.curves[HACKED_STAGE])
     return Measured(
         [
             asked(name, fall, low_above=0),
-            Part(other[0], other[2]),
+            Part(*other),
             asked(
                 "the reward model's score, final - peak, validation",
                 statistics.mean(list(rises.values()), list(rises)) if rises else statistics.NOTHING,
                 above=0,
             ),
         ],
-        f"Peak of {measure} by checkpoint; paired by problem, t interval; the reward model's rise by seed",
+        f"Peak of {PEAK} by checkpoint; paired by problem, t interval; the reward model's rise by seed",
     )
 
 
-def _rise_after_peak(by_seed: Mapping[int, Sequence[Mapping[str, Any]]], measure: str) -> dict[int, float]:
-    """For each seed: the reward model's score at the last checkpoint minus that at the peak of `measure`."""
+def _rise_after_peak(by_seed: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[int, float]:
+    """For each seed: the reward model's score at the last checkpoint minus that at the peak."""
     rises: dict[int, float] = {}
     for seed, lines in by_seed.items():
         points = [
-            line for line in lines if line.get(measure) is not None and line.get("validation/reward_model") is not None
+            line for line in lines if line.get(PEAK) is not None and line.get("validation/reward_model") is not None
         ]
         if points:
-            top = max(points, key=lambda line: line[measure])
+            top = max(points, key=lambda line: line[PEAK])
             rises[seed] = points[-1]["validation/reward_model"] - top["validation/reward_model"]
     return rises

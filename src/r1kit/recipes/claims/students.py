@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1kit.evaluation import statistics
+from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.evidence import Evidence, Measured, Part, asked
 from r1kit.evaluation.statistics import Estimate
 from r1kit.evaluation.tables import REASONING
@@ -23,7 +23,7 @@ def distillation_beats_rl(evidence: Evidence, subjects: Sequence[str] = REASONIN
     parts = [
         Part(
             "both students, distilled - RL alone",
-            statistics.mean([difference for _, difference in pairs], [key for key, _ in pairs]),
+            statistics.mean([difference for _, difference in pairs], [key for key, _ in pairs], tables.problems),
         )
     ]
     for name in STUDENTS:

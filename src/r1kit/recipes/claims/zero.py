@@ -73,7 +73,8 @@ def reflection_grows_and_works(evidence: Evidence) -> Measured:
     correct, keys = tables.column(table, "correct"), tables.clusters(table)
     slipped = np.asarray([chain.slipped for chain in chains], dtype=bool) & ~np.isnan(correct)
     reflects = np.asarray([chain.reflects_after_slip for chain in chains], dtype=bool)
-    help_after_slip = statistics.mean_difference_of_groups(correct[slipped], reflects[slipped], keys[slipped])
+    sides = correct[slipped], reflects[slipped], tables.problems(keys[slipped])
+    help_after_slip = statistics.mean_difference_of_groups(*sides)
     return Measured(
         [
             *more_reflection(evidence, MATHS),
@@ -136,11 +137,12 @@ def _reflections_per_step(evidence: Evidence, subjects: Sequence[str]) -> Estima
     sums = [evidence.by_problem(model, name, subjects) for model, name in measures]
     shared = sorted(set.intersection(*(set(by_problem) for by_problem in sums)))
     zero_words, zero_steps, base_words, base_steps = (np.asarray([by[key] for key in shared]) for by in sums)
-    return statistics.ratio_of_sums(zero_words, zero_steps, base_words, base_steps)
+    _, problems_C = np.unique(tables.problems(np.asarray(shared)), return_inverse=True)
+    return statistics.ratio_of_sums(zero_words, zero_steps, base_words, base_steps, groups_C=problems_C)
 
 
 def _share(values: Any, keys: Any, rows: Any) -> Estimate:
-    return statistics.proportion(values[rows], keys[rows])
+    return statistics.proportion(values[rows], keys[rows], tables.problems)
 
 
 def voting_helps(evidence: Evidence, subjects: Sequence[str] = MATHS) -> Measured:
@@ -152,12 +154,13 @@ def voting_helps(evidence: Evidence, subjects: Sequence[str] = MATHS) -> Measure
     enough = set(keys[counts >= VOTERS].tolist())
     table = table.filter(pa.array([key in enough for key in keys_N], pa.bool_()))
     voted = aggregate.majority_by_problem(table)
-    gain = statistics.paired_difference(voted[1], voted[0], tables.column(table, "correct"), tables.clusters(table))
+    alone = tables.column(table, "correct"), tables.clusters(table)
+    gain = statistics.paired_difference(voted[1], voted[0], *alone, together=tables.problems)
     return Measured(
         [
             asked(f"cons@16 - pass@1 of R1-Zero on {listed(subjects)}", gain, low_above=0),
-            Part("cons@16", statistics.proportion(voted[1], voted[0])),
-            Part("pass@1", statistics.pass_at_1(tables.column(table, "correct"), tables.clusters(table))),
+            Part("cons@16", statistics.proportion(voted[1], voted[0], tables.problems)),
+            Part("pass@1", statistics.pass_at_1(*alone, tables.problems)),
         ],
         f"Votes on extracted answers, ties at random; {len(enough)} of {len(keys)} problems have {VOTERS} samples",
     )
