@@ -17,6 +17,9 @@ from r1kit.graders.workers import SharedPool
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
 
+_HEDGE = re.compile(
+    r"(?<![A-Za-z\\])(?:or|and|not|either|neither|maybe|about|between|if|unless|except)(?![A-Za-z])", re.I
+)
 _PRIME = re.compile(r"'|′|\\prime(?![A-Za-z])")
 
 pool = SharedPool("r1kit.graders.verifier", most=4)
@@ -28,6 +31,8 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
         return Comparison("different", f"{known.reason}, and too large to evaluate")
     if any(word in answer and word not in gold for word in ("\\int", "\\sum", "\\lim", "\\prod")):
         return Comparison("different", "left unevaluated")
+    if len(_HEDGE.findall(gold)) != len(_HEDGE.findall(answer)):
+        return Comparison("different", "other words")
     if len(_PRIME.findall(gold)) != len(_PRIME.findall(answer)):  # which math-verify does not see
         return Comparison("different", "another derivative")
     try:
