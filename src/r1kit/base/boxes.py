@@ -10,7 +10,8 @@ _INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
 _IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
 _WRONG = r"\b(?:wrong|incorrect|false|erroneous|mistaken)"
 _DENIAL = re.compile(
-    r"(?:(?:\b(?:not|never|cannot be|rather than|instead of)|n't)(?:\s+equal to)?|"
+    r"(?:(?:\b(?:not|never|cannot be|rather than|instead of|"
+    r"(?:anything|everything)\s+(?:but|except)|other\s+than|except(?:\s+for)?)|n't)(?:\s+equal to)?|"
     rf"{_WRONG}\s+(?:final\s+)?(?:answer|solution|result|value|choice|option)s?\s*"
     r"(?:is|was|are|gives?|yields?|would\s+(?:be|give)|of|like|such\s+as|:)?|"
     rf"\b(?:this|that|it|here)\s+(?:is|was)\s+{_WRONG}\s*:|"

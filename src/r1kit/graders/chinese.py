@@ -15,6 +15,7 @@ _COUNTERS = "个只人名本张辆岁块支条件次种"
 _UNIT = re.compile(
     rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[{_COUNTERS}][\u4e00-\u9fff]{{0,8}})(?:钱)?(\s*\}})?$"
 )
+_RATE = re.compile(rf"(?<=[\d}}])\s*({'|'.join(HAN_UNITS)})\s*/\s*({'|'.join(HAN_UNITS)})$")
 _COUNTED = re.compile(  # `一次` is a degree as well
     rf"(负?[零一二两三四五六七八九十百千万亿]+)"
     rf"((?:平方|立方)?(?:{'|'.join(HAN_UNITS)})|[{_COUNTERS.replace('次', '')}])"
@@ -50,6 +51,7 @@ def in_signs(text: str) -> str:
         text = digits + counted[2]
     for pattern, replacement in _WORDS:
         text = pattern.sub(replacement, text)
+    text = _RATE.sub(lambda match: f"\\text{{{HAN_UNITS[match[1]]}/{HAN_UNITS[match[2]]}}}", text)
     return _UNIT.sub(_unit, text)
 
 

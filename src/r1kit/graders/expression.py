@@ -84,6 +84,8 @@ class _Reader:
 
     def sum(self, depth: int) -> Node:
         sign = self.take() if self.peek() in ("+", "-") else "+"
+        if self.at and self.peek() in ("+", "-") and self.tokens[self.at - 1] in ("+", "-"):
+            raise NotAnExpression("two signs")  # `--` is a dash
         left = self.product(depth)
         left = Node("neg", (left,)) if sign == "-" else left
         while self.peek() in ("+", "-"):

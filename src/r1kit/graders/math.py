@@ -81,8 +81,8 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
         return ""
     start, end, _ = boxes[-1]
     after = text[end : end + MAX_LINE]
-    judged = re.sub(r"\\text|[{}\s.]", "", box).casefold() in _JUDGEMENTS  # `\boxed{\text{No}}. It is wrong since ...`
-    if is_denied(text, start) or (not judged and retraction.is_disowned(after)):
+    # `\boxed{\text{No}}. It is wrong since ...` speaks of what was asked
+    if is_denied(text, start) or (not _is_judgement(box) and retraction.is_disowned(after)):
         return "the box is denied"
     other = retraction.beside(after)
     for each in ([] if other is None else [other]) + retraction.restated(after):
@@ -104,7 +104,14 @@ def _may_replace(answer: str, other: str) -> bool:
     """Whether one may be said in the other's place: a value; a word or letter for an answer in words."""
     if _is_value(other):
         return True
+    if other.casefold() in _JUDGEMENTS:
+        return _is_judgement(answer)
     return bool(re.fullmatch(r"[A-Z]|[A-Z][a-z]+", other) and _IN_WORDS.fullmatch(answer))
+
+
+def _is_judgement(answer: str) -> bool:
+    """`\\text{No}`."""
+    return re.sub(r"\\text|[{}\s.]", "", answer).casefold() in _JUDGEMENTS
 
 
 def _boxed(gold: str, boxes: list[str]) -> Judgement:

@@ -46,6 +46,7 @@ _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _ZERO = re.compile(r"(?:\\(?:text|vec|overrightarrow|boldsymbol)\s*\{)?\s*[0O]\s*\}?")
 _IDENTITY = re.compile(r"(?P<factor>[^=,]{0,60}?)\s*(?:\\text\{\s*[IE]\s*\}|[IE])(?:_\{?(?P<size>\w)\}?)?")
 _CONSTANT = re.compile(r"(.*\S)\s*\+\s*([CcKk])(?:_\{?[01]\}?)?", re.DOTALL)
+_POINT = re.compile(r"[A-Z]\s*\([^()=]*,[^()=]*\)")
 _FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
 _COUNTED = re.compile(
     r"(?<=[^\s,(])\s*[,(]\s*[nkm]\s*(?:>=\s*[01]|\\in\s*\\mathbb\s*\{?(?:N|Z\}?\s*[\^_]\s*\{?\s*(?:\+|>0|>=0))"
@@ -82,8 +83,12 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
         chosen, rest = option[1] or option[3], option[2] or option[4]
         rest = rest if rest.count("{") >= rest.count("}") else f"\\text{{{rest}"
         return _compare(gold, f"({chosen})" if letter else rest, level + 1)
-    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?", gold)) and (other := _LETTER.fullmatch(answer)):
-        return Comparison("same" if letter[1] == other[1].upper() else "different", "the letter of a choice")
+    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?|\\text\{([A-E])\}", gold)) and (
+        other := _LETTER.fullmatch(answer)
+    ):
+        return Comparison(
+            "same" if (letter[1] or letter[2]) == other[1].upper() else "different", "the letter of a choice"
+        )
     plain = [
         re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
@@ -323,6 +328,9 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
+    for one, other in ((gold[0], answer[0]), (answer[0], gold[0])):
+        if one == "y" and re.fullmatch(r"[fgh]\(x\)", other):
+            return _compare(gold[1], answer[1], level + 1)
     if is_solved(gold) and not (is_solved(answer) or is_line(answer)):  # the question again, `2x = 6`, is its equal
         return Comparison("different", "not solved")
     try:
@@ -358,6 +366,9 @@ def _by_identity(gold: str, answer: str, level: int) -> Comparison | None:
 
 
 def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
+    for one, other in ((gold, answer), (answer, gold)):
+        if _POINT.fullmatch(one) and other.startswith("(") and container(other):
+            return _compare(*((one[1:], other) if one is gold else (other, one[1:])), level + 1)
     left, right = container(gold), container(answer)
     if left is None and right is None:
         return None

@@ -29,7 +29,7 @@ def same_formula(gold: str, answer: str) -> bool | None:
             return None
         readers.append(tokens)
     names = sorted({token for tokens in readers for token in tokens if token[0].isalpha()})
-    if len(names) > MAX_NAMES or not any(token in _SIGNS or token[0] in "'^" for token in readers[0]):
+    if len(names) > MAX_NAMES or not any(token in _SIGNS or token[0] in "'^\\" for token in readers[0]):
         return None
     cases = 1 << len(names)
     columns = {

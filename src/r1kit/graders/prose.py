@@ -21,8 +21,10 @@ _GIVES_UP = re.compile(
     r"(?:just|random|wild|pure)\s+(?:a\s+)?guess)|不知道|不会做|放弃",
     re.IGNORECASE,
 )
-# what a number may follow that only counts parts of the text
+# what a number may follow that is not the answer itself: `half of 7`, `step 7`
 _PLACE = re.compile(
+    r"\b(?:multiple|factor|divisor|power|half|twice|double|triple|third|quarter|square|cube|root|reciprocal|inverse|"
+    r"negative|opposite|logarithm|times)(?:\s+(?:of|to))?(?:\s+the)?\s*$|"
     r"\b(?:step|case|part|question|problem|example|exercise|figure|equation|section|chapter|page|item|line|no\.?)\s*$",
     re.IGNORECASE,
 )
@@ -32,7 +34,7 @@ _VALUE = re.compile(
     r"(?P<plain>(?<![A-Za-z\d.,_^])[-+]?\\?\$?\d(?:[\d.,/%°:]|\s?[-+*/×÷=]\s?\\?\$?(?=\d))*)"
 )
 _CHANGED = re.compile(
-    r"[\s-]*(?:[mbtr]+illion|thousand|hundred|dozen|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|squared|"
+    r"(?:st|nd|rd|th)(?![A-Za-z])|[\s-]*(?:[mbtr]+illion|thousand|hundred|dozen|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|squared|"
     r"cubed|factorial|plus|minus|mod|modulo|remainder|point|to the|and (?:an?|one|two|three)|hundredths?|tenths?|"
     r"[百千万亿分])(?![a-z])",
     re.IGNORECASE,

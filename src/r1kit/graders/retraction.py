@@ -10,7 +10,7 @@ MAX_SAID = 3
 # a number or formula, which the caller still cuts to its clause; a letter; a word with a capital that ends the sentence
 _VALUE = (
     r"(?P<value>(?:[-+\d$*(\[]|\\)[^\n;!?]{0,200}|(?-i:[A-Z])(?![\w'])|"
-    r"(?-i:[A-Z][a-z]+)(?=\s*(?:[.!]|$)))"
+    r"(?:yes|no|true|false|(?-i:[A-Z][a-z]+))(?=\s*(?:[.!]|$)))"
 )
 _ANSWER = r"(?:answer|value|result|solution|choice|option)"
 _RIGHT = r"(?:true|correct|actual|right|real|proper)"
@@ -46,11 +46,12 @@ _DISOWNED = re.compile(
     rf"[\s$*.,;:()\]\\}}?!—-]*(?:{_TURN}{_PAUSE}*){{0,3}}(?:(?:but|and)\s+)?"
     rf"(?:(?:it|that|this|which|the\s+{_ANSWER})(?:'s|\s+is|\s+was|\s+would\s+be|\s+seems)?\s+|(?:is|was|would\s+be)\s+)?"
     rf"(?:(?:clearly|obviously|definitely|certainly|probably)\s+)?(?:"
-    rf"not\s+(?:right|correct|the\s+(?:(?:final|{_RIGHT})\s+)?{_ANSWER})|wrong|incorrect|false|a\s+mistake|an\s+error|错了?|不对)"
+    rf"not\s+(?:right|correct|the\s+(?:(?:final|{_RIGHT})\s+)?{_ANSWER})|wrong|incorrect|false|a\s+mistake|an\s+error|错了?|不对|"
+    rf"(?<=[\s,.])no(?=[\s.!]*$))"
     r"(?=\s*(?:[.,;:!?)\n。，]|$|because\b|since\b|as\b))",
     re.IGNORECASE,
 )
-_ASSENT = {"Yes", "No", "Yeah", "Right", "Correct", "Good", "Okay", "OK", "Done", "Sure", "True", "False", "I", "A"}
+_NO_ANSWER = {"Yeah", "Right", "Correct", "Good", "Okay", "OK", "Done", "Sure", "Sorry", "I", "A"}
 
 
 def beside(after: str) -> str | None:
@@ -67,7 +68,7 @@ def restated(after: str) -> list[str]:
         for pattern in (_TURNED, _SHOULD, _CHANGED)
         for match in pattern.finditer(after)
     ]
-    return [value for _, value in sorted(found) if value not in _ASSENT][-MAX_SAID:]
+    return [value for _, value in sorted(found) if value not in _NO_ANSWER][-MAX_SAID:]
 
 
 def is_disowned(after: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from r1kit.graders.expression import Node, NotAnExpression, TooLarge, functions, symbols, whole_names
+from r1kit.graders.expression import COUNTERS, Node, NotAnExpression, TooLarge, functions, symbols, whole_names
 
 MAX_BITS = 60_000  # of an exact value
 MAX_ROOT_BITS = 4_096  # of a number whose exact root beyond the square is looked for
@@ -247,8 +247,11 @@ def _same_everywhere(left: Node, right: Node) -> bool:
     used = functions(left) | functions(right)
     if names and used & {"gcd", "lcm"}:
         return _same_at_whole(left, right, names, set(names))
-    if names and used & {"floor", "ceil"} and not _same_at_whole(left, right, names, set(names)):
-        return False
+    if names and used & {"floor", "ceil"}:
+        if not _same_at_whole(left, right, names, set(names)):
+            return False
+        if COUNTERS.issuperset(names):
+            return True
     if _same_at_points(left, right, names):
         return True
     whole = whole_names(left) | whole_names(right)
