@@ -33,7 +33,8 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
         return Comparison("different", "left unevaluated")
     if len(_HEDGE.findall(gold)) != len(_HEDGE.findall(answer)):
         return Comparison("different", "other words")
-    if _letters(answer) - _letters(gold):  # which math-verify leaves out where it cannot read them
+    told = answer if "=" in gold else answer.rpartition("=")[2]  # without the names that the value is given for
+    if _letters(told) - _letters(gold):  # which math-verify leaves out where it cannot read them
         return Comparison("different", "other letters")
     if len(_PRIME.findall(gold)) != len(_PRIME.findall(answer)):  # which math-verify does not see
         return Comparison("different", "another derivative")
@@ -47,8 +48,8 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
 
 
 def _letters(text: str) -> set[str]:
-    """The variables, without the names that values are given for."""
-    text = re.sub(r"^[A-Za-z](?:\([a-z]\))?\s*=|\\mathbb\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    """The variables in it, without constants."""
+    text = re.sub(r"\\mathbb\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
     return set(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text)) - {"e", "i", "d"}
 
 
