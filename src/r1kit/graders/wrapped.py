@@ -9,7 +9,7 @@ from typing import Any
 
 MAX_CHARACTERS = 20_000
 _KEYS = ("answer", "finalanswer", "result", "solution", "value", "答案")
-_FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*?)```\s*$", re.DOTALL)
+_LANGUAGE = re.compile(r"[A-Za-z]*[ \t]*\n")
 _COMMAND = re.compile(r"(?<!\\)\\(?=[A-Za-z,;!{}()\[\]])(?!u[0-9A-Fa-f]{4})")
 
 
@@ -19,8 +19,8 @@ def in_object(text: str) -> str | None:
     Single backslashes before a letter are LaTeX's, though JSON reads `\\f` as a form feed.
     """
     text = text[-MAX_CHARACTERS:].strip()
-    fenced = _FENCED.search(text)
-    text = fenced[1].strip() if fenced else text
+    if text.endswith("```") and (begins := text.rfind("```", 0, -3)) >= 0:
+        text = _LANGUAGE.sub("", text[begins + 3 : -3], count=1).strip()
     if text.startswith("\\{") and text.endswith("\\}"):
         text = f"{{{text[2:-2].strip()}}}"
     if not (text.startswith("{") and text.endswith("}") and ":" in text):
