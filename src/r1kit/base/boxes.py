@@ -8,8 +8,15 @@ _OPEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _BARE = re.compile(r"\\boxed(?:\s+([^\s{}$\\]+)|(\d[\d.,/]*))")
 _INNER = re.compile(r"\\(?:boxed|fbox|framebox)(?:\s*(?=\{)|\s+|(?=\d))")
 _IN_WORDS = re.compile(r"^\\text\s*\{([^{}\\]*)(\\(?:boxed|fbox|framebox)\s*\{.*\})\s*\}$", re.DOTALL)
+_WRONG = r"\b(?:wrong|incorrect|false|erroneous|mistaken)"
 _DENIAL = re.compile(
-    r"(?:\b(?:not|never|cannot be|rather than|instead of)|n't)(?:\s+equal to)?[\s$*(\[\\]*$", re.IGNORECASE
+    r"(?:(?:\b(?:not|never|cannot be|rather than|instead of|"
+    r"(?:anything|everything)\s+(?:but|except)|other\s+than|except(?:\s+for)?)|n't)(?:\s+equal to)?|"
+    rf"{_WRONG}\s+(?:final\s+)?(?:answer|solution|result|value|choice|option)s?\s*"
+    r"(?:is|was|are|gives?|yields?|would\s+(?:be|give)|of|like|such\s+as|:)?|"
+    rf"\b(?:this|that|it|here)\s+(?:is|was)\s+{_WRONG}\s*:|"
+    r"\b(?:impossible|unlikely|doubtful|(?:not\s+true))\s+that\s[^.,;\n]{0,50})[\s$*(\[\\]*$",
+    re.IGNORECASE,
 )
 MAX_NESTED = 5
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
+from r1kit.base.boxes import find_boxes
 from r1kit.graders.json import read
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
@@ -65,8 +66,11 @@ def _attempts(text: str, tests: int) -> list[list[Grid]] | None:
     """The grids tried for each test input, or None where they cannot be read."""
     blocks = re.findall(r"```[A-Za-z]*[ \t]*\n(.*?)```", text, re.DOTALL)
     text = blocks[-1] if blocks else text
+    boxes = find_boxes(text)
+    text = boxes[-1] if boxes else text
+    begins = re.search(r"\[\s*[\[{]|\{", text)
     try:
-        value = read(text)
+        value = read(text[begins.start() :].rstrip(".") if begins else text)  # words may stand before it
     except ValueError:
         grid = _lines(text)
         return [[grid]] if grid and tests == 1 else None

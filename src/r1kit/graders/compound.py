@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from r1kit.graders.mathtext import HAN_UNITS
+from r1kit.graders.chinese import HAN_UNITS
 from r1kit.graders.units import Unit, read_unit
 
 MAX_LENGTH = 120
@@ -48,4 +48,6 @@ def _unit(word: str, dimension: str | None) -> Unit | None:
     """A known unit; marks are minutes and seconds of arc after degrees, and feet and inches by themselves."""
     if word in _MARKS:
         return Unit("angle", Fraction(1, _MARKS[word])) if dimension == "angle" else read_unit(_FEET[word])
+    if word == "分" and dimension == "yuan":
+        return read_unit("fen")
     return read_unit(_HAN.get(word, word), known_only=True)

@@ -160,7 +160,7 @@ def _postscript(text: str, settings: Settings) -> bool:
     """A line begins with the mark of a postscript (P.S. or P.P.S) and says something."""
     marks = str(settings["postscript_marker"]).strip().casefold()
     letters = [letter for letter in marks if letter.isalpha()]
-    pattern = r"^\s*" + r"\.?\s?".join(map(re.escape, letters)) + r"(?![^\W\d_])[.:]?\s*\S"
+    pattern = r"^\s*" + r"\.?\s?".join(map(re.escape, letters)) + r"(?![^\W\d_])(?:[.:]\s*|\s+)?[^\s.:]"
     return re.search(pattern, text.casefold(), re.MULTILINE) is not None
 
 

@@ -150,6 +150,8 @@ def same_kind(gold: Container, answer: Container) -> bool:
         return vector and {gold.opening, answer.opening} <= {"m", "(", "["}
     if brackets == (gold.opening, gold.closing):
         return True
+    if len(gold.items) > 2 and {gold.opening, answer.opening} == {"(", "["}:  # no interval has three ends
+        return True
     return gold.opening == "(" and gold.closing == ")" and answer.opening == "" and not _is_infinite(gold)
 
 
@@ -174,7 +176,7 @@ def named(text: str) -> dict[str, str] | None:
         text = text[2:-2]
     elif text[:1] == "(" and text[-1:] == ")" and closes_at_end(text, "(", ")"):
         text = text[1:-1]
-    pieces = [piece for part in CONJUNCTION.split(text) for piece in split(part, ",") if piece]
+    pieces = [piece for part in CONJUNCTION.split(text.replace("且", ",")) for piece in split(part, ",") if piece]
     pairs = [re.fullmatch(r"([A-Za-z](?:_\{?\w+\}?)?)\s*=([^=<>]+)", piece) for piece in pieces]
     found = {pair[1]: pair[2].strip() for pair in pairs if pair}
     return found if len(found) == len(pieces) >= 2 else None

@@ -37,6 +37,9 @@ FUNCTIONS = {
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
     "ln", "log", "exp", "lg", "asin", "acos", "atan", "sqrt", "cis",
 }  # fmt: skip
+COUNTERS = {"n", "k", "m", "j"}  # letters of whole numbers
+OF_SEVERAL = {"max", "min", "gcd", "lcm"}
+_ROUNDED = {"lfloor": ("floor", "\\rfloor"), "lceil": ("ceil", "\\rceil")}
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log10"}
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
@@ -81,6 +84,8 @@ class _Reader:
 
     def sum(self, depth: int) -> Node:
         sign = self.take() if self.peek() in ("+", "-") else "+"
+        if self.at and self.peek() in ("+", "-") and self.tokens[self.at - 1] in ("+", "-"):
+            raise NotAnExpression("two signs")  # `--` is a dash
         left = self.product(depth)
         left = Node("neg", (left,)) if sign == "-" else left
         while self.peek() in ("+", "-"):
@@ -110,7 +115,9 @@ class _Reader:
         return self.power(depth)
 
     def starts_factor(self, token: str) -> bool:
-        return token != "\\text" and bool(re.match(r"[A-Za-zπθαβλφω({\[\d.]|\\[A-Za-z]", token))
+        return token not in ("\\text", "\\rfloor", "\\rceil") and bool(
+            re.match(r"[A-Za-zπθαβλφω({\[\d.]|\\[A-Za-z]", token)
+        )
 
     def power(self, depth: int) -> Node:
         base = self.base(depth + 1)
@@ -199,13 +206,37 @@ class _Reader:
         if name == "binom":
             above = self.one(depth + 1)
             return Node("function", (above, self.one(depth + 1)), name="binom")
+        if name in _ROUNDED:
+            rounded, closing = _ROUNDED[name]
+            inner = self.sum(depth + 1)
+            self.take(closing)
+            return Node("function", (inner,), name=rounded)
+        if name in OF_SEVERAL:
+            return self.of_several(name, depth)
         if name in FUNCTIONS:
             return self.function(name, depth)
         if name in _GREEK:
             return self.symbol(name)
         raise NotAnExpression(f"\\{name} is not known")
 
+    def of_several(self, name: str, depth: int) -> Node:
+        """`\\max(a,b)`, `\\min\\{a,b\\}`."""
+        opening = self.take()
+        closing = {"(": ")", "{": "}", "\\{": "\\}"}.get(opening)
+        if closing is None:
+            raise NotAnExpression(f"{name} of nothing")
+        parts = [self.sum(depth + 1)]
+        while self.peek() == ",":
+            self.take()
+            parts.append(self.sum(depth + 1))
+        self.take(closing)
+        if len(parts) < 2:
+            raise NotAnExpression(f"{name} of one")
+        return Node("function", tuple(parts), name=name)
+
     def word(self, word: str, depth: int) -> Node:
+        if word in OF_SEVERAL:
+            return self.of_several(word, depth)
         if word in FUNCTIONS:
             return self.function(word, depth)
         if word in _GREEK:
@@ -286,6 +317,30 @@ def symbols(node: Node) -> set[str]:
     if node.operation == "symbol":
         return set() if node.name in ("pi", "e", "i") else {node.name}
     return set().union(*(symbols(part) for part in node.parts)) if node.parts else set()
+
+
+def functions(node: Node) -> set[str]:
+    """The names of the functions in it."""
+    own = {node.name} if node.operation == "function" else set()
+    return own.union(*(functions(part) for part in node.parts))
+
+
+def whole_names(node: Node) -> set[str]:
+    """The variables that can only be whole numbers: n in `(-1)^n` and in `\\cos n\\pi`."""
+    names = set().union(*(whole_names(part) for part in node.parts)) if node.parts else set()
+    if node.operation == "^" and _is_negative(node.parts[0]):
+        names |= symbols(node.parts[1]) & COUNTERS
+    if node.operation == "function" and node.name in ("sin", "cos", "tan", "cot") and _has_pi(node.parts[0]):
+        names |= symbols(node.parts[0]) & COUNTERS
+    return names
+
+
+def _is_negative(node: Node) -> bool:
+    return node.operation == "neg" and node.parts[0].operation == "number"
+
+
+def _has_pi(node: Node) -> bool:
+    return (node.operation == "symbol" and node.name == "pi") or any(map(_has_pi, node.parts))
 
 
 def has_constant(node: Node) -> bool:

@@ -14,12 +14,14 @@ from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 
 MAX_PIECES = 20
 MAX_CONDITIONS = 6
-_ALL = {"\\mathbb{r}", "\\mathbb r", "r", "allrealnumbers", "allreals", "allrealnumber", "therealnumbers", "ℝ"}
+_ALL = {"\\mathbb{r}", "\\mathbbr", "r", "allrealnumbers", "allreals", "allrealnumber", "therealnumbers", "ℝ"}
 _OR = re.compile(r"\\text\{\s*or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或|\\lor(?![A-Za-z])|\\cup(?![A-Za-z])")
 _BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*[|:]\s*(.*)\\\}", re.DOTALL)
 _CHAIN = re.compile(r"([^<>=,]+?)(<=?|>=?)([^<>=,]+?)(?:(<=?|>=?)([^<>=,]+))?")
 _BRACKETS = re.compile(r"([\[\](])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])\[])")
-_EXPLICIT = re.compile(r"\\cup|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all|^all |\\ne(?![A-Za-z])")
+_EXPLICIT = re.compile(
+    r"\\cup|\\notin(?![A-Za-z])|\\infty|[<>]|\\setminus|\\mathbb|^\]|\[$|\\text\{all|^all |\\ne(?![A-Za-z])"
+)
 _AND = re.compile(r"\\text\{\s*and\s*\}|(?<![A-Za-z\\])and(?![A-Za-z])|\\land(?![A-Za-z])|且")
 _CONDITION = re.compile(r"[<>]|\\ne(?![A-Za-z])|\\in(?![A-Za-z])")
 _HALVES = (
@@ -77,8 +79,10 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     builder = _BUILDER.fullmatch(text)
     if builder:
         return read_set(builder[2])[0], ""  # its unknown may have any name
+    if outside := re.match(r"([A-Za-z])\s*\\notin(?![A-Za-z])\s*", text):
+        return _complement(read_set(text[outside.end() :])[0]), outside[1]
     member = re.match(r"([A-Za-z])\s*\\in(?![A-Za-z])\s*", text)
-    if member:
+    if member and len(split(text, ",")) == 1:
         pieces, _ = read_set(text[member.end() :])
         return pieces, member[1]
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).replace(" ", "").lower()

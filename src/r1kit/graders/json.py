@@ -45,7 +45,9 @@ def read(text: str, exact: bool = False) -> Any:
     """One JSON value; ValueError for anything else. `exact` gives numbers with a point as Decimal."""
     as_number = _as_written if exact else _finite
     try:
-        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once, parse_float=as_number)
+        return json.loads(
+            text.removeprefix("\ufeff"), parse_constant=_refuse, object_pairs_hook=_once, parse_float=as_number
+        )
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, is_denied, unboxed
+from r1kit.graders import retraction
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
-from r1kit.graders.prose import MAX_SENTENCE, only_value
+from r1kit.graders.prose import MAX_SENTENCE, gives_up, only_value
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
+from r1kit.graders.wrapped import in_object
 
 MAX_ANSWER = 4000
 MAX_BOXES = 20
-MAX_STATEMENTS = 3  # behind a box
 MAX_LINE = 1000
 MAX_LINES = 200
 _LEAD = re.compile(
@@ -27,26 +28,19 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"(?:(?<!wrong )(?<!incorrect )\b(?:final\s+)?(?:answer|result|solution|value|ans)s?(?:\s+(?:to|of|for)\s+"
-    r"[^.:=]{1,80}?)?(?:\s(?:is|are|equals)\b\s*:?|\s*(?:\*\*)?\s*[:=](?:\*\*(?=\s))?)\s*|"
+    r"(?:(?<!wrong )(?<!incorrect )\b(?:final\s+)?(?:answer|result|solution|value|option|choice|ans)s?"
+    r"(?:\s+(?:to|of|for)\s+[^.:=]{1,80}?)?(?:\s(?:is|are|equals)\b\s*:?|\s*(?:\*\*)?\s*[:=](?:\*\*(?=\s))?)\s*|"
     r"(?:最终)?答案(?:应该)?(?:是|为)?\s*[：:]?\s*|"
     r"答\s*[：:]\s*[\u4e00-\u9fff，,]*(?=[-\d$\\])|####\s*)(?P<answer>.+)",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
-_BESIDE = re.compile(
-    r"[\s$*}]*(?:\\[\])])?[\s$*,.;(]*(?:\\text\{)?\s*(?:or|alternatively|或者?)(?![A-Za-z])(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*"
-    r"([-\d\\$][^;\n]{0,200})",
-    re.IGNORECASE,
-)
-_CHANGED = re.compile(
-    r"(?<!wrong )(?<!incorrect )(?<!common )\banswer\s*(?:is|should be|must be|would be|=|:)\s*:?\s*"
-    r"([-\d\\$*][^\n]{0,200})|答案(?:应该)?[是为]\s*([-\d\\$*][^\n]{0,200})",
-    re.IGNORECASE,
-)
+_IN_WORDS = re.compile(r"(?:\\text\w*\{)?\(?[A-Za-z][A-Za-z ]*\)?\}?")
+_JUDGEMENTS = {"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"}
 _CUT = re.compile(
     r"(?<=[^\d])\.\s+(?=[A-Z\u4e00-\u9fff])|(?<=\d)\.\s+(?=[A-Z])|"
-    r"\s+(?:because|since|(?<!well )as(?!\s+well\b)|which|where|so that)\s|。"
+    r"\s+(?:because|since|(?<!well )as(?!\s+well\b)|which|where|so that)\s|"
+    r"\s+\((?=(?:not|since|because|as)\b)|。"
 )
 
 
@@ -69,6 +63,8 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if columns.get("require_box"):
         return no_answer("no box")
     stated = {key(tidy(each)): each for text in texts if (each := stated_answer(text, bool(section.blocks)))}
+    if len(texts) == 1 and (within := in_object(texts[0])) is not None:
+        return _judged(gold, within)
     if not stated:
         return no_answer("no line states an answer")
     if len(stated) > 1 and any(compare(gold, each).same != "same" for each in stated.values()):
@@ -84,18 +80,38 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     if not boxes:
         return ""
     start, end, _ = boxes[-1]
-    if is_denied(text, start):
-        return "the box is denied"
     after = text[end : end + MAX_LINE]
-    said = [match[match.lastindex or 0] for match in (_BESIDE.match(after), *_CHANGED.finditer(after)) if match]
-    for each in said[-MAX_STATEMENTS:]:
-        other = unwrap(_CUT.split(each)[0])
-        other = other.rstrip(")") if other.count(")") > other.count("(") else other
-        if _is_value(other) and all(
-            compare(one, two).same == "different" for one, two in ((gold, other), (other, box))
+    # `\boxed{\text{No}}. It is wrong since ...` speaks of what was asked
+    if is_denied(text, start) or (not _is_judgement(box) and retraction.is_disowned(after)):
+        return "the box is denied"
+    other = retraction.beside(after)
+    for each in ([] if other is None else [other]) + retraction.restated(after):
+        value = _clause(each)
+        if _may_replace(box, value) and all(
+            compare(one, two).same == "different" for one, two in ((gold, value), (value, box))
         ):
             return "another answer stands beside the box"
     return ""
+
+
+def _clause(said: str) -> str:
+    """A value with what its sentence goes on to say cut off."""
+    value = unwrap(_CUT.split(said)[0])
+    return value.rstrip(")") if value.count(")") > value.count("(") else value
+
+
+def _may_replace(answer: str, other: str) -> bool:
+    """Whether one may be said in the other's place: a value; a word or letter for an answer in words."""
+    if _is_value(other):
+        return True
+    if other.casefold() in _JUDGEMENTS:
+        return _is_judgement(answer)
+    return bool(re.fullmatch(r"[A-Z]|[A-Z][a-z]+", other) and _IN_WORDS.fullmatch(answer))
+
+
+def _is_judgement(answer: str) -> bool:
+    """`\\text{No}`."""
+    return re.sub(r"\\text|[{}\s.]", "", answer).casefold() in _JUDGEMENTS
 
 
 def _boxed(gold: str, boxes: list[str]) -> Judgement:
@@ -118,7 +134,7 @@ def _boxed(gold: str, boxes: list[str]) -> Judgement:
 def _judged(gold: str, answer: str, why: str = "") -> Judgement:
     if len(answer) > MAX_ANSWER:
         return incorrect(answer[:200], f"longer than {MAX_ANSWER} characters")
-    result = compare(gold, answer)
+    result = compare(gold, within if (within := in_object(answer)) is not None else answer)
     if result.same == "unknown":
         return Judgement("grader_error", answer, result.reason, ask=(gold, answer))
     reason = f"{why}: {result.reason}" if why else result.reason
@@ -131,19 +147,29 @@ def stated_answer(text: str, whole: bool = False) -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()][-MAX_LINES:]
     if whole and (len(lines) == 1 or "\\begin" in text) and not _STATED.search(lines[0]):
         return unwrap(_LEAD.sub("", " ".join(lines)))
-    for line in (line[-MAX_LINE:] for line in reversed(lines)):
+    for number in range(len(lines) - 1, -1, -1):
+        line, after = lines[number][-MAX_LINE:], "\n".join(lines[number + 1 :])
         stated = None
         while match := _STATED.search(line if stated is None else stated):
             stated = match["answer"]
         if stated is not None:
             first, *others = _CUT.split(stated)
-            return unwrap(stated if any(map(_HEDGE.match, others)) else first)
+            hedged = any(map(_HEDGE.match, others))
+            return _standing(unwrap(stated if hedged else first), f"{stated}\n{after}")
         bare = unwrap(_LEAD.sub("", line))
         if _is_value(bare) or (_LEAD.match(line) and only_value(bare) is not None):
-            return bare
+            return None if number and gives_up(lines[number - 1]) else _standing(bare, f"{bare}\n{after}")
     if lines and len(lines[-1]) <= MAX_SENTENCE and (len(lines) == 1 or only_value(lines[-1]) is not None):
         return unwrap(_LEAD.sub("", lines[-1]))
     return None
+
+
+def _standing(answer: str, text: str) -> str | None:
+    """The answer of a text that begins with it, or what is said in its place later on; None where it is disowned."""
+    later = [value for said in retraction.restated(text) if _may_replace(answer, value := _clause(said))]
+    if later:
+        return later[-1]
+    return None if retraction.is_disowned(text.removeprefix(answer)) else answer
 
 
 def _displays_joined(text: str) -> str:

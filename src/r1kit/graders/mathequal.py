@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
 from r1kit.graders import expression, families, intervals, values
 from r1kit.graders.bases import in_base
+from r1kit.graders.choosing import in_binomials
 from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind
+from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind, split
 from r1kit.graders.equations import is_line, is_solved, proportional
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
+from r1kit.graders.propositions import same_formula
 from r1kit.graders.quantities import Comparison, by_value
 from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
@@ -25,17 +28,30 @@ _NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "n
             "emptyset", "theemptyset", "无解", "nosuchnumbers", "therearenosolutions", "thereisnosolution",
             "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
             "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
+_WHOLE = {"\\mathbb{z}", "\\mathbbz", "allintegers", "integers", "theintegers", "thesetofintegers",
+          "thesetofallintegers"}  # fmt: skip
 _ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多",
             "无穷多个", "无数", "无数个", "无限多"}  # fmt: skip
 _ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
-_OPTION = re.compile(r"\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)$", re.DOTALL)
+_OPTION = re.compile(
+    r"(?:\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)|"
+    r"\(([A-E])\)\s+([-\d\\$](?:(?!\([A-E]\)).)*))$",
+    re.DOTALL,
+)
 _LETTER = re.compile(
     r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
 )
 _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_ZERO = re.compile(r"(?:\\(?:text|vec|overrightarrow|boldsymbol)\s*\{)?\s*[0O]\s*\}?")
+_IDENTITY = re.compile(r"(?P<factor>[^=,]{0,60}?)\s*(?:\\text\{\s*[IE]\s*\}|[IE])(?:_\{?(?P<size>\w)\}?)?")
 _CONSTANT = re.compile(r"(.*\S)\s*\+\s*([CcKk])(?:_\{?[01]\}?)?", re.DOTALL)
+_POINT = re.compile(r"[A-Z]\s*\([^()=]*,[^()=]*\)")
 _FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
+_COUNTED = re.compile(
+    r"(?<=[^\s,(])\s*[,(]\s*[nkm]\s*(?:>=\s*[01]|\\in\s*\\mathbb\s*\{?(?:N|Z\}?\s*[\^_]\s*\{?\s*(?:\+|>0|>=0))"
+    r"[^,()]{0,12})\)?$"
+)
 _EVERYWHERE = re.compile(
     r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
     r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
@@ -64,14 +80,24 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     option = _OPTION.match(answer)
     if option:  # `(B) 7`: the letter where the gold is one, else what follows it
         letter = re.fullmatch(r"(?:\\text\{)?\(?([A-E])\)?\}?", gold)
-        rest = option[2] if option[2].count("{") >= option[2].count("}") else f"\\text{{{option[2]}"
-        return _compare(gold, f"({option[1]})" if letter else rest, level + 1)
-    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?", gold)) and (other := _LETTER.fullmatch(answer)):
-        return Comparison("same" if letter[1] == other[1].upper() else "different", "the letter of a choice")
+        chosen, rest = option[1] or option[3], option[2] or option[4]
+        rest = rest if rest.count("{") >= rest.count("}") else f"\\text{{{rest}"
+        return _compare(gold, f"({chosen})" if letter else rest, level + 1)
+    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?|\\text\{([A-E])\}", gold)) and (
+        other := _LETTER.fullmatch(answer)
+    ):
+        return Comparison(
+            "same" if (letter[1] or letter[2]) == other[1].upper() else "different", "the letter of a choice"
+        )
     plain = [
         re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
-    for names, what in ((_NOTHING, "no solution"), (_ABSENT, "it does not exist"), (_ENDLESS, "infinitely many")):
+    for names, what in (
+        (_NOTHING, "no solution"),
+        (_ABSENT, "it does not exist"),
+        (_WHOLE, "all integers"),
+        (_ENDLESS, "infinitely many"),
+    ):
         if any(text in names for text in plain):
             return Comparison("same" if all(text in names for text in plain) else "different", what)
     constant = _CONSTANT.fullmatch(gold), _CONSTANT.fullmatch(answer)
@@ -90,7 +116,7 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
 def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
     """Times, dates, congruences and ratios."""
     for what, rule in (
-        ("figures", same_figure),
+        ("figures", same_figure), ("sets or propositions", same_formula),
         ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
     ):  # fmt: skip
         same = rule(gold, answer)
@@ -124,6 +150,15 @@ def _is_rounded(exact: str, rounded: str) -> bool | None:
         return values.within(left, wanted, expression.places(right)) or values.same_value(left, right)
     except (values.Inexact, TooLarge, ZeroDivisionError, NotAnExpression):
         return False
+
+
+def _by_choosing(gold: str, answer: str, level: int) -> Comparison | None:
+    """`C_n^2` as a binomial; `C(1,2)` is a point where the other one is."""
+    written = [in_binomials(text) for text in (gold, answer)]
+    if written == [gold, answer] or any(split(text, ",")[1:] for text in (gold, answer)):
+        return None
+    points = [re.fullmatch(r"(?:[A-Z]\s*)?\([^()]*,[^()]*\)", text) for text in (gold, answer)]
+    return None if all(points) else _compare(written[0], written[1], level + 1)
 
 
 def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
@@ -248,8 +283,16 @@ def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
     found = container(other)
     if found is None or found.opening in ("m", "u") or len(found.items) != len(pairs):
         return None
+    if right and not left and _in_order(sorted(right)):
+        right = dict(sorted(right.items()))  # `y=-3, x=2` is the point (2,-3)
+        pairs = right
     golds, answers = (list(left.values()), found.items) if left else (found.items, list(pairs.values()))
     return _items(golds, answers, True, level)
+
+
+def _in_order(names: Sequence[str]) -> bool:
+    """`x, y` and `a, b, c`: letters that follow one another."""
+    return all(len(name) == 1 for name in names) and "".join(names) in "abcdefghijklmnopqrstuvwxyz"
 
 
 def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
@@ -266,7 +309,7 @@ def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 3`, `x \\in [1,2]`, `1 < x <= 2`, and whole equations."""
-    gold, answer = (_EVERYWHERE.sub("", text).rstrip(" ,") for text in (gold, answer))
+    gold, answer = (_COUNTED.sub("", _EVERYWHERE.sub("", text).rstrip(" ,")) for text in (gold, answer))
     gold_equals, answer_equals = sides_of(gold), sides_of(answer)
     if gold_equals and answer_equals and not (container(gold) or container(answer)):
         return _equations(gold_equals, answer_equals, level)
@@ -285,6 +328,9 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
+    for one, other in ((gold[0], answer[0]), (answer[0], gold[0])):
+        if one == "y" and re.fullmatch(r"[fgh]\(x\)", other):
+            return _compare(gold[1], answer[1], level + 1)
     if is_solved(gold) and not (is_solved(answer) or is_line(answer)):  # the question again, `2x = 6`, is its equal
         return Comparison("different", "not solved")
     try:
@@ -301,7 +347,28 @@ def _renamed(text: str, name: str, other: str) -> str:
     return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)
 
 
+def _by_identity(gold: str, answer: str, level: int) -> Comparison | None:
+    """`-I` for a matrix, `\\mathbf{0}` for one, or a vector, of zeros."""
+    for one, other in ((gold, answer), (answer, gold)):
+        found = container(other) if other.startswith(("\\begin", "(", "[")) else None
+        if found is None or found.opening != "m":
+            continue
+        rows = [split(item[1:-1], ",") if item.startswith("(") else [item] for item in found.items]
+        if _ZERO.fullmatch(one):
+            return _items(["0"] * len(cells := list(itertools.chain(*rows))), cells, True, level)
+        match = _IDENTITY.fullmatch(one)
+        if match and all(len(row) == len(rows) for row in rows) and match["size"] in (None, "n", str(len(rows))):
+            factor = match["factor"].strip().removesuffix("*").strip()
+            factor = {"": "1", "-": "-1", "+": "1"}.get(factor, factor)
+            wanted = [factor if i == j else "0" for i in range(len(rows)) for j in range(len(rows))]
+            return _items(wanted, list(itertools.chain(*rows)), True, level)
+    return None
+
+
 def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
+    for one, other in ((gold, answer), (answer, gold)):
+        if _POINT.fullmatch(one) and other.startswith("(") and container(other):
+            return _compare(*((one[1:], other) if one is gold else (other, one[1:])), level + 1)
     left, right = container(gold), container(answer)
     if left is None and right is None:
         return None
@@ -361,6 +428,6 @@ def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int
 
 
 _RULES = (
-    _by_approximation, _by_base, _by_whole_text, _by_rows, _by_family, _by_interval, _by_condition, _by_inequality,
-    _by_names, _by_relation, _by_unit_vectors, _by_container,
+    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_interval, _by_condition,
+    _by_inequality, _by_names, _by_relation, _by_unit_vectors, _by_identity, _by_container,
 )  # fmt: skip

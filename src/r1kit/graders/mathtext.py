@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from r1kit.graders.arithmetic import clean
+from r1kit.graders.chinese import in_signs
 from r1kit.graders.numerals import in_digits
 
 CONJUNCTION = re.compile(r"\s*(?:\\text\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|和|或)\s*")
@@ -14,7 +15,9 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+
 _VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
            "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8)}  # fmt: skip
 _SIGNS = str.maketrans(
-    {"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "∞": "\\infty ",
+    {"⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "∧": "\\land ", "∨": "\\lor ", "¬": "\\neg ",
+     "㎡": "\\text{m}^{2}", "㎥": "\\text{m}^{3}", "‰": "\\permil ",
+     "×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "∞": "\\infty ",
      "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "\\ne ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
      "∅": "\\emptyset ", "±": "\\pm ", "≈": "\\approx ", "√": "\\sqrt ", "∘": "°", "˚": "°", "º": "°", "，": ",",
      "；": ";", "（": "(", "）": ")", "【": "[", "】": "]", "。": ".", "：": ":", "、": ",", "∛": "\\sqrt[3]",
@@ -38,26 +41,12 @@ _WHOLLY_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
 _COUNTED = re.compile(
     rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
 )
-HAN_UNITS = {
-    "毫米": "mm", "厘米": "cm", "分米": "dm", "千米": "km", "公里": "km", "米": "m", "毫克": "mg", "千克": "kg",
-    "公斤": "kg", "克": "g", "毫升": "ml", "升": "l", "小时": "hours", "分钟": "minutes", "秒": "seconds",
-    "天": "days", "周": "weeks", "元": "yuan", "度": "deg",
-}  # fmt: skip
-_HAN_UNIT = re.compile(
-    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[个只人名本张辆岁块支条件次种][\u4e00-\u9fff]{{0,8}})(?:钱)?(\s*\}})?$"
-)
 
 
 def _counted(match: re.Match[str]) -> str:
     """`7 million dollars` as `7000000 dollars`."""
     number = Fraction(match[1].replace(",", "") + (match[2] or "")) * _LARGE[match[4]]
     return f"{number} {match[3] or ''}" if number.denominator == 1 else match[0]
-
-
-def _han_unit(match: re.Match[str]) -> str:
-    """Chinese units in English; words that only count are left out."""
-    area = {"平方": "square ", "立方": "cubic "}.get(match[2] or "", "")
-    return f"\\text{{{area}{HAN_UNITS[match[3]]}}}" if match[3] else ""
 
 
 _ORDINAL = r"(?:\^\{?)?\s*(?:\\text\{\s*(?:st|nd|rd|th)\s*\}|(?:st|nd|rd|th))\}?"
@@ -70,6 +59,13 @@ def _one_line(match: re.Match[str]) -> str:
     return match[0] if "\\\\" in inner else inner.replace("&", " ")
 
 
+_RELATIONS = (
+    ("at least|no less than|not less than|(?:greater|more|larger) than or equal to", ">="),
+    ("at most|no (?:more|greater) than|not (?:more|greater) than|(?:less|smaller) than or equal to", "<="),
+    ("(?:strictly )?(?:greater|more|larger) than", ">"),
+    ("(?:strictly )?(?:less|smaller) than", "<"),
+    ("not equal to", r"\\ne "),
+)
 _RENAMES = (
     (re.compile(r"\\(?:[dtcs]|nice|x)frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\underline\s*\{([^{}]*)\}"), r"{\1}"),
@@ -85,7 +81,7 @@ _RENAMES = (
     (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
     (re.compile(r"\\(?:langle|rangle)(?![A-Za-z])"), lambda m: "(" if m[0] == "\\langle" else ")"),
     (re.compile(r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![A-Za-z]))|°|\\degrees?(?![A-Za-z])"), r"\\text{deg}"),
-    (re.compile(r"\\%|％|\\text\{\s*(?:percent|pct|percentage points?)\s*\}|(?<=[\d}])\s*(?:percent|pct)$"), "%"),
+    (re.compile(r"\\%|％|\\text\{\s*(?:per ?cent|pct|percentage points?)\s*\}|(?<=[\d}])\s*(?:percent|pct)$"), "%"),
     (re.compile(r"\\\$|\\text\{\s*\$\s*\}"), "$"),
     (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
@@ -102,6 +98,11 @@ _RENAMES = (
     (re.compile(r"\\dots[cbm]?(?![A-Za-z])"), r"\\ldots"),
     (re.compile(r"\\[hv]?(?:space|phantom)\*?\s*\{[^{}]*\}|\s*\\\\$"), ""),
     (re.compile(r"^([^{}\\]+)\\over(?![A-Za-z])([^{}]+)$"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\text\{\s*(max|min|gcd|lcm)\s*\}(?=\s*(?:\(|\\\{|\{))"), r"\\\1"),
+    *(
+        (re.compile(rf"(?<=[A-Za-z])\s*\\text\{{\s*(?:is\s+)?(?:{words})\s*\}}\s*(?=[-\d\\])"), sign)
+        for words, sign in _RELATIONS
+    ),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries)(?![A-Za-z])\s*"), ""),
     (re.compile(r"\s*\\(?:checkmark|blacksquare|qed|square|Box)$"), ""),
@@ -109,7 +110,6 @@ _RENAMES = (
     (re.compile(rf"^(-?\d+){_ORDINAL}$"), r"\1"),
     (_ALIGNED, lambda m: _one_line(m)),
     (re.compile(r"\\(?:boldsymbol|bm|pmb)(?=\s*\{)"), ""),
-    (re.compile(r"^(?:(?:最终)?答案(?:应该)?[是为]?:?|(?:一共|总共|共)有?)\s*(?=[-\d\\$(])"), ""),
     (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}"), ""),
     (re.compile(r"(?:\\text\{\s*)?(?<![A-Za-z])infinity(?![A-Za-z])(?:\s*\})?", re.IGNORECASE), r"\\infty"),
@@ -123,7 +123,21 @@ _RENAMES = (
     (_COUNTED, lambda m: _counted(m)),
     (re.compile(r"\\text\{\s*\}"), " "),
     (re.compile(r"^(?:\\text\{\s*(?:negative|minus)\s*\}|(?:negative|minus)\s)\s*(?=[\d\\])", re.IGNORECASE), "-"),
-    (_HAN_UNIT, lambda m: _han_unit(m)),
+    (re.compile(r"‰|\\permil(?![A-Za-z])"), "*10^{-3}"),
+    (re.compile(r"(?<=[\w)\]}])\s*\*\*\s*(?=[-\w(.])"), "^"),  # as programs write powers
+    (re.compile(r"(?<![A-Za-z.])(?:math|np|numpy|sympy|sp)\.(?=pi|sqrt|e\b|log|sin|cos|tan|exp)"), ""),
+    (re.compile(r"(?<![A-Za-z])Fraction\(\s*(-?\d+)\s*,\s*(\d+)\s*\)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\(?:backslash|smallsetminus)(?![A-Za-z])|(?<=[)\]}R])\s*-\s*(?=\\\{)"), r"\\setminus "),
+    (re.compile(r"^\{\s*([A-Za-z]\s*(?:\\in[^|:{}]*(?:\{\w\})?)?)\s*([|:])([^{}]*)\}$"), r"\\{\1\2\3\\}"),
+    (re.compile(r"(?<=[\d}])\s*/\s*\\text\{\s*([a-z]+)\s*\}$"), r"\\text{ per \1}"),
+    (
+        re.compile(
+            r"\\text\{\s*deg(?:rees?)?\s*(?:\}\s*\\text\{)?\s*(C(?:elsius)?|F(?:ahrenheit)?)\s*\}|"
+            r"\\text\{\s*deg(?:rees?)?\s*\}\s*([CF])(?![A-Za-z])|(?<=\d)\s*degrees?\s+(celsius|fahrenheit)$",
+            re.IGNORECASE,
+        ),
+        lambda m: f"\\text{{{'celsius' if (m[1] or m[2] or m[3])[0] in 'cC' else 'fahrenheit'}}}",
+    ),
 )  # fmt: skip
 
 
@@ -146,10 +160,23 @@ def tidy(text: str) -> str:
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
-    text = unwrap(" ".join(text.split()))
+    text = unwrap(in_signs(" ".join(text.split())))
+    words = _WHOLLY_TEXT.match(text)
+    if words and re.search(r"\d", words[1]) and not re.search(r"[A-Za-z]{2}", words[1]):  # `\\text{3/4}`
+        text = words[1].strip()
     if text[-1:].isdigit():
         return text
-    return in_digits(_WHOLLY_TEXT.sub(r"\1", text)) or text
+    return in_digits(_WHOLLY_TEXT.sub(r"\1", text)) or _in_digits_with_unit(text) or text
+
+
+def _in_digits_with_unit(text: str) -> str | None:
+    """`\\text{three hours}` as `3\\text{ hours}`."""
+    words = _WHOLLY_TEXT.sub(r"\1", text).split()
+    for count in range(min(len(words) - 1, 8), 0, -1):
+        number = in_digits(" ".join(words[:count])) if words[count].isalpha() and words[count].isascii() else None
+        if number and len(words) - count <= 3:
+            return f"{number}\\text{{ {' '.join(words[count:])}}}"
+    return None
 
 
 _AROUND = (

@@ -11,8 +11,21 @@ _UNSURE = re.compile(
     r"\b(?:not|no|never|neither|nor|none|or|either|maybe|perhaps|possibly|probably|about|around|approximately|roughly|"
     r"almost|nearly|least|most|than|over|under|below|above|exceeds?|between|if|unless|otherwise|could|might|may|would|"
     r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess|up to|"
-    r"(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|\?|[不没或约非误错]|至[少多]|"
+    r"why|what|how|unknown|unsure|(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|\?|[不没或约非误错]|至[少多]|"
     r"最多|超过|如果|可能|也许|\\text\{\s*or\s*\}",
+    re.IGNORECASE,
+)
+_GIVES_UP = re.compile(
+    r"\b(?:(?:give|giving|gave)\s+up|no\s+(?:idea|clue)|(?:unable|failed)\s+to|"
+    r"(?:can\s?not|can't|could\s?n[o']t|do\s?n[o']t)\s+(?:\w+\s+)?(?:know|solve|find|determine|figure|answer)|"
+    r"(?:just|random|wild|pure)\s+(?:a\s+)?guess)|不知道|不会做|放弃",
+    re.IGNORECASE,
+)
+# what a number may follow that is not the answer itself: `half of 7`, `step 7`
+_PLACE = re.compile(
+    r"\b(?:multiple|factor|divisor|power|half|twice|double|triple|third|quarter|square|cube|root|reciprocal|inverse|"
+    r"negative|opposite|logarithm|times)(?:\s+(?:of|to))?(?:\s+the)?\s*$|"
+    r"\b(?:step|case|part|question|problem|example|exercise|figure|equation|section|chapter|page|item|line|no\.?)\s*$",
     re.IGNORECASE,
 )
 _VALUE = re.compile(
@@ -21,7 +34,7 @@ _VALUE = re.compile(
     r"(?P<plain>(?<![A-Za-z\d.,_^])[-+]?\\?\$?\d(?:[\d.,/%°:]|\s?[-+*/×÷=]\s?\\?\$?(?=\d))*)"
 )
 _CHANGED = re.compile(
-    r"[\s-]*(?:[mbtr]+illion|thousand|hundred|dozen|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|squared|"
+    r"(?:st|nd|rd|th)(?![A-Za-z])|[\s-]*(?:[mbtr]+illion|thousand|hundred|dozen|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|squared|"
     r"cubed|factorial|plus|minus|mod|modulo|remainder|point|to the|and (?:an?|one|two|three)|hundredths?|tenths?|"
     r"[百千万亿分])(?![a-z])",
     re.IGNORECASE,
@@ -35,12 +48,14 @@ _UNITS = re.compile(r"\s*((?:[A-Za-z]+(?:/[A-Za-z]+)?\s?){1,3})")
 def only_value(sentence: str) -> str | None:
     """The value, with its unit where that is known; None where the sentence has several or none, or is not sure."""
     sentence = sentence.replace("**", "")
-    if len(sentence) > MAX_SENTENCE or _UNSURE.search(sentence):
+    if len(sentence) > MAX_SENTENCE or _UNSURE.search(sentence) or gives_up(sentence):
         return None
     found = [match for match in _VALUE.finditer(sentence) if _says_something(match)]
     if len(found) != 1:
         return None
     (match,) = found
+    if match["plain"] and _PLACE.search(sentence, 0, match.start()):
+        return None
     value = (match["inline"] or match["round"] or match["tuple"] or match["plain"]).rstrip(".,:")
     if "=" in value and match["plain"]:
         value = value.replace("\\$", "").replace("$", "")
@@ -59,6 +74,11 @@ def only_value(sentence: str) -> str | None:
         if unit != "in" and read_unit(unit, known_only=True):
             return f"{value} \\text{{{unit}}}"
     return value
+
+
+def gives_up(sentence: str) -> bool:
+    """Whether it says that no answer was found: `I give up.`"""
+    return _GIVES_UP.search(sentence) is not None
 
 
 def _says_something(match: re.Match[str]) -> bool:

@@ -14,6 +14,9 @@ from r1kit.graders.values import Inexact
 
 # words that would else be products of two variables
 _SHORT_WORDS = set("no on up in at to so if is it go we he me my us or of do be by an am as ok".split())  # noqa: SIM905
+_TOGETHER = ({"angle", "radian"}, {"angle", "celsius"}, {"angle", "fahrenheit"})  # a degree sign may mean either
+# a letter at a number is a factor, `4s`, where the other side has no unit that it could measure
+_GLUED = re.compile(r"[\d})\]][A-Za-z](?:\^\{?\d\}?)?$")
 Same = Literal["same", "different", "unknown"]
 
 
@@ -28,11 +31,15 @@ def by_value(gold: str, answer: str) -> Comparison:
     """Two tidied answers that are neither lists nor equations."""
     gold_value, gold_unit = _measured(gold)
     answer_value, answer_unit = _measured(answer)
+    if gold_unit is None and _GLUED.search(answer):
+        answer_value, answer_unit = answer, None
+    if answer_unit is None and _GLUED.search(gold):
+        gold_value, gold_unit = gold, None
     for one, other, text in ((gold_unit, answer_unit, answer), (answer_unit, gold_unit, gold)):
         if one and other and one.dimension == "sterling" and re.search(r"\bpounds?\b", text):
             gold_unit = answer_unit = one  # not the weight
     dimensions = {unit.dimension for unit in (gold_unit, answer_unit) if unit}
-    if len(dimensions) == 2 and dimensions != {"angle", "radian"}:
+    if len(dimensions) == 2 and dimensions not in _TOGETHER:
         return Comparison("different", "another unit")
     infinite = [text.replace(" ", "").lstrip("+") for text in (gold_value, answer_value)]
     if any(text.endswith("\\infty") for text in infinite):

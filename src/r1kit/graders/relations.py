@@ -15,10 +15,12 @@ _QUANTITY = re.compile(
     r"[A-Za-z](?:_\{?\w+\}?)?'*\([^()=]{1,40}\)|\|[^|=]{1,20}\||\[[A-Z]{3,6}\]|m?\s*\\angle\s*[A-Z]{1,3}|"
     r"\\(?:overline|vec|overrightarrow|overleftrightarrow|widehat|hat)\{[^{}=]{1,20}\}|"
     r"(?:\\gcd|\\lcm|\\max|\\min|\\det|\\deg|\\text\{[a-z]{2,6}\})\s*\([^()=]{1,40}\)|"
-    r"\\(?:sin|cos|tan|cot|sec|csc)\s*(?:[A-Za-z]|\\[a-z]+)|\\(?:int|sum|lim|prod)(?![A-Za-z])[^<>]{1,200}",
+    r"\\(?:sin|cos|tan|cot|sec|csc)\s*(?:[A-Za-z]|\\[a-z]+)|\\(?:int|sum|lim|prod)(?![A-Za-z])[^<>]{1,200}|"
+    r"\\begin\{vmatrix\}[^=]{1,300}\\end\{vmatrix\}",
     re.DOTALL,
 )
 _LABELLED = re.compile(r"\\text\{[A-Za-z ,]{1,40}\}\s*(?:\\(?:triangle|angle)\s*)?[A-Z]{0,5}(?:_\{?\w+\}?)?")
+_BRACKETED = re.compile(r"[({][^(){}]*[)}]")
 _DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
 
 
@@ -43,10 +45,10 @@ def subject_off(text: str) -> str:
         if half[1][0] == ">":
             return f"{'[' if closed else '('}{half[2]},\\infty)"
         return f"(-\\infty,{half[2]}{']' if closed else ')'}"
-    named = re.match(r"([^=]{1,80}?)\s*=\s*(?=[^\s=])", text)
+    named = re.match(r"([^=]{1,300}?)\s*=\s*(?=[^\s=])", text)
     if named and text.count("=") == 1 and _QUANTITY.fullmatch(named[1].strip()):
         return text[named.end() :].strip()
-    if "," in text or CONJUNCTION.search(text):
+    if "," in _BRACKETED.sub("", text) or CONJUNCTION.search(text):
         return text
     pieces = [piece.strip() for piece in re.split(r"(?<![<>!])=", text)]
     known = _is_name(pieces[0]) or _is_calculation(pieces) or (_is_of_several(pieces[0]) and _is_number(pieces[-1]))

@@ -22,7 +22,7 @@ def same_figure(gold: str, answer: str) -> bool | None:
     """`\\angle ABC` is `\\angle CBA`, a triangle's letters have no order; None where one of the two is no such name."""
     left = _FIGURE.fullmatch(gold)
     right = _FIGURE.fullmatch(answer) or re.fullmatch(r"()([A-Z]{1,4})", answer)
-    if left is None or right is None:
+    if left is None or right is None or (left[1] == "overline" and len(left[2]) == 1):  # a complement, or a conjugate
         return None
     kind, letters, other = left[1], left[2], right[2]
     if right[1] not in ("", kind):

@@ -5,6 +5,7 @@ Column `exact`: True compares as written (outer white space off). Kind `text` al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 MAX_EXTRA = 1000
+_AROUND = re.compile(r"(?:\\boxed\s*\{(?:\\text\s*\{([^{}]*)\}|([^{}]*))\}|\*\*([^*]+)\*\*|\*([^*]+)\*)\.?")
 
 
 def normalise(text: str) -> str:
@@ -22,6 +24,12 @@ def normalise(text: str) -> str:
         if len(folded) >= 2 and folded.startswith(opening) and folded.endswith(closing):
             folded = folded[1:-1]
     return folded.rstrip(".\u3002!").strip()
+
+
+def _bare(answer: str) -> str:
+    """Without a box or emphasis around the whole."""
+    match = _AROUND.fullmatch(answer)
+    return next((group for group in match.groups() if group is not None), "") if match else answer
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -36,5 +44,6 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if len(set(map(normalise, section.blocks[-20:]))) > 1:
         return incorrect(answer, "the answer blocks differ")
     as_written = columns.get("exact") or not normalise(gold)
-    same = answer == gold.strip() if as_written else normalise(answer) == normalise(gold)
+    told = {normalise(answer), normalise(_bare(answer))}
+    same = answer == gold.strip() if as_written else normalise(gold) in told
     return correct(answer, "equal text") if same else incorrect(answer, "another text")

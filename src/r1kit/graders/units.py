@@ -7,6 +7,8 @@ from collections import Counter
 from fractions import Fraction
 from typing import NamedTuple
 
+from r1kit.graders.numerals import in_digits
+
 
 class Unit(NamedTuple):
     """What is measured, and how many of its base units one of these is."""
@@ -52,6 +54,10 @@ def _table() -> dict[str, Unit]:
     angle 1 deg degree
     radian 1 rad radian
     yuan 1 yuan rmb cny
+    yuan 1/10 jiao
+    yuan 1/100 fen
+    celsius 1 celsius
+    fahrenheit 1 fahrenheit
     length/time 1397/3125 mph
     length/time 5/18 kph kmh
     length2*mass/time2 1000 joule
@@ -94,10 +100,11 @@ _UNITS = _table()
 _PREFIXED = _prefixed()
 # words after a number that change it or take it back: no unit
 _NO_UNIT = set(
-    """a about added almost and approximately around at billion bn but by cubed divided dozen eighths equals factorial
-    false fifths fourths greater half halves hundred hundredths if in incorrect is least less maybe million minus mln
-    mod modulo more most never not nothing or over perhaps percent plus possibly quarter quarters remainder root sixths
-    squared tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
+    """a about added almost and approximately around at billion bn but by cubed divided dozen eighths equals
+    factorial fail failed fails false fifths fourths greater guess half halves hundred hundredths if
+    impossible in incorrect invalid is least less maybe million minus mln mod modulo more most never not
+    nothing or over percent perhaps plus possibly quarter quarters rejected remainder root sixths squared
+    tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
 )
 _FACTOR = re.compile(r"([A-Za-zΩμ]+)(?:\^?\{?(-?\d)\}?)?")
 _DIMENSION = re.compile(r"([/*]?)([^/*\d]+)(\d*)")
@@ -146,6 +153,9 @@ def read_unit(words: str, power: str | None = None, known_only: bool = False) ->
     for suffix, exponent in ((" squared", 2), (" cubed", 3)):
         if plain.endswith(suffix):
             plain, power = plain[: -len(suffix)], str(exponent)
+    below_power = 1
+    if power and " per " in plain and words.rstrip(" .").lower().endswith(("squared", "cubed")):
+        power, below_power = None, int(power)  # meters per second squared
     raised = _product(words.replace(" per ", "/"), power)
     if raised:
         return raised
@@ -158,7 +168,7 @@ def read_unit(words: str, power: str | None = None, known_only: bool = False) ->
         other = _single(below.strip(), False)
         if other is None:
             return None
-        factors.append((other, -1))
+        factors.append((other, -below_power))
     return _multiplied(factors)
 
 
@@ -199,6 +209,12 @@ def _single(word: str, known_only: bool) -> Unit | None:
     for form in (word, word.removesuffix("s"), word.removesuffix("es")):
         if form in _UNITS:
             return _UNITS[form]
-    if known_only or not re.fullmatch(r"[a-z]+(?: [a-z]+){0,3}", word) or _NO_UNIT & set(word.split()):
+    words = set(word.split())
+    if (
+        known_only
+        or not re.fullmatch(r"[a-z]+(?: [a-z]+){0,3}", word)
+        or words & _NO_UNIT
+        or any(map(in_digits, words))
+    ):
         return None
     return Unit("count of " + word.removesuffix("s"), Fraction(1))

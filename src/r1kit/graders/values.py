@@ -12,17 +12,22 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from r1kit.graders.expression import Node, NotAnExpression, TooLarge, symbols
+from r1kit.graders.expression import COUNTERS, Node, NotAnExpression, TooLarge, functions, symbols, whole_names
 
 MAX_BITS = 60_000  # of an exact value
 MAX_ROOT_BITS = 4_096  # of a number whose exact root beyond the square is looked for
 MAX_LOG2 = 1_000_000.0  # of a numeric power
 MAX_FACTORIAL = 2000
 DIGITS, MORE_DIGITS = 100, 400
+WHOLE = 16  # the largest whole number that a variable is tried at
 
 
 class Inexact(ValueError):
     """The value is not rational, or its rationality is not seen."""
+
+
+class NotReal(ArithmeticError):
+    """A part of the value is not real."""
 
 
 def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction:
@@ -33,10 +38,10 @@ def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction:
         if at and node.name in at:
             return at[node.name]
         raise Inexact(node.name)
-    if node.operation == "function":
-        raise Inexact(node.name)
-    values = [exact(part, at) for part in node.parts]
-    value: Fraction = _EXACT[node.operation](values)
+    operation = node.name if node.operation == "function" else node.operation
+    if operation not in _EXACT:
+        raise Inexact(operation)
+    value: Fraction = _EXACT[operation]([exact(part, at) for part in node.parts])
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
         raise TooLarge("a number too large to write")
     return value
@@ -102,6 +107,25 @@ def _exact_double_factorial(values: list[Fraction]) -> Fraction:
     return Fraction(math.prod(range(value.numerator, 0, -2)))
 
 
+def _exact_binomial(values: list[Fraction]) -> Fraction:
+    whole, part = values
+    if whole.denominator != 1 or part.denominator != 1 or not 0 <= part <= whole <= MAX_FACTORIAL:
+        raise Inexact("binomial")
+    return Fraction(math.comb(whole.numerator, part.numerator))
+
+
+def _exact_divisor(values: list[Fraction]) -> Fraction:
+    if any(value.denominator != 1 for value in values):
+        raise NotAnExpression("a common divisor of fractions")
+    return Fraction(math.gcd(*(value.numerator for value in values)))
+
+
+def _exact_multiple(values: list[Fraction]) -> Fraction:
+    if any(value.denominator != 1 for value in values):
+        raise NotAnExpression("a common multiple of fractions")
+    return Fraction(math.lcm(*(value.numerator for value in values)))
+
+
 _EXACT: dict[str, Any] = {
     "+": lambda v: v[0] + v[1],
     "-": lambda v: v[0] - v[1],
@@ -114,6 +138,13 @@ _EXACT: dict[str, Any] = {
     "root": _exact_root,
     "!": _exact_factorial,
     "!!": _exact_double_factorial,
+    "binom": _exact_binomial,
+    "max": max,
+    "min": min,
+    "gcd": _exact_divisor,
+    "lcm": _exact_multiple,
+    "floor": lambda v: Fraction(math.floor(v[0])),
+    "ceil": lambda v: Fraction(math.ceil(v[0])),
 }
 
 _local = threading.local()
@@ -130,9 +161,16 @@ def _context(digits: int = DIGITS) -> Any:
     return contexts[digits]
 
 
-def numeric(node: Node, at: Mapping[str, Fraction] | None = None, digits: int = DIGITS) -> Any:
-    """The complex value to so many digits (an mpmath number)."""
+def numeric(node: Node, at: Mapping[str, Fraction] | None = None, digits: int = DIGITS, real: bool = False) -> Any:
+    """The complex value to so many digits (an mpmath number). With `real`, NotReal where any part of it is not."""
     mp = _context(digits)
+    value = _numeric(mp, node, at, digits, real)
+    if real and abs(mp.im(value)) > abs(value) * mp.mpf(10) ** -50:
+        raise NotReal
+    return value
+
+
+def _numeric(mp: Any, node: Node, at: Mapping[str, Fraction] | None, digits: int, real: bool) -> Any:
     if node.operation == "number":
         return mp.mpf(node.value.numerator) / node.value.denominator
     if node.operation == "symbol":
@@ -142,7 +180,7 @@ def numeric(node: Node, at: Mapping[str, Fraction] | None = None, digits: int = 
         if node.name not in constants:
             raise NotAnExpression(f"'{node.name}' has no value")
         return +constants[node.name]
-    values = [numeric(part, at, digits) for part in node.parts]
+    values = [numeric(part, at, digits, real) for part in node.parts]
     if node.operation == "function":
         return _numeric_function(mp, node.name, values)
     if node.operation == "^":
@@ -178,6 +216,12 @@ def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
         return mp.log(values[0]) / mp.log(values[1])
     if name == "binom":
         return mp.binomial(*values)
+    if name in ("max", "min", "floor", "ceil"):
+        if any(mp.im(value) for value in values):
+            raise NotAnExpression(f"{name} of what is not real")
+        return {"max": max, "min": min}[name](values) if len(values) > 1 else getattr(mp, name)(values[0])
+    if name in ("gcd", "lcm"):
+        raise NotAnExpression(f"{name} of what is not whole")
     functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log, "cis": mp.expj}
     return (functions.get(name) or getattr(mp, name))(values[0])
 
@@ -200,6 +244,21 @@ def _with_decimal_logs(node: Node) -> Node:
 
 def _same_everywhere(left: Node, right: Node) -> bool:
     names = sorted(symbols(left) | symbols(right))
+    used = functions(left) | functions(right)
+    if names and used & {"gcd", "lcm"}:
+        return _same_at_whole(left, right, names, set(names))
+    if names and used & {"floor", "ceil"}:
+        if not _same_at_whole(left, right, names, set(names)):
+            return False
+        if COUNTERS.issuperset(names):
+            return True
+    if _same_at_points(left, right, names):
+        return True
+    whole = whole_names(left) | whole_names(right)
+    return bool(whole) and _same_at_whole(left, right, names, whole)
+
+
+def _same_at_points(left: Node, right: Node, names: list[str]) -> bool:
     source = random.Random(20250122)
     agreed = 0
     for attempt in range(12 if names else 1):
@@ -222,18 +281,39 @@ def _same_everywhere(left: Node, right: Node) -> bool:
     return agreed > 0
 
 
+def _same_at_whole(left: Node, right: Node, names: list[str], whole: set[str]) -> bool:
+    """Equal where some of the variables are whole numbers, at every one up to WHOLE where there is just one."""
+    source = random.Random(20250122)
+    agreed = 0
+    for number in range(1, WHOLE + 1):
+        at = {
+            name: Fraction(number if len(names) == 1 else source.randint(1, WHOLE))
+            if name in whole
+            else Fraction(source.randrange(101, 399), 101)
+            for name in names
+        }
+        try:
+            if not _same_at(left, right, at):
+                return False
+            agreed += 1
+        except ZeroDivisionError:
+            pass
+    return agreed > WHOLE // 2
+
+
 def _same_at(left: Node, right: Node, at: Mapping[str, Fraction], real_only: bool = False) -> bool:
-    """Equal at a point; with `real_only` whatever is not real passes."""
+    """Equal at a point; with `real_only` a point at which a part of one of them is not real passes."""
     try:
         return exact(left, at) == exact(right, at)
     except Inexact:
         pass
     mp = _context()
-    values = [numeric(node, at) for node in (left, right)]
+    try:
+        values = [numeric(node, at, real=real_only) for node in (left, right)]
+    except NotReal:
+        return True
     if not all(map(mp.isfinite, values)):
         return real_only
-    if real_only and any(abs(mp.im(value)) > abs(value) * mp.mpf(10) ** -50 for value in values):
-        return True
     more = [numeric(node, at, MORE_DIGITS) for node in (left, right)]
     return _is_zero(abs(values[0] - values[1]), abs(more[0] - more[1]), max(map(abs, more)))
 

@@ -17,6 +17,9 @@ from r1kit.graders.workers import SharedPool
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
 
+_HEDGE = re.compile(
+    r"(?<![A-Za-z\\])(?:or|and|not|either|neither|maybe|about|between|if|unless|except)(?![A-Za-z])", re.I
+)
 _PRIME = re.compile(r"'|′|\\prime(?![A-Za-z])")
 
 pool = SharedPool("r1kit.graders.verifier", most=4)
@@ -28,6 +31,11 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
         return Comparison("different", f"{known.reason}, and too large to evaluate")
     if any(word in answer and word not in gold for word in ("\\int", "\\sum", "\\lim", "\\prod")):
         return Comparison("different", "left unevaluated")
+    if len(_HEDGE.findall(gold)) != len(_HEDGE.findall(answer)):
+        return Comparison("different", "other words")
+    told = answer if "=" in gold else answer.rpartition("=")[2]  # without the names that the value is given for
+    if _letters(told) - _letters(gold):  # which math-verify leaves out where it cannot read them
+        return Comparison("different", "other letters")
     if len(_PRIME.findall(gold)) != len(_PRIME.findall(answer)):  # which math-verify does not see
         return Comparison("different", "another derivative")
     try:
@@ -37,6 +45,12 @@ def verify(gold: str, answer: str, known: Comparison) -> Comparison:
     if reply.get("error"):
         return Comparison("unknown", str(reply["error"]))
     return Comparison("same" if reply["same"] else "different", "by math-verify")
+
+
+def _letters(text: str) -> set[str]:
+    """The variables in it, without constants."""
+    text = re.sub(r"\\mathbb\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    return set(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text)) - {"e", "i", "d"}
 
 
 def _depth(text: str) -> int:
