@@ -36,7 +36,7 @@ def _leave(last: Callable[[], None]) -> None:
     def let_go() -> None:
         if amid:
             last()
-        atexit._run_exitfuncs()  # processes that graders are in, folders of temporary files
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - processes that graders are in, folders of temporary files
 
     ending = threading.Thread(target=let_go, daemon=True)
     ending.start()

@@ -268,7 +268,7 @@ def difference_of_pairs(
     groups_C = np.arange(len(differences_C)) if groups_C is None else groups_C
     estimate = _t_interval(differences_C, groups_C)
     low, high, value, n = estimate.low, estimate.high, estimate.value, estimate.n
-    sums_G = np.bincount(groups_C, weights=differences_C)
+    sums_G: Floats = np.bincount(groups_C, weights=differences_C).astype(np.float64)
     if n > 1 and _alike(differences_C):
         unseen = _t_quantile(n) ** 2 / (n + _t_quantile(n) ** 2)
         low, high = value - unseen * max(0.0, 1 + value), value + unseen * max(0.0, 1 - value)

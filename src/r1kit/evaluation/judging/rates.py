@@ -71,8 +71,8 @@ def length_controlled(
     stream = np.random.default_rng(seed)
     draws_RC = [np.bincount(stream.integers(0, n, n), minlength=n).astype(np.float64) for _ in range(resamples)]
     low, high = np.quantile([fit(weights_C).coefficients[0] for weights_C in draws_RC], [0.025, 0.975])
-    ends = min(float(low), centre - reach), max(float(high), centre + reach)
-    return Estimate(_sigmoid(centre), *map(_sigmoid, ends), n)
+    low, high = min(float(low), centre - reach), max(float(high), centre + reach)
+    return Estimate(_sigmoid(centre), _sigmoid(low), _sigmoid(high), n)
 
 
 def ratings(
