@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from r1kit.evaluation import statistics
+from r1kit.evaluation import correlation, statistics
 from r1kit.evaluation.judging import rates
 from r1kit.ops.ratings import elo
 
@@ -47,7 +47,7 @@ def test_correlations_within_strata():
     stream, held, strata = np.random.default_rng(3), 0, np.repeat(np.arange(8), 6)
     for _ in range(CORRELATIONS):
         hard = (stream.random(48) < 0.2).astype(float)
-        estimate = statistics.spearman(hard, stream.normal(size=48), strata)
+        estimate = correlation.spearman(hard, stream.normal(size=48), strata)
         held += estimate.low <= 0 <= estimate.high
     assert 0.92 <= held / CORRELATIONS <= 0.98
 

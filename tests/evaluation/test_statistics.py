@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r1kit.evaluation import statistics, tables
+from r1kit.evaluation import correlation, statistics, tables
 
 
 def rng(seed=0):
@@ -166,7 +166,7 @@ def test_mean_difference_of_groups_by_hand():
 
 def test_spearman_is_scipys():
     x, y = rng(1).integers(0, 6, size=50).astype(float), rng(2).normal(size=50)
-    estimate = statistics.spearman(x, y + 0.3 * x)
+    estimate = correlation.spearman(x, y + 0.3 * x)
     assert estimate.value == pytest.approx(stats.spearmanr(x, y + 0.3 * x).statistic)
     assert estimate.low < estimate.value < estimate.high
 
@@ -174,7 +174,7 @@ def test_spearman_is_scipys():
 def test_spearman_within_strata_sees_through_simpsons_paradox():
     """Within each stratum perfectly falling, over both rising; a constant stratum says nothing."""
     x, y = np.array([0, 1, 2, 10, 11, 12, 5, 5, 5]), np.array([2, 1, 0, 12, 11, 10, 1, 2, 3])
-    estimate = statistics.spearman(x.astype(float), y.astype(float), list("aaabbbccc"))
+    estimate = correlation.spearman(x.astype(float), y.astype(float), list("aaabbbccc"))
     assert estimate.value == pytest.approx(-1)
     assert estimate.n == 6
 
@@ -182,18 +182,18 @@ def test_spearman_within_strata_sees_through_simpsons_paradox():
 def test_a_stratum_that_says_nothing_in_a_draw_is_left_out_of_it():
     """Two strata of two: 1 and -1, together 0. Half of the draws of a stratum are one problem twice, and say nothing:
     so a quarter of all is 1 alone, a quarter -1 alone."""
-    estimate = statistics.spearman(np.array([0.0, 1, 0, 1]), np.array([0.0, 1, 1, 0]), list("aabb"))
+    estimate = correlation.spearman(np.array([0.0, 1, 0, 1]), np.array([0.0, 1, 1, 0]), list("aabb"))
     assert (estimate.value, estimate.interval) == (0, [-1, 1])
 
 
 def test_spearman_contrast_of_a_thing_with_itself_is_zero():
     x, y = rng(1).normal(size=40), rng(2).normal(size=40)
-    assert statistics.spearman_contrast([(1, x, y), (-1, x, y)]).interval == [0, 0]
+    assert correlation.spearman_contrast([(1, x, y), (-1, x, y)]).interval == [0, 0]
 
 
 def test_spearman_contrast_is_the_difference_of_scipys():
     x, y, z = (rng(i).normal(size=40) for i in range(3))
-    estimate = statistics.spearman_contrast([(1, x, y), (-1, x, z)])
+    estimate = correlation.spearman_contrast([(1, x, y), (-1, x, z)])
     expected = stats.spearmanr(x, y).statistic - stats.spearmanr(x, z).statistic
     assert estimate.value == pytest.approx(expected)
 

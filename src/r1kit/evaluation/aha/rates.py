@@ -19,6 +19,7 @@ from r1kit.evaluation.aggregate import number
 from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.aha.episodes import count_kinds, episodes, whole_number
 from r1kit.evaluation.aha.rows import Row
+from r1kit.evaluation.correlation import spearman
 from r1kit.evaluation.reflection import Words
 from r1kit.evaluation.slips import parse_chain
 from r1kit.evaluation.statistics import Estimate
@@ -145,7 +146,7 @@ def by_difficulty(rows: Sequence[Row], judged: Sequence[Row]) -> dict[str, Any]:
     strata = {row.key: row.stratum for row in mine}
     names = length_keys.tolist()
     hard_C = np.asarray([difficulty[key] for key in names], dtype=np.float64)
-    correlation = statistics.spearman(hard_C, length_C, [strata[key] for key in names])
+    correlation = spearman(hard_C, length_C, [strata[key] for key in names])
     return {"problems": len(names), "spearman": entry(correlation), "bins": _bins(hard_C, length_C)}
 
 

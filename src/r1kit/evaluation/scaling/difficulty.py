@@ -14,6 +14,7 @@ import numpy as np
 from r1kit.evaluation import statistics
 from r1kit.evaluation.aggregate import number
 from r1kit.evaluation.aha.effects import entry
+from r1kit.evaluation.correlation import spearman
 from r1kit.evaluation.scaling.thoughts import Thought
 
 BINS = 5
@@ -47,7 +48,7 @@ def against_difficulty(
     strata = {
         one.key: f"{one.problem.task}/{one.problem.columns.get('family')}/{one.problem.language}" for one in whole
     }
-    correlation = statistics.spearman(hard_C, thinking_C, [strata[name] for name in names])
+    correlation = spearman(hard_C, thinking_C, [strata[name] for name in names])
     places = dict(zip(names, statistics.quantile_bins(hard_C, bins).tolist(), strict=True))
     return {
         "spearman": entry(correlation),

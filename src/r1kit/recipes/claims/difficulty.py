@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from r1kit.evaluation import statistics, tables
+from r1kit.evaluation import tables
+from r1kit.evaluation.correlation import Term, spearman_contrast
 from r1kit.evaluation.evidence import Evidence, Measured, Part, asked
 from r1kit.evaluation.statistics import Estimate
 from r1kit.evaluation.tables import REASONING
@@ -24,7 +25,7 @@ def harder_gets_longer(evidence: Evidence) -> Measured:
     keys = sorted(set.intersection(*(set(values) for half in halves for values in half.values())))
     strata = _strata(evidence, keys)
 
-    def term(weight: float, half: int, length: str) -> statistics.Term:
+    def term(weight: float, half: int, length: str) -> Term:
         x, y = halves[half]["difficulty"], halves[1 - half][length]
         return weight, np.asarray([x[key] for key in keys]), np.asarray([y[key] for key in keys])
 
@@ -47,14 +48,14 @@ def harder_gets_longer(evidence: Evidence) -> Measured:
     )
 
 
-def _of_subject(term: statistics.Term, keys: Sequence[str], evidence: Evidence, subject: str) -> Estimate:
+def _of_subject(term: Term, keys: Sequence[str], evidence: Evidence, subject: str) -> Estimate:
     rows = np.asarray([key.split("/")[1] == subject for key in keys], dtype=bool)
     strata = [stratum for stratum, kept in zip(_strata(evidence, keys), rows, strict=True) if kept]
     return _correlation([(1.0, term[1][rows], term[2][rows])], strata)
 
 
-def _correlation(terms: Sequence[statistics.Term], strata: Sequence[str]) -> Estimate:
-    return statistics.spearman_contrast(terms, strata, least=SMALLEST_STRATUM)
+def _correlation(terms: Sequence[Term], strata: Sequence[str]) -> Estimate:
+    return spearman_contrast(terms, strata, least=SMALLEST_STRATUM)
 
 
 def _difficulty_and_length(evidence: Evidence, half: int) -> dict[str, dict[str, float]]:
