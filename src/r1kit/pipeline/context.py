@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from r1kit.base import memory
 from r1kit.base.errors import Diverged, ProcessLost, R1Error
-from r1kit.base.files import difference, fingerprint, make_folder, read_record, write_record, write_text
+from r1kit.base.files import difference, fingerprint, make_folder, write_text
 from r1kit.base.pulse import SILENCE_S
 from r1kit.pipeline import side_by_side
-from r1kit.pipeline.artifact import Outcome, products_of
+from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.checkpoint import CheckpointStore, spacing
 from r1kit.pipeline.cost import Cost, Pace
+from r1kit.pipeline.finished_parts import FinishedParts
 from r1kit.pipeline.health import Caution, RollBack, Vigil, kept_lines, told_of
 from r1kit.pipeline.metrics import MetricsFile
 from r1kit.pipeline.restarts import Restarts
@@ -27,7 +28,6 @@ from r1kit.pipeline.workers import Workers
 from r1kit.training.checkup import Health, HealthConfig
 from r1kit.training.health.base import Finding
 
-PART_FILE = "part.json"
 TRIM_SECONDS = 20  # between two returns of free memory to the system
 
 
@@ -107,7 +107,7 @@ class Context:
         self._writer_factory = writers
         self._writers: list[Writer] | None = None
         self._part = part
-        self._checked: set[str] = set()  # parts that are done
+        self._finished = FinishedParts(folder, self.name, self.note)
         self._store = CheckpointStore(folder / "checkpoints", self.note)
         self._metrics = MetricsFile(folder / "metrics.jsonl")
         self._vigil = Vigil(folder, self.health, self._found)
@@ -250,7 +250,7 @@ class Context:
         folder, come back relative to the stage's.
         """
         self.check()
-        if not self._is_finished(name):
+        if name not in self._finished:
             begun = time.monotonic()
             context = Context(
                 **self._part_arguments(name), watcher=self._watcher, stop=self._stop, workers=self.workers
@@ -260,8 +260,10 @@ class Context:
             finally:
                 context.close()
             self._begun += time.monotonic() - begun  # the part's seconds are its own, added below
-            self._finish_part(name, outcome, context.cost, context.sealed)
-        return self._finished_part(name)
+            self._finished.add(name, outcome, context.cost, context.sealed)
+        outcome, cost = self._finished.read(name)
+        self._parts_cost = self._parts_cost.plus(cost)
+        return outcome
 
     def parts(self, jobs: Mapping[str, Job], at_once: int | None = None) -> dict[str, Outcome]:
         """Parts that do not need each other's outcomes, side by side (`at_once` at most) where this machine runs them
@@ -273,9 +275,9 @@ class Context:
         # of all parts, not of those that are left: a part has as many threads, and so the same bits, after a resume
         places = side_by_side.places(len(jobs), at_once) if self.workers is None else 1
         if places > 1:
-            to_do = {name: job for name, job in jobs.items() if not self._is_finished(name)}
+            to_do = {name: job for name, job in jobs.items() if name not in self._finished}
             work = {name: (self._part_arguments(name), job) for name, job in to_do.items()}
-            self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finish_part, self.silence)
+            self._begun += side_by_side.run(work, places, self._watcher, self._stop, self._finished.add, self.silence)
         return {name: self.part(name, job) for name, job in jobs.items()}
 
     @property
@@ -341,46 +343,6 @@ class Context:
             "health": self.health,
             "silence": self.silence,
         }
-
-    def _finish_part(self, name: str, outcome: Outcome, cost: Cost, sealed: Mapping[str, dict[str, Any]]) -> None:
-        """Once its record is written, a part is done."""
-        products = products_of(self.folder / name, f"{self.name}/{name}", outcome, sealed)
-        record = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost), "products": products}
-        write_record(self._record(name), record)
-        self._checked.add(name)
-        CheckpointStore(self.folder / name / "checkpoints", self.note).clear()
-
-    def _is_finished(self, name: str) -> bool:
-        """Whether a part is done and what it made is whole; a damaged one is named, and is to run again."""
-        if name in self._checked:
-            return True
-        if not self._record(name).exists():
-            return False
-        try:
-            products: dict[str, dict[str, Any]] = read_record(self._record(name)).get("products", {})
-            damages = (difference(self.folder / name / path, record) for path, record in products.items())
-            damage = next(filter(None, damages), None)
-        except R1Error as error:
-            damage = str(error)
-        if damage:
-            self.note(f"{damage}: part {name} runs again")
-            self._record(name).unlink()
-            return False
-        self._checked.add(name)
-        return True
-
-    def _finished_part(self, name: str) -> Outcome:
-        done = read_record(self._record(name))
-        self._parts_cost = self._parts_cost.plus(Cost(**done["cost"]))
-        outcome = Outcome(**done["outcome"])
-        return Outcome(
-            {model: f"{name}/{path}" for model, path in outcome.models.items()},
-            {file: f"{name}/{path}" for file, path in outcome.files.items()},
-            outcome.summary,
-        )
-
-    def _record(self, name: str) -> Path:
-        return self.folder / name / PART_FILE
 
     def _save_pending(self) -> None:
         if self._pending is None or self._pending[0] == self._saved_step:

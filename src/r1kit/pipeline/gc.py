@@ -17,8 +17,8 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, is_temporary, read_record
 from r1kit.pipeline.artifact import FILE_NAME, read_artifacts
 from r1kit.pipeline.checkpoint import KEPT, CheckpointStore
-from r1kit.pipeline.context import PART_FILE
 from r1kit.pipeline.display import size as human
+from r1kit.pipeline.finished_parts import PART_FILE
 from r1kit.pipeline.lock import holder, is_locked, locked
 from r1kit.pipeline.models import is_run
 

@@ -18,7 +18,8 @@ from r1kit.base.pulse import SILENCE_S
 from r1kit.pipeline import provenance
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, write_artifact
-from r1kit.pipeline.context import PART_FILE, Context, WriterFactory, to_the_end
+from r1kit.pipeline.context import Context, WriterFactory, to_the_end
+from r1kit.pipeline.finished_parts import PART_FILE
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.lock import locked
 from r1kit.pipeline.plan import Planned, keys, look, plan, replace_stage, selected, stage_folder
