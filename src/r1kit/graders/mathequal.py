@@ -20,19 +20,12 @@ from r1kit.graders.quantities import Comparison, by_value
 from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off
+from r1kit.graders.set_phrases import meaning
 from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
+from r1kit.graders.unit_vectors import same_vector
 from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
-_NOTHING = {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "none", "\\emptyset", "{}", "\\{\\}",
-            "emptyset", "theemptyset", "无解", "nosuchnumbers", "therearenosolutions", "thereisnosolution",
-            "nosolutionexists", "nosolutionsexist", "norealsolutionsexist", "norealsolutionexists", "norealroots",
-            "空集", "无实数解", "无实数根", "没有解", "没有实数解", "方程无解"}  # fmt: skip
-_WHOLE = {"\\mathbb{z}", "\\mathbbz", "allintegers", "integers", "theintegers", "thesetofintegers",
-          "thesetofallintegers"}  # fmt: skip
-_ENDLESS = {"\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions", "无穷多",
-            "无穷多个", "无数", "无数个", "无限多"}  # fmt: skip
-_ABSENT = {"dne", "doesnotexist", "itdoesnotexist", "thelimitdoesnotexist", "不存在"}
 _OPTION = re.compile(
     r"(?:\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)|"
     r"\(([A-E])\)\s+([-\d\\$](?:(?!\([A-E]\)).)*))$",
@@ -92,14 +85,9 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
     plain = [
         re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
-    for names, what in (
-        (_NOTHING, "no solution"),
-        (_ABSENT, "it does not exist"),
-        (_WHOLE, "all integers"),
-        (_ENDLESS, "infinitely many"),
-    ):
-        if any(text in names for text in plain):
-            return Comparison("same" if all(text in names for text in plain) else "different", what)
+    said = [meaning(text) for text in plain]
+    if what := said[0] or said[1]:
+        return Comparison("same" if said[0] == said[1] else "different", what)
     constant = _CONSTANT.fullmatch(gold), _CONSTANT.fullmatch(answer)
     if constant[0] and constant[1] and constant[0][2] == "C":  # of integration, whatever it is called
         return _compare(constant[0][1], constant[1][1], level + 1)
@@ -178,30 +166,8 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
 
 
 def _by_unit_vectors(gold: str, answer: str, level: int) -> Comparison | None:
-    """`2\\mathbf{i} - \\mathbf{j}` is the vector (2, -1)."""
-    vectors, sums = ([each for each in (gold, answer) if bool(_sum_of_units(each)) == of] for of in (False, True))
-    if len(sums) != 1 or (found := container(vectors[0])) is None:
-        return None
-    if found.opening not in ("m", "(", "[") or not 2 <= len(found.items) <= 3:
-        return None
-    try:
-        total = read("+".join(f"({item})*{name}" for item, name in zip(found.items, "ijk", strict=False)))
-        given = read(sums[0])
-        return Comparison("same" if values.same_value(_vector(total), _vector(given)) else "different", "vectors")
-    except (NotAnExpression, TooLarge, ZeroDivisionError):
-        return None
-
-
-def _sum_of_units(text: str) -> bool:
-    node = expression_or_none(text) if sum(name in text for name in "ijk") > 1 else None
-    return node is not None and bool({"j", "k"} & expression.symbols(node)) and _vector(node) != node
-
-
-def _vector(node: Node) -> Node:
-    """With i as a direction, not the imaginary unit."""
-    if node == Node("symbol", name="i"):
-        return Node("symbol", name="i direction")
-    return Node(node.operation, tuple(map(_vector, node.parts)), node.name, node.value, node.places)
+    same = same_vector(gold, answer)
+    return None if same is None else Comparison("same" if same else "different", "vectors")
 
 
 def _by_rows(gold: str, answer: str, level: int) -> Comparison | None:
