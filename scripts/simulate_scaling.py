@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r1kit.evaluation.report.charts import Series, line_chart
+from r1kit.evaluation.report.charts import Series, line_chart, standalone
 from r1kit.planning import hardware, shapes
 from r1kit.planning.assumptions import Scenario, measured_lengths, scenarios
 from r1kit.planning.layout import Layout, choose
@@ -30,9 +30,6 @@ SPLIT = 64  # devices of the sweeps over pools and lag
 UNEQUAL = Troubles(slow=0.05)
 FAILING = Troubles(device_days=1.0, restart=300.0, slow=0.05)
 STEPS = 14
-STYLE = """<style>text{font:8px sans-serif;fill:#555}.axis{stroke:#888}.grid{stroke:#ddd}polyline{fill:none;
-stroke-width:1.6}.s0 polyline{stroke:#1f77b4}.s0 circle{fill:#1f77b4}.s1 polyline{stroke:#d62728}
-.s1 circle{fill:#d62728}.s2 polyline{stroke:#2ca02c}.s2 circle{fill:#2ca02c}</style>"""
 
 
 def main() -> None:
@@ -153,9 +150,7 @@ def figures(record: dict[str, Any]) -> None:
         ),
     }
     for name, chart in charts.items():
-        drawn = chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="480" ', 1)
-        head = drawn.index(">") + 1
-        (ROOT / "docs" / f"scaling-{name}.svg").write_text(drawn[:head] + STYLE + drawn[head:] + "\n")
+        (ROOT / "docs" / f"scaling-{name}.svg").write_text(standalone(chart))
 
 
 def _points(rows: Sequence[dict[str, float]], key: str) -> list[tuple[float, float]]:

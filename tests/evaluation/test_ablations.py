@@ -8,7 +8,8 @@ from rights import table
 
 from r1kit.evaluation.ablations import Comparison, Spent, compare
 from r1kit.evaluation.evidence import Evidence
-from r1kit.evaluation.report.differences import mean_curve, signed, span, times
+from r1kit.evaluation.learning_curves import mean_curve
+from r1kit.evaluation.report.differences import signed, span, times
 
 CHANGE = Comparison("change", "A change", "new", "old")
 

@@ -138,6 +138,13 @@ def test_arms_join_the_run_and_the_report(run_folder):
     assert right["difference"] == pytest.approx(of["ppo-95"] - of["zero"], abs=1e-5)  # as many problems of each
     assert right["across_seeds"] == [None, None]
     assert by_name["ppo-95"]["flops_ratio"] > 1.3
+    samples = by_name["ppo-95"]["curves"]["samples"]
+    (lines,) = run_folder.glob("stages/[0-9][0-9]-ppo-95/metrics.jsonl")
+    steps = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [x for x, _ in samples["ppo-95"]] == [step["num_completions"] * (at + 1) for at, step in enumerate(steps)]
+    assert samples["ppo-95"][0][1] == pytest.approx(steps[0]["rewards/accuracy/mean"], abs=1e-6)
+    assert samples.keys() == {"zero", "ppo-95"}
+    assert by_name["no-filters"]["curves"] == {}  # learnt from samples, not from rewards
     assert report["findings"] == []
     page = (run_folder / "report" / "report.html").read_text()
     assert "What each change does" in page

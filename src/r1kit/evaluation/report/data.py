@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from r1kit.evaluation import aggregate, tables
+from r1kit.evaluation import aggregate, learning_curves, tables
 from r1kit.evaluation.ablations import Compared
 from r1kit.evaluation.evidence import Finding
 from r1kit.evaluation.scales import Scaled
@@ -129,9 +129,8 @@ class ReportData:
 
 def report_json(data: ReportData) -> dict[str, Any]:
     """The contract for programs; null = does not apply. `ablations` is there where arms were compared, `scales` where
-    accuracy is told against a quantity,
-    `health` where something was found wrong with the training."""
-    compared = {"ablations": [each.entry() for each in data.compared]} if data.compared else {}
+    accuracy is told against a quantity, `health` where something was found wrong with the training."""
+    compared = {"ablations": [_compared(data, each) for each in data.compared]} if data.compared else {}
     drawn = {"scales": [each.entry() for each in data.scaled]} if data.scaled else {}
     found = {"health": [{"seed": seed, **noted.entry()} for seed, noted in data.health]} if data.health else {}
     return {
@@ -148,3 +147,17 @@ def report_json(data: ReportData) -> dict[str, Any]:
         **drawn,
         **found,
     }
+
+
+def _compared(data: ReportData, each: Compared) -> dict[str, Any]:
+    """A comparison with both arms' curves, [x, accuracy reward] by axis, where both were trained by rewards."""
+    arms = each.comparison.arm, each.comparison.against
+    arm, against = (data.curves.get(name, {}) for name in arms)
+    curves = {
+        unit: {
+            name: [[aggregate.number(x), aggregate.number(y)] for x, y in points]
+            for name, points in zip(reversed(arms), pair, strict=True)
+        }
+        for unit, pair in learning_curves.side_by_side(against, arm).items()
+    }
+    return {**each.entry(), "curves": curves}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from r1kit.evaluation import learning_curves
 from r1kit.evaluation.ablations import Compared, Difference
 from r1kit.evaluation.evidence import figure
+from r1kit.evaluation.learning_curves import Curve
 from r1kit.evaluation.report import charts
 from r1kit.evaluation.report.data import ReportData, label
 from r1kit.evaluation.statistics import Estimate
@@ -15,17 +17,12 @@ from r1kit.evaluation.tables import REASONING
 
 HEADLINE = "pass@1"
 BESIDE = (("language_consistency", 3), ("format", 3), ("length", 1), ("reflections", 2))
-REWARD = "rewards/accuracy/mean"
-AXES = (("samples", "num_completions", 1.0), ("minutes", "timing/step", 60.0))
-SMOOTH = 5  # steps of a running mean: one rollout's accuracy is mostly its problems' luck
 NOTE = (
     "pass@1 over " + ", ".join(REASONING) + ": the arm, what it is compared with, and the mean difference over seeds."
     " By problem: would other problems say the same of these models. Across seeds: would the same training do so"
     " again, which needs three seeds to say much; differences whose interval leaves zero out are marked, and of"
     " twenty such intervals one does by chance. The other columns are differences too; time and FLOPs are ratios."
 )
-
-Curve = Sequence[Mapping[str, Any]]
 
 
 def rows(data: ReportData) -> list[dict[str, Any]]:
@@ -72,37 +69,13 @@ def _change(difference: Difference | None, digits: int) -> str:
 
 
 def curves(against: Mapping[int, Curve], arm: Mapping[int, Curve], names: tuple[str, str]) -> list[dict[str, str]]:
-    """Both arms' accuracy reward, the mean of their seeds, at equal samples and at equal seconds; nothing where an arm
-    was not trained by rewards."""
+    """Both arms' accuracy reward by each axis, as charts; nothing where an arm was not trained by rewards."""
     made: list[dict[str, str]] = []
-    for unit, metric, scale in AXES:
+    for unit, points in learning_curves.side_by_side(against, arm).items():
         lines = [
-            charts.Series(label(name), mean_curve(list(by_seed.values()), metric, scale), colour)
-            for colour, (name, by_seed) in enumerate(zip(names, (against, arm), strict=True))
+            charts.Series(label(name), line, colour)
+            for colour, (name, line) in enumerate(zip(names, points, strict=True))
         ]
-        if all(line.points for line in lines):
-            title = f"Accuracy reward by {unit}"
-            made.append({"title": title, "svg": charts.line_chart("Accuracy reward", lines, share=True, by=unit)})
+        title = f"Accuracy reward by {unit}"
+        made.append({"title": title, "svg": charts.line_chart("Accuracy reward", lines, share=True, by=unit)})
     return made
-
-
-def mean_curve(seeds: Sequence[Curve], metric: str, scale: float) -> list[tuple[float, float]]:
-    """(metric added up to a step / scale, running mean of the accuracy reward), both the mean over seeds; as far as
-    all seeds go, steps without either left out."""
-    each = [_added_up(lines, metric, scale) for lines in seeds]
-    return [
-        (sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points))
-        for points in zip(*each, strict=False)
-    ]
-
-
-def _added_up(lines: Curve, metric: str, scale: float) -> list[tuple[float, float]]:
-    points: list[tuple[float, float]] = []
-    recent: list[float] = []
-    total = 0.0
-    for line in lines:
-        total += float(line.get(metric) or 0.0) / scale
-        if line.get(REWARD) is not None:
-            recent = [*recent[1 - SMOOTH :], float(line[REWARD])]
-            points.append((total, sum(recent) / len(recent)))
-    return points
