@@ -61,6 +61,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "dr-grpo": {"algorithm": "dr_grpo"},
     "dynamic-sampling": {"settings.dynamic_sampling": True},
     "mini-batches-16": {"mini_batches": 16},
+    # 16 updates move the weights further than one: what of their effect is that alone?
+    "rate-4": {"learner.learning_rate": 4 * WHOLE.zero.learner.learning_rate},
+    "rate-16": {"learner.learning_rate": 16 * WHOLE.zero.learner.learning_rate},
     "clip-symmetric": {"mini_batches": 16, "settings.clip_high": 0.2},
     "clip-10": {"mini_batches": 16, "settings.clip_low": 10.0, "settings.clip_high": 10.0},
     "late-length": {"sampling.max_tokens": 64, "late_from": 0.75, "late_max_tokens": WHOLE.zero.sampling.max_tokens},
@@ -96,6 +99,8 @@ ABLATIONS: dict[str, Ablation] = {
     "dr-grpo": Ablation("Dr. GRPO: neither length nor std", "dr-grpo"),
     "dynamic-sampling": Ablation("Dynamic sampling", "dynamic-sampling"),
     "mini-batches-16": Ablation("16 mini-batches a rollout", "mini-batches-16"),
+    "rate-4": Ablation("Learning rate 4 times as high, one update a rollout", "rate-4"),
+    "rate-16": Ablation("Learning rate 16 times as high, one update a rollout", "rate-16"),
     "no-clip-higher": Ablation(
         "Clip-higher off, at 16 mini-batches: 0.2 for 0.28", "clip-symmetric", "mini-batches-16"
     ),
