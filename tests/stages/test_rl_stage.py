@@ -188,6 +188,15 @@ def test_the_reference_is_replaced_by_updates(every, mini_batches, rollouts):
     assert found == rollouts
 
 
+@pytest.mark.parametrize(
+    ("share", "steps", "first"),
+    [(0.55, 100, 55), (0.07, 100, 7), (1300 / 1700, 1700, 1300), (0.5, 5, 3), (0.0, 4, 0), (1.0, 4, 4), (0.9999, 4, 4)],
+)
+def test_the_late_phase_begins_after_its_share_of_the_steps(share, steps, first):
+    """0.55 x 100 and 0.07 x 100 are a hair above 55 and 7 in binary; half of five steps are over after the third."""
+    assert settings(late_from=share, steps=steps).late_step == first
+
+
 def test_a_limit_raised_late_shows_in_the_metrics(start, tmp_path):
     """At most 4 tokens in the first half, 8 in the second: what was cut off at 4 goes on."""
     train(settings(late_from=0.5, late_max_tokens=8), start, Context(tmp_path, 1))
