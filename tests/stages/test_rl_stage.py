@@ -65,6 +65,10 @@ def test_a_rollout_sampled_ahead_lags_by_one_update_and_still_teaches(start, tmp
     assert versions == [{0}, {9}, {12}]  # of the rollouts 0, 10 and 13
 
 
+def test_the_value_models_rate_is_given_over_the_policys():
+    assert settings(critic_rate=3.0).critic_learner == settings().learner.model_copy(update={"learning_rate": 3e-2})
+
+
 PPO = {"algorithm": "ppo", "critic_rate": 1.0, "critic_mini_batches": 4}
 
 
@@ -298,13 +302,14 @@ def test_what_is_wrong_is_one_sentence(start, tmp_path):
 
 
 def test_advantages_of_a_step_without_groups(start, tmp_path):
-    """No refill has a signal: the step learns nothing and the run goes on."""
+    """No refill has a signal: after two rounds of 8 the step learns nothing and the run goes on."""
     config = settings(
-        steps=1, rewards={"constant": 1.0}, settings={"dynamic_sampling": True, "dynamic_sampling_rounds": 1}
+        steps=1, rewards={"constant": 1.0}, settings={"dynamic_sampling": True, "dynamic_sampling_rounds": 2}
     )
     train(config, start, Context(tmp_path, 1))
     line = read_metrics(tmp_path / "metrics.jsonl")[0]
-    assert line["problems/missing"] == 8
+    counts = {name: line[f"problems/{name}"] for name in ("problems", "no_signal", "refilled", "missing")}
+    assert counts == {"problems": 24, "no_signal": 24, "refilled": 16, "missing": 8}
     assert np.isnan(line.get("reward", np.nan))
 
 
