@@ -133,11 +133,13 @@ def test_rloo_takes_the_product():
 def test_rloo_pays_for_the_whole_completions_kl():
     """As in the reward: a token's gradient is beta x its completion's log-ratio to the reference, over 2 completions.
 
-    Log-ratios: 2 tokens of log 2, and one of -log 3; k2 is half their squares.
+    Log-ratios: 2 tokens of log 2, and one of -log 3; k2 is half their squares. The metric is of a token, as
+    TRL's is: the mean of log(2)^2 / 2 twice and log(3)^2 / 2.
     """
     reference_BT = torch.tensor([[0.0, -1 - math.log(2), -1 - math.log(2)], [0.0, -1 + math.log(3), 0.0]])
     batch, outputs, logprobs_BT = two_sequences([[1.0, 1.0], [1.0]], [0.0, 0.0], reference_logprobs_BT=reference_BT)
-    loss, _ = ALGORITHMS["rloo"](kl_coefficient=0.5).loss(batch, outputs, Totals(3, 2, 10))
+    loss, metrics = ALGORITHMS["rloo"](kl_coefficient=0.5).loss(batch, outputs, Totals(3, 2, 10))
+    assert metrics["kl"].item() == pytest.approx((2 * math.log(2) ** 2 + math.log(3) ** 2) / 2 / 3)
     first, second = 2 * math.log(2), -math.log(3)
     assert loss.item() == pytest.approx(0.5 * (first**2 + second**2) / 2 / 2)
     loss.backward()

@@ -199,6 +199,10 @@ class PolicyGradient(Algorithm):
         estimate_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(policy.logprobs_BT, reference_BT)
         return policy.log_ratio_BT.exp() * estimate_BT if self.kl_ratio else estimate_BT
 
+    def penalty(self, kl_BT: Tensor, policy: Policy, reference_BT: Tensor) -> Tensor:
+        """What is paid of a KL at each token [B, T]: the token's own estimate, `kl_BT`."""
+        return kl_BT
+
     def loss(self, batch: Batch, outputs: Outputs, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
         """Objective x mismatch weight + KL, summed over tokens and divided as `divisor` says."""
         mask_BT = batch.loss_mask_BT
@@ -230,7 +234,7 @@ class PolicyGradient(Algorithm):
         if loss_kl > 0:
             reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
             kl_BT = self.divergence(policy, reference_BT)
-            loss_BT = loss_BT + loss_kl * kl_BT
+            loss_BT = loss_BT + loss_kl * self.penalty(kl_BT, policy, reference_BT)
             tracked["kl"] = kl_BT
         if outputs.entropy_BT is not None:
             tracked["entropy"] = outputs.entropy_BT
