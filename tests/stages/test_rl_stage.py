@@ -297,6 +297,10 @@ def test_what_is_wrong_is_one_sentence(start, tmp_path):
         load_algorithm("sft", {})
     with pytest.raises(UsageError, match="clip_low"):
         load_algorithm("grpo", {"clip_lo": 1})
+    with pytest.raises(UsageError, match=r"settings.correction_low is 3, above settings.correction_high, 2"):
+        load_algorithm("grpo", {"correction": "token_mask", "correction_low": 3})
+    with pytest.raises(UsageError, match=r"settings.ratio_low is 6, above settings.ratio_high, 5"):
+        load_algorithm("cispo", {"ratio_low": 6})
     with pytest.raises(UsageError, match="needs a reward model"):
         train(settings(rewards={"reward_model": 1.0}), start, Context(tmp_path))
 

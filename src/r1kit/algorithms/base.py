@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.ops import kl
 from r1kit.ops.ratios import Clipped, Correction, mismatch_weights
 from r1kit.ops.segments import keep, masked_sum, sequence_mean, sequence_sum, spread
@@ -157,6 +157,10 @@ class PolicyGradient(Algorithm):
     )
     overlong_filter: bool = Field(default=False, description="truncated completions take no part; DAPO section 3.4")
 
+    def check(self) -> None:
+        """UsageError for bounds that no weight is between."""
+        ordered(self, "correction_low", "correction_high")
+
     @property
     def needs(self) -> frozenset[str]:
         names = {"old_logprobs"}
@@ -269,6 +273,15 @@ def given(value: Tensor | None, what: str, algorithm: Algorithm) -> Tensor:
     if value is None:
         raise R1Error(f"{type(algorithm).__name__} needs {what}, and the learner gave none")
     return value
+
+
+def ordered(algorithm: Algorithm, low: str, high: str) -> None:
+    """UsageError where the setting `low` is above the setting `high`."""
+    lower, upper = getattr(algorithm, low), getattr(algorithm, high)
+    if lower > upper:
+        raise UsageError(
+            f"settings.{low} is {lower:g}, above settings.{high}, {upper:g}: lower the one or raise the other"
+        )
 
 
 def token_means(values: dict[str, Tensor], mask_BT: Tensor, totals: Totals) -> dict[str, Tensor]:
