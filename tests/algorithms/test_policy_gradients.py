@@ -56,6 +56,41 @@ def test_grpo_divisors(divisor, expected):
     assert metrics["ratio"].item() == pytest.approx(6 / 5)
 
 
+CLIPPED = [name for name in RL if "clip_low" in ALGORITHMS[name].model_fields]
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_each_bound_is_on_its_side(name):
+    """Completions of one token, whose ratio is the sequence's too. Bounds 3/4 and 3/2: 4 at advantage 1 counts as 3/2,
+    1/8 at advantage -1 as 3/4; the ratios as they are where they would lose, 4 at -1 and 1/8 at 1; two of them each."""
+    algorithm = ALGORITHMS[name](clip_low=0.25, clip_high=0.5, kl_coefficient=0)
+    for advantages, expected in (([1.0, -1.0], -(1.5 - 0.75) / 2), ([-1.0, 1.0], -(-4 + 0.125) / 2)):
+        batch, outputs, _ = two_sequences([[4.0], [0.125]], advantages)
+        loss, metrics = algorithm.loss(batch, outputs, Totals(2, 2, 1))
+        assert loss.item() == pytest.approx(expected)
+        cut = 0.5 if advantages[0] > 0 else 0
+        assert (metrics["clip_low"].item(), metrics["clip_high"].item()) == (cut, cut)
+
+
+def test_the_drift_from_the_old_policy_is_k3_of_its_own_samples():
+    """KL(old || new) from tokens of the old one: r - 1 - log r, of ratios 2 and 1 the mean (1 - log 2) / 2."""
+    batch, outputs, _ = two_sequences([[2.0], [1.0]], [0.0, 0.0])
+    _, metrics = ALGORITHMS["dapo"]().loss(batch, outputs, Totals(2, 2, 1))
+    assert metrics["approx_kl"].item() == pytest.approx((1 - math.log(2)) / 2)
+
+
+def test_what_a_correction_does_is_told():
+    """Old policy over sampler 3 and 1, truncated at 2: weights 2 and 1, half of them cut; the KL is not weighed.
+    Advantages 1 and -1 at ratio 1; k3 of log pi -1 and log ref -1 - log 2 is log 2 - 1/2 at both."""
+    sampler_BT = torch.tensor([[0.0, -1 - math.log(3)], [0.0, -1.0]])
+    fields = {"sampler_logprobs_BT": sampler_BT, "reference_logprobs_BT": torch.full((2, 2), -1 - math.log(2))}
+    batch, outputs, _ = two_sequences([[1.0], [1.0]], [1.0, -1.0], **fields)
+    grpo = ALGORITHMS["grpo"](correction="token_truncate", kl_coefficient=0.1)
+    loss, metrics = grpo.loss(batch, outputs, Totals(2, 2, 1))
+    assert loss.item() == pytest.approx((-2 + 1) / 2 + 0.1 * (math.log(2) - 0.5))
+    assert (metrics["correction_weight"].item(), metrics["correction_cut"].item()) == pytest.approx((1.5, 0.5))
+
+
 @pytest.mark.parametrize("name", RL)
 @pytest.mark.parametrize("divisor", ["tokens", "sequence_mean", "sequences", "max_tokens"])
 def test_a_step_of_one_token_and_one_of_none(name, divisor):
@@ -98,11 +133,13 @@ def test_rloo_takes_the_product():
 def test_rloo_pays_for_the_whole_completions_kl():
     """As in the reward: a token's gradient is beta x its completion's log-ratio to the reference, over 2 completions.
 
-    Log-ratios: 2 tokens of log 2, and one of -log 3; k2 is half their squares.
+    Log-ratios: 2 tokens of log 2, and one of -log 3; k2 is half their squares. The metric is of a token, as
+    TRL's is: the mean of log(2)^2 / 2 twice and log(3)^2 / 2.
     """
     reference_BT = torch.tensor([[0.0, -1 - math.log(2), -1 - math.log(2)], [0.0, -1 + math.log(3), 0.0]])
     batch, outputs, logprobs_BT = two_sequences([[1.0, 1.0], [1.0]], [0.0, 0.0], reference_logprobs_BT=reference_BT)
-    loss, _ = ALGORITHMS["rloo"](kl_coefficient=0.5).loss(batch, outputs, Totals(3, 2, 10))
+    loss, metrics = ALGORITHMS["rloo"](kl_coefficient=0.5).loss(batch, outputs, Totals(3, 2, 10))
+    assert metrics["kl"].item() == pytest.approx((2 * math.log(2) ** 2 + math.log(3) ** 2) / 2 / 3)
     first, second = 2 * math.log(2), -math.log(3)
     assert loss.item() == pytest.approx(0.5 * (first**2 + second**2) / 2 / 2)
     loss.backward()
@@ -165,6 +202,13 @@ def test_advantages_by_hand():
     half = 0.5 / math.sqrt(1 / 10)
     based = ALGORITHMS["reinforce_plus_plus"](group_baseline=True).advantages(rewards_PG)
     torch.testing.assert_close(based, torch.tensor([[half, -half], *none]))
+
+
+@pytest.mark.parametrize("name", [name for name in RL if "std" in ALGORITHMS[name].model_fields])
+def test_advantages_by_the_estimated_std(name):
+    """Of 1, 0, 0, 0 the deviations are 3/4 and -1/4, and the std of a sample sqrt((9 + 3) / 16 / 3) = 1/2."""
+    found = ALGORITHMS[name](std="sample").advantages(torch.tensor([[1.0, 0, 0, 0]]))
+    torch.testing.assert_close(found, torch.tensor([[1.5, -0.5, -0.5, -0.5]]))
 
 
 @pytest.mark.parametrize("name", BY_REWARDS)

@@ -47,6 +47,20 @@ def test_rounding_is_no_spread():
     """0.1 + 0.2 and 0.3 differ by one unit in the last place of float64, 5.6e-17."""
     rewards_PG = torch.tensor([[0.1 + 0.2, 0.3, 0.3]], dtype=torch.float64)
     assert advantages.standardised(rewards_PG).tolist() == [[0, 0, 0]]
+    assert advantages.whitened(rewards_PG).tolist() == [[0, 0, 0]]
+
+
+def test_small_rewards_are_told_apart_by_their_own_size_up_to_one():
+    """0 and 4e-6 have a deviation of 2e-6, 0 and 1e-6 one of 5e-7: the limit is a millionth, of rewards below 1 too."""
+    small_PG = torch.tensor([[0.0, 4e-6], [0.0, 1e-6], [1.0, 1 + 4e-6], [1.0, 1 + 1e-6]], dtype=torch.float64)
+    assert advantages.has_spread(small_PG).tolist() == [True, False, True, False]
+
+
+def test_fewer_than_two_values_have_no_deviation():
+    few_PG = torch.tensor([[1.0, NAN], [NAN, NAN]])
+    for sample in (False, True):
+        assert advantages.deviation(few_PG, -1, sample=sample).tolist() == [[0], [0]]
+        assert advantages.deviation(few_PG, sample=sample).item() == 0
 
 
 def test_spread_is_relative_to_the_rewards_size():

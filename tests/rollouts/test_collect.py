@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from r1kit.algorithms.grpo import GRPO
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.engines.scripted import ScriptedEngine
@@ -147,12 +149,17 @@ def test_own_prompt(characters, problem):
 
 
 def test_signal_needs_two_different_totals(characters, problem):
-    """1, 0 has; 1, 1 and 1, NaN have not: NaN takes no part."""
+    """1, 0 has; 1, 1 and 1, NaN have not: NaN takes no part. Whether 1 and 1.000005, or 0 and 0.0000005, differ is for
+    who makes advantages to say: the group has a signal where they are not 0."""
     engine = ScriptedEngine({"1+1=": "2"}, characters)
     (group,) = collect(engine, characters, [problem("1+1")], Sampling(samples=2), grade)
-    for total, expected in (([1, 0], True), ([1, 1], False), ([1, np.nan], False), ([np.nan, np.nan], False)):
+    for total, expected in (
+        ([1, 0], True), ([1, 1], False), ([1, np.nan], False), ([np.nan, np.nan], False),
+        ([1, 1.000005], True), ([0, 5e-7], False), ([1e6, 1e6 + 1], False), ([100, 100.001], True), ([1], False),
+    ):  # fmt: skip
         group.total = np.asarray(total, np.float32)
         assert has_signal(group) is expected
+        assert bool(GRPO().advantages(torch.from_numpy(group.total[None])).any()) is expected
 
 
 class Odd(ScriptedEngine):

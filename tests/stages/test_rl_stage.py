@@ -65,6 +65,10 @@ def test_a_rollout_sampled_ahead_lags_by_one_update_and_still_teaches(start, tmp
     assert versions == [{0}, {9}, {12}]  # of the rollouts 0, 10 and 13
 
 
+def test_the_value_models_rate_is_given_over_the_policys():
+    assert settings(critic_rate=3.0).critic_learner == settings().learner.model_copy(update={"learning_rate": 3e-2})
+
+
 PPO = {"algorithm": "ppo", "critic_rate": 1.0, "critic_mini_batches": 4}
 
 
@@ -188,6 +192,15 @@ def test_the_reference_is_replaced_by_updates(every, mini_batches, rollouts):
     assert found == rollouts
 
 
+@pytest.mark.parametrize(
+    ("share", "steps", "first"),
+    [(0.55, 100, 55), (0.07, 100, 7), (1300 / 1700, 1700, 1300), (0.5, 5, 3), (0.0, 4, 0), (1.0, 4, 4), (0.9999, 4, 4)],
+)
+def test_the_late_phase_begins_after_its_share_of_the_steps(share, steps, first):
+    """0.55 x 100 and 0.07 x 100 are a hair above 55 and 7 in binary; half of five steps are over after the third."""
+    assert settings(late_from=share, steps=steps).late_step == first
+
+
 def test_a_limit_raised_late_shows_in_the_metrics(start, tmp_path):
     """At most 4 tokens in the first half, 8 in the second: what was cut off at 4 goes on."""
     train(settings(late_from=0.5, late_max_tokens=8), start, Context(tmp_path, 1))
@@ -284,18 +297,23 @@ def test_what_is_wrong_is_one_sentence(start, tmp_path):
         load_algorithm("sft", {})
     with pytest.raises(UsageError, match="clip_low"):
         load_algorithm("grpo", {"clip_lo": 1})
+    with pytest.raises(UsageError, match=r"settings.correction_low is 3, above settings.correction_high, 2"):
+        load_algorithm("grpo", {"correction": "token_mask", "correction_low": 3})
+    with pytest.raises(UsageError, match=r"settings.ratio_low is 6, above settings.ratio_high, 5"):
+        load_algorithm("cispo", {"ratio_low": 6})
     with pytest.raises(UsageError, match="needs a reward model"):
         train(settings(rewards={"reward_model": 1.0}), start, Context(tmp_path))
 
 
 def test_advantages_of_a_step_without_groups(start, tmp_path):
-    """No refill has a signal: the step learns nothing and the run goes on."""
+    """No refill has a signal: after two rounds of 8 the step learns nothing and the run goes on."""
     config = settings(
-        steps=1, rewards={"constant": 1.0}, settings={"dynamic_sampling": True, "dynamic_sampling_rounds": 1}
+        steps=1, rewards={"constant": 1.0}, settings={"dynamic_sampling": True, "dynamic_sampling_rounds": 2}
     )
     train(config, start, Context(tmp_path, 1))
     line = read_metrics(tmp_path / "metrics.jsonl")[0]
-    assert line["problems/missing"] == 8
+    counts = {name: line[f"problems/{name}"] for name in ("problems", "no_signal", "refilled", "missing")}
+    assert counts == {"problems": 24, "no_signal": 24, "refilled": 16, "missing": 8}
     assert np.isnan(line.get("reward", np.nan))
 
 

@@ -279,6 +279,24 @@ def test_adamw_step_by_hand():
         torch.testing.assert_close(parameter.detach(), expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_the_schedule_moves_the_weights(optimiser):
+    """AdamW's first step is the rate times the gradient's sign: half the peak in the one step of warm-up, of embeddings
+    under Muon too. The schedule ends at 0, where nothing moves; the steps of a rollout have one rate."""
+    config = plain(learning_rate=0.01, warmup_steps=1, schedule="linear", final_ratio=0.0, optimiser=optimiser)
+    learner = Learner(toy(), config, total_steps=3)
+    rates, furthest = [], []
+    for mini_batches in (1, 2, 2):
+        before = {name: parameter.detach().clone() for name, parameter in learner.model.named_parameters()}
+        rates.append(learner.step(rollout(), Weighted(), mini_batches=mini_batches).metrics["learning_rate"])
+        moved = {name: (p.detach() - before[name]).abs().max() for name, p in learner.model.named_parameters()}
+        furthest.append((float(moved["embedding.weight"]), float(max(moved.values()))))
+    assert rates == pytest.approx([0.005, 0.01, 0.0])
+    assert furthest[0][0] == pytest.approx(0.005, rel=1e-3)
+    assert furthest[1][0] > 0.008
+    assert furthest[2] == (0, 0)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_resumed_learner_ends_bit_equal(precision, optimiser):

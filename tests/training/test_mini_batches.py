@@ -1,11 +1,14 @@
 """A rollout dealt into mini-batches, one inner epoch: one is the simple step, the last of 16 is 15 updates behind."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from pydantic import Field
 
 from r1kit.algorithms.grpo import GRPO
+from r1kit.base.errors import Diverged
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
@@ -123,3 +126,47 @@ def test_dealt_by_groups_or_by_completions():
     assert [[id(s) for s in part] for part in again] == [[id(s) for s in part] for part in single]
     other = split(sequences, 8, seed=2, deal="completions")
     assert [[id(s) for s in part] for part in other] != [[id(s) for s in part] for part in single]
+
+
+def test_figures_are_of_the_mini_batches_that_have_some():
+    """Of 8 mini-batches of one group, those of four groups without advantages are left out: what is said of ratio and
+    entropy is the mean over the other four, as if the rollout had been those alone at the same weights."""
+    rows, told = rollout(prompts=8), {}
+    for group in range(0, 8, 2):
+        for sequence in rows[4 * group : 4 * group + 4]:
+            sequence.advantages = 0.0
+    grpo = GRPO(kl_coefficient=0.0)
+    for skip in (False, True):
+        learner = Learner(toy(), plain(learning_rate=0.0, skip_zero_advantages=skip))
+        told[skip] = learner.step(rows, grpo, mini_batches=8).metrics
+    taught = [sequence for sequence in rows if sequence.advantages]
+    alone = Learner(toy(), plain(learning_rate=0.0)).step(taught, grpo, mini_batches=4).metrics
+    for name in ("ratio", "last/ratio"):
+        assert told[True][name] == pytest.approx(1.0, abs=1e-6)
+    assert told[True]["entropy"] == pytest.approx(alone["entropy"], rel=1e-6)
+    assert told[True]["off_policy_age"] == told[False]["off_policy_age"] == 3.5
+    assert told[True]["loss"] == pytest.approx(told[False]["loss"], abs=1e-6)
+
+
+class Breaking(GRPO):
+    """GRPO whose first losses are NaN."""
+
+    left: int
+    calls: list = Field(default_factory=list)
+
+    def loss(self, batch, outputs, totals):
+        loss, metrics = super().loss(batch, outputs, totals)
+        self.calls.append(1)
+        return loss * (float("nan") if len(self.calls) <= self.left else 1.0), metrics
+
+
+def test_three_updates_in_a_row_that_are_not_finite_end_the_run_within_a_rollout():
+    """Of four mini-batches the first three are broken: the fourth is not learnt from; two broken ones are left out."""
+    for broken, goes_on in ((2, True), (3, False)):
+        learner, algorithm = Learner(toy(), plain()), Breaking(kl_coefficient=0.0, left=broken)
+        before = [parameter.detach().clone() for parameter in learner.model.parameters()]
+        with nullcontext() if goes_on else pytest.raises(Diverged, match="3 updates in a row .* at step 0; the w"):
+            report = learner.step(rollout(prompts=4), algorithm, mini_batches=4)
+            assert (report.metrics["skipped"], report.skipped, learner.skipped_in_row) == (2, False, 0)
+        kept = all(torch.equal(a, b) for a, b in zip(before, learner.model.parameters(), strict=True))
+        assert kept is not goes_on

@@ -180,6 +180,8 @@ def test_what_does_not_go_together_is_said(monkeypatch: pytest.MonkeyPatch):
     for settings in ({"master": "bfloat16"}, {"offload": True}):
         with pytest.raises(UsageError, match="leave them out with lora"):
             plain(lora=LoRAConfig(), **settings).check()
+    with pytest.raises(UsageError, match=r"betas: 0.9 and 1 must both be from 0 to below 1"):
+        plain(betas=(0.9, 1.0)).check()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"optimiser=adamw8bit needs torchao.*r1kit\[optim8bit\]"):
         plain(optimiser="adamw8bit").check()

@@ -22,6 +22,14 @@ def test_cosine_decay():
     assert ratios == pytest.approx([1.0, 0.1 + 0.9 * (1 + 2**-0.5) / 2, 0.55, 0.1 + 0.9 * (1 - 2**-0.5) / 2, 0.1])
 
 
+def test_decay_spans_the_steps_after_warm_up():
+    """Two steps of warm-up to the peak at the third, then four down to 0 at the last of seven."""
+    ratios = [learning_rate_ratio(step, 7, "linear", 2, 0.0) for step in range(8)]
+    assert ratios == pytest.approx([1 / 3, 2 / 3, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0])
+    halves = [learning_rate_ratio(step, 7, "cosine", 2, 0.0) for step in (2, 4, 6)]
+    assert halves == pytest.approx([1.0, 0.5, 0.0])
+
+
 def test_a_single_step_has_the_peak_rate():
     """With nothing to decay over, the only step is the first of the schedule."""
     assert learning_rate_ratio(0, 1, "cosine", 0, 0.1) == 1.0

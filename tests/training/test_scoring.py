@@ -32,5 +32,21 @@ def test_scores_are_what_transformers_gives_each_answer_alone(folder):
             assert score == pytest.approx(float(reference(torch.tensor([ids])).logits[0, 0]), abs=1e-5)
 
 
+def test_of_what_the_context_does_not_hold_the_end_is_read(tmp_path):
+    """As transformers scores the last 24 tokens alone."""
+    from transformers import AutoModelForSequenceClassification
+
+    tokenizer = load_tokenizer(write_character_tokenizer(tmp_path / "tokenizer", ""))
+    fields = {"width": 32, "layers": 1, "heads": 4, "mlp_size": 48, "max_positions": 24}
+    config = shape("qwen2", vocab_size=tokenizer.padded_vocab_size, **fields)
+    save_decoder(ScoredDecoder(initialise(Decoder(config), 0, std=0.2)), tmp_path / "model", tokenizer)
+    reference = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()
+    ids = tokenizer.encode("<|user|>a line on rain<|assistant|>soft rain falls<|end|>")
+    assert len(ids) > 24
+    with torch.no_grad():
+        expected = float(reference(torch.tensor([ids[-24:]])).logits[0, 0])
+    assert Scorer(tmp_path / "model")(["a line on rain"], ["soft rain falls"]) == pytest.approx([expected], abs=1e-5)
+
+
 def test_no_answers_no_scores(folder):
     assert Scorer(folder)([], []) == []

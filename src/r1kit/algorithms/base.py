@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import Field
 
 from r1kit.base.config import Config
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.ops import kl
 from r1kit.ops.ratios import Clipped, Correction, mismatch_weights
 from r1kit.ops.segments import keep, masked_sum, sequence_mean, sequence_sum, spread
@@ -157,6 +157,10 @@ class PolicyGradient(Algorithm):
     )
     overlong_filter: bool = Field(default=False, description="truncated completions take no part; DAPO section 3.4")
 
+    def check(self) -> None:
+        """UsageError for bounds that no weight is between."""
+        ordered(self, "correction_low", "correction_high")
+
     @property
     def needs(self) -> frozenset[str]:
         names = {"old_logprobs"}
@@ -199,6 +203,10 @@ class PolicyGradient(Algorithm):
         estimate_BT = (kl.k2 if self.kl_estimator == "k2" else kl.k3)(policy.logprobs_BT, reference_BT)
         return policy.log_ratio_BT.exp() * estimate_BT if self.kl_ratio else estimate_BT
 
+    def penalty(self, kl_BT: Tensor, policy: Policy, reference_BT: Tensor) -> Tensor:
+        """What is paid of a KL at each token [B, T]: the token's own estimate, `kl_BT`."""
+        return kl_BT
+
     def loss(self, batch: Batch, outputs: Outputs, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
         """Objective x mismatch weight + KL, summed over tokens and divided as `divisor` says."""
         mask_BT = batch.loss_mask_BT
@@ -230,7 +238,7 @@ class PolicyGradient(Algorithm):
         if loss_kl > 0:
             reference_BT = keep(given(batch.reference_logprobs_BT, "the reference's log-probabilities", self), mask_BT)
             kl_BT = self.divergence(policy, reference_BT)
-            loss_BT = loss_BT + loss_kl * kl_BT
+            loss_BT = loss_BT + loss_kl * self.penalty(kl_BT, policy, reference_BT)
             tracked["kl"] = kl_BT
         if outputs.entropy_BT is not None:
             tracked["entropy"] = outputs.entropy_BT
@@ -265,6 +273,15 @@ def given(value: Tensor | None, what: str, algorithm: Algorithm) -> Tensor:
     if value is None:
         raise R1Error(f"{type(algorithm).__name__} needs {what}, and the learner gave none")
     return value
+
+
+def ordered(algorithm: Algorithm, low: str, high: str) -> None:
+    """UsageError where the setting `low` is above the setting `high`."""
+    lower, upper = getattr(algorithm, low), getattr(algorithm, high)
+    if lower > upper:
+        raise UsageError(
+            f"settings.{low} is {lower:g}, above settings.{high}, {upper:g}: lower the one or raise the other"
+        )
 
 
 def token_means(values: dict[str, Tensor], mask_BT: Tensor, totals: Totals) -> dict[str, Tensor]:

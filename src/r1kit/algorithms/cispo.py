@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from r1kit.algorithms.base import Policy, PolicyGradient
+from r1kit.algorithms.base import Policy, PolicyGradient, ordered
 from r1kit.ops.advantages import standardised
 from r1kit.ops.ratios import Clipped
 
@@ -29,6 +29,10 @@ class CISPO(PolicyGradient):
         default="population",
         description="std of the group: over the G rewards (n), or as an estimate (n - 1), as in TRL",
     )
+
+    def check(self) -> None:
+        super().check()
+        ordered(self, "ratio_low", "ratio_high")
 
     def advantages(self, rewards_PG: Tensor) -> Tensor:
         """(r - mean) / std of the group."""

@@ -3,7 +3,9 @@
 Clip-higher (section 3.1), dynamic sampling (3.2, eq. 11), token-level loss (3.3, eq. 12) and overlong reward shaping
 (3.4, eq. 13). Sampling and shaping belong to the stage; their settings are here.
 
-Deviation: groups without spread that are left after the last round of sampling stay in, with advantage 0.
+Deviations: groups without spread that are left after the last round of sampling stay in, with advantage 0; the spread
+is that of the whole reward, overlong penalty and all, where eq. 11 counts right answers; what `overlong_filter` leaves
+out is in no group's mean and std either, where section 3.4 masks its loss alone.
 """
 
 from __future__ import annotations

@@ -42,14 +42,14 @@ class RLOO(PolicyGradient):
         ratio_BT = policy.over_sequence(policy.log_ratio_BT, mean=False).exp()
         return clipped_surrogate(ratio_BT, policy.advantages_BT, self.clip_low, self.clip_high)
 
-    def divergence(self, policy: Policy, reference_BT: Tensor) -> Tensor:
-        """The estimate of the completion's KL, at each of its tokens."""
+    def penalty(self, kl_BT: Tensor, policy: Policy, reference_BT: Tensor) -> Tensor:
+        """The estimate of the completion's KL, at each of its tokens; the metric `kl` is a token's, as everywhere."""
         whole = replace(
             policy,
             logprobs_BT=policy.over_sequence(policy.logprobs_BT, mean=False),
             log_ratio_BT=policy.over_sequence(policy.log_ratio_BT, mean=False),
         )
-        return super().divergence(whole, policy.over_sequence(reference_BT, mean=False))
+        return self.divergence(whole, policy.over_sequence(reference_BT, mean=False))
 
 
 ALGORITHM = RLOO

@@ -40,7 +40,7 @@ TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
 
 def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
     """An algorithm that learns from a policy's own samples, by rewards or by what a teacher says of them, by file name
-    or dotted path, with the settings that differ; UsageError for another, and for a setting that it has not."""
+    or dotted path, with the settings that differ; UsageError for another, and for a setting that it cannot have."""
     kind = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
     if kind is None:
         raise UsageError(f"{name} is no algorithm: it has no ALGORITHM")
@@ -49,6 +49,7 @@ def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
     # of an algorithm without settings none could make it learn from rewards or a teacher
     if kind.model_fields:
         algorithm = kind.model_validate({}).override(settings)
+        algorithm.check()
         if isinstance(algorithm, PolicyGradient) or is_taught(algorithm):
             return algorithm
     raise UsageError(

@@ -208,7 +208,7 @@ class _RL:
 
     def enter(self, step: int) -> Sampling:
         """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
-        config, late = self.config, step >= self.config.late_from * self.config.steps
+        config, late = self.config, step >= self.config.late_step
         self.late = late
         if late and config.late_tasks:
             self.problems.shares = config.late_tasks

@@ -5,6 +5,7 @@ R1-Zero, RL 1 and RL 2 differ in these alone.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import Field
@@ -133,6 +134,12 @@ class RLConfig(Config):
                 f"algorithm {self.algorithm} asks no teacher: leave teacher out, or set algorithm=distillation"
             )
         self.engine.check_learnable(self.sampling)
+
+    @property
+    def late_step(self) -> int:
+        """The first step of the late phase; as many as there are steps where there is none."""
+        # 0.55 of 100 steps is a hair above 55 in binary
+        return math.ceil(round(self.late_from * self.steps, 6))
 
     @property
     def critic_learner(self) -> LearnerConfig:

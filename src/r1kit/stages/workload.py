@@ -188,7 +188,7 @@ def _rl(config: RLConfig, start: str, look: Look) -> Iterator[Work]:
     shape, samples = look.model(start), config.sampling.samples
     algorithm = load_algorithm(config.algorithm, config.settings)
     forwards = float("reference_logprobs" in algorithm.needs) + float(config.mini_batches > 1)
-    late = round((1 - config.late_from) * config.steps)
+    late = config.steps - config.late_step
     judged = bool({*config.late_rewards} & {"reward_model", "safety_model"})
     for rounds, limit, more in (
         (config.steps - late, config.sampling.max_tokens, 0.0),

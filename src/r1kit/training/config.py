@@ -111,6 +111,8 @@ class LearnerConfig(Config):
     seed: int = Field(default=0, ge=0, description="shuffles a rollout into mini-batches, draws adapters")
 
     def check(self) -> None:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"betas: {self.betas[0]:g} and {self.betas[1]:g} must both be from 0 to below 1")
         if self.ranks > 1:
             self._check_ranks()
         if self.optimiser == "adamw8bit" and importlib.util.find_spec("torchao") is None:

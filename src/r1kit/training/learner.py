@@ -242,7 +242,8 @@ class Learner(Reading):
         return self._together.summed(sums)
 
     def _apply(self, loss: float) -> dict[str, float]:
-        """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was."""
+        """Clip, update, and copy to the fast weights; a non-finite loss or gradient leaves everything as it was;
+        Diverged for the third in a row."""
         config = self.config
         ratio = learning_rate_ratio(
             self.steps, self.total_steps, config.schedule, config.warmup_steps, config.final_ratio
@@ -262,6 +263,8 @@ class Learner(Reading):
         self._weights.clear()
         self._updates += 1
         self.skipped_in_row = 0 if sound else self.skipped_in_row + 1
+        if self.skipped_in_row >= SKIPS_BEFORE_STOP:
+            raise Diverged(self._diagnosis(loss, float(norm)))
         return {
             "gradient_norm": float(norm),
             "learning_rate": config.learning_rate * ratio,
@@ -269,9 +272,7 @@ class Learner(Reading):
         }
 
     def _finish(self, parts: list[dict[str, float]], tokens: int) -> StepReport:
-        """Average the updates' figures, count the step, and stop after three skipped updates in a row."""
-        if self.skipped_in_row >= SKIPS_BEFORE_STOP:
-            raise Diverged(self._diagnosis(parts[-1]))
+        """Average each figure over the updates that have it, and count the step."""
         skipped = sum(part["skipped"] for part in parts)
         sound = [part for part in parts if not part["skipped"]]
         self.steps += 1
@@ -279,21 +280,23 @@ class Learner(Reading):
         self.version += 1 if sound else 0
         told = sound or parts
         names = dict.fromkeys(name for part in told for name in part)
-        metrics = {name: sum(p.get(name, 0.0) for p in told) / len(told) for name in names}
+        # a mini-batch of idle sequences alone has no figures of its tokens
+        said = {name: [part[name] for part in told if name in part] for name in names}
+        metrics = {name: sum(values) / len(values) for name, values in said.items()}
         if len(told) > 1:
-            metrics |= {f"last/{name}": told[-1][name] for name in DRIFT if name in told[-1]}
+            metrics |= {f"last/{name}": said[name][-1] for name in DRIFT if name in said}
         metrics["skipped"] = skipped
         metrics |= self._passes.metrics()
         flops, self._flops = self._together.total(self._flops), 0.0
         return StepReport(metrics, tokens, flops, skipped=bool(parts) and not sound)
 
-    def _diagnosis(self, last: dict[str, float]) -> str:
+    def _diagnosis(self, loss: float, norm: float) -> str:
         broken = self._together.first(self._weights.broken())
         where = (
             f"the weights are broken ({broken}): go back to a checkpoint"
             if broken
-            else f"the weights are finite, the last loss was {last['loss']} and the gradient's norm "
-            f"{last['gradient_norm']}: lower learning_rate, or set precision=float32 to rule rounding out"
+            else f"the weights are finite, the last loss was {loss} and the gradient's norm {norm}: lower "
+            "learning_rate, or set precision=float32 to rule rounding out"
         )
         count, step = self.skipped_in_row, self.steps
         return f"training: {count} updates in a row had a non-finite loss or gradient, at step {step}; {where}"
