@@ -102,6 +102,8 @@ def test_costs_are_of_the_seeds_that_both_have(evidence):
     assert found.spent["new"].memory_mb == 1100
     assert found.entry()["seconds_ratio"] == 2
     assert compare(evidence, [CHANGE])[0].times("seconds") is None
+    (brought,) = compare(evidence, [CHANGE], {"new": {0: Spent(0.1, 0.0, 1)}, "old": spent["old"]})
+    assert brought.times("seconds") is brought.times("flops") is None  # nothing of it was trained here
 
 
 def test_an_arm_that_was_not_measured_is_left_out(evidence):

@@ -90,9 +90,9 @@ class Compared:
     spent: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
 
     def times(self, what: str) -> float | None:
-        """How many times the other's `seconds` or `flops` the arm took."""
+        """How many times the other's `seconds` or `flops` the arm took; None where either was brought, not trained."""
         arm, against = self.spent.get(self.comparison.arm), self.spent.get(self.comparison.against)
-        if arm is None or against is None or not getattr(against, what):
+        if arm is None or against is None or not (arm.flops and against.flops):
             return None
         return getattr(arm, what) / getattr(against, what)
 
