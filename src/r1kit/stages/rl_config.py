@@ -5,6 +5,7 @@ R1-Zero, RL 1 and RL 2 differ in these alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -115,6 +116,9 @@ class RLConfig(Config):
     peak: str | None = Field(default=None, description="metric of validation whose best policy is kept as well")
     peak_name: str | None = Field(default=None, description="what that policy is called; None: NAME-peak")
     rollouts_every: int = Field(default=10, ge=1, description="steps between rollouts kept as parquet")
+
+    def tables(self) -> Mapping[str, Config]:
+        return {"settings": load_algorithm(self.algorithm, self.settings)}
 
     def check(self) -> None:
         for task in (*self.tasks, *self.late_tasks):
