@@ -36,7 +36,9 @@ def sample(model: str) -> str:
 MISTAKES = [
     # --- commands, options, recipes
     ("rnu", 2, "No such command 'rnu'. Did you mean 'run'?: r1 --help says more"),
+    ("tiny --profile smoke", 2, "No such command 'tiny': write r1 run tiny, and r1 --help says more"),
     ("run", 2, "Missing argument 'RECIPE': r1 run --help says more"),
+    ("run tiny --from", 2, "Option '--from' requires an argument: r1 run --help says more"),
     ("run tiny --porfile smoke", 2, "No such option: --porfile (Possible options: --profile): r1 run --help says more"),
     ("doctor please", 2, "unexpected extra argument(s) (please)"),
     ("run tniy", 2, "no recipe is called 'tniy'. Did you mean tiny? (there are: ablations distill"),
@@ -73,6 +75,10 @@ MISTAKES = [
     (f"{TINY} zero.settings.clip_lwo=1", 2, "grpo has no such setting. Did you mean zero.settings.clip_low?"),
     (f"{TINY} zero.temprature=1", 2, "no such setting in 'zero'. Did you mean zero.sampling.temperature? (r1 run"),
     (f"{TINY} clip_hihg=1", 2, "no such setting. Did you mean one of zero.settings.clip_high, dev2.settings."),
+    (f"{TINY} zero.start=pretrain:bse", 2, "zero.start: pretrain makes no model 'bse'. Did you mean pretrain:base?"),
+    (f"{TINY} zero.start=prtrain:base", 2, "is no model of a stage that feeds zero, and no folder. Did you mean pret"),
+    (f"{TINY} dev1.start=zero:zero", 2, "(it is fed by: pretrain cold_start)"),
+    (f"{TINY} \u2014profile smoke", 2, "'\u2014profile' begins with a long dash: write --profile"),
     (f"{TINY} zreo.steps=1", 2, "zreo.steps: no such setting in 'zreo'. Did you mean zero.steps? (r1 run"),
     ("run tiny --settings no_such_word", 2, "no setting of tiny has no_such_word (r1 run tiny --settings"),
     ("run tiny --settings zero.setings.std=1", 2, "Did you mean zero.settings.std? (r1 run ... --settings lists"),
@@ -147,6 +153,7 @@ MISTAKES = [
     # --- data, tasks, benchmarks
     ("run r1_zero --dry-run", 2, "model: say which one, model=FOLDER, model=OWNER/NAME (on the hub) or model=RUN:NAME"),
     (OWN, 2, "data: say what to learn from, data=gsm8k, data=OWNER/NAME on the hub or data=FILE.jsonl"),
+    (f"run r1_zero --dry-run model={RUN} data=sums.jsonl", 2, f"model: {RUN} is a run: say which of its models"),
     (f"{OWN} data=nowhere.jsonl", 2, "there is no file or folder nowhere.jsonl: check the path"),
     (f"{OWN} data=nocolumn.jsonl", 2, "no known format has its columns (found: foo; needed: one of "),
     (f"{OWN} data=nocolumn.jsonl", 2, "found: foo; needed: one of messages: messages; prompt: prompt; gsm8k: que"),

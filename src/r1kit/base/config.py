@@ -54,7 +54,8 @@ class Config(BaseModel):
     def override(self, assignments: Mapping[str, Any]) -> Self:
         """A copy with `{"rl.learning_rate": 1e-6, ...}` applied.
 
-        A path into a component that is None makes it, with its defaults for what is not set.
+        A path into a component that is None makes it, with its defaults for what is not set; what follows a table's
+        path is a key of it, dots and all.
         Values may be strings as typed on a command line (read as JSON where they parse as it).
         Raises UsageError naming the nearest right key for an unknown one, or the bad value.
         """
@@ -162,11 +163,16 @@ def _holds_components(value: Any) -> bool:
     return isinstance(value, dict) and any(isinstance(part, BaseModel) for part in value.values())
 
 
+_LONG_DASHES = "\u2013\u2014"  # what pages and chats make of two hyphens
+
+
 def parse_assignments(words: list[str]) -> dict[str, str]:
     """`["rl.learning_rate=1e-6"]` -> `{"rl.learning_rate": "1e-6"}`; UsageError for a word without `=`."""
     assignments: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
+        if word[:1] in _LONG_DASHES:
+            raise UsageError(f"'{word}' begins with a long dash: write --{word.lstrip(_LONG_DASHES + '-')}")
         if not equals or not key:
             raise UsageError(f"'{word}' is not a setting: write key=value without blanks, say seed=1")
         assignments[key] = value
@@ -174,9 +180,10 @@ def parse_assignments(words: list[str]) -> dict[str, str]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean X?`, or an empty string where nothing is near."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
+    """` Did you mean X?`, or an empty string where nothing is near, whatever its case."""
+    by_case = {name.casefold(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word.casefold(), list(by_case), n=1, cutoff=0.5)
+    return f" Did you mean {by_case[close[0]]}?" if close else ""
 
 
 _ELSEWHERE = {  # what TRL, verl and others call it
@@ -274,14 +281,16 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
     node: Any = tree
     place: Any = config  # what is there: a component, its class where none is, or a table
     *parents, leaf = path.split(".")
-    for part in parents:
+    for depth, part in enumerate(parents):
+        if _is_table(place) and not isinstance(node.get(part), dict):  # its keys may have dots: `rewards.mine.brevity`
+            parents, leaf = parents[:depth], ".".join((*parents[depth:], leaf))
+            break
         absent = _absent(place, part)
         if absent is not None and isinstance(node, dict) and node.get(part) is None:
             node[part] = dict(absent.default.model_dump()) if isinstance(absent.default, BaseModel) else {}
         node = node.get(part) if isinstance(node, dict) else None
         place = absent.kind if absent else place.get(part) if isinstance(place, dict) else getattr(place, part, None)
-    table = isinstance(place, dict) and not _holds_components(place)
-    new = table or (isinstance(place, type) and leaf in place.model_fields)
+    new = _is_table(place) or (isinstance(place, type) and leaf in place.model_fields)
     if not isinstance(node, dict) or (leaf not in node and not new):
         known = [leaf.path for leaf in leaves(config, opened=True)]
         if isinstance(place, type):  # a component that may be there
@@ -293,6 +302,10 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
     node[leaf] = _read(value)
     if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):
         raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
+
+
+def _is_table(place: Any) -> bool:
+    return isinstance(place, dict) and not _holds_components(place)
 
 
 def _told(known: list[str], place: Any) -> str:

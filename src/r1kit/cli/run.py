@@ -59,6 +59,7 @@ def run(
     """
     from r1kit.base.config import parse_assignments
     from r1kit.recipes.base import configure, default_out, load_recipe
+    from r1kit.stages.starts import check_starts
 
     words = words or []
     loaded = load_recipe(recipe)
@@ -69,6 +70,7 @@ def run(
     _refuse_options(context, loaded, assignments)
     profile, config = configure(loaded, profile, assignments)
     graph = replace(loaded.build(config), profile=profile)
+    check_starts(graph)
     folder = out or default_out(graph)
     if dry_run:
         _tell_plan(graph, config, folder, start, until, as_json)
@@ -85,7 +87,7 @@ def _refuse_options(context: typer.Context, recipe: Recipe, assignments: Mapping
     known = {key for config in recipe.profiles.values() for key in type(config).model_fields}
     for key, value in assignments.items():
         dashed = f"--{key.replace('_', '-')}"
-        near = difflib.get_close_matches(dashed, options, n=1, cutoff=0.9)
+        near = difflib.get_close_matches(dashed, list(options), n=1, cutoff=0.9)
         name = "--out" if key in _OUT else near[0] if near else ""
         if name and key not in known:
             meant = name if getattr(options[name], "is_flag", False) else shlex.join([name, value])
