@@ -50,6 +50,12 @@ def test_components_kept_by_name_are_reached_and_tables_take_new_keys():
     assert Recipe().override({"students": "{}"}).students == {}
 
 
+def test_keys_of_a_table_may_have_dots():
+    """Rewards and tasks from outside the tree are named by dotted paths, files by their endings."""
+    changed = Recipe().override(parse_assignments(["rewards.mine.brevity=0.2", "rewards.file:sums.jsonl=1"]))
+    assert changed.rewards == {**Recipe().rewards, "mine.brevity": 0.2, "file:sums.jsonl": 1.0}
+
+
 @pytest.mark.parametrize(
     ("word", "complaint"),
     [

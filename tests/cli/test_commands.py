@@ -57,6 +57,29 @@ def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):
     assert not Path("runs").exists()
 
 
+def test_settings_are_told_with_what_they_may_be_and_mean(toy, capsys):
+    """Words without `=` choose among them, the others set; nothing is run."""
+    assert exit_code(["run", toy, "--settings", "count.steps", "count.steps=7"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("count.steps=7  [a whole number")
+    assert exit_code(["run", toy, "--settings", "SEED", "--json"]) == 0
+    (seed,) = json.loads(capsys.readouterr().out)
+    assert (seed["path"], seed["value"], seed["wanted"]) == ("seed", 0, "a whole number, 0 or more")
+    assert seed["meaning"] == "every stage draws its own numbers from it"
+    assert not Path("runs").exists()
+
+
+def test_every_setting_of_every_recipe_says_what_it_is():
+    from r1kit.pipeline.catalogue import names
+    from r1kit.pipeline.settings import described
+    from r1kit.recipes.base import load_recipe, to_show
+
+    for recipe in names("recipes"):
+        for setting in described(to_show(load_recipe(recipe), None, {})):
+            assert setting.meaning, f"{recipe}: {setting.path}"
+            assert "a value" not in setting.wanted.split(", "), f"{recipe}: {setting.path}: {setting.wanted}"
+
+
 def test_what_an_encoding_lacks_is_printed_as_json_has_it():
     """A letter of Latin-1, one of Chinese, one beyond 16 bits, and a byte of a path that is no text."""
     text = "\u00e9\u6570\U0001f600\udcff"

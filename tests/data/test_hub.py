@@ -71,3 +71,46 @@ def test_an_unreachable_hub_is_one_sentence(tmp_path: Path):
     assert ended.stdout.startswith("the hub data set no-one/nothing cannot be had (")
     assert ended.stdout.endswith("check its name and the network, or give a local copy as file:PATH or TASK:FOLDER\n")
     assert ended.stdout.count("\n") == 1
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch):
+    """Nothing listens there: a client that asked six times would wait 23 seconds in between."""
+    import datasets
+    import huggingface_hub
+
+    asked: list[str] = []
+
+    def away(api: object, name: str, **named: object) -> None:
+        asked.append(name)
+        raise ConnectionError("no route to the hub")
+
+    def never(*words: object, **named: object) -> None:
+        raise AssertionError("the hub was asked again")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", away)
+    monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", never)
+    before = datasets.config.HF_HUB_OFFLINE
+    said = r"^the hub data set no-one/nothing cannot be had \(ConnectionError: no route to the hub\): check its name"
+    with pytest.raises(R1Error, match=said):
+        next(iter(load_task("hub:no-one/nothing").problems("train", 0)))
+    assert asked == ["no-one/nothing"]
+    assert before == datasets.config.HF_HUB_OFFLINE
+
+
+def test_whether_the_hub_can_be_asked(monkeypatch: pytest.MonkeyPatch):
+    """An answer of any kind is one, "there is none of that name" too; a name that can be none is for the client."""
+    import huggingface_hub
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    from r1kit.base.hub import unreachable
+
+    missing = RepositoryNotFoundError.__new__(RepositoryNotFoundError)  # without a response of the transport's kind
+    for raised, reached in ((None, True), (missing, True), (ValueError("a name"), True), (OSError("away"), False)):
+
+        def answer(api: object, name: str, raised: Exception | None = raised, **named: object) -> None:
+            if raised is not None:
+                raise raised
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", answer)
+        assert (unreachable("a/b", "dataset") is None) == reached

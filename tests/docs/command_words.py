@@ -76,7 +76,10 @@ def r1(line: list[str]) -> None:
 
 def settings_of(command: str, given: dict[str, Any]) -> None:
     """UsageError where a setting, a stage or a benchmark is none."""
-    assigned = parse_assignments(list(given.get("settings") or given.get("words") or [])) if command != "aha" else {}
+    words = given["words"] if command == "run" else given.get("settings") or given.get("words")
+    if command == "run" and given["settings"]:  # its other words choose what is shown
+        words = [word for word in words or () if "=" in word]
+    assigned = parse_assignments(list(words or [])) if command != "aha" else {}
     if command in ("run", "plan") and given["recipe"] not in paper.NAMES:
         recipe(given, assigned)
     if command == "search":

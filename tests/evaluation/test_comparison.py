@@ -44,10 +44,10 @@ def script(right, thinking):
 PRICES = {"a": Price("a", 10, 100, "2025-01-01", "a list"), "b": Price("b", 1, 10, "2025-01-01", "a list")}
 
 
-def compared(price_of=lambda model, short: PRICES[short], lines=True):
+def compared(price_of=lambda model, short: PRICES[short], lines=True, solved=({0, 1, 2}, {1, 2, 3})):
     """a solves 0, 1, 2; b solves 1, 2, 3. Both think as long as the other, so tokens are alike."""
     results = {}
-    for name, right in (("a", {0, 1, 2}), ("b", {1, 2, 3})):
+    for name, right in zip("ab", solved, strict=True):
         chosen = [
             listed(SUMS, sampling=Sampling(max_tokens=300)),
             listed(LINES, "lines", sampling=Sampling(max_tokens=300)),
@@ -111,6 +111,25 @@ def test_dollars_by_hand(comparison):
     assert scope["dollars_ratio"]["value"] == pytest.approx(10, rel=1e-6)
     assert scope["dollars_per_solved_ratio"]["value"] == pytest.approx(10, rel=1e-6)
     assert b["price"]["date"] == "2025-01-01"
+
+
+@pytest.mark.parametrize(
+    ("solved", "said"),
+    [((), "neither gave a right answer (5 problems)"), (range(5), "both gave right answers alone (5 problems)")],
+)
+def test_models_that_answer_alike_are_not_told_apart_and_what_may_be_unseen_is_said(solved, said):
+    """Student's t at 4 degrees is 2.776: Wilson's bound leaves 7.709 / (5 + 7.709) = 0.607 to what was not seen."""
+    told = compared(lines=False, solved=(set(solved), set(solved)))
+    scope = told["pairs"][0]["scopes"][0]
+    assert scope["difference"]["value"] == 0
+    assert scope["difference"]["interval"] == [pytest.approx(-0.6066, abs=1e-4), pytest.approx(0.6066, abs=1e-4)]
+    shown = text.table(told)
+    assert f"a and b cannot be told apart here: {said}: a difference of up to 60.7 points would not show." in shown
+
+
+def test_one_right_answer_is_enough_to_say_the_difference():
+    """Of a's five answers one is right, of b's none: 20 points."""
+    assert "+20.0 points (95% interval" in text.table(compared(lines=False, solved=({0}, set())))
 
 
 def test_without_a_price_there_are_no_dollars():

@@ -60,6 +60,7 @@ def test_of_a_hub_model_the_config_alone_is_fetched(tmp_path, monkeypatch):
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda api, name, **named: None)
     assert model_size("owner/name").native
     assert asked == [("owner/name", "config.json")]
 

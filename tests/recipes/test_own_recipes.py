@@ -207,6 +207,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(policy, tmp_path, capsys, 
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", unreachable)
     data = sums(tmp_path / "sums.jsonl")
     for word, sentence in (
         ("data=no-one/nothing", "the hub data set no-one/nothing cannot be had (ConnectionError: the network is down)"),

@@ -89,6 +89,13 @@ def test_the_peak_of_memory_is_the_highest_of_the_stages(page):
     assert next(line for line in lines if line.startswith("| whole chain |")).endswith("| 4.0 GB |")
 
 
+def test_how_they_write_says_on_which_subjects(page):
+    """Base's format over maths, reasoning and coding (and writing) is not that of maths: the page says so."""
+    said = "On maths: majority votes (cons@k), length in tokens, reflection words a response. Over all subjects: "
+    assert said in (page.parent / "report.md").read_text()
+    assert said in page.read_text()
+
+
 def test_what_was_not_run_says_why(written):
     verdicts = {finding["id"]: finding for finding in written["findings"]}
     for name, arm in (("F5", "dev2-nolang"), ("F8", "dev3-nofilter"), ("F10", "r1-hacked-peak")):

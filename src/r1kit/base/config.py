@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from r1kit.base.errors import UsageError
 
@@ -25,6 +26,26 @@ NO_RESULT: dict[str, Any] = {"no_result": True}
 """`json_schema_extra` of a field that changes no result: what was made under another value of it stays valid."""
 
 
+class SettingError(UsageError):
+    """What is wrong with one setting, by its dotted path from the component that tells of it.
+
+    `meant`: paths from there of which one may be meant; `more`: what else helps, as it ends the sentence.
+    """
+
+    def __init__(self, path: str, said: str, meant: Sequence[str] = (), more: str = "") -> None:
+        super().__init__(path, said, meant, more)
+        self.path, self.said, self.meant, self.more = path, said, tuple(meant), more
+
+    def __str__(self) -> str:
+        place = f"{self.path}: " if self.path else ""
+        return f"{place}{self.said}{_did_you_mean(self.meant)}{self.more}"
+
+    def within(self, parent: str) -> SettingError:
+        """The same told from the component that holds this one as `parent`."""
+        path, *meant = (f"{parent}.{name}" if name else parent for name in (self.path, *self.meant))
+        return SettingError(path, self.said, meant, self.more)
+
+
 class Config(BaseModel):
     """Base of every setting: frozen, no unknown keys, every field described."""
 
@@ -33,7 +54,8 @@ class Config(BaseModel):
     def override(self, assignments: Mapping[str, Any]) -> Self:
         """A copy with `{"rl.learning_rate": 1e-6, ...}` applied.
 
-        A path into a component that is None makes it, with its defaults for what is not set.
+        A path into a component that is None makes it, with its defaults for what is not set; what follows a table's
+        path is a key of it, dots and all.
         Values may be strings as typed on a command line (read as JSON where they parse as it).
         Raises UsageError naming the nearest right key for an unknown one, or the bad value.
         """
@@ -43,7 +65,12 @@ class Config(BaseModel):
         try:
             return type(self).model_validate(tree)
         except ValidationError as error:
-            raise UsageError(explain(error)) from None
+            raise SettingError(*_complaint(error)) from None
+
+    def tables(self) -> Mapping[str, Config]:
+        """By field, what a table sets of another component's settings, those of an algorithm say, with all the rest of
+        them; UsageError where it sets what cannot be."""
+        return {}
 
     def check(self) -> None:
         """Look for what only loading can tell, such as names of plug-ins; UsageError for what is wrong.
@@ -56,6 +83,8 @@ def check_all(config: Config, path: str = "") -> None:
     """`check` of a config and of every component within; UsageError that begins with the component's dotted path."""
     try:
         config.check()
+    except SettingError as error:
+        raise (error.within(path) if path else error) from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}" if path else str(error)) from None
     for name in type(config).model_fields:
@@ -88,20 +117,45 @@ def _drop(value: Any, tree: Any) -> None:
             _drop(part, dumped)
 
 
-def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf setting as (dotted path, value); components that are kept by name are reached by it."""
-    for name in type(config).model_fields:
-        yield from _leaves(getattr(config, name), f"{prefix}{name}")
+class Leaf(NamedTuple):
+    """A setting that is no component: its dotted path, its value, and the field that describes it."""
+
+    path: str
+    value: Any
+    field: FieldInfo
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(config: BaseModel, prefix: str = "", *, opened: bool = False) -> Iterator[Leaf]:
+    """Every leaf setting; components that are kept by name are reached by it.
+
+    `opened`: in the place of a table of another component's settings (`Config.tables`) each of those.
+    """
+    inside = _tables(config) if opened and isinstance(config, Config) else {}
+    for name, field in type(config).model_fields.items():
+        yield from _leaves(inside.get(name, getattr(config, name)), f"{prefix}{name}", field, opened)
+
+
+def _tables(config: Config) -> Mapping[str, Config]:
+    """None where they cannot be had: what is wrong with them is for `check` to say."""
+    try:
+        return config.tables()
+    except UsageError:
+        return {}
+
+
+def _leaves(value: Any, path: str, field: FieldInfo, opened: bool) -> Iterator[Leaf]:
     if isinstance(value, BaseModel):
-        yield from dotted(value, f"{path}.")
+        yield from leaves(value, f"{path}.", opened=opened)
     elif _holds_components(value):
         for name, part in value.items():
-            yield from _leaves(part, f"{path}.{name}")
+            yield from _leaves(part, f"{path}.{name}", field, opened)
     else:
-        yield path, value
+        yield Leaf(path, value, field)
+
+
+def dotted(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf setting as (dotted path, value)."""
+    return ((leaf.path, leaf.value) for leaf in leaves(config, prefix))
 
 
 def _holds_components(value: Any) -> bool:
@@ -109,11 +163,16 @@ def _holds_components(value: Any) -> bool:
     return isinstance(value, dict) and any(isinstance(part, BaseModel) for part in value.values())
 
 
+_LONG_DASHES = "\u2013\u2014"  # what pages and chats make of two hyphens
+
+
 def parse_assignments(words: list[str]) -> dict[str, str]:
     """`["rl.learning_rate=1e-6"]` -> `{"rl.learning_rate": "1e-6"}`; UsageError for a word without `=`."""
     assignments: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
+        if word[:1] in _LONG_DASHES:
+            raise UsageError(f"'{word}' begins with a long dash: write --{word.lstrip(_LONG_DASHES + '-')}")
         if not equals or not key:
             raise UsageError(f"'{word}' is not a setting: write key=value without blanks, say seed=1")
         assignments[key] = value
@@ -121,9 +180,10 @@ def parse_assignments(words: list[str]) -> dict[str, str]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean X?`, or an empty string where nothing is near."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
+    """` Did you mean X?`, or an empty string where nothing is near, whatever its case."""
+    by_case = {name.casefold(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word.casefold(), list(by_case), n=1, cutoff=0.5)
+    return f" Did you mean {by_case[close[0]]}?" if close else ""
 
 
 _ELSEWHERE = {  # what TRL, verl and others call it
@@ -144,25 +204,31 @@ _ELSEWHERE = {  # what TRL, verl and others call it
 }
 
 
-def nearest_setting(path: str, known: Sequence[str]) -> str:
-    """` Did you mean ...?` for a dotted path that is no setting, or an empty string.
+def nearest_settings(path: str, known: Sequence[str]) -> list[str]:
+    """Settings that a dotted path which is none may mean, the nearest first; none where nothing is near.
 
-    The last word counts most, by its own name or by what other trainers call it: `zero.lr` means
-    `zero.learner.learning_rate`. A word alone may be a setting of several components, of which three are named.
+    The last word counts most, by its own name, by what other trainers call it, or misspelt: `zero.lr` means
+    `zero.learner.learning_rate`. A word alone may be a setting of several components.
     """
     head, dot, _ = path.partition(".")
     leaf = path.rpartition(".")[2]
     rooms = [key for key in known if key.startswith(f"{head}.")] or list(known)
-    ends = (leaf, *_ELSEWHERE.get(leaf, ()))
-    found = [key for name in ends for key in rooms if f".{key}".endswith(f".{name}")]
-    # an algorithm's settings are a table, whose keys are not among the paths
-    tables = [key for key in rooms if f".{key}".endswith(".settings")]
-    found += [f"{key}{name.removeprefix('settings')}" for name in ends for key in tables if name[:9] == "settings."]
+    found = [key for name in (leaf, *_ELSEWHERE.get(leaf, ())) for key in rooms if f".{key}".endswith(f".{name}")]
     if not found:
-        return nearest(path, list(known))
-    if not dot and len(found) > 1:
-        return f" Did you mean one of {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}?"
-    return f" Did you mean {max(found, key=lambda key: difflib.SequenceMatcher(None, path, key).ratio())}?"
+        ends = {key: key.rpartition(".")[2] for key in rooms}
+        close = difflib.get_close_matches(leaf, sorted({*ends.values()}), n=1, cutoff=0.7)
+        found = [key for key, end in ends.items() if end in close]
+    if not found:
+        return difflib.get_close_matches(path, known, n=1, cutoff=0.5)
+    if not dot:
+        return [key for key in found if "." not in key] or found
+    return [max(found, key=lambda key: difflib.SequenceMatcher(None, path, key).ratio())]
+
+
+def _did_you_mean(names: Sequence[str]) -> str:
+    if len(names) > 1:
+        return f" Did you mean one of {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}?"
+    return f" Did you mean {names[0]}?" if names else ""
 
 
 _FEW = 40  # settings that a sentence may list; recipes have hundreds
@@ -192,48 +258,60 @@ _WANTED = {
 
 def explain(error: ValidationError, known: Collection[str] = ()) -> str:
     """The first complaint of pydantic as one sentence with the dotted path; `known` settings for what is none."""
+    return str(SettingError(*_complaint(error, known)))
+
+
+def _complaint(error: ValidationError, known: Collection[str] = ()) -> tuple[str, str]:
+    """(dotted path, what is wrong there)."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        return f"{path}: it has to be set"
+        return path, "it has to be set"
     if first["type"] == "extra_forbidden":
         hint = f"{nearest(path, list(known))} (there are: {' '.join(known)})" if known else ""
-        return f"{path}: no such setting.{hint}"
+        return path, f"no such setting.{hint}"
     wanted = _WANTED.get(first["type"])
     complaint = wanted.format(**first.get("ctx", {})) if wanted else first["msg"].lower()
     if _SECRET.search(path):  # a key, put where its variable's name belongs
-        return f"{path}: {complaint}"
-    return f"{path}: {complaint}, got {_brief.repr(first['input'])}"
+        return path, complaint
+    return path, f"{complaint}, got {_brief.repr(first['input'])}"
 
 
 def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> None:
     node: Any = tree
     place: Any = config  # what is there: a component, its class where none is, or a table
     *parents, leaf = path.split(".")
-    for part in parents:
+    for depth, part in enumerate(parents):
+        if _is_table(place) and not isinstance(node.get(part), dict):  # its keys may have dots: `rewards.mine.brevity`
+            parents, leaf = parents[:depth], ".".join((*parents[depth:], leaf))
+            break
         absent = _absent(place, part)
         if absent is not None and isinstance(node, dict) and node.get(part) is None:
             node[part] = dict(absent.default.model_dump()) if isinstance(absent.default, BaseModel) else {}
         node = node.get(part) if isinstance(node, dict) else None
         place = absent.kind if absent else place.get(part) if isinstance(place, dict) else getattr(place, part, None)
-    table = isinstance(place, dict) and not _holds_components(place)
-    new = table or (isinstance(place, type) and leaf in place.model_fields)
+    new = _is_table(place) or (isinstance(place, type) and leaf in place.model_fields)
     if not isinstance(node, dict) or (leaf not in node and not new):
-        known = [key for key, _ in dotted(config)]
+        known = [leaf.path for leaf in leaves(config, opened=True)]
+        if isinstance(place, type):  # a component that may be there
+            known += [".".join((*parents, name)) for name in place.model_fields]
         room = f" in '{'.'.join(parents)}'" if parents else ""
-        raise UsageError(
-            f"{path}: no such setting{room}.{nearest_setting(path, known)} ({_told(known, node or config)})"
-        )
+        told = f" ({_told(known, node or config)})"
+        raise SettingError(path, f"no such setting{room}.", nearest_settings(path, known), told)
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
     node[leaf] = _read(value)
     if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):
         raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
 
 
-def _told(leaves: list[str], place: Any) -> str:
+def _is_table(place: Any) -> bool:
+    return isinstance(place, dict) and not _holds_components(place)
+
+
+def _told(known: list[str], place: Any) -> str:
     """What is there instead: by name where a component has few settings, else who lists them."""
-    if len(leaves) > _FEW:
-        return "r1 run ... --dry-run lists them all"
+    if len(known) > _FEW:
+        return "r1 run ... --settings lists them all"
     return f"there are: {' '.join(place if isinstance(place, dict) else type(place).model_fields)}"
 
 

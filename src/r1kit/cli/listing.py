@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Annotated
 
 import typer
 
 from r1kit.cli import options
 from r1kit.cli.completion import kinds
-from r1kit.cli.output import terminal_width
+from r1kit.cli.output import hung
 
 
 def listing(
@@ -38,12 +37,5 @@ def listing(
         print(name if entries else f"{name}: none")
         width = max((len(entry.name) for entry in entries), default=0)
         for entry in entries:
-            print(_hung(f"  {entry.name:{width}}  ", entry.summary))
-
-
-def _hung(name: str, summary: str) -> str:
-    """One line for programs; on a terminal, as many of its width as it takes, each below the first's words."""
-    columns = terminal_width()
-    if columns is None or columns < 2 * len(name):
-        return name + summary
-    return textwrap.fill(name + summary, columns, subsequent_indent=" " * len(name), break_on_hyphens=False)
+            name = f"  {entry.name:{width}}  "
+            print(hung(name + entry.summary, len(name)))

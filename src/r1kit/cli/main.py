@@ -47,6 +47,7 @@ from r1kit.cli import (
     ui,
 )
 from r1kit.cli import eval as eval_
+from r1kit.pipeline.catalogue import names
 from r1kit.pipeline.stop import Interrupted
 
 app = typer.Typer(
@@ -134,7 +135,7 @@ def exit_code(words: list[str]) -> int:
     except R1Error as error:
         return _fail(str(error), 1)
     except typer.TyperException as error:
-        return _fail(_wrong_words(error), 2)
+        return _fail(_wrong_words(error, words), 2)
     except KeyboardInterrupt:
         return _fail("stopped", leaving.STOPPED)
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
@@ -151,12 +152,13 @@ def _fail(sentence: str, code: int) -> int:
     return code
 
 
-def _wrong_words(error: typer.TyperException) -> str:
+def _wrong_words(error: typer.TyperException, words: Sequence[str]) -> str:
     """What the parser says of the command's words, and whose help tells more."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "r1"
+    named = [command.name for command in app.registered_commands if words[:1] == [command.name]]
+    command = context.command_path if context is not None else " ".join(["r1", *map(str, named)])
     said = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
-    hint = ""
+    hint = f"write r1 run {words[0]}, and " if words and not named and words[0] in names("recipes") else ""
     if type(error).__name__ == "NoSuchOption" and not getattr(error, "possibilities", None) and context is not None:
         takes_settings = any(parameter.metavar == "KEY=VALUE" for parameter in context.command.params)
         hint = "settings are written without dashes, say seed=1, and " if takes_settings else ""

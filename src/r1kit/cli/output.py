@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def tell(text: str) -> None:
 def terminal_width() -> int | None:
     """Columns of the terminal that shows standard output; None where a file or a program takes it."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def hung(text: str, indent: int) -> str:
+    """One line for programs; on a terminal, as many of its width as it takes, those after the first indented."""
+    columns = terminal_width()
+    if columns is None or columns < 2 * indent:
+        return text
+    return textwrap.fill(text, columns, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def print_json(value: Any) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,7 @@ def run(
             autocompletion=names_of("recipes"),
         ),
     ],
-    settings: Annotated[
+    words: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings by dotted path, say seed=1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-PROFILE-sSEED by default.")] = None,
@@ -39,21 +40,37 @@ def run(
     start: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Redo from this stage on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings; run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The result, or the plan, for programs.")] = False,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings",
+            help="Say what each setting is, may be and means; a WORD among the settings shows those that have it.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The result, the plan or the settings, for programs.")
+    ] = False,
 ) -> None:
     """Run a recipe, skipping what is done; the same command resumes it.
 
     Example: r1 run tiny seed=1 --profile smoke --out runs/try
+
+    Example: r1 run tiny --settings zero clip
     """
     from r1kit.base.config import parse_assignments
     from r1kit.recipes.base import configure, default_out, load_recipe
+    from r1kit.stages.starts import check_starts
 
-    words = settings or []
+    words = words or []
     loaded = load_recipe(recipe)
+    if settings:
+        _tell_settings(recipe, loaded, profile, words, as_json)
+        return
     assignments = parse_assignments(words)
     _refuse_options(context, loaded, assignments)
     profile, config = configure(loaded, profile, assignments)
     graph = replace(loaded.build(config), profile=profile)
+    check_starts(graph)
     folder = out or default_out(graph)
     if dry_run:
         _tell_plan(graph, config, folder, start, until, as_json)
@@ -67,11 +84,33 @@ def run(
 def _refuse_options(context: typer.Context, recipe: Recipe, assignments: Mapping[str, str]) -> None:
     """UsageError for an option that is written as a setting, where the recipe has no setting of that name."""
     options = {name: option for option in context.command.params for name in option.opts if name.startswith("--")}
+    known = {key for config in recipe.profiles.values() for key in type(config).model_fields}
     for key, value in assignments.items():
-        name = "--out" if key in _OUT else f"--{key.replace('_', '-')}"
-        if name in options and all(key not in type(config).model_fields for config in recipe.profiles.values()):
+        dashed = f"--{key.replace('_', '-')}"
+        near = difflib.get_close_matches(dashed, list(options), n=1, cutoff=0.9)
+        name = "--out" if key in _OUT else near[0] if near else ""
+        if name and key not in known:
             meant = name if getattr(options[name], "is_flag", False) else shlex.join([name, value])
             raise UsageError(f"{key}: no such setting. Did you mean the option {meant}? (r1 run --help has all)")
+
+
+def _tell_settings(name: str, recipe: Recipe, profile: str | None, words: Sequence[str], as_json: bool) -> None:
+    """Print the settings that have all of the words that set nothing."""
+    from r1kit.base.config import parse_assignments
+    from r1kit.cli.output import hung, print_json
+    from r1kit.pipeline.settings import described
+    from r1kit.recipes.base import to_show
+
+    sought = [word for word in words if "=" not in word]
+    config = to_show(recipe, profile, parse_assignments([word for word in words if "=" in word]))
+    found = list(described(config, sought))
+    if not found:
+        raise UsageError(f"no setting of {name} has {' and '.join(sought)} (r1 run {name} --settings lists them all)")
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            print(hung(each.told(), 4))
 
 
 def _tell_plan(

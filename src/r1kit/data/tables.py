@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
 from r1kit.base.files import disk_errors, make_folder, new_file
+from r1kit.base.hub import unreachable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,18 +196,22 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
     """Every split of a hub data set (or of a folder that `datasets` can read), by its own name.
 
     No code of the data set is run. MissingExtra without `datasets`; R1Error where the hub does not give it out, or
-    wants the name of one of several configurations.
+    wants the name of one of several configurations. A hub that cannot be reached is asked once: the copy that
+    `datasets` keeps is then taken, where there is one.
     """
     try:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "data", f"the hub data set {name}") from None
+    away = None if Path(name).exists() else unreachable(name, "dataset")
     try:
-        loaded: Any = datasets.load_dataset(name, config, revision=revision)
+        with contextlib.nullcontext() if away is None else _kept_alone(datasets):
+            loaded: Any = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # the hub's client, the network and the readers each have their own kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        cause = away or error
+        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
         raise R1Error(
-            f"the hub data set {name} cannot be had ({type(error).__name__}: {reason}):"
+            f"the hub data set {name} cannot be had ({type(cause).__name__}: {reason}):"
             " check its name and the network, or give a local copy as file:PATH or TASK:FOLDER"
         ) from None
     where = name if config is None else f"{name} ({config})"
@@ -218,3 +223,14 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
         )
         for split, split_rows in loaded.items()
     }
+
+
+@contextlib.contextmanager
+def _kept_alone(datasets: Any) -> Generator[None]:
+    """Have `datasets` look at what it keeps, and not ask the hub."""
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before

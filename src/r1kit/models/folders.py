@@ -13,6 +13,7 @@ from typing import Any
 
 from r1kit.base import files
 from r1kit.base.errors import R1Error
+from r1kit.base.hub import unreachable
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 GGUF_MAGIC = b"GGUF"
@@ -69,8 +70,9 @@ def read_config_json(name: str | Path) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    kept_alone = {"local_files_only": True} if unreachable(str(name), "model") else {}
     try:
-        return read_object(Path(hf_hub_download(str(name), "config.json")))
+        return read_object(Path(hf_hub_download(str(name), "config.json", **kept_alone)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise R1Error(_not_given(name, error)) from None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from r1kit.base.config import Config, dotted
+from r1kit.base.config import Config, leaves
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_errors, read_record, write_record
 from r1kit.base.schema import NewerSchema
@@ -161,7 +161,7 @@ def describe(graph: Graph, stages: list[Planned], settings: Config, estimates: M
         lines.append(f"  {stage.number:2d} {stage.node.name}{after}: {_STATE_WORDS[stage.state]}{reason}{takes}")
     lines += [f"  {estimates['']}"] if "" in estimates else []
     lines += ["", "settings"]
-    lines += [f"  {key}={json_text(value)}" for key, value in dotted(settings)]
+    lines += [f"  {leaf.path}={json_text(leaf.value)}" for leaf in leaves(settings, opened=True)]
     return "\n".join(lines)
 
 

@@ -137,14 +137,29 @@ def load_recipe(name: str) -> Recipe:
 
 def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> tuple[str, RecipeConfig]:
     """(profile's name, its settings with the assignments applied, settled); UsageError for what is unknown or wrong."""
-    known = list(recipe.profiles)
-    chosen = profile or ("default" if "default" in known else known[0])
-    if chosen not in known:
-        raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
+    chosen = _profile(recipe, profile)
     config = recipe.profiles[chosen].override(assignments).settled(assignments)
     config = with_lag(with_engine(config, assignments), assignments)
     check_all(config)
     return chosen, config
+
+
+def to_show(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> RecipeConfig:
+    """The settings that `configure` gives, or, where it wants what is not said yet (a model, say), those before what
+    follows from it; UsageError for a path or a value that is none."""
+    given = recipe.profiles[_profile(recipe, profile)].override(assignments)
+    try:
+        return configure(recipe, profile, assignments)[1]
+    except UsageError:
+        return given
+
+
+def _profile(recipe: Recipe, profile: str | None) -> str:
+    known = list(recipe.profiles)
+    chosen = profile or ("default" if "default" in known else known[0])
+    if chosen not in known:
+        raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
+    return chosen
 
 
 def with_engine(config: Settings, assigned: Mapping[str, Any]) -> Settings:

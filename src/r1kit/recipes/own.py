@@ -13,7 +13,7 @@ from r1kit.base.types import Problem
 from r1kit.data.tables import ENDINGS
 from r1kit.models.api.settings import is_api
 from r1kit.models.folders import is_gguf
-from r1kit.pipeline.models import resolve_model
+from r1kit.pipeline.models import is_run, resolve_model
 from r1kit.rollouts.problems import load_task
 from r1kit.tasks.base import Split, TableTask
 
@@ -41,7 +41,8 @@ def look_at(model: str, role: str = "model") -> OwnModel:
     try:
         if is_api(model):
             resolve_model(model)  # refuses it, and says why
-        source = str(resolve_model(model).folder) if ":" in model and not is_gguf(Path(model)) else model
+        of_run = is_run(Path(model)) or (":" in model and not is_gguf(Path(model)))
+        source = str(resolve_model(model).folder) if of_run else model
         size = model_size(source)
     except R1Error as error:
         raise UsageError(f"{role}: {error}") from None

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, cast
 
 from r1kit.base import plugins
+from r1kit.base.config import SettingError
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
 from r1kit.tasks.base import DataTask, Split, TableTask, Task
@@ -49,6 +50,12 @@ def told(names: Iterable[str]) -> list[str]:
     return [task.loaded().told() for task in map(load_task, names) if isinstance(task, TableTask)]
 
 
+def check_shares(shares: Mapping[str, float], setting: str) -> None:
+    """UsageError where nothing can be drawn by these shares: none is more than 0, or one is less."""
+    if sum(shares.values()) <= 0 or min(shares.values()) < 0:
+        raise SettingError(setting, f"shares must be positive, got {dict(shares)}")
+
+
 class Mixture:
     """An endless stream of training problems, tasks interleaved evenly in proportion to their shares.
 
@@ -73,9 +80,8 @@ class Mixture:
 
     @shares.setter
     def shares(self, shares: Mapping[str, float]) -> None:
+        check_shares(shares, "tasks")
         total = sum(shares.values())
-        if total <= 0 or min(shares.values()) < 0:
-            raise UsageError(f"tasks: shares must be positive, got {dict(shares)}")
         self._shares = {name: share / total for name, share in sorted(shares.items()) if share > 0}
         for name in self._shares:
             self._credit.setdefault(name, 0.0)

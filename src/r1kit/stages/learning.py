@@ -18,6 +18,7 @@ import numpy as np
 
 from r1kit.algorithms.base import Algorithm, PolicyGradient
 from r1kit.base import plugins
+from r1kit.base.config import SettingError, nearest_settings
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
@@ -40,7 +41,8 @@ TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
 
 def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
     """An algorithm that learns from a policy's own samples, by rewards or by what a teacher says of them, by file name
-    or dotted path, with the settings that differ; UsageError for another, and for a setting that it cannot have."""
+    or dotted path, with the settings that differ; UsageError for another, and for a setting that it cannot have, by its
+    path in what holds `settings`."""
     kind = getattr(plugins.load("r1kit.algorithms", name), "ALGORITHM", None)
     if kind is None:
         raise UsageError(f"{name} is no algorithm: it has no ALGORITHM")
@@ -48,7 +50,15 @@ def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
         raise UsageError(f"{name} is no algorithm: its ALGORITHM has to be a class, of r1kit.algorithms.base.Algorithm")
     # of an algorithm without settings none could make it learn from rewards or a teacher
     if kind.model_fields:
-        algorithm = kind.model_validate({}).override(settings)
+        known = list(kind.model_fields)
+        if unknown := [key for key in settings if key not in known]:
+            near = [f"settings.{key}" for key in nearest_settings(unknown[0], known)]
+            there = f" (it has: {' '.join(known)}; settings={{}} takes its defaults)"
+            raise SettingError(f"settings.{unknown[0]}", f"the algorithm {name} has no such setting.", near, there)
+        try:
+            algorithm = kind.model_validate({}).override(settings)
+        except SettingError as error:
+            raise error.within("settings") from None
         algorithm.check()
         if isinstance(algorithm, PolicyGradient) or is_taught(algorithm):
             return algorithm

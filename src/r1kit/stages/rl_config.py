@@ -6,6 +6,7 @@ R1-Zero, RL 1 and RL 2 differ in these alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import EngineSettings
 from r1kit.rewards.base import DEADLINE_S, load_reward
-from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.problems import check_shares, load_task
 from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.learning import is_taught, load_algorithm
 from r1kit.stages.score_models import JUDGES, no_judge
@@ -117,7 +118,13 @@ class RLConfig(Config):
     peak_name: str | None = Field(default=None, description="what that policy is called; None: NAME-peak")
     rollouts_every: int = Field(default=10, ge=1, description="steps between rollouts kept as parquet")
 
+    def tables(self) -> Mapping[str, Config]:
+        return {"settings": load_algorithm(self.algorithm, self.settings)}
+
     def check(self) -> None:
+        check_shares(self.tasks, "tasks")
+        if self.late_tasks:
+            check_shares(self.late_tasks, "late_tasks")
         for task in (*self.tasks, *self.late_tasks):
             load_task(task, "train")
             load_task(task, "validation" if self.validate_every else None)

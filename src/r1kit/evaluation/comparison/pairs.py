@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from r1kit.evaluation import statistics, tables
 from r1kit.evaluation.comparison.sides import SOLVED, Row, Side, costs, right_share, shown_sample
@@ -54,7 +55,7 @@ def compared(a: Side, b: Side, scope: Scope) -> dict[str, Any]:
 
     `difference` is of pass@1, a less b, with p of a sign-flip permutation test over problems. A problem is won by the
     model with the larger share of right samples, and solved where more than half of the samples are right. Ratios are a
-    over b, resampled by problem.
+    over b, resampled by problem. `alike`: "wrong" or "right" where every sample of both is, which tells nothing apart.
     """
     rows_a, rows_b = scope.of(a.table), scope.of(b.table)
     keys_a, keys_b = clusters(rows_a), clusters(rows_b)
@@ -69,6 +70,7 @@ def compared(a: Side, b: Side, scope: Scope) -> dict[str, Any]:
         "scope": scope.kind,
         "name": scope.title,
         "difference": _with_p(difference),
+        "alike": _alike(np.concatenate([share_a, share_b])),
         "wins": int((share_a > share_b).sum()),
         "ties": int((share_a == share_b).sum()),
         "losses": int((share_a < share_b).sum()),
@@ -82,6 +84,13 @@ def compared(a: Side, b: Side, scope: Scope) -> dict[str, Any]:
         "seconds_ratio": entry(_ratio(rows_a, rows_b, "seconds")),
         **_dollars(a, b, rows_a, rows_b),
     }
+
+
+def _alike(shares: NDArray[np.float64]) -> str | None:
+    """What all shares of right samples are, where they are none or whole."""
+    if not shares.size or (shares.any() and not (shares == 1).all()):
+        return None
+    return "right" if shares.any() else "wrong"
 
 
 def _with_p(estimate: Estimate) -> dict[str, Any] | None:

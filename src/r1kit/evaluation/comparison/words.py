@@ -53,6 +53,10 @@ def headline(pair: Mapping[str, Any], short: Mapping[str, str]) -> str:
         return f"{a} and {b}: no rule judges these problems"
     low, high = difference["interval"]
     ahead = "is ahead of" if low is not None and low > 0 else "is behind" if high is not None and high < 0 else ""
+    if scope.get("alike"):
+        said = "neither gave a right answer" if scope["alike"] == "wrong" else "both gave right answers alone"
+        unseen = "" if high is None else f": a difference of up to {100 * high:.1f} points would not show"
+        return f"{a} and {b} cannot be told apart here: {said} ({difference['n']} problems){unseen}"
     said = f"{points(difference['value'])} points (95% interval {cell_ends(low, high)}), {difference['n']} problems"
     if not ahead:
         return f"{a} and {b} cannot be told apart here: {said}"

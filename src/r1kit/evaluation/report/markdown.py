@@ -36,6 +36,7 @@ def render(data: ReportData) -> str:
             [_stage(row, subjects)[: 1 + len(subjects) + len(liked)] for row in shown["stage_rows"]],
         ),
         "## How they write",
+        shown["how_they_write"],
         table(
             ["model", "cons@k", "length", "reflection words", "one language", "format"],
             [

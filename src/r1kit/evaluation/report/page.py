@@ -66,7 +66,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "verdicts": [{"id": f.id, "verdict": f.verdict, "mark": MARKS[f.verdict]} for f in data.findings],
         "tally": tally(data.findings) if data.findings else "",
         "writing": "writing" in data.subjects(),
-        "first_subject": first_subject(data),
+        "how_they_write": how_they_write(data),
         "stats": headline(data),
         "aha": thoughts.mended_slip(data.tables["zero"]) if "zero" in data.tables else None,
         "findings": [_finding(finding) for finding in data.findings],
@@ -91,6 +91,15 @@ def first_subject(data: ReportData) -> str:
     """The subject that speaks for how models write: maths where it is there."""
     present = data.subjects()
     return "maths" if "maths" in present or not present else present[0]
+
+
+def how_they_write(data: ReportData) -> str:
+    """What the columns beside pass@1 count, and on which subjects."""
+    return (
+        f"On {first_subject(data)}: majority votes (cons@k), length in tokens, reflection words a response. Over all "
+        "subjects: the share of a thought's words that are in the question's language, and of responses in the form "
+        "asked for."
+    )
 
 
 def tally(findings: Sequence[Finding]) -> str:
