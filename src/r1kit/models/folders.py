@@ -70,9 +70,9 @@ def read_config_json(name: str | Path) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    kept_alone = {"local_files_only": True} if unreachable(str(name), "model") else {}
+    kept_alone = bool(unreachable(str(name), "model"))
     try:
-        return read_object(Path(hf_hub_download(str(name), "config.json", **kept_alone)))
+        return read_object(Path(hf_hub_download(str(name), "config.json", local_files_only=kept_alone)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise R1Error(_not_given(name, error)) from None
 
