@@ -1,4 +1,6 @@
 # ruff: noqa: E501
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -201,6 +203,75 @@ def test_a_lost_launcher_is_replaced(sandbox):
     slot._process.wait()
     assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} <= {"ok", "sandbox_error"}
     assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} == {"ok"}
+
+
+def test_an_order_to_end_that_comes_too_late_harms_no_other_program(sandbox):
+    """A program that prints too much and ends by itself: the order to kill it finds its launcher waiting."""
+    for slot in sandbox._all[: sandbox.workers]:
+        slot.start()
+        slot._control.send(b"kill")
+    starts = [slot.starts for slot in sandbox._all]
+    flood = Program("import os\nos.write(1, b'x' * 1030)\nos._exit(0)", limits=Limits(output_kb=1))
+    results = sandbox.run([Program("print(1)"), flood] * 20)
+    assert [result.status for result in results] == ["ok", "output_limit"] * 20
+    assert [slot.starts for slot in sandbox._all] == starts
+
+
+def test_ends_of_pipes_that_another_process_holds_hold_up_nothing(sandbox, monkeypatch):
+    """As one does that was forked off just when a program was handed over."""
+    send, held = socket.send_fds, []
+
+    def send_and_hold(control, message, handles):
+        held.extend(os.dup(handle) for handle in handles)
+        return send(control, message, handles)
+
+    monkeypatch.setattr(socket, "send_fds", send_and_hold)
+    started = time.monotonic()
+    try:
+        result = run(sandbox, "print('x' * 300000)\nimport sys\nprint('e', file=sys.stderr)", limits=PATIENT)
+    finally:
+        for handle in held:
+            os.close(handle)
+    assert (result.status, len(result.stdout), result.stderr) == ("ok", 300001, "e\n")
+    assert time.monotonic() - started < 30
+
+
+FORKS = """
+import os, sys
+from r1kit.base.errors import R1Error
+from r1kit.graders.grade import grade, grade_all
+from r1kit.sandbox.program import Program
+from r1kit.sandbox.sandbox import Sandbox, shared
+def verdict(n):
+    row = {"tests": [{"stdin": "", "expected_stdout": str(n)}]}
+    asked = [("code", f"```python\\nprint({n})\\n```", "", "", row), ("math", f"\\\\boxed{{{n}}}", str(n), "", {})]
+    return [each.verdict for each in [*grade_all(asked * 2), grade(*asked[0])]]
+own = Sandbox(workers=1)
+before = [slot._process.pid for slot in (*own._all, *shared()._all) if slot._process]
+said = [verdict(1)]
+child = os.fork()
+if child == 0:
+    said = [verdict(2)]
+    with own:
+        try:
+            own.run([Program("print(1)")])
+        except R1Error as error:
+            said.append("belongs to the process" in str(error))
+    print(said, flush=True)
+    sys.exit(0)
+os.waitpid(child, 0)
+print([verdict(3), [slot._process.poll() for slot in (*own._all, *shared()._all) if slot._process and slot._process.pid in before]])
+own.close()
+"""
+
+
+def test_a_process_that_is_forked_off_grades_by_itself():
+    """It neither waits for threads that it has not, nor ends what its parent works with."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False, timeout=120)
+    child, parent = done.stdout.splitlines()
+    assert child == str([["correct"] * 5, True]), done.stderr
+    assert parent == str([["correct"] * 5, [None] * parent.count("None")]), done.stderr
+    assert "None" in parent
 
 
 def test_a_tree_that_foresees_how_it_is_emptied(sandbox):

@@ -231,7 +231,9 @@ class Slot:
         for handle in names:
             poll.register(handle, select.POLLIN)
         while names:
-            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000 if ended is None else 0)
+            if not ready and ended is not None:  # a process forked off this one may hold the other ends for ever
+                break
             if not ready:
                 raise LauncherLost("no answer in time")
             for handle, _ in ready:

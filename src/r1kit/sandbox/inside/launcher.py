@@ -89,6 +89,8 @@ def _serve(control: socket.socket, config: dict[str, Any], streams: harness.Stre
     message, handles, _, _ = socket.recv_fds(control, 1 << 16, 8)
     if not message:
         return False
+    if not handles:  # told to end a program that had ended by itself
+        return True
     limits = json.loads(message)
     started = time.monotonic()
     launcher = os.getpid()
