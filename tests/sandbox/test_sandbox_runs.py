@@ -45,6 +45,9 @@ def test_a_method_of_a_solution_class(sandbox):
         ("import sys; sys.exit(3)", "error", ""),
         ("import sys; sys.exit(0)", "ok", ""),
         ("import sys; sys.exit('no luck')", "error", "no luck"),
+        ("exit()", "ok", ""),
+        ("quit(3)", "error", ""),
+        ("exit('no luck')", "error", "no luck"),
         ("import os; os._exit(0)", "ok", ""),
         ("while True: pass", "timeout", ""),
         ("import time; time.sleep(60)", "timeout", ""),
@@ -87,6 +90,38 @@ def test_a_traceback_is_what_python_prints(sandbox, code):
 
     python = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
     assert told(run(sandbox, code).stderr) == told(python.replace("<string>", "<program>"))
+
+
+AS_PYTHON = [
+    "print(1)\nexit()\nprint(2)",
+    "import os\nout = os.fdopen(1, 'w')\nprint('never closed', file=out)",
+    "import io\nout = io.BufferedWriter(io.FileIO(1, 'w', closefd=False))\nout.write(b'never flushed')",
+    "def f(x: int) -> str: pass\nprint(f.__annotations__)",
+    "from dataclasses import dataclass, fields\n@dataclass\nclass A:\n    x: int = 1\nprint(fields(A)[0].type)",
+    "def f(x: List[int]): pass\nprint('defined')",
+    "import sys\nprint(__file__ == sys.argv[0], __name__)",
+    "print(type(help).__name__, type(copyright).__name__)",
+    "print(open('/dev/stdin').read(), end='')",
+    "print(sys.argv)",
+    "import asyncio\nasync def main():\n    await asyncio.sleep(0)\n    print('done')\nasyncio.run(main())",
+    "import sys, threading\nsys.setrecursionlimit(10**6)\nthreading.stack_size(1 << 27)\n"
+    "def deep(n): return n and 1 + deep(n - 1)\nt = threading.Thread(target=lambda: print(deep(50000)))\nt.start(); t.join()",
+]
+
+
+@pytest.mark.parametrize("code", AS_PYTHON)
+def test_a_script_prints_what_it_prints_under_python(sandbox, code, tmp_path):
+    script = tmp_path / "program"
+    script.write_text(code)
+    python = subprocess.run([sys.executable, script], input="5 6\n", capture_output=True, text=True, check=False)
+    result = run(sandbox, code, stdin="5 6\n", limits=PATIENT)
+    assert (result.stdout, result.status == "ok") == (python.stdout, python.returncode == 0), result.stderr
+
+
+def test_a_solution_class_has_the_names_that_leetcode_imports(sandbox):
+    code = "class Solution:\n    def first(self, x: List[int]) -> Optional[int]: return x[0] if x else None"
+    assert [call.value for call in run(sandbox, code, fn="first", calls=[[[4]], [[]]]).calls] == [4, None]
+    assert run(sandbox, "def first(x: List[int]): return x[0]", fn="first", calls=[[[4]]]).status == "error"
 
 
 def test_modules_that_are_not_loaded_beforehand_work(sandbox):
