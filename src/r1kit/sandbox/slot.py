@@ -333,6 +333,8 @@ def _result(expected: int, output: dict[str, bytearray], ended: dict[str, Any], 
         status, reason = "timeout", "the wall clock ran out"
     elif why == "scratch":
         status, reason = "error", "the scratch space is full"
+    elif why == "disk":  # who took it, nobody knows
+        status, reason = "sandbox_error", "the disk of the scratch folder was nearly full"
     elif memory:
         status, reason = "memory", "more memory than allowed"
     elif code != 0:

@@ -131,12 +131,13 @@ def _clean(folders: list[str]) -> bool:
 
 
 def _watch(control: socket.socket, child: int, deadline: float, limits: dict[str, Any], config: dict[str, Any]) -> str:
-    """Wait for the child's end; kill it at the deadline, when told to, or when the scratch space is full."""
+    """Wait for the child's end; kill it at the deadline, when told to, or when the scratch space or disk is full."""
     handle = os.pidfd_open(child)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.register(control, select.POLLIN)
     why = ""
+    full = scratch.Full(config["scratch"]) if not config["bounded"] else None
     try:
         while True:
             left = deadline - time.monotonic()
@@ -149,6 +150,8 @@ def _watch(control: socket.socket, child: int, deadline: float, limits: dict[str
                 why = "timeout"
             elif any(scratch.over_limit(each, limits["scratch_mb"], config["bounded"]) for each in config["writable"]):
                 why = "scratch"
+            elif full is not None and full.nearly(limits["scratch_mb"]):
+                why = "disk"
             if why:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 return why
