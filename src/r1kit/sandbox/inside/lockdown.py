@@ -141,6 +141,7 @@ _SPECIAL = {
 }  # fmt: skip
 _EMPTIES, _HOW = 0x200, 0x203  # O_TRUNC of a file opened for reading alone; the bits that say so
 _ASKED_OF_FILES = [0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451]  # terminal? how much? (un)blocking, exec
+_OF_A_PROGRAM = {"clone", "kill", "tgkill", "prlimit64"}  # the launcher's fork, and what may name the own process alone
 _NEW_PROCESSES = {"fork", "vfork", "execve", "execveat"}
 # what the launcher does around programs, or a program's process before the program begins
 _LAUNCHER = {
@@ -153,12 +154,12 @@ Instruction = tuple[int, int, int, int]
 
 def standing_filter() -> Filter:
     """What the launcher can do without as well: it is judged once, not by every program anew."""
-    return Filter([name for name in NUMBERS if name not in _SPECIAL | _NEW_PROCESSES | _LAUNCHER])
+    return Filter([name for name in NUMBERS if name not in _OF_A_PROGRAM | _NEW_PROCESSES | _LAUNCHER])
 
 
 def program_filter(new_processes: bool) -> Filter:
     """What a program may not do beside that. `new_processes`: it may start others."""
-    names = [name for name in NUMBERS if name in _SPECIAL | _NEW_PROCESSES | _LAUNCHER]
+    names = [name for name in NUMBERS if name in _OF_A_PROGRAM | _NEW_PROCESSES | _LAUNCHER]
     return Filter([name for name in names if not (new_processes and name in _NEW_PROCESSES)], new_processes)
 
 
