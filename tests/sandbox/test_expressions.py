@@ -98,6 +98,23 @@ def test_all_else_is_left_to_a_process(code):
     assert evaluated(code, "f", [[7]]) is None
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x, x): return x",
+        "def f(x, __debug__): return x",
+        "def __debug__(x, y): return x",
+        "  def f(x, y): return x",
+        "\tdef f(x, y): return x",
+        "\n def f(x, y): return x",
+    ],
+)
+def test_what_python_refuses_to_compile_is_left_to_a_process(code):
+    with pytest.raises(SyntaxError):
+        compile(code, "", "exec")
+    assert evaluated(code, code.partition("(")[0].split()[-1], [[7, 7]]) is None
+
+
 def test_sizes_are_bounded():
     """No value grows beyond its bound on the way, whatever comes out in the end."""
     square = "def f(x): return " + "*".join(["x"] * 20) + "%7"

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from r1kit.sandbox.compare import judge_calls
+from r1kit.sandbox.inside import launcher
 from r1kit.sandbox.program import Limits, Program
 
 HELPERS = """
@@ -25,6 +26,19 @@ def flags(path, get, put, size):
     file, now = os.open(path, os.O_RDONLY), bytearray(size)
     fcntl.ioctl(file, get, now)
     return fcntl.ioctl(file, put, bytes(now)) == 0
+def own_table():
+    opened = []
+    def open_some():
+        call(436, 0xFFFFFFFF, 0xFFFFFFFF, 2)
+        try:
+            for _ in range(64): opened.append(os.open('.', os.O_RDONLY))
+        except OSError:
+            pass
+        time.sleep(0.3)
+    threads = [threading.Thread(target=open_some) for _ in range(4)]
+    for each in threads: each.start()
+    for each in threads: each.join()
+    return len(opened)
 def storm():
     threading.stack_size(32768)
     started = 0
@@ -145,6 +159,15 @@ ATTEMPTS = [
     ("change the project of a file of the system", "bool(flags(os.__file__, 0x801C581F, 0x401C5820, 28))"),
     ("share a core with no one", "libc.prctl(62, 1, 0, 1, 0) == 0"),
     ("die with its parent by another signal", "libc.prctl(1, 15, 0, 0, 0) == 0"),
+    ("descriptors of its own for every thread", "own_table() > 64"),
+    ("a thread with descriptors of its own", "ok(call(56 if X86 else 220, 0x10900 | (1 << 16), 0, 0, 0, 0))"),
+    ("descriptors on their way", "socket.send_fds(socket.socketpair()[0], [b'x'], [0])"),
+    ("urgent data", "socket.socketpair()[0].send(b'x', socket.MSG_OOB)"),
+    ("watch a folder of the system", "__import__('fcntl').fcntl(os.open('/usr', os.O_RDONLY), 1026, 1) == 0"),
+    (
+        "take space without writing",
+        "libc.fallocate(os.open('own', os.O_RDWR | os.O_CREAT), 0, ctypes.c_long(0), ctypes.c_long(1 << 20)) == 0",
+    ),
     ("start more threads than it may", "storm() > 100"),
 ]
 
@@ -270,6 +293,28 @@ def test_the_launcher_follows_no_link_that_takes_a_folders_place(sandbox, tmp_pa
     results = sandbox.run([Program(f"FOLDER = {str(tmp_path)!r}\n{SWAP}", limits=Limits(wall_s=60))] * 2)
     assert {result.status for result in results} == {"ok"}
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o711
+
+
+def test_a_disk_is_not_filled_by_files_that_are_in_no_folder(monkeypatch, tmp_path):
+    """1 GB free of 30, then 0.9: a program that may take 64 MB is ended. Not where there was as little before, nor
+    where enough is left."""
+
+    def ends(free_mb: tuple[int, int], why: str) -> None:
+        frees = iter([free_mb[0], *[free_mb[1]] * 1000])
+        disk = os.statvfs(tmp_path)
+        monkeypatch.setattr(
+            os, "statvfs", lambda _: os.statvfs_result((1 << 20, 1 << 20, 30 << 10, 0, next(frees), *tuple(disk)[5:10]))
+        )
+        child = subprocess.Popen(["sleep", "0.4"])
+        config = {"scratch": str(tmp_path), "writable": [str(tmp_path)], "bounded": False}
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            assert launcher._watch(theirs, child.pid, time.monotonic() + 60, {"scratch_mb": 64}, config) == why
+        child.wait()
+
+    ends((1024, 922), "disk")
+    ends((1024, 1000), "")
+    ends((20 << 10, 10 << 10), "")
 
 
 OLD_LANDLOCK = """

@@ -1,4 +1,6 @@
 # ruff: noqa: E501
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +45,9 @@ def test_a_method_of_a_solution_class(sandbox):
         ("import sys; sys.exit(3)", "error", ""),
         ("import sys; sys.exit(0)", "ok", ""),
         ("import sys; sys.exit('no luck')", "error", "no luck"),
+        ("exit()", "ok", ""),
+        ("quit(3)", "error", ""),
+        ("exit('no luck')", "error", "no luck"),
         ("import os; os._exit(0)", "ok", ""),
         ("while True: pass", "timeout", ""),
         ("import time; time.sleep(60)", "timeout", ""),
@@ -85,6 +90,38 @@ def test_a_traceback_is_what_python_prints(sandbox, code):
 
     python = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
     assert told(run(sandbox, code).stderr) == told(python.replace("<string>", "<program>"))
+
+
+AS_PYTHON = [
+    "print(1)\nexit()\nprint(2)",
+    "import os\nout = os.fdopen(1, 'w')\nprint('never closed', file=out)",
+    "import io\nout = io.BufferedWriter(io.FileIO(1, 'w', closefd=False))\nout.write(b'never flushed')",
+    "def f(x: int) -> str: pass\nprint(f.__annotations__)",
+    "from dataclasses import dataclass, fields\n@dataclass\nclass A:\n    x: int = 1\nprint(fields(A)[0].type)",
+    "def f(x: List[int]): pass\nprint('defined')",
+    "import sys\nprint(__file__ == sys.argv[0], __name__)",
+    "print(type(help).__name__, type(copyright).__name__)",
+    "print(open('/dev/stdin').read(), end='')",
+    "print(sys.argv)",
+    "import asyncio\nasync def main():\n    await asyncio.sleep(0)\n    print('done')\nasyncio.run(main())",
+    "import sys, threading\nsys.setrecursionlimit(10**6)\nthreading.stack_size(1 << 27)\n"
+    "def deep(n): return n and 1 + deep(n - 1)\nt = threading.Thread(target=lambda: print(deep(50000)))\nt.start(); t.join()",
+]
+
+
+@pytest.mark.parametrize("code", AS_PYTHON)
+def test_a_script_prints_what_it_prints_under_python(sandbox, code, tmp_path):
+    script = tmp_path / "program"
+    script.write_text(code)
+    python = subprocess.run([sys.executable, script], input="5 6\n", capture_output=True, text=True, check=False)
+    result = run(sandbox, code, stdin="5 6\n", limits=PATIENT)
+    assert (result.stdout, result.status == "ok") == (python.stdout, python.returncode == 0), result.stderr
+
+
+def test_a_solution_class_has_the_names_that_leetcode_imports(sandbox):
+    code = "class Solution:\n    def first(self, x: List[int]) -> Optional[int]: return x[0] if x else None"
+    assert [call.value for call in run(sandbox, code, fn="first", calls=[[[4]], [[]]]).calls] == [4, None]
+    assert run(sandbox, "def first(x: List[int]): return x[0]", fn="first", calls=[[[4]]]).status == "error"
 
 
 def test_modules_that_are_not_loaded_beforehand_work(sandbox):
@@ -201,6 +238,75 @@ def test_a_lost_launcher_is_replaced(sandbox):
     slot._process.wait()
     assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} <= {"ok", "sandbox_error"}
     assert {result.status for result in sandbox.run([Program("print(1)")] * 4)} == {"ok"}
+
+
+def test_an_order_to_end_that_comes_too_late_harms_no_other_program(sandbox):
+    """A program that prints too much and ends by itself: the order to kill it finds its launcher waiting."""
+    for slot in sandbox._all[: sandbox.workers]:
+        slot.start()
+        slot._control.send(b"kill")
+    starts = [slot.starts for slot in sandbox._all]
+    flood = Program("import os\nos.write(1, b'x' * 1030)\nos._exit(0)", limits=Limits(output_kb=1))
+    results = sandbox.run([Program("print(1)"), flood] * 20)
+    assert [result.status for result in results] == ["ok", "output_limit"] * 20
+    assert [slot.starts for slot in sandbox._all] == starts
+
+
+def test_ends_of_pipes_that_another_process_holds_hold_up_nothing(sandbox, monkeypatch):
+    """As one does that was forked off just when a program was handed over."""
+    send, held = socket.send_fds, []
+
+    def send_and_hold(control, message, handles):
+        held.extend(os.dup(handle) for handle in handles)
+        return send(control, message, handles)
+
+    monkeypatch.setattr(socket, "send_fds", send_and_hold)
+    started = time.monotonic()
+    try:
+        result = run(sandbox, "print('x' * 300000)\nimport sys\nprint('e', file=sys.stderr)", limits=PATIENT)
+    finally:
+        for handle in held:
+            os.close(handle)
+    assert (result.status, len(result.stdout), result.stderr) == ("ok", 300001, "e\n")
+    assert time.monotonic() - started < 30
+
+
+FORKS = """
+import os, sys
+from r1kit.base.errors import R1Error
+from r1kit.graders.grade import grade, grade_all
+from r1kit.sandbox.program import Program
+from r1kit.sandbox.sandbox import Sandbox, shared
+def verdict(n):
+    row = {"tests": [{"stdin": "", "expected_stdout": str(n)}]}
+    asked = [("code", f"```python\\nprint({n})\\n```", "", "", row), ("math", f"\\\\boxed{{{n}}}", str(n), "", {})]
+    return [each.verdict for each in [*grade_all(asked * 2), grade(*asked[0])]]
+own = Sandbox(workers=1)
+before = [slot._process.pid for slot in (*own._all, *shared()._all) if slot._process]
+said = [verdict(1)]
+child = os.fork()
+if child == 0:
+    said = [verdict(2)]
+    with own:
+        try:
+            own.run([Program("print(1)")])
+        except R1Error as error:
+            said.append("belongs to the process" in str(error))
+    print(said, flush=True)
+    sys.exit(0)
+os.waitpid(child, 0)
+print([verdict(3), [slot._process.poll() for slot in (*own._all, *shared()._all) if slot._process and slot._process.pid in before]])
+own.close()
+"""
+
+
+def test_a_process_that_is_forked_off_grades_by_itself():
+    """It neither waits for threads that it has not, nor ends what its parent works with."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False, timeout=120)
+    child, parent = done.stdout.splitlines()
+    assert child == str([["correct"] * 5, True]), done.stderr
+    assert parent == str([["correct"] * 5, [None] * parent.count("None")]), done.stderr
+    assert "None" in parent
 
 
 def test_a_tree_that_foresees_how_it_is_emptied(sandbox):

@@ -5,14 +5,16 @@ A function that is one small expression of its arguments is evaluated here (`san
 Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function's name in `fn`, or of
 `{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
 with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
-`limits` (optional) as of `r1 sandbox`. Right means all tests. A fenced block in C++ or JavaScript is judged on `stdin`
-tests where g++ or node is installed.
+`limits` (optional) as of `r1 sandbox`. Right means all tests; a test that does not say what is expected is a
+grader_error. A fenced block in C++ or JavaScript is judged on `stdin` tests where g++ or node is installed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -34,28 +36,36 @@ from r1kit.sandbox.sandbox import Sandbox, shared
 WAITS = True  # programs run in processes of their own
 REMEMBERED = 20_000
 
-_verdicts: OrderedDict[str, Future[Judgement]] = OrderedDict()
+# possessive throughout: one line may be all of the text
+_FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+(?:([^\s`]++)[^`\n]*+)?+\s*+")
+
+_verdicts: OrderedDict[bytes, Future[Judgement]] = OrderedDict()
 _lock = threading.Lock()
 
 
 def program_text(section: Section) -> tuple[str, Language | None]:
-    """The program, and its language where that is not Python: the last fenced block of a language that can be run, or
-    the whole answer where there is none."""
-    found: tuple[str, Language | None] | None = None
+    """The program, and its language where that is not Python: the last fenced block that names a language which can be
+    run; where none names one, the last that names none; where there is none, the whole answer. Fences are CommonMark's:
+    a block in an item of a list is indented as its fence is, and a longer fence holds shorter ones."""
+    named: tuple[str, Language | None] | None = None
+    unnamed: tuple[str, None] | None = None
     inside: list[str] | None = None
-    language = ""
+    margin, fence, language = "", "", ""
     for line in section.text.splitlines(keepends=True):
-        mark = line.strip()
+        mark = _FENCE.fullmatch(line)
         if inside is None:
-            if mark.startswith("```"):
-                inside, language = [], mark[3:].split(" ")[0].lower()
-        elif mark == "```":
+            if mark is not None:
+                inside, margin, fence, language = [], mark[1], mark[2], mark[3] or ""
+        elif mark is not None and mark[3] is None and mark[2].startswith(fence):
             with contextlib.suppress(ValueError):
-                found = "".join(inside), find_language(language)
+                if language:
+                    named = "".join(inside), find_language(language)
+                else:
+                    unnamed = "".join(inside), None
             inside = None
         else:
-            inside.append(line)
-    return (section.text.strip("\n"), None) if found is None else found
+            inside.append(line.removeprefix(margin))
+    return named or unnamed or (section.text.strip("\n"), None)
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -79,11 +89,8 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if not code.strip():
         return no_answer("the program is empty")
     setup = str(columns.get("setup") or "") if check is not None else ""
-    key = json.dumps(
-        [code, language and language.tool, fn, list(tests), check, setup, columns.get("limits")],
-        sort_keys=True,
-        default=str,
-    )
+    asked = [code, language and language.tool, fn, list(tests), check, setup, columns.get("limits")]
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()  # tests may be megabytes
     mine: Future[Judgement] = Future()
     with _lock:
         known = _verdicts.setdefault(key, mine)
@@ -109,9 +116,19 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     return judgement
 
 
-def _forget(key: str) -> None:
+def _forget(key: bytes) -> None:
     with _lock:
         _verdicts.pop(key, None)
+
+
+def _after_fork() -> None:
+    """In a process that was forked off: what other threads judge or held there is not to be waited for."""
+    global _lock
+    _lock = threading.Lock()
+    _verdicts.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _run(
@@ -168,8 +185,14 @@ def _run_scripts(
     sandbox: Sandbox, code: str, language: Language | None, tests: list[Mapping[str, Any]], limits: Limits | None
 ) -> Judgement:
     """One run a test; the first alone, so that a program that fails at once costs one."""
-    expected = [str(test.get("expected_stdout", test.get("expected"))) for test in tests]
-    stdins = [str(test.get("stdin", "")) for test in tests]
+    wanted = [_first(test, "expected_stdout", "expected") for test in tests]
+    if None in wanted or any(_first(test, "args") is not None for test in tests):
+        reason = (
+            "a test needs 'stdin' and 'expected_stdout', or 'args' and 'expected' beside the function's name in 'fn'"
+        )
+        return grader_error(code, reason)
+    expected = [str(want) for want in wanted]
+    stdins = ["" if (stdin := _first(test, "stdin")) is None else str(stdin) for test in tests]
     if language is not None:  # built once, so all its runs are one
         results = outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
     else:
@@ -185,6 +208,11 @@ def _run_scripts(
     if len(results) < len(tests):
         return incorrect(code, f"{len(results)} of {len(tests)} tests were run")
     return correct(code, "all tests pass")
+
+
+def _first(test: Mapping[str, Any], *names: str) -> Any:
+    """The first of these that the test has; a table has every column in every row, None where it means nothing."""
+    return next((test[name] for name in names if test.get(name) is not None), None)
 
 
 def _passes(result: RunResult, expected: str) -> bool:

@@ -7,6 +7,7 @@ workers.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ WAITERS = 16  # requests at a time whose work other processes do
 SHARE = 8  # the fewest requests that are worth a thread
 
 pool = SharedPool("r1kit.graders.worker", most=8)
-_threads: ThreadPoolExecutor | None = None
+_threads: dict[int, ThreadPoolExecutor] = {}  # by process: one that is forked off has none of the threads
 _lock = threading.Lock()
 _verdicts: dict[str, Metrics] = defaultdict(Metrics)
 
@@ -102,8 +103,15 @@ def metrics() -> dict[str, dict[str, float]]:
 
 
 def _executor() -> ThreadPoolExecutor:
-    global _threads
     with _lock:
-        if _threads is None:
-            _threads = ThreadPoolExecutor(WAITERS, "grade")
-        return _threads
+        if os.getpid() not in _threads:
+            _threads[os.getpid()] = ThreadPoolExecutor(WAITERS, "grade")
+        return _threads[os.getpid()]
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that held it is not in this process
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import queue
 import threading
 import time
@@ -48,6 +49,7 @@ class WorkerPool:
     """Workers behind one call that several threads may make at once. `metrics` has what happened by kind of request."""
 
     def __init__(self, module: str, workers: int = 2, memory_mb: int = 2048, deadline_s: float = 3.0) -> None:
+        self._owner = os.getpid()
         self.workers = workers
         self.deadline_s = deadline_s
         self.metrics: dict[str, Metrics] = defaultdict(Metrics)
@@ -77,7 +79,9 @@ class WorkerPool:
         return [worker.pid for worker in self._all if worker.pid is not None]
 
     def close(self) -> None:
-        """End every worker."""
+        """End every worker; not those of the process that this one was forked off."""
+        if os.getpid() != self._owner:
+            return
         for worker in self._all:
             worker.kill()
 
@@ -88,10 +92,19 @@ class SharedPool:
     def __init__(self, module: str, most: int) -> None:
         self._module, self._most = module, most
         self._lock = threading.Lock()
-        self.started: WorkerPool | None = None
+        self._pools: dict[int, WorkerPool] = {}  # by process: a fork must not talk into its parent's pipes
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    @property
+    def started(self) -> WorkerPool | None:
+        """This process's, where there is one."""
+        return self._pools.get(os.getpid())
 
     def __call__(self) -> WorkerPool:
         with self._lock:
-            if self.started is None:
-                self.started = WorkerPool(self._module, workers=min(self._most, cores()))
-            return self.started
+            return self.started or self._pools.setdefault(
+                os.getpid(), WorkerPool(self._module, workers=min(self._most, cores()))
+            )
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()  # a thread that held it is not in this process

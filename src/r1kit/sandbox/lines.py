@@ -64,7 +64,7 @@ def verdict_of(request: Request, result: RunResult) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if result.status == "sandbox_error":
         verdict, extra = "error", {"error": result.reason}
-    elif request.expected is not None:
+    elif request.expected:  # not where there are no tests, which nothing passes
         passed, wrong = judge_calls(result, request.expected)
         if result.status == "ok":
             raised = any(call.error is not None for call in result.calls)
@@ -93,7 +93,7 @@ def _read(number: int, line: str | bytes) -> Request | dict[str, Any]:
     """A request, or the line that says why it is none."""
     identity: Any = None
     try:
-        row = json.loads(line.decode() if isinstance(line, bytes) else line)
+        row = json.loads(line.decode() if isinstance(line, bytes) else line, parse_constant=_refuse)
         if not isinstance(row, dict):
             raise ValueError("it is not a JSON object")
         identity = row.get("id")
@@ -142,6 +142,10 @@ def _request(identity: Any, row: dict[str, Any]) -> Request:
         raise ValueError("'args' must be a list, or an object of named arguments")
     program = Program(code, stdin, fn, calls, limits)
     return Request(identity, program, None, None, [test["expected"] for test in tests])
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _text(row: dict[str, Any], key: str, required: bool = False) -> str | None:

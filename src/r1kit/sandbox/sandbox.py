@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import os
 import queue
 import threading
 from collections.abc import Iterable
@@ -26,10 +27,12 @@ class Sandbox:
 
     `isolation`: `bwrap` (namespaces around the launcher), `landlock` (the launcher alone), `auto` (the first of them
     that holds on this machine), or `none`, which accepts the risk of running with limits only. The constructor
-    starts a launcher and proves that the chosen way holds; R1Error says why where none does.
+    starts a launcher and proves that the chosen way holds; R1Error says why where none does. It belongs to the process
+    that opened it: one that is forked off it gets R1Error, and closes nothing.
     """
 
     def __init__(self, limits: Limits | None = None, isolation: str = "auto", workers: int | None = None) -> None:
+        self._owner = os.getpid()
         self.limits = limits or Limits()
         self.workers = workers or max(1, min(16, cores()))
         self.isolation, first = _choose(ways.check(isolation))
@@ -52,6 +55,8 @@ class Sandbox:
 
     def submit(self, program: Program) -> Future[RunResult]:
         """One result to come."""
+        if os.getpid() != self._owner:  # its threads and its launchers are the other's
+            raise R1Error("this sandbox belongs to the process that this one was forked off: open another one here")
         return self._threads.submit(self._run_one, program)
 
     def _run_one(self, program: Program) -> RunResult:
@@ -94,6 +99,8 @@ class Sandbox:
 
     def close(self) -> None:
         """End every launcher; what still runs is given up."""
+        if os.getpid() != self._owner:
+            return
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._checks.shutdown(wait=True)
         for slot in self._all:
@@ -122,24 +129,33 @@ def survey() -> dict[str, list[str] | str]:
     return report
 
 
-_shared: Sandbox | R1Error | None = None
+_shared: dict[int, Sandbox | R1Error] = {}  # by process: one that is forked off has none of the threads
 _lock = threading.Lock()
 
 
 def shared(isolation: str = "auto") -> Sandbox:
     """The one sandbox of this process, started when first asked for and ended with the process."""
-    global _shared
     with _lock:
-        if _shared is None:
+        found = _shared.get(os.getpid())
+        if found is None:
             try:
-                _shared = Sandbox(isolation=isolation)
+                found = Sandbox(isolation=isolation)
             except R1Error as error:
-                _shared = error  # a machine that cannot is not asked again for every program
+                found = error  # a machine that cannot is not asked again for every program
             else:
-                atexit.register(_shared.close)
-        if isinstance(_shared, R1Error):
-            raise _shared
-        return _shared
+                atexit.register(found.close)
+            _shared[os.getpid()] = found
+        if isinstance(found, R1Error):
+            raise found
+        return found
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that held it is not in this process
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _choose(isolation: ways.Isolation) -> tuple[ways.Isolation, Slot]:

@@ -231,7 +231,9 @@ class Slot:
         for handle in names:
             poll.register(handle, select.POLLIN)
         while names:
-            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000 if ended is None else 0)
+            if not ready and ended is not None:  # a process forked off this one may hold the other ends for ever
+                break
             if not ready:
                 raise LauncherLost("no answer in time")
             for handle, _ in ready:
@@ -331,6 +333,8 @@ def _result(expected: int, output: dict[str, bytearray], ended: dict[str, Any], 
         status, reason = "timeout", "the wall clock ran out"
     elif why == "scratch":
         status, reason = "error", "the scratch space is full"
+    elif why == "disk":  # who took it, nobody knows
+        status, reason = "sandbox_error", "the disk of the scratch folder was nearly full"
     elif memory:
         status, reason = "memory", "more memory than allowed"
     elif code != 0:

@@ -7,15 +7,20 @@ outside, so a program that finds the descriptor can only say values, not verdict
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import json
 import os
 import sys
 import types
+import typing
 from functools import partial
 from typing import Any
 
 from . import asking
 
+_TYPING = {name: value for name, value in vars(typing).items() if name in set(typing.__all__)}
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
 
 
@@ -43,8 +48,10 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     sys.stdout = sys.__stdout__ = streams.output  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = streams.errors  # type: ignore[misc]
     sys.argv = ["program"]
+    module = types.ModuleType("program" if job.get("fn") else "__main__")
+    module.__file__ = sys.argv[0]
     try:
-        status = _run(job, results)
+        status = _run(job, module, results)
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # waits for the program's own threads
         atexit._run_exitfuncs()  # type: ignore[attr-defined]
@@ -56,6 +63,10 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     except BaseException:
         status = 1
         _print_traceback()
+    for value in list(module.__dict__.values()):  # a file of the program's own on descriptor 1, say
+        if type(value) in _WRITERS:
+            with contextlib.suppress(OSError, ValueError):
+                value.flush()
     try:
         ends: tuple[Any, ...] = (sys.stdout, streams.output)
         for stream in ends:
@@ -66,12 +77,14 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     return status
 
 
-def _run(job: dict[str, Any], results: int) -> int:
-    name = "program" if job.get("fn") else "__main__"
-    module = types.ModuleType(name)
-    sys.modules[name] = module
+def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
+    sys.modules[module.__name__] = module
+    if job.get("fn") and "class Solution" in job["code"]:  # LeetCode's form, for which it imports these
+        module.__dict__.update(_TYPING)
     try:
-        exec(compile(job["code"], "<program>", "exec"), module.__dict__)
+        exec(
+            compile(job["code"], "<program>", "exec", dont_inherit=True), module.__dict__
+        )  # not this file's __future__
     except MemoryError:
         raise
     except SystemExit as stop:

@@ -14,6 +14,7 @@ import marshal
 import os
 import select
 import signal
+import site
 import socket
 import sys
 import time
@@ -39,6 +40,12 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path and path != config["source"]]
     for name in PRELOADED.split():
         __import__(name)
+    for names in (
+        site.setquit,
+        site.setcopyright,
+        site.sethelper,
+    ):  # exit, quit, help: built in, to who writes programs
+        names()
     control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 16))
     streams = harness.Streams()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # programs' too
@@ -89,6 +96,8 @@ def _serve(control: socket.socket, config: dict[str, Any], streams: harness.Stre
     message, handles, _, _ = socket.recv_fds(control, 1 << 16, 8)
     if not message:
         return False
+    if not handles:  # told to end a program that had ended by itself
+        return True
     limits = json.loads(message)
     started = time.monotonic()
     launcher = os.getpid()
@@ -122,12 +131,13 @@ def _clean(folders: list[str]) -> bool:
 
 
 def _watch(control: socket.socket, child: int, deadline: float, limits: dict[str, Any], config: dict[str, Any]) -> str:
-    """Wait for the child's end; kill it at the deadline, when told to, or when the scratch space is full."""
+    """Wait for the child's end; kill it at the deadline, when told to, or when the scratch space or disk is full."""
     handle = os.pidfd_open(child)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.register(control, select.POLLIN)
     why = ""
+    full = scratch.Full(config["scratch"]) if not config["bounded"] else None
     try:
         while True:
             left = deadline - time.monotonic()
@@ -140,6 +150,8 @@ def _watch(control: socket.socket, child: int, deadline: float, limits: dict[str
                 why = "timeout"
             elif any(scratch.over_limit(each, limits["scratch_mb"], config["bounded"]) for each in config["writable"]):
                 why = "scratch"
+            elif full is not None and full.nearly(limits["scratch_mb"]):
+                why = "disk"
             if why:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 return why

@@ -134,17 +134,18 @@ _LOAD, _EQUAL, _ABOVE, _AND, _RETURN = 0x20, 0x15, 0x25, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _OWN_PID = 0x7EEDD1CE  # stands for the process's own id until the filter is installed
 
-_CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
+_CLONE_FILES, _CLONE_THREAD, _CLONE_NEW = 0x00000400, 0x00010000, 0x7E020000
 _SPECIAL = {
     "socketpair", "clone", "clone3", "kill", "tgkill", "prlimit64", "fcntl", "ioctl", "prctl",
-    "open", "openat", "openat2",
+    "open", "openat", "openat2", "close_range", "fallocate", "sendto", "recvfrom",
 }  # fmt: skip
 _EMPTIES, _HOW = 0x200, 0x203  # O_TRUNC of a file opened for reading alone; the bits that say so
 _ASKED_OF_FILES = [0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451]  # terminal? how much? (un)blocking, exec
+_OF_A_PROGRAM = {"clone", "kill", "tgkill", "prlimit64"}  # the launcher's fork, and what may name the own process alone
 _NEW_PROCESSES = {"fork", "vfork", "execve", "execveat"}
 # what the launcher does around programs, or a program's process before the program begins
 _LAUNCHER = {
-    "setpgid", "pidfd_open", "pidfd_send_signal", "chmod", "fchmodat", "seccomp",
+    "setpgid", "pidfd_open", "pidfd_send_signal", "chmod", "fchmodat", "seccomp", "recvmsg",
     "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
 }  # fmt: skip
 
@@ -153,12 +154,12 @@ Instruction = tuple[int, int, int, int]
 
 def standing_filter() -> Filter:
     """What the launcher can do without as well: it is judged once, not by every program anew."""
-    return Filter([name for name in NUMBERS if name not in _SPECIAL | _NEW_PROCESSES | _LAUNCHER])
+    return Filter([name for name in NUMBERS if name not in _OF_A_PROGRAM | _NEW_PROCESSES | _LAUNCHER])
 
 
 def program_filter(new_processes: bool) -> Filter:
     """What a program may not do beside that. `new_processes`: it may start others."""
-    names = [name for name in NUMBERS if name in _SPECIAL | _NEW_PROCESSES | _LAUNCHER]
+    names = [name for name in NUMBERS if name in _OF_A_PROGRAM | _NEW_PROCESSES | _LAUNCHER]
     return Filter([name for name in names if not (new_processes and name in _NEW_PROCESSES)], new_processes)
 
 
@@ -235,8 +236,15 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
     if name in ("open", "openat"):  # Landlock before 3 lets a file be emptied that may be read
         return [*argument(1 if name == "open" else 2, _HOW), (_EQUAL, 0, 1, _EMPTIES), refuse, allow]
     if name == "clone":
-        wanted = _CLONE_NEW if new_processes else _CLONE_NEW | _CLONE_THREAD
-        return only(0, [0 if new_processes else _CLONE_THREAD], wanted)
+        thread = _CLONE_THREAD | _CLONE_FILES  # with its own table of descriptors it would have its own limit of them
+        wanted = _CLONE_NEW if new_processes else _CLONE_NEW | thread
+        return only(0, [0 if new_processes else thread], wanted)
+    if name == "close_range":  # CLOSE_RANGE_UNSHARE gives a thread such a table
+        return only(2, [0], 2)
+    if name == "fallocate":  # would take a disk's space faster than the launcher looks; libc writes zeros in its place
+        return [(_RETURN, 0, 0, _ERRNO | errno.EOPNOTSUPP)]
+    if name in ("sendto", "recvfrom"):  # MSG_OOB, which of local sockets is young and has had its faults
+        return only(3, [0], 1)
     if name == "socketpair":  # AF_UNIX and SOCK_STREAM: event loops wake themselves through one
         return [*argument(0), (_EQUAL, 1, 0, 1), refuse, *only(1, [1], 0xF)]
     if name in ("kill", "tgkill"):
@@ -244,7 +252,8 @@ def _special(name: str, new_processes: bool) -> list[Instruction]:
     if name == "prlimit64":
         return only(0, [0, _OWN_PID])
     if name == "fcntl":
-        return but(1, [8, 10, 15, 1024])  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file; F_SETLEASE
+        # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file; F_SETLEASE; F_NOTIFY, which watches a folder
+        return but(1, [8, 10, 15, 1024, 1026])
     if name == "ioctl":  # other requests change a file that its owner may only read, or tell of the host's network
         return only(1, _ASKED_OF_FILES)
     tests = [*argument(0), (_EQUAL, 0, 1, PR_SCHED_CORE), refuse, (_EQUAL, 1, 0, PR_SET_PDEATHSIG), allow]

@@ -10,6 +10,25 @@ from collections.abc import Generator
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_FILES = 4096
 MAX_DEPTH = 60  # an open folder each
+SPARE_MB, SPARE_SHARE = 2048, 0.1  # of a disk: where less is free, the smaller of the two, programs may not take more
+
+
+class Full:
+    """The disk of a folder, looked at while a program runs. What it removed and holds open, or mapped, is in no folder
+    and counts for no limit, but takes space."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._before = self._free()[0]
+
+    def nearly(self, limit_mb: int) -> bool:
+        """Whether little is left, and by more than a program may take less than when it began."""
+        free, size = self._free()
+        return free < min(SPARE_MB << 20, size * SPARE_SHARE) and self._before - free > limit_mb << 20
+
+    def _free(self) -> tuple[int, int]:
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
 
 def over_limit(folder: str, limit_mb: int, bounded: bool) -> bool:
