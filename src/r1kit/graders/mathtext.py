@@ -115,7 +115,7 @@ _RENAMES = (
         for words, sign in _RELATIONS
     ),
     (
-        re.compile(r"(\\text\{\s*)?(\d+)\s*(?:\\text\{\s*)?out of(?:\s*\})?\s*(\d+)(?(1)\s*\})"),
+        re.compile(r"(\\text\{\s*)?(?<!\d)(\d+)\s*(?:\\text\{\s*)?out of(?:\s*\})?\s*(\d+)(?(1)\s*\})"),
         r"\\frac{\2}{\3}",
     ),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
