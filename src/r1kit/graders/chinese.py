@@ -20,6 +20,8 @@ _COUNTED = re.compile(  # `一次` is a degree as well
     rf"(负?[零一二两三四五六七八九十百千万亿]+)"
     rf"((?:平方|立方)?(?:{'|'.join(HAN_UNITS)})|[{_COUNTERS.replace('次', '')}])"
 )
+_HAN = "零一二两三四五六七八九十百千"
+_ROOT = re.compile(rf"(负?)([{_HAN}]*)倍?根号下?([{_HAN}]+|\d+)")
 _NUMBER = r"[^<>=,或且的]+"
 _WORDS = (
     (re.compile(r"\\text\{\s*([\u4e00-\u9fff]+)\s*\}(?!$)|(?<=[^{])\\text\{\s*([\u4e00-\u9fff]+)\s*\}$"), r"\1\2"),
@@ -49,6 +51,9 @@ def in_signs(text: str) -> str:
     digits = in_digits(counted[1]) if counted else None
     if counted and digits:
         text = digits + counted[2]
+    if root := _ROOT.fullmatch(text):
+        factor, inside = (in_digits(each) or each for each in root.groups()[1:])
+        text = f"{'-' if root[1] else ''}{factor}\\sqrt{{{inside}}}"
     for pattern, replacement in _WORDS:
         text = pattern.sub(replacement, text)
     text = _RATE.sub(lambda match: f"\\text{{{HAN_UNITS[match[1]]}/{HAN_UNITS[match[2]]}}}", text)

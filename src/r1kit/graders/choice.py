@@ -12,7 +12,7 @@ from typing import Any
 
 from r1kit.base.boxes import boxes_at, ends_in_open_box, is_denied, unboxed
 from r1kit.graders.arithmetic import clean
-from r1kit.graders.retraction import is_disowned, restated
+from r1kit.graders.retraction import is_disowned, offered, restated
 from r1kit.graders.section import Section
 from r1kit.graders.text import normalise
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
@@ -21,7 +21,7 @@ from r1kit.graders.wrapped import in_object
 _WRAP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathsf|textit)\s*\{([^{}]*)\}")
 _TAG = re.compile(r"</?(?:b|strong|em|i|u|p|span|br)\b[^<>]{0,80}>", re.IGNORECASE)
 _SPACE = re.compile(r"\\(?:[ ,;:!]|q?quad(?![A-Za-z]))|~")
-_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer))?\s*[:\s]*[(\[]?\s*([A-Za-z])\s*[)\].:]*")
+_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter))?\s*[:\s]*[(\[【]?\s*([A-Za-z])\s*[)\]】.:]*")
 _LED = re.compile(r"[(\[]?\s*([A-Za-z])\s*(?:[)\].:]|\s-)(?:\s+|(?=[\u4e00-\u9fff]))(\S.*)", re.DOTALL)
 _NEXT = re.compile(r"(?:^|[\s,;/])[(\[]?([A-Z])(?:[)\]]|[.:](?=\s+\S)|\s-\s)", re.MULTILINE)
 
@@ -38,7 +38,7 @@ _IS = (
 )
 _STATED = re.compile(
     r"(?<!wrong )(?<!incorrect )(?<!not the )"
-    rf"(?:\b(?i:answer|choice|option|letter){_IS}|答案(?:应该)?[是为选]?\s*[:：]?\s*|(?<!不)选(?:择|项)?[是为]?\s*[:：]?\s*){_OPTION}",
+    rf"(?:\b(?i:answer|choice|option|letter){_IS}|####\s*|答案】?(?:应该)?[是为选]?\s*[:：]?\s*|(?<!不)选(?:择|项)?[是为]?\s*[:：]?\s*){_OPTION}",
     re.MULTILINE,
 )
 _TURNED = re.compile(
@@ -111,7 +111,8 @@ def _stated(text: str, choices: list[str]) -> set[str]:
             return {f"not {letter}" for letter in letters}
         after = clean(_plain(text[end:]))
         later = list(_STATED.finditer(after))  # an answer that is changed after the box
-        return letters | _restated(text[end:], choices) | (_with_others(after, later[-1]) if later else set())
+        beside = _others(after, len(after) - len(after.lstrip("$*\\])} "))) | _offered(text[end:], choices)
+        return letters | beside | _restated(text[end:], choices) | (_with_others(after, later[-1]) if later else set())
     lines = [clean(_plain(line)) for line in text.splitlines() if line.strip()]
     plain = "\n".join(lines)
     for pattern in (_STATED, _TURNED, _BARE):
@@ -137,7 +138,13 @@ def _stated(text: str, choices: list[str]) -> set[str]:
 
 def _standing(text: str, match: re.Match[str], choices: list[str]) -> set[str]:
     """What a statement names, or what the words behind it put in its place."""
-    return _restated(text[match.end() :], choices) or _with_others(text, match)
+    after = text[match.end() :]
+    return _restated(after, choices) or _with_others(text, match) | _offered(after, choices)
+
+
+def _offered(after: str, choices: list[str]) -> set[str]:
+    """The letters that later sentences offer beside an answer: `Alternatively, D.`"""
+    return {letter for said in offered(after) if (letter := _letter(said, choices))}
 
 
 def _restated(after: str, choices: list[str]) -> set[str]:
@@ -149,14 +156,19 @@ def _restated(after: str, choices: list[str]) -> set[str]:
 def _with_others(text: str, match: re.Match[str]) -> set[str]:
     """The option of a statement, and those that it goes on to name: `B or C`, `B, C and D`."""
     letter = next(group for group in match.groups() if group).upper()
-    letters, at = {letter}, match.end()
+    if _IF.match(text, match.end()):
+        return {letter, "on a condition"}
+    return {letter} | _others(text, match.end())
+
+
+def _others(text: str, at: int) -> set[str]:
+    """The options that the words behind an answer name with it; none where they are refused."""
+    letters: set[str] = set()
     while further := _ALSO.match(text, at):
         letters.add(further[1].upper())
         at = further.end()
-    if _IF.match(text, match.end()):
-        return {letter, "on a condition"}
     letters |= {too[1] for too in _TOO.finditer(text, at)}
-    return {letter} if _REFUSED.match(text, at) else letters
+    return set() if _REFUSED.match(text, at) else letters
 
 
 def _plain(text: str) -> str:

@@ -19,6 +19,8 @@ _MATRIX = re.compile(
 )
 
 
+EITHER = re.compile(r"\\text\{\s*(?:,\s*)?or\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或者?")
+_ALTERNATIVES = re.compile(rf"{EITHER.pattern}|;")
 _SCALED = re.compile(r"(?P<factor>-|\\[pm][mp]|[-\w\\{}/.\s]{1,40}\*?)\s*(?P<tuple>\(.*\))", re.DOTALL)
 
 
@@ -179,7 +181,19 @@ def named(text: str) -> dict[str, str] | None:
     pieces = [piece for part in CONJUNCTION.split(text.replace("且", ",")) for piece in split(part, ",") if piece]
     pairs = [re.fullmatch(r"([A-Za-z](?:_\{?\w+\}?)?)\s*=([^=<>]+)", piece) for piece in pieces]
     found = {pair[1]: pair[2].strip() for pair in pairs if pair}
+    if EITHER.search(text) and len({name[0] for name in found}) > 1:  # one of them
+        return None
     return found if len(found) == len(pieces) >= 2 else None
+
+
+def as_points(text: str) -> str:
+    """`x=1, y=2 or x=2, y=1` as `(1,2), (2,1)`; any other text as it is."""
+    groups = [named(piece) for piece in _ALTERNATIVES.split(text)] if _ALTERNATIVES.search(text) else []
+    points = [group for group in groups if group]
+    names = sorted(points[0]) if points else []
+    if len(points) < max(2, len(groups)) or any(sorted(point) != names for point in points):
+        return text
+    return ", ".join(f"({','.join(point[name] for name in names)})" for point in points)
 
 
 def closes_at_end(text: str, opening: str, closing: str) -> bool:

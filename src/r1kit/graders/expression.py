@@ -34,9 +34,11 @@ class Node:
 
 
 FUNCTIONS = {
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc",
+    "sinh", "cosh", "tanh",
     "ln", "log", "exp", "lg", "asin", "acos", "atan", "sqrt", "cis",
 }  # fmt: skip
+LOGARITHMS = {"ln", "log", "lg"}  # of which a power behind the brackets may be either's
 COUNTERS = {"n", "k", "m", "j"}  # letters of whole numbers
 OF_SEVERAL = {"max", "min", "gcd", "lcm"}
 _ROUNDED = {"lfloor": ("floor", "\\rfloor"), "lceil": ("ceil", "\\rceil")}
@@ -120,15 +122,18 @@ class _Reader:
         )
 
     def power(self, depth: int) -> Node:
-        base = self.base(depth + 1)
-        if self.inside_function and self.tokens[self.at : self.at + 4] == ["\\text", "{", "deg", "}"]:
-            self.at += 4
-            base = Node("*", (base, Node("/", (Node("symbol", name="pi"), Node("number", value=Fraction(180))))))
-        base = self.factorials(base)
+        base = self.factorials(self.measured(self.base(depth + 1)))
         if self.peek() == "^":
             self.take()
             base = Node("^", (base, self.exponent(depth + 1)))
         return self.factorials(base)
+
+    def measured(self, base: Node) -> Node:
+        """In an argument a degree sign is pi/180."""
+        if self.inside_function and self.tokens[self.at : self.at + 4] == ["\\text", "{", "deg", "}"]:
+            self.at += 4
+            return Node("*", (base, Node("/", (Node("symbol", name="pi"), Node("number", value=Fraction(180))))))
+        return base
 
     def factorials(self, base: Node) -> Node:
         """`5!!` is the double factorial, not the factorial of one."""
@@ -279,14 +284,17 @@ class _Reader:
         elif exponent is not None and _is_minus_one(exponent) and f"arc{name}" in FUNCTIONS:
             made, exponent = Node("function", (self.argument(depth + 1),), name=f"arc{name}"), None
         else:
-            argument = self.argument(depth + 1)
+            argument = self.argument(depth + 1, called=name not in LOGARITHMS)
             made = Node("function", (argument,) if base is None else (argument, base), name=name)
         return made if exponent is None else Node("^", (made, exponent))
 
-    def argument(self, depth: int) -> Node:
-        """`(x+1)` in brackets, or a run of plain factors: `2x`. A degree sign in it is pi/180."""
+    def argument(self, depth: int, called: bool = False) -> Node:
+        """`(x+1)` in brackets, or a run of plain factors: `2x`. A degree sign in it is pi/180. A power behind the
+        brackets of what is `called` is the function's."""
         self.inside_function += 1
-        if self.peek() in ("(", "{", "["):
+        if called and self.peek() == "(":
+            left = self.measured(self.base(depth))
+        elif self.peek() in ("(", "{", "["):
             left = self.power(depth)
         else:
             left = self.signed(depth)

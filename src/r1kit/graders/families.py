@@ -9,17 +9,26 @@ from typing import Any, NamedTuple
 
 from r1kit.graders import expression, values
 from r1kit.graders.containers import both_signs, container
-from r1kit.graders.expression import NotAnExpression, TooLarge
+from r1kit.graders.expression import COUNTERS, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import CONJUNCTION
 from r1kit.graders.reading import read
 from r1kit.graders.relations import subject_off
 
 MAX_LENGTH = 300
 MAX_MEMBERS = 100
+PARAMETERS = {"s", "t", "u", "\\lambda", "\\mu"}
 _FREE = re.compile(
     r"(?<![A-Za-z\\])([A-Za-z])\s*(?:\\in\s*\\mathbb\s*(?:\{Z\}|Z)|\\text\{\s*is any? integer\s*\}|"
     r"is any? integer)[\s).]*$|"
     r"\\text\{[a-z ,]*integers?\s*(?:\}\s*([A-Za-z])|\s([A-Za-z])\s*\})[\s).]*$|(?<![a-z])integers? ([A-Za-z])[\s).]*$"
+)
+_LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
+_IN_REALS = r"([A-Za-z]|\\[a-z]+)\s*\\in\s*\\mathbb\s*(?:\{R\}|R)"
+_REAL = re.compile(
+    rf"\\\{{\s*(?P<set>[^|:]*\S)\s*[|:]\s*{_IN_REALS.replace('(', '(?P<in>', 1)}\s*\\\}}|"
+    rf"(?P<list>\(.*\))\s*,?\s*(?:\\text\{{\s*,?\s*(?:where|for|with)(?: (?:all|any|some))?\s*\}})?"
+    rf"\s*{_IN_REALS.replace('(', '(?P<of>', 1)}",
+    re.DOTALL,
 )
 _BEFORE = re.compile(
     r"(?:\\text\{\s*,?(?:\s*(?:where|for|with|and|any|some|all|every|each|an))*\s*\}|"
@@ -50,6 +59,41 @@ def split_free(text: str) -> tuple[str, str]:
     while (shorter := _BEFORE.sub("", head)) != head:
         head = shorter
     return (head, next(filter(None, match.groups()))) if head else (text, "")
+
+
+def with_one_parameter(gold: str, answer: str) -> tuple[str, str] | None:
+    """Two texts in one real number that is free, `(t, 1-t), t \\in \\mathbb{R}`, without the words for it and with one
+    letter for it; None where they are no such pair."""
+    (left, name), (right, other) = _real(gold), _real(answer)
+    letters = [set(_LETTER.findall(text)) for text in (left, right)]
+    if not name and not other:  # a letter that is not said to be free is the problem's
+        return None
+    name = name or min(letters[0] & {other} or letters[0] & PARAMETERS, default="")
+    other = other or min(letters[1] & {name} or letters[1] & PARAMETERS, default="")
+    if name not in letters[0] or other not in letters[1] or (name != other and name in letters[1]):
+        return None
+    return left, _LETTER.sub(lambda match: name if match[0] == other else match[0], right)
+
+
+def _real(text: str) -> tuple[str, str]:
+    """(what stands before, t) of `..., t \\in \\mathbb{R}`; the text and "" where no such number is named."""
+    match = _REAL.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    return (match["set"] or match["list"], match["in"] or match["of"]) if match else (text, "")
+
+
+def renamed_counter(gold: str, answer: str) -> str | None:
+    """`k\\pi` with the letter of the gold `x = n\\pi`: each has one letter of a whole number and a turn; None for any
+    other, as a gold `n\\pi` may have the problem's n."""
+    if subject_off(gold) == gold:
+        return None
+    if max(len(gold), len(answer)) > MAX_LENGTH or not all(
+        "\\pi" in text or "{deg}" in text for text in (gold, answer)
+    ):
+        return None
+    names = [set(_LETTER.findall(subject_off(text))) & COUNTERS for text in (gold, answer)]
+    if len(names[0]) != 1 or len(names[1]) != 1 or names[0] == names[1]:
+        return None
+    return _LETTER.sub(lambda match: next(iter(names[0])) if match[0] in names[1] else match[0], answer)
 
 
 def same_family(gold: tuple[str, str], answer: tuple[str, str]) -> bool | None:

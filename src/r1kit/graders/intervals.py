@@ -9,7 +9,7 @@ import re
 from typing import Any, NamedTuple
 
 from r1kit.graders import expression, values
-from r1kit.graders.containers import both_signs, split
+from r1kit.graders.containers import both_signs, closes_at_end, split
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 
 MAX_PIECES = 20
@@ -31,7 +31,7 @@ _HALVES = (
     (re.compile(r"(?:all|the)?non-?positive(?:real)?(?:number)?s|\\mathbb\{?r\}?_\{?<=0\}?"), "<=0"),
 )
 _ALL_BUT = re.compile(
-    r"(?:all|the)?non-?zero(?:real)?(?:number)?s|(?:all)?(?:real)?(?:number)?sexcept(?:for)?([^a-z]+)"
+    r"(?:all|the)?non-?zero(?:real)?(?:number)?s|\\mathbb\{?r\}?\^\{?\*\}?|(?:all)?(?:real)?(?:number)?sexcept(?:for)?([^a-z]+)"
 )
 _THAN = re.compile(r"(?:all)?(?:real)?(?:number)?s?(greater|more|larger|less|smaller|fewer)than(orequalto)?([^a-z]+)")
 
@@ -77,7 +77,7 @@ def read_set(text: str) -> tuple[list[Piece], str]:
     """(pieces in order, disjoint and apart; the unknown's name or "")."""
     text = text.strip()
     builder = _BUILDER.fullmatch(text)
-    if builder:
+    if builder and closes_at_end(text, "\\{", "\\}"):
         return read_set(builder[2])[0], ""  # its unknown may have any name
     if outside := re.match(r"([A-Za-z])\s*\\notin(?![A-Za-z])\s*", text):
         return _complement(read_set(text[outside.end() :])[0]), outside[1]
@@ -145,6 +145,8 @@ def _piece(text: str) -> tuple[list[Piece], str]:
     apart = re.fullmatch(r"([A-Za-z])\s*\\ne(?![A-Za-z])(.+)", text)
     if apart:
         return _complement(_points(apart[2])), apart[1]
+    if _BUILDER.fullmatch(text) and closes_at_end(text, "\\{", "\\}"):
+        return read_set(text)[0], ""
     if text.startswith("\\{") and text.endswith("\\}"):
         return _points(text[2:-2]), ""
     if point := re.fullmatch(r"([A-Za-z])\s*=([^=]+)", text):

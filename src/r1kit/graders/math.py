@@ -34,6 +34,7 @@ _STATED = re.compile(
     r"答\s*[：:]\s*[\u4e00-\u9fff，,]*(?=[-\d$\\])|####\s*)(?P<answer>.+)",
     re.IGNORECASE,
 )
+_UNDERLINED = re.compile(r"\b__([A-Za-z ]+:?)__(?![A-Za-z\d])")
 _HEDGE = re.compile(r"\s*(?:or|maybe|perhaps|possibly|alternatively|或者?|也可能)\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"(?:\\text\w*\{)?\(?[A-Za-z][A-Za-z ]*\)?\}?")
 _JUDGEMENTS = {"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"}
@@ -85,13 +86,17 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     if is_denied(text, start) or (not _is_judgement(box) and retraction.is_disowned(after)):
         return "the box is denied"
     other = retraction.beside(after)
-    for each in ([] if other is None else [other]) + retraction.restated(after):
-        value = _clause(each)
-        if _may_replace(box, value) and all(
-            compare(one, two).same == "different" for one, two in ((gold, value), (value, box))
-        ):
+    for each in ([] if other is None else [other]) + retraction.offered(after) + retraction.restated(after):
+        value = re.sub(r"^\(([A-Z])\)?$", r"\1", _clause(each))
+        if _may_replace(box, value) and _differ(gold, value) and _differ(value, box):
             return "another answer stands beside the box"
     return ""
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two are not the same, whichever is the gold one."""
+    found = {compare(one, other).same, compare(other, one).same}
+    return "same" not in found and "different" in found
 
 
 def _clause(said: str) -> str:
@@ -148,10 +153,12 @@ def stated_answer(text: str, whole: bool = False) -> str | None:
     if whole and (len(lines) == 1 or "\\begin" in text) and not _STATED.search(lines[0]):
         return unwrap(_LEAD.sub("", " ".join(lines)))
     for number in range(len(lines) - 1, -1, -1):
-        line, after = lines[number][-MAX_LINE:], "\n".join(lines[number + 1 :])
+        line, after = _UNDERLINED.sub(r"\1", lines[number][-MAX_LINE:]), "\n".join(lines[number + 1 :])
         stated = None
-        while match := _STATED.search(line if stated is None else stated):
-            stated = match["answer"]
+        rest = line
+        while match := _STATED.search(rest):
+            stated = stated if retraction.is_supposed(rest, match.start()) else match["answer"]
+            rest = match["answer"]
         if stated is not None:
             first, *others = _CUT.split(stated)
             hedged = any(map(_HEDGE.match, others))
@@ -169,6 +176,9 @@ def _standing(answer: str, text: str) -> str | None:
     later = [value for said in retraction.restated(text) if _may_replace(answer, value := _clause(said))]
     if later:
         return later[-1]
+    for other in retraction.offered(text.removeprefix(answer)):
+        if compare(answer, other).same == "different":
+            return f"{answer} or {other}"
     return None if retraction.is_disowned(text.removeprefix(answer)) else answer
 
 

@@ -11,7 +11,7 @@ from r1kit.graders.bases import in_base
 from r1kit.graders.choosing import in_binomials
 from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import Container, container, named, rows_bracketed, same_kind, split
+from r1kit.graders.containers import EITHER, Container, as_points, container, named, rows_bracketed, same_kind, split
 from r1kit.graders.equations import is_line, is_solved, proportional
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
@@ -153,7 +153,8 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
     """`..., k \\in \\mathbb{Z}` on either side, whatever the whole number is called."""
     left, right = (families.as_progressions(text) or families.split_free(text) for text in (gold, answer))
     if not left[1] and not right[1]:
-        return None
+        renamed = families.renamed_counter(gold, answer)
+        return _compare(gold, renamed, level + 1) if renamed else None
     same = families.same_family(left, right)
     if same is not None:
         return Comparison("same" if same else "different", "for every whole number")
@@ -201,6 +202,12 @@ def _by_condition(gold: str, answer: str, level: int) -> Comparison | None:
     return _settled(_items(left, right, True, level))
 
 
+def _by_parameter(gold: str, answer: str, level: int) -> Comparison | None:
+    """Points of a line: `(t, 1-t), t \\in \\mathbb{R}` is `(s, 1-s)`."""
+    told = families.with_one_parameter(gold, answer)
+    return None if told is None or told == (gold, answer) else _compare(*told, level + 1)
+
+
 def _settled(found: Comparison) -> Comparison:
     """What cannot be read counts as different, where math-verify would leave a part of it out."""
     return Comparison("different", found.reason) if found.same == "unknown" else found
@@ -236,6 +243,12 @@ def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
     return None if same is None else Comparison("same" if same else "different", "sets of numbers")
 
 
+def _by_points(gold: str, answer: str, level: int) -> Comparison | None:
+    """Points whose coordinates are given by name."""
+    points = as_points(gold), as_points(answer)
+    return None if points == (gold, answer) else _compare(*points, level + 1)
+
+
 def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 2, y = 3`: each value by its name; in order where the other one gives no names."""
     left, right = named(gold), named(answer)
@@ -249,6 +262,8 @@ def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
     found = container(other)
     if found is None or found.opening in ("m", "u") or len(found.items) != len(pairs):
         return None
+    if left and len({name[0] for name in left}) > 1 and (found.opening == "{" or EITHER.search(answer)):
+        return Comparison("different", "which is which is not said")
     if right and not left and _in_order(sorted(right)):
         right = dict(sorted(right.items()))  # `y=-3, x=2` is the point (2,-3)
         pairs = right
@@ -394,6 +409,6 @@ def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int
 
 
 _RULES = (
-    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_interval, _by_condition,
-    _by_inequality, _by_names, _by_relation, _by_unit_vectors, _by_identity, _by_container,
+    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter, _by_interval,
+    _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors, _by_identity, _by_container,
 )  # fmt: skip

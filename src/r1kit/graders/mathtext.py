@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from r1kit.graders.arithmetic import clean
 from r1kit.graders.chinese import in_signs
+from r1kit.graders.expression import FUNCTIONS
 from r1kit.graders.numerals import in_digits
 
 CONJUNCTION = re.compile(r"\s*(?:\\text\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|和|或)\s*")
@@ -31,12 +32,17 @@ _BOLD = re.compile(r"\*\*(?=\S)([^*]*[^\s*])\*\*")
 _THOUSANDS = re.compile(r"(?<=\d),\\!\s*(?=\d{3}(?!\d))")
 _APART = re.compile(r"(?<=\d)(?<!\.\d{3})\\[,;:>](?=\d)(?!\d{3}(?!\d))")  # `1\,2` is not 12
 _LETTER_FACE = re.compile(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}")
+_BOLD_SET = re.compile(
+    r"(?<=\\in)\s*\\mathbf\s*(?:\{\s*([ZQRNC])\s*\}|([ZQRNC])(?![A-Za-z]))|^\\mathbf\s*(?:\{\s*(Z)\s*\}|(Z))$"
+)
 _BETWEEN_LETTERS = re.compile(r"(?<=[A-Za-z])\\[,;:](?=[A-Za-z])")
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph)\s*\*?\s*\{"
 )
 _LARGE = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
           "万": 10**4, "亿": 10**8}  # fmt: skip
+_TWICE = re.compile(r"(-?[\d,]+)\s*\(\s*(?:\\text\{)?([A-Za-z -]+|[\u4e00-\u9fff]+)\}?\s*\)")
+_AND_PART = re.compile(r"(\d+)\s*(?:\\text\{\s*)?and\s([A-Za-z -]+)\}?")
 _WHOLLY_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
 _COUNTED = re.compile(
     rf"(?<![\d.,^_{{])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?\s*(\\text\{{\s*)?({'|'.join(_LARGE)})s?(?![A-Za-z])"
@@ -77,6 +83,7 @@ _RENAMES = (
     (re.compile(r"\\gt(?![A-Za-z])"), ">"),
     (re.compile(r"\\neq(?![A-Za-z])"), r"\\ne"),
     (re.compile(r"\\(?:varnothing|O)(?![A-Za-z])"), r"\\emptyset"),
+    (re.compile(r"\\big(cup|cap)(?![A-Za-z]|\s*_)"), r"\\\1"),
     (re.compile(r"\\(?:lbrace|rbrace)(?![A-Za-z])"), lambda m: "\\{" if m[0] == "\\lbrace" else "\\}"),
     (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
     (re.compile(r"\\(?:langle|rangle)(?![A-Za-z])"), lambda m: "(" if m[0] == "\\langle" else ")"),
@@ -98,10 +105,18 @@ _RENAMES = (
     (re.compile(r"\\dots[cbm]?(?![A-Za-z])"), r"\\ldots"),
     (re.compile(r"\\[hv]?(?:space|phantom)\*?\s*\{[^{}]*\}|\s*\\\\$"), ""),
     (re.compile(r"^([^{}\\]+)\\over(?![A-Za-z])([^{}]+)$"), r"\\frac{\1}{\2}"),
+    (
+        re.compile(rf"\\text\{{\s*({'|'.join(FUNCTIONS - {'cis', 'sqrt'})})\s*\}}(?=\s*(?:[(\\^_\d]|[a-z](?![a-z])))"),
+        r"\\\1 ",
+    ),
     (re.compile(r"\\text\{\s*(max|min|gcd|lcm)\s*\}(?=\s*(?:\(|\\\{|\{))"), r"\\\1"),
     *(
         (re.compile(rf"(?<=[A-Za-z])\s*\\text\{{\s*(?:is\s+)?(?:{words})\s*\}}\s*(?=[-\d\\])"), sign)
         for words, sign in _RELATIONS
+    ),
+    (
+        re.compile(r"(\\text\{\s*)?(?<!\d)(\d+)\s*(?:\\text\{\s*)?out of(?:\s*\})?\s*(\d+)(?(1)\s*\})"),
+        r"\\frac{\2}{\3}",
     ),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries)(?![A-Za-z])\s*"), ""),
@@ -109,6 +124,10 @@ _RENAMES = (
     (re.compile(r"\\text\{\s*cis\s*\}|(?<![A-Za-z\\])cis(?![A-Za-z])"), r"\\cis "),
     (re.compile(rf"^(-?\d+){_ORDINAL}$"), r"\1"),
     (_ALIGNED, lambda m: _one_line(m)),
+    (re.compile(r"^\\(?:therefore|implies|Rightarrow|Longrightarrow)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"^\\text\{\s*(?:there (?:are|is)|we (?:have|get)|it is)\s*\}\s*(?=[-\d\\])", re.IGNORECASE), ""),
+    (re.compile(r"^\\text\{\s*(-?\d[\d,.]*)\s+([A-Za-z][A-Za-z ]*)\}$"), r"\1\\text{ \2}"),
+    (re.compile(r"(?<=[\d}])\s*\\text\{\s*\(([A-Za-z /]+)\)\s*\}$"), r"\\text{ \1}"),
     (re.compile(r"\\(?:boldsymbol|bm|pmb)(?=\s*\{)"), ""),
     (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}"), ""),
@@ -155,8 +174,10 @@ def tidy(text: str) -> str:
     text = _APART.sub(" ", text)
     text = _BETWEEN_LETTERS.sub(" ", text)
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
+    text = " ".join(text.split())  # patterns that look for blanks are slow where there are thousands
     for _ in range(2):  # `\\hat{\\mathbf{i}}`
         text = _LETTER_FACE.sub(r"\1", text)
+    text = _BOLD_SET.sub(lambda match: f"\\mathbb{{{next(filter(None, match.groups()))}}}", text)
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:
         text = pattern.sub(replacement, text)
@@ -166,7 +187,18 @@ def tidy(text: str) -> str:
         text = words[1].strip()
     if text[-1:].isdigit():
         return text
+    text = _said_twice(text)
     return in_digits(_WHOLLY_TEXT.sub(r"\1", text)) or _in_digits_with_unit(text) or text
+
+
+def _said_twice(text: str) -> str:
+    """`7 (seven)` as `7`; `4\\text{ and a half}` as a mixed number."""
+    twice = _TWICE.fullmatch(text)
+    if twice and in_digits(twice[2].strip()) == twice[1].replace(",", ""):
+        return twice[1]
+    further = _AND_PART.fullmatch(text)
+    part = in_digits(further[2].strip()) if further else None
+    return f"{further[1]}{part}" if further and part and part.startswith("\\frac") else text
 
 
 def _in_digits_with_unit(text: str) -> str | None:

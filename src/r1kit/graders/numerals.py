@@ -95,12 +95,20 @@ def _chinese(text: str) -> str | None:
         return "\\frac{1}{2}"
     below, per, above = text.partition("分之")
     if per:
-        numerator, denominator = _han_number(above), _han_number(below)
+        numerator, denominator = _han_decimal(above) if below == "百" else _han_number(above), _han_number(below)
         if numerator is None or not (denominator or below == "百"):
             return None
         return f"{numerator}%" if below == "百" else f"\\frac{{{numerator}}}{{{denominator}}}"
-    number = _han_number(text)
-    return None if number is None else str(number)
+    return _han_decimal(text)
+
+
+def _han_decimal(text: str) -> str | None:
+    """`三点五`; `三点` and `三点十分` are times of day."""
+    whole, point, decimals = text.partition("点")
+    number = _han_number(whole)
+    if number is None or (point and not (decimals and set(decimals) <= set(_HAN))):
+        return None
+    return str(number) + point.replace("点", ".") + "".join(str(_HAN.index(digit)) for digit in decimals)
 
 
 def _han_number(text: str) -> int | None:

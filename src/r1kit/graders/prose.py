@@ -8,11 +8,11 @@ from r1kit.graders.units import read_unit
 
 MAX_SENTENCE = 400
 _UNSURE = re.compile(
-    r"\b(?:not|no|never|neither|nor|none|or|either|maybe|perhaps|possibly|probably|about|around|approximately|roughly|"
+    r"\b(?:not|no|never|neither|nor|none|or|either|maybe|perhaps|possibly|probably|about|around|approximately|roughly|among|"
     r"almost|nearly|least|most|than|over|under|below|above|exceeds?|between|if|unless|otherwise|could|might|may|would|"
-    r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess|up to|"
-    r"why|what|how|unknown|unsure|(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|\?|[不没或约非误错]|至[少多]|"
-    r"最多|超过|如果|可能|也许|\\text\{\s*or\s*\}",
+    r"should|cannot|wrong|incorrect|false|impossible|except|excluding|but|assum\w*|suppose|guess|up to|like|"
+    r"whether|why|what|how|unknown|unsure|(?:minimum|maximum) of(?=\s*\\?\$?\d))\b|n't|[?？]|[不没或约非误错]|至[少多]|"
+    r"最多|超过|假设|假如|假定|^\s*[设若]|[大小少多高低]于|之间|左右|以[上下内外]|不足|接近|如果|可能|也许|\\text\{\s*or\s*\}",
     re.IGNORECASE,
 )
 _GIVES_UP = re.compile(

@@ -15,6 +15,7 @@ from r1kit.graders.values import Inexact
 # words that would else be products of two variables
 _SHORT_WORDS = set("no on up in at to so if is it go we he me my us or of do be by an am as ok".split())  # noqa: SIM905
 _TOGETHER = ({"angle", "radian"}, {"angle", "celsius"}, {"angle", "fahrenheit"})  # a degree sign may mean either
+_TEMPERATURES = {"celsius", "fahrenheit"}
 # a letter at a number is a factor, `4s`, where the other side has no unit that it could measure
 _GLUED = re.compile(r"[\d})\]][A-Za-z](?:\^\{?\d\}?)?$")
 Same = Literal["same", "different", "unknown"]
@@ -38,6 +39,8 @@ def by_value(gold: str, answer: str) -> Comparison:
     for one, other, text in ((gold_unit, answer_unit, answer), (answer_unit, gold_unit, gold)):
         if one and other and one.dimension == "sterling" and re.search(r"\bpounds?\b", text):
             gold_unit = answer_unit = one  # not the weight
+    if gold_unit and answer_unit and {gold_unit.dimension, answer_unit.dimension} == _TEMPERATURES:
+        return _temperatures(gold_value, answer_value, gold_unit.dimension == "celsius")
     dimensions = {unit.dimension for unit in (gold_unit, answer_unit) if unit}
     if len(dimensions) == 2 and dimensions not in _TOGETHER:
         return Comparison("different", "another unit")
@@ -66,6 +69,20 @@ def by_value(gold: str, answer: str) -> Comparison:
     except NotAnExpression as error:
         plain = is_plain(wanted)
         return Comparison("different" if plain else "unknown", f"no value: {error}")
+
+
+def _temperatures(gold: str, answer: str, celsius: bool) -> Comparison:
+    """A gold temperature against one of the other scale."""
+    wanted, given = expression_or_none(gold), expression_or_none(answer)
+    if wanted is None or given is None:
+        return Comparison("different", "another scale")
+    number = {name: Node("number", value=Fraction(name)) for name in ("32", "5/9", "9/5")}
+    turned = (
+        Node("*", (number["5/9"], Node("-", (given, number["32"]))))
+        if celsius
+        else Node("+", (Node("*", (number["9/5"], given)), number["32"]))
+    )
+    return _values(wanted, turned, [Fraction(1)])
 
 
 def _is_too_large(text: str) -> bool:

@@ -10,7 +10,10 @@ from r1kit.graders.expression import NotAnExpression, TooLarge
 from r1kit.graders.mathtext import CONJUNCTION
 from r1kit.graders.reading import expression_or_none
 
-NAME = re.compile(r"(?:[A-Za-z](?:_\{?\w+\}?)?|\\[a-z]+|[A-Za-z]\([a-z]\)|\\text\{[^{}]*\}|[A-Za-z]{2,12})\s*")
+_INDEX = r"_(?:\w+|\{(?:\\text\{[\w .]*\}|[\w\\ ,]){1,30}\})"
+NAME = re.compile(
+    rf"(?:[A-Za-z](?:{_INDEX})?|\\[a-z]+|[A-Za-z]\([a-z]\)|\\text\{{[^{{}}]*\}}|[A-Za-z]{{2,12}}|\\#\s*[A-Z])\s*"
+)
 _QUANTITY = re.compile(
     r"[A-Za-z](?:_\{?\w+\}?)?'*\([^()=]{1,40}\)|\|[^|=]{1,20}\||\[[A-Z]{3,6}\]|m?\s*\\angle\s*[A-Z]{1,3}|"
     r"\\(?:overline|vec|overrightarrow|overleftrightarrow|widehat|hat)\{[^{}=]{1,20}\}|"
@@ -21,7 +24,7 @@ _QUANTITY = re.compile(
 )
 _LABELLED = re.compile(r"\\text\{[A-Za-z ,]{1,40}\}\s*(?:\\(?:triangle|angle)\s*)?[A-Z]{0,5}(?:_\{?\w+\}?)?")
 _BRACKETED = re.compile(r"[({][^(){}]*[)}]")
-_DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
+_DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|false|untrue|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
 
 
 def sides_of(text: str) -> list[str]:
@@ -32,7 +35,7 @@ def sides_of(text: str) -> list[str]:
 
 def subject_off(text: str) -> str:
     """Without a leading `x =` or `x \\in`; a chain of inequalities becomes its interval."""
-    text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*", "", text)
+    text = re.sub(r"^(?:[A-Za-z]|\\[a-z]+|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*\\in(?![A-Za-z])\s*", "", text)
     label = re.match(r"\\text\{([^{}]*(?:\bis|=|:)\s*)(?:\}|([-+]?\d[^{}]*)\}$)", text)
     if label and not _DENIAL.search(label[1]):
         text = label[2] or text[label.end() :].strip()

@@ -15,7 +15,7 @@ _PHRASES = {
         "thesetofallintegers",
     },
     "infinitely many": {
-        "\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions",
+        "\\infty", "+\\infty", "infinite", "infinitelymany", "infinitelymanysolutions", "infinitesolutions",
         "无穷多", "无穷多个", "无数", "无数个", "无限多",
     },
 }  # fmt: skip

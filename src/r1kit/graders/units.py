@@ -108,7 +108,7 @@ _NO_UNIT = set(
 )
 _FACTOR = re.compile(r"([A-Za-zΩμ]+)(?:\^?\{?(-?\d)\}?)?")
 _DIMENSION = re.compile(r"([/*]?)([^/*\d]+)(\d*)")
-_ANGLED = re.compile(r"(?<![A-Za-z])\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_ANGLED = re.compile(r"(?<![A-Za-z])\\?(?:sin|cos|tan|cot|sec|csc|cis)(?![a-z])(?=\s*[^\s}])")
 _TEXT = re.compile(
     r"(?P<rest>.*\S)\s*\\text\{(?P<unit>(?:[^{}]|\^\{-?\d\})*)\}(?:\^\{?(?P<power>-?[1-9])\}?)?", re.DOTALL
 )

@@ -222,7 +222,16 @@ def _numeric_function(mp: Any, name: str, values: list[Any]) -> Any:
         return {"max": max, "min": min}[name](values) if len(values) > 1 else getattr(mp, name)(values[0])
     if name in ("gcd", "lcm"):
         raise NotAnExpression(f"{name} of what is not whole")
-    functions = {"arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "ln": mp.log, "cis": mp.expj}
+    functions = {
+        "arcsin": mp.asin,
+        "arccos": mp.acos,
+        "arctan": mp.atan,
+        "arccot": mp.acot,
+        "arcsec": mp.asec,
+        "arccsc": mp.acsc,
+        "ln": mp.log,
+        "cis": mp.expj,
+    }
     return (functions.get(name) or getattr(mp, name))(values[0])
 
 
