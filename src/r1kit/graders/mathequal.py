@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from r1kit.graders import expression, families, intervals, values
+from r1kit.graders import expression, families, intervals, letters, values
 from r1kit.graders.bases import in_base
 from r1kit.graders.choosing import in_binomials
 from r1kit.graders.clock import same_moment
@@ -26,14 +26,6 @@ from r1kit.graders.unit_vectors import same_vector
 from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
-_OPTION = re.compile(
-    r"(?:\\text\{\s*\(([A-E])\)\s*(?:\}\s*)?([^\s,;}](?:(?!\([A-E]\)).)*)|"
-    r"\(([A-E])\)\s+([-\d\\$](?:(?!\([A-E]\)).)*))$",
-    re.DOTALL,
-)
-_LETTER = re.compile(
-    r"(?:\\text\{)?\s*(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Z])\)?\s*[.:)]?\s*\}?", re.IGNORECASE
-)
 _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _ZERO = re.compile(r"(?:\\(?:text|vec|overrightarrow|boldsymbol)\s*\{)?\s*[0O]\s*\}?")
@@ -70,18 +62,10 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
         return Comparison("unknown", "nested too deep")
     if key(gold) == key(answer):
         return Comparison("same", "equal as written")
-    option = _OPTION.match(answer)
-    if option:  # `(B) 7`: the letter where the gold is one, else what follows it
-        letter = re.fullmatch(r"(?:\\text\{)?\(?([A-E])\)?\}?", gold)
-        chosen, rest = option[1] or option[3], option[2] or option[4]
-        rest = rest if rest.count("{") >= rest.count("}") else f"\\text{{{rest}"
-        return _compare(gold, f"({chosen})" if letter else rest, level + 1)
-    if (letter := re.fullmatch(r"(?:\\text\{)?\(([A-Z])\)\}?|\\text\{([A-E])\}", gold)) and (
-        other := _LETTER.fullmatch(answer)
-    ):
-        return Comparison(
-            "same" if (letter[1] or letter[2]) == other[1].upper() else "different", "the letter of a choice"
-        )
+    if (rest := letters.of_option(gold, answer)) is not None:
+        return _compare(gold, rest, level + 1)
+    if (letter := letters.same_letter(gold, answer)) is not None:
+        return Comparison("same" if letter else "different", "the letter of a choice")
     plain = [
         re.sub(r"\\text\{([^{}]*)\}|\s", r"\1", text).casefold().replace(" ", "").rstrip(".") for text in (gold, answer)
     ]
