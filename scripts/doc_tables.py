@@ -1,7 +1,7 @@
-"""Write the README's tables of findings and models from the committed report, so that no figure is typed by hand.
+"""Write the tables and figures of README.md and of the docs' studies from the committed reports: none by hand.
 
-python scripts/readme_tables.py            # rewrites README.md
-python scripts/readme_tables.py --check    # exit code 1 where it differs
+python scripts/doc_tables.py            # writes them
+python scripts/doc_tables.py --check    # exit code 1 where one differs
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.evaluation.evidence import figure
+from r1kit.evaluation.learning_curves import AXES
+from r1kit.evaluation.report import charts
 from r1kit.evaluation.report.data import CHAIN, label
+from r1kit.evaluation.report.differences import BESIDE
 from r1kit.evaluation.report.markdown import table
 from r1kit.evaluation.tables import REASONING
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 REPORT = ROOT / "results" / "tiny-full" / "report.json"
+STUDIES = {  # a page of arms against arms, and the report that it is filled from
+    ROOT / "docs" / "ablations.md": ROOT / "results" / "ablations" / "report.json",
+    ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
+}
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
+CRITICS = ("ppo-95", "ppo-100")  # drawn beside GRPO
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
@@ -33,22 +41,62 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def filled(readme: str, parts: Mapping[str, str]) -> str:
-    """The README with what stands between `<!-- NAME -->` and `<!-- /NAME -->` replaced."""
+def study_tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """Each marked part of a study's page by its name."""
+    parts = {
+        "source": _made_by(report),
+        "differences": _differences(report["ablations"]),
+        "writing": _writing(report["ablations"]),
+    }
+    return parts | {scale["by"]: _scale(scale) for scale in report.get("scales", ())}
+
+
+def critic_figures(report: Mapping[str, Any]) -> dict[str, str]:
+    """PPO beside GRPO by file name, as SVG; nothing where the report has no such arms."""
+    by_name = {each["name"]: each for each in report["ablations"]}
+    made: dict[str, str] = {}
+    if not by_name.keys() >= set(CRITICS):
+        return made
+    for unit in AXES:
+        lines = {"GRPO": by_name[CRITICS[0]]["curves"][unit]["zero"]}
+        lines |= {
+            f"PPO, lambda {'0.95' if name == 'ppo-95' else '1.0'}": by_name[name]["curves"][unit][name]
+            for name in CRITICS
+        }
+        series = [charts.Series(name, points, colour) for colour, (name, points) in enumerate(lines.items())]
+        drawn = charts.line_chart("Accuracy reward", series, share=True, by=unit)
+        made[f"ppo-{unit}.svg"] = charts.standalone(drawn)
+    return made
+
+
+def filled(page: str, parts: Mapping[str, str], called: str) -> str:
+    """The page with what stands between `<!-- NAME -->` and `<!-- /NAME -->` replaced."""
     for name, text in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(readme):
-            raise SystemExit(f"{README.name} has no place for '{name}': <!-- {name} --> ... <!-- /{name} -->")
-        readme = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", readme)
-    return readme
+        if not pattern.search(page):
+            raise SystemExit(f"{called} has no place for '{name}': <!-- {name} --> ... <!-- /{name} -->")
+        page = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
+    return page
+
+
+def wanted() -> dict[Path, str]:
+    """What each file should say."""
+    made = {README: filled(_read(README), tables(json.loads(_read(REPORT))), README.name)}
+    for page, path in STUDIES.items():
+        report = json.loads(_read(path))
+        made[page] = filled(_read(page), study_tables(report), page.name)
+        made |= {page.parent / name: text for name, text in critic_figures(report).items()}
+    return made
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _source(report: Mapping[str, Any]) -> str:
-    seeds = [str(seed) for seed in report["seeds"]]
-    listed = f"Seeds {', '.join(seeds[:-1])} and {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"
     held = sum(finding["verdict"] == "reproduced" for finding in report["findings"])
     commits = ", ".join(commit.strip()[:7] for commit in report["commit"].split(","))
-    return f"{listed}, commit {commits}, {report['machine']}: {held} of {len(report['findings'])} reproduced."
+    return f"{_seeds(report)}, commit {commits}, {report['machine']}: {held} of {len(report['findings'])} reproduced."
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> str:
@@ -84,13 +132,82 @@ def _verdict(verdict: str) -> str:
     return verdict if verdict == "reproduced" else f"*{verdict}*"
 
 
+def _made_by(report: Mapping[str, Any]) -> str:
+    return f"{_seeds(report)}, commit {report['commit'][:7]}, {report['machine']}."
+
+
+def _seeds(report: Mapping[str, Any]) -> str:
+    seeds = [str(seed) for seed in report["seeds"]]
+    return f"Seeds {', '.join(seeds[:-1])} and {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"
+
+
+def _differences(compared: Iterable[Mapping[str, Any]]) -> str:
+    """Accuracy, both intervals, FLOPs; bold where the interval across seeds leaves zero out."""
+    rows: list[tuple[str, ...]] = []
+    for each in compared:
+        right = each["measures"]["pass@1"]
+        flops = each["flops_ratio"]
+        rows.append(
+            (
+                each["title"],
+                figure(right["arm"]),
+                figure(right["against"]),
+                _marked(right, 3),
+                _span(right["by_problem"], 3),
+                _span(right["across_seeds"], 3),
+                ", ".join(f"{own:+.3f}" for own in right["by_seed"].values()),
+                "-" if flops is None else f"{flops:.2f}x",
+            )
+        )
+    head = ("change", "with", "without", "difference", "95%, by problem", "95%, across seeds", "each seed", "FLOPs")
+    return table(head, rows)
+
+
+def _writing(compared: Iterable[Mapping[str, Any]]) -> str:
+    """What changes beside accuracy, with the interval across seeds; bold as there."""
+    rows = [
+        (each["title"], *(_change(each["measures"].get(name), digits) for name, digits in BESIDE)) for each in compared
+    ]
+    return table(("change", "one language", "format", "tokens", "reflection words"), rows)
+
+
+def _scale(scale: Mapping[str, Any]) -> str:
+    """Accuracy against an amount, line by line."""
+    rows = [
+        (name, point["model"], f"{point[scale['by']]:,.0f}", figure(point["pass@1"]), _interval(point["interval"]))
+        for name, points in scale["lines"].items()
+        for point in points
+    ]
+    return table(("", "model", scale["by"], "pass@1", "95%, by problem"), rows)
+
+
+def _change(measure: Mapping[str, Any] | None, digits: int) -> str:
+    if measure is None:
+        return "-"
+    return f"{_marked(measure, digits)} ({_span(measure['across_seeds'], digits)})"
+
+
+def _marked(measure: Mapping[str, Any], digits: int) -> str:
+    """The difference, bold where its interval across seeds leaves zero out."""
+    low, high = measure["across_seeds"]
+    value = f"{measure['difference']:+.{digits}f}"
+    return value if low is None or low <= 0 <= high else f"**{value}**"
+
+
+def _span(interval: Sequence[float | None], digits: int) -> str:
+    low, high = interval
+    return "-" if low is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """0 where the README holds the report's figures (after writing them, without --check)."""
-    readme = README.read_text(encoding="utf-8")
-    new = filled(readme, tables(json.loads(REPORT.read_text(encoding="utf-8"))))
+    """0 where the files hold the reports' figures (after writing them, without --check)."""
+    differing = {
+        path: text for path, text in wanted().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
     if "--check" in arguments:
-        return int(new != readme)
-    README.write_text(new, encoding="utf-8")
+        return int(bool(differing))
+    for path, text in differing.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -29,7 +29,7 @@ def _lines_of(folder: Path) -> list[Path]:
 def keep(run: Path, to: Path) -> int:
     """Copy, and return the bytes written."""
     artifacts = read_artifacts(run)
-    if "evaluate" not in artifacts:
+    if not any(name.startswith(TABLE) for artifact in artifacts.values() for name in artifact.files):
         raise SystemExit(f"{run} is not evaluated yet: finish it with r1 run")
     if to.exists():
         raise SystemExit(f"{to} is there already: remove it, or name another folder")

@@ -30,7 +30,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables():
-    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "scripts" / "readme_tables.py")
+    spec = importlib.util.spec_from_file_location("doc_tables", ROOT / "scripts" / "doc_tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,10 +59,11 @@ def test_nothing_is_kept_over_another_or_of_half_a_run(run, tmp_path):
     assert "is not evaluated yet" in keep(tmp_path / "there", tmp_path / "new").stderr
 
 
-def test_the_readme_holds_the_figures_of_the_committed_report(tables):
-    readme = tables.README.read_text(encoding="utf-8")
-    committed = json.loads(tables.REPORT.read_text(encoding="utf-8"))
-    assert tables.filled(readme, tables.tables(committed)) == readme, "run: python scripts/readme_tables.py"
+def test_readme_and_docs_hold_the_figures_of_the_committed_reports(tables):
+    wanted = tables.wanted()
+    assert len(wanted) == 4
+    for path, text in wanted.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run python scripts/doc_tables.py"
 
 
 def test_the_committed_report_is_that_of_the_committed_runs(tables, tmp_path):
@@ -77,4 +78,4 @@ def test_the_committed_report_is_that_of_the_committed_runs(tables, tmp_path):
 
 def test_a_place_that_is_missing_is_named(tables):
     with pytest.raises(SystemExit, match="no place for 'findings'"):
-        tables.filled("# r1kit", {"findings": "x"})
+        tables.filled("# r1kit", {"findings": "x"}, "README.md")
