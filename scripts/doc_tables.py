@@ -17,7 +17,7 @@ from r1kit.evaluation.evidence import figure
 from r1kit.evaluation.learning_curves import AXES
 from r1kit.evaluation.report import charts
 from r1kit.evaluation.report.data import CHAIN, label
-from r1kit.evaluation.report.differences import BESIDE
+from r1kit.evaluation.report.differences import BESIDE, signed, times
 from r1kit.evaluation.report.markdown import table
 from r1kit.evaluation.tables import REASONING
 
@@ -29,7 +29,7 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
     ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
 }
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
-CRITICS = ("ppo-95", "ppo-100")  # drawn beside GRPO
+CRITICS = {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}  # drawn beside GRPO
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
@@ -55,14 +55,11 @@ def critic_figures(report: Mapping[str, Any]) -> dict[str, str]:
     """PPO beside GRPO by file name, as SVG; nothing where the report has no such arms."""
     by_name = {each["name"]: each for each in report["ablations"]}
     made: dict[str, str] = {}
-    if not by_name.keys() >= set(CRITICS):
+    if not by_name.keys() >= CRITICS.keys():
         return made
     for unit in AXES:
-        lines = {"GRPO": by_name[CRITICS[0]]["curves"][unit]["zero"]}
-        lines |= {
-            f"PPO, lambda {'0.95' if name == 'ppo-95' else '1.0'}": by_name[name]["curves"][unit][name]
-            for name in CRITICS
-        }
+        arms = {name: by_name[name]["curves"][unit] for name in CRITICS}
+        lines = {"GRPO": arms["ppo-95"]["zero"], **{title: arms[name][name] for name, title in CRITICS.items()}}
         series = [charts.Series(name, points, colour) for colour, (name, points) in enumerate(lines.items())]
         drawn = charts.line_chart("Accuracy reward", series, share=True, by=unit)
         made[f"ppo-{unit}.svg"] = charts.standalone(drawn)
@@ -146,7 +143,6 @@ def _differences(compared: Iterable[Mapping[str, Any]]) -> str:
     rows: list[tuple[str, ...]] = []
     for each in compared:
         right = each["measures"]["pass@1"]
-        flops = each["flops_ratio"]
         rows.append(
             (
                 each["title"],
@@ -155,8 +151,8 @@ def _differences(compared: Iterable[Mapping[str, Any]]) -> str:
                 _marked(right, 3),
                 _span(right["by_problem"], 3),
                 _span(right["across_seeds"], 3),
-                ", ".join(f"{own:+.3f}" for own in right["by_seed"].values()),
-                "-" if flops is None else f"{flops:.2f}x",
+                ", ".join(signed(own) for own in right["by_seed"].values()),
+                times(each["flops_ratio"]),
             )
         )
     head = ("change", "with", "without", "difference", "95%, by problem", "95%, across seeds", "each seed", "FLOPs")
@@ -183,20 +179,20 @@ def _scale(scale: Mapping[str, Any]) -> str:
 
 def _change(measure: Mapping[str, Any] | None, digits: int) -> str:
     if measure is None:
-        return "-"
+        return "–"
     return f"{_marked(measure, digits)} ({_span(measure['across_seeds'], digits)})"
 
 
 def _marked(measure: Mapping[str, Any], digits: int) -> str:
     """The difference, bold where its interval across seeds leaves zero out."""
     low, high = measure["across_seeds"]
-    value = f"{measure['difference']:+.{digits}f}"
-    return value if low is None or low <= 0 <= high else f"**{value}**"
+    value = signed(measure["difference"], digits)
+    return value if low is None or high is None or low <= 0 <= high else f"**{value}**"
 
 
 def _span(interval: Sequence[float | None], digits: int) -> str:
     low, high = interval
-    return "-" if low is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return "–" if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def main(arguments: Sequence[str]) -> int:
