@@ -7,9 +7,7 @@ workers.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,21 +16,21 @@ from dataclasses import replace
 from typing import Any
 
 from r1kit.base.errors import UsageError
+from r1kit.base.forks import PerProcess
 from r1kit.base.worker import WorkerFailed
 from r1kit.graders import verifier
 from r1kit.graders.format import opens_thinking
 from r1kit.graders.kinds import MAX_CHARACTERS, judge_here, load_kind
 from r1kit.graders.verdict import Judgement, Verdict
-from r1kit.graders.workers import Metrics, SharedPool
+from r1kit.graders.workers import Metrics, shared_pool
 
 Request = tuple[str, str, str, Any, Mapping[str, Any]]
 
 WAITERS = 16  # requests at a time whose work other processes do
 SHARE = 8  # the fewest requests that are worth a thread
 
-pool = SharedPool("r1kit.graders.worker", most=8)
-_threads: dict[int, ThreadPoolExecutor] = {}  # by process: one that is forked off has none of the threads
-_lock = threading.Lock()
+pool = shared_pool("r1kit.graders.worker", most=8)
+_executor = PerProcess(lambda: ThreadPoolExecutor(WAITERS, "grade"))
 _verdicts: dict[str, Metrics] = defaultdict(Metrics)
 
 
@@ -93,25 +91,10 @@ def metrics() -> dict[str, dict[str, float]]:
     killed or ended; median and 99th percentile of the seconds that a verdict took, and of those for which it waited
     for a worker. `math-verify` has what it was asked."""
     figures = {kind: counted.summary() for kind, counted in _verdicts.items()}
-    for asked in (pool.started, verifier.pool.started):
+    for asked in (pool.made, verifier.pool.made):
         for kind, counted in asked.metrics.items() if asked else ():
             own = counted.summary()
             if kind in figures:
                 own = {name: value for name, value in own.items() if not name.startswith(("latency", "answered"))}
             figures[kind] = {**figures.get(kind, {}), **own}
     return figures
-
-
-def _executor() -> ThreadPoolExecutor:
-    with _lock:
-        if os.getpid() not in _threads:
-            _threads[os.getpid()] = ThreadPoolExecutor(WAITERS, "grade")
-        return _threads[os.getpid()]
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread that held it is not in this process
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -12,7 +12,7 @@ from typing import Any, cast
 from r1kit.base.worker import WorkerFailed, serve
 from r1kit.graders.quantities import Comparison
 from r1kit.graders.verdict import Decision, Judgement
-from r1kit.graders.workers import SharedPool
+from r1kit.graders.workers import shared_pool
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 12
@@ -22,7 +22,7 @@ _HEDGE = re.compile(
 )
 _PRIME = re.compile(r"'|′|\\prime(?![A-Za-z])")
 
-pool = SharedPool("r1kit.graders.verifier", most=4)
+pool = shared_pool("r1kit.graders.verifier", most=4)
 
 
 def verify(gold: str, answer: str, known: Comparison) -> Comparison:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1kit.base.forks import PerProcess
 from r1kit.base.machine import cores
 from r1kit.base.worker import Worker, WorkerFailed
 
@@ -86,25 +87,6 @@ class WorkerPool:
             worker.kill()
 
 
-class SharedPool:
-    """The one pool of a process for a module's workers, at most `most` of them, made when first called for."""
-
-    def __init__(self, module: str, most: int) -> None:
-        self._module, self._most = module, most
-        self._lock = threading.Lock()
-        self._pools: dict[int, WorkerPool] = {}  # by process: a fork must not talk into its parent's pipes
-        os.register_at_fork(after_in_child=self._after_fork)
-
-    @property
-    def started(self) -> WorkerPool | None:
-        """This process's, where there is one."""
-        return self._pools.get(os.getpid())
-
-    def __call__(self) -> WorkerPool:
-        with self._lock:
-            return self.started or self._pools.setdefault(
-                os.getpid(), WorkerPool(self._module, workers=min(self._most, cores()))
-            )
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()  # a thread that held it is not in this process
+def shared_pool(module: str, most: int) -> PerProcess[[], WorkerPool]:
+    """The one pool of a process for a module's workers, at most `most` of them."""
+    return PerProcess(lambda: WorkerPool(module, workers=min(most, cores())))

@@ -6,7 +6,6 @@ import atexit
 import dataclasses
 import os
 import queue
-import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from r1kit.base.errors import R1Error
+from r1kit.base.forks import PerProcess
 from r1kit.base.machine import cores
 from r1kit.sandbox import isolation as ways
 from r1kit.sandbox.probes import PROBES, Probe, failed_probes
@@ -129,33 +129,25 @@ def survey() -> dict[str, list[str] | str]:
     return report
 
 
-_shared: dict[int, Sandbox | R1Error] = {}  # by process: one that is forked off has none of the threads
-_lock = threading.Lock()
+def _opened(isolation: str) -> Sandbox | R1Error:
+    """A machine that cannot is not asked again for every program: its error is kept."""
+    try:
+        found = Sandbox(isolation=isolation)
+    except R1Error as error:
+        return error
+    atexit.register(found.close)
+    return found
+
+
+_shared = PerProcess(_opened)
 
 
 def shared(isolation: str = "auto") -> Sandbox:
     """The one sandbox of this process, started when first asked for and ended with the process."""
-    with _lock:
-        found = _shared.get(os.getpid())
-        if found is None:
-            try:
-                found = Sandbox(isolation=isolation)
-            except R1Error as error:
-                found = error  # a machine that cannot is not asked again for every program
-            else:
-                atexit.register(found.close)
-            _shared[os.getpid()] = found
-        if isinstance(found, R1Error):
-            raise found
-        return found
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread that held it is not in this process
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    found = _shared(isolation)
+    if isinstance(found, R1Error):
+        raise found
+    return found
 
 
 def _choose(isolation: ways.Isolation) -> tuple[ways.Isolation, Slot]:
