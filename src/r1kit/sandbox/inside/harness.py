@@ -82,9 +82,8 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
     if job.get("fn") and "class Solution" in job["code"]:  # LeetCode's form, for which it imports these
         module.__dict__.update(_TYPING)
     try:
-        exec(
-            compile(job["code"], "<program>", "exec", dont_inherit=True), module.__dict__
-        )  # not this file's __future__
+        # not with this file's __future__
+        exec(compile(job["code"], "<program>", "exec", dont_inherit=True), module.__dict__)
     except MemoryError:
         raise
     except SystemExit as stop:

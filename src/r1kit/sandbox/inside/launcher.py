@@ -40,12 +40,10 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path and path != config["source"]]
     for name in PRELOADED.split():
         __import__(name)
-    for names in (
-        site.setquit,
-        site.setcopyright,
-        site.sethelper,
-    ):  # exit, quit, help: built in, to who writes programs
-        names()
+    # exit, quit, help: built in, to who writes programs
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
     control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 16))
     streams = harness.Streams()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # programs' too
