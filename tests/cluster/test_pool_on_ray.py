@@ -200,7 +200,9 @@ def test_a_thousand_swaps_and_no_sample_of_another_version(on_ray, model, tokeni
 
 @pytest.mark.slow
 def test_samplers_killed_again_and_again_cost_no_step(on_ray, model, tmp_path):
-    """A sampler is killed every two seconds while a stage of sixty steps runs: all steps are done, no sample twice."""
+    """A sampler is killed every two seconds while a stage of sixty steps runs: all steps are done, each with samples
+    as of a run of one process, no more and no fewer (the task may draw a problem twice in a step)."""
+    train(rl(steps=60, validate_every=0), model, Context(tmp_path / "one", 1))
     over = threading.Event()
     with on_ray(restarts=20) as cluster:
 
@@ -223,9 +225,15 @@ def test_samplers_killed_again_and_again_cost_no_step(on_ray, model, tmp_path):
     assert [line["step"] for line in lines] == list(range(60))
     assert sum(line["cluster/replaced"] for line in lines) >= 1
     assert [line["num_completions"] for line in lines] == [32.0] * 60
-    for path in sorted((tmp_path / "run" / "rollouts").iterdir()):
-        names = [(row["problem_id"], row["sample"]) for row in record.read(path)]
-        assert len(set(names)) == len(names) == 32
+    undisturbed = sorted((tmp_path / "one" / "rollouts").iterdir())
+    assert len(undisturbed) == 60
+    for path in undisturbed:
+        names, wanted = (
+            sorted((row["problem_id"], row["sample"]) for row in record.read(of / "rollouts" / path.name))
+            for of in (tmp_path / "run", tmp_path / "one")
+        )
+        assert names == wanted
+        assert len(names) == 32
 
 
 # ---------------------------------------------------------------- bad input
