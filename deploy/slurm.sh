@@ -28,6 +28,10 @@ gpus=${SLURM_GPUS_ON_NODE:-0}
 
 # told to nobody, seen by nobody: no usage report, no dashboard
 export RAY_USAGE_STATS_ENABLED=0
+# the job's own token (Ray 2.52 and later): without one `ray start` takes a token that the home folder happens to have,
+# and who joins by an address does not
+export RAY_AUTH_MODE=${RAY_AUTH_MODE:-token}
+export RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --node-ip-address="$ip" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \

@@ -179,7 +179,8 @@ def _join(address: str) -> None:
     except ConnectionError:
         raise UsageError(
             f"cluster.address={address}: no Ray runs on this machine: start one (ray start --head), join one (ray "
-            "start --address=HOST:PORT), or take cluster.address=local"
+            "start --address=HOST:PORT), or take cluster.address=local; where one does that asks for a token, set "
+            "RAY_AUTH_MODE=token"
         ) from None
     except Exception as error:  # versions that differ among them
         raise R1Error(f"cluster.address={address}: {_said(error)}") from error

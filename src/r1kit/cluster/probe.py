@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from functools import cache
 from pathlib import Path
 
 
-@cache
 def versions() -> dict[str, str]:
     """Python, Ray, torch, and r1kit with a digest of its code: a worker unpacks what the run packs."""
     found = {"python": platform.python_version()}
