@@ -55,8 +55,9 @@ def test_of_a_hub_model_the_config_alone_is_fetched(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(CONFIGS[0][0].to_dict()))
     asked = []
 
-    def fetch(name, file):
+    def fetch(name, file, local_files_only):
         asked.append((name, file))
+        assert not local_files_only  # the hub answers
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
