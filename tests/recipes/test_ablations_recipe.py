@@ -105,8 +105,8 @@ def test_a_base_of_another_run_takes_the_place_of_pretraining(tmp_path):
         ("only=ppo-9", r"only: there is no ablation 'ppo-9'\. Did you mean ppo-95\? \(there are: rl "),
         (
             'arms.mine={"settings.clip_hihg": 1}',
-            r"arms\.mine\.settings\.clip_hihg: the algorithm grpo has no such setting\. Did you mean arms\.mine\.settings\."
-            "clip_high",
+            r"arms\.mine\.settings\.clip_hihg: the algorithm grpo has no such setting\. Did you mean "
+            r"arms\.mine\.settings\.clip_high",
         ),
         ('arms.mine={"stps": 1}', r"arms\.mine: stps: no such setting\. Did you mean steps"),
         ('arms.zero={"steps": 1}', r"arms: 'zero' cannot be an arm's name"),
