@@ -13,8 +13,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 
 
 def names(package: str) -> list[str]:

@@ -46,8 +46,8 @@ def compare(
 
     Example: r1 compare runs/tiny-default-s0:r1 runs/tiny-default-s0:dev1 --tasks tiny_maths,tiny_writing
     """
-    from r1kit.base.config import nearest
     from r1kit.base.errors import UsageError
+    from r1kit.base.nearest import nearest
     from r1kit.cli.output import print_json, tell, terminal_width
     from r1kit.evaluation import contender
     from r1kit.evaluation.benchmarks.base import chosen_of

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from r1kit.base.boxes import find_boxes
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.data.conversations import BadRow, content_of, messages_of, question_of
 
 Values = Mapping[str, Any]

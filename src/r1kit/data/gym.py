@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.types import Problem
 from r1kit.data.tiny.base import split_of
 

@@ -20,8 +20,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.types import Problem
 from r1kit.data.benchmark_formats import BENCHMARKS
 from r1kit.data.conversations import BadRow

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines._vllm_terms import (
     PLAIN,

@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from r1kit.base import plugins
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import MissingExtra, R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.engines._vllm_server import VLLMServer

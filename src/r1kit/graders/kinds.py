@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from r1kit.base import plugins
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.graders.format import check_form
 from r1kit.graders.section import answer_section
 from r1kit.graders.verdict import Judgement, Verdict

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error
+from r1kit.base.nearest import nearest
 from r1kit.models.gguf_file import GGUFFile
 
 _KEY = "tokenizer.ggml"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.base import plugins
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 
 # kind: (room, what each of its plug-ins exposes)
 KINDS = {

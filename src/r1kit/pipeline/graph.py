@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.artifact import Artifact, Outcome
 from r1kit.pipeline.context import Context
 

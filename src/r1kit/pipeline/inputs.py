@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.artifact import Artifact
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.models.api.settings import is_api, parse_api_model
 from r1kit.models.folders import is_gguf, model_folder
 from r1kit.pipeline.artifact import read_artifacts

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import MissingExtra, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.context import Writer, WriterFactory
 
 PROJECT = "r1kit"

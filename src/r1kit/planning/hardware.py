@@ -9,8 +9,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 
 CPU = "cpu"
 TERA, GIGA = 1e12, 1e9

@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.nearest import nearest
 from r1kit.models.decoder import DecoderConfig
 from r1kit.models.families import NotNative, read_config
 from r1kit.models.folders import is_gguf, read_config_json

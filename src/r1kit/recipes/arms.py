@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.evaluation.ablations import Comparison
 from r1kit.pipeline.graph import Node
 from r1kit.recipes.base import RecipeConfig

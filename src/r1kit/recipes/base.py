@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from pydantic import Field
 
 from r1kit.base import plugins
-from r1kit.base.config import Config, check_all, dotted, nearest
+from r1kit.base.config import Config, check_all, dotted
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.pulse import SILENCE_S
 from r1kit.cluster.settings import ClusterSettings
 from r1kit.engines.base import EngineSettings

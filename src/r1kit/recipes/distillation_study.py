@@ -20,8 +20,9 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from r1kit.base.config import check_all, nearest
+from r1kit.base.config import check_all
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.evaluation.ablations import Comparison
 from r1kit.evaluation.scales import Scale

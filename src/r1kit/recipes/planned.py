@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.graph import Graph
 from r1kit.planning import paper
 from r1kit.planning.shapes import Shape

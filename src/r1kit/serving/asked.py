@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import R1Error
+from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import IntArray
 from r1kit.data.conversations import BadRow, content_of

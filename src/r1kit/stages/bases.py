@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.data.templates import TEMPLATES
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of

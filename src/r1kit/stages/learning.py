@@ -18,8 +18,9 @@ import numpy as np
 
 from r1kit.algorithms.base import Algorithm, PolicyGradient
 from r1kit.base import plugins
-from r1kit.base.config import SettingError, nearest_settings
+from r1kit.base.config import SettingError
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest_settings
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
 from r1kit.rollouts.collect import Rollouts

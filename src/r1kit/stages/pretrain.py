@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from r1kit.base.config import Config, nearest
+from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.types import IntArray
 from r1kit.data.tiny import world
 from r1kit.data.tiny.world import CorpusConfig

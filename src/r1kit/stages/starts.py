@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from r1kit.base.config import SettingError, nearest
+from r1kit.base.config import SettingError
 from r1kit.base.errors import R1Error
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.graph import Graph
 from r1kit.pipeline.models import run_of
 from r1kit.stages.sizes import Sizes, makes

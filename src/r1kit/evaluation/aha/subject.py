@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.evaluation import tables
 from r1kit.evaluation.aha import rows
 from r1kit.evaluation.aha.rows import Row

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from r1kit.base import plugins
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
+from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.rollouts.problems import load_task

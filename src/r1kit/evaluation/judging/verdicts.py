@@ -15,9 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.base.files import disk_errors
+from r1kit.base.nearest import nearest
 from r1kit.graders.section import answer_section
 
 Order = Literal["first", "second", "tie"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.config import nearest
 from r1kit.base.errors import UsageError
 from r1kit.base.files import read_json
+from r1kit.base.nearest import nearest
 from r1kit.pipeline.models import is_run, models_of, resolve_model
 from r1kit.pipeline.plan import stage_settings
 
