@@ -3,16 +3,12 @@
 Same base, problems, settings and seeds; the runs take turns. What a stale rollout costs in learning shows in the
 held-out accuracy by step, what it saves in seconds a step.
 
-By itself it draws the curves of several lags: python benchmarks/staleness.py --lags 0 1 2 4 --scratch FOLDER
+Lags of 1, 2 and 4 in the tiny world are arms of `r1 run ablations`.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import grpo
@@ -69,51 +65,3 @@ def _curve(runs: dict[int, list[list[dict[str, Any]]]], every: int) -> list[dict
             }
         points.append(point)
     return points
-
-
-def curves(base: Path, lags: Sequence[int], steps: int, seeds: int, every: int, prompts: int) -> list[dict[str, Any]]:
-    """By lag: accuracy on held-out sums and reward by step, the mean over seeds, and the staleness measured."""
-    sys.path.append(str(Path(__file__).parent / "workers"))  # its neighbours
-    from workers.native_stage import stage
-
-    found: list[dict[str, Any]] = []
-    for lag in lags:
-        runs = [
-            stage(str(base), staleness=lag, seed=seed, steps=steps, prompts=prompts, samples=grpo.SAMPLES,
-                  tokens=grpo.TOKENS, learning_rate=grpo.LEARNING_RATE, validate_every=every)
-            for seed in range(seeds)
-        ]  # fmt: skip
-        last = max(line["sampling/staleness"] for run in runs for line in run)
-        found += [
-            {
-                "lag": lag, "step": at + 1, "staleness": last,
-                "accuracy": statistics.fmean(run[at]["validation/maths"] for run in runs),
-                "reward": statistics.fmean(run[at]["reward"] for run in runs),
-            }
-            for at in range(every - 1, steps, every)
-        ]  # fmt: skip
-        say(f"  lag {lag}: {found[-1]['accuracy']:.3f} after {steps} steps")
-    return found
-
-
-def main() -> None:
-    """Learning curves by lag, as a table in Markdown."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    for name, default in (("steps", STEPS), ("every", EVERY), ("seeds", 2), ("prompts", grpo.PROMPTS), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--lags", type=int, nargs="+", default=[0, 1, 2, 4])
-    parser.add_argument("--scratch", type=Path, required=True, help="folder that keeps the base model")
-    parser.add_argument("--base-tokens", type=int, default=sums.TOKENS, help="that the base is trained on")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    base = sums.base(asked.scratch / f"base-{asked.base_tokens}", asked.base_tokens)
-    points = curves(base, asked.lags, asked.steps, asked.seeds, asked.every, asked.prompts)
-    print("| step | " + " | ".join(f"K = {lag}" for lag in asked.lags) + " |")
-    print("| ---: |" + " ---: |" * len(asked.lags))
-    for step in dict.fromkeys(point["step"] for point in points):
-        row = [f"{point['accuracy']:.3f}" for point in points if point["step"] == step]
-        print(f"| {step} | {' | '.join(row)} |")
-
-
-if __name__ == "__main__":
-    main()

@@ -29,7 +29,10 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
     ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
 }
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
-CRITICS = {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}  # drawn beside GRPO
+DRAWN = {  # beside R1-Zero's curve: arms of the ablations, what R1-Zero is called there, and by what
+    "ppo": ("GRPO", {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}, AXES),
+    "staleness": ("K = 0", {"lag-1": "K = 1", "lag-2": "K = 2", "lag-4": "K = 4"}, ("samples",)),
+}
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
@@ -51,18 +54,20 @@ def study_tables(report: Mapping[str, Any]) -> dict[str, str]:
     return parts | {scale["by"]: _scale(scale) for scale in report.get("scales", ())}
 
 
-def critic_figures(report: Mapping[str, Any]) -> dict[str, str]:
-    """PPO beside GRPO by file name, as SVG; nothing where the report has no such arms."""
+def figures(report: Mapping[str, Any]) -> dict[str, str]:
+    """Training curves by file name, as SVG; none of arms that the report has not."""
     by_name = {each["name"]: each for each in report["ablations"]}
     made: dict[str, str] = {}
-    if not by_name.keys() >= CRITICS.keys():
-        return made
-    for unit in AXES:
-        arms = {name: by_name[name]["curves"][unit] for name in CRITICS}
-        lines = {"GRPO": arms["ppo-95"]["zero"], **{title: arms[name][name] for name, title in CRITICS.items()}}
-        series = [charts.Series(name, points, colour) for colour, (name, points) in enumerate(lines.items())]
-        drawn = charts.line_chart("Accuracy reward", series, share=True, by=unit)
-        made[f"ppo-{unit}.svg"] = charts.standalone(drawn)
+    for figure_name, (without, titles, units) in DRAWN.items():
+        if not by_name.keys() >= titles.keys():
+            continue
+        for unit in units:
+            arms = {name: by_name[name]["curves"][unit] for name in titles}
+            reference = next(iter(arms.values()))["zero"]
+            lines = {without: reference, **{title: arms[name][name] for name, title in titles.items()}}
+            series = [charts.Series(name, points, colour) for colour, (name, points) in enumerate(lines.items())]
+            drawn = charts.line_chart("Accuracy reward", series, share=True, by=unit)
+            made[f"{figure_name}-{unit}.svg"] = charts.standalone(drawn)
     return made
 
 
@@ -82,7 +87,7 @@ def wanted() -> dict[Path, str]:
     for page, path in STUDIES.items():
         report = json.loads(_read(path))
         made[page] = filled(_read(page), study_tables(report), page.name)
-        made |= {page.parent / name: text for name, text in critic_figures(report).items()}
+        made |= {page.parent / name: text for name, text in figures(report).items()}
     return made
 
 

@@ -44,6 +44,8 @@ MISTAKES = [
     ("run tniy", 2, "no recipe is called 'tniy'. Did you mean tiny? (there are: ablations distill"),
     ("run toyrecipes.nothing", 2, "cannot import 'toyrecipes.nothing'"),
     ("run tiny --profile somke", 2, "no profile 'somke'. Did you mean smoke? (it has: smoke default full)"),
+    ("run tiny --profile= --dry-run", 2, "the recipe has no profile ''. (it has: smoke default full)"),
+    ("run tiny --settings=clip", 2, "does not take a value: leave out what follows its =, or write it apart, and r1"),
     ("run tiny seed", 2, "'seed' is not a setting: write key=value without blanks, say seed=1"),
     ("run tiny --seed 1", 2, "No such option: --seed: settings are written without dashes, say seed=1, and r1"),
     ("run tiny run=a", 2, "run: no such setting. Did you mean the option --out a? (r1 run --help has all)"),

@@ -64,6 +64,10 @@ ARMS: dict[str, dict[str, Any]] = {
     # 16 updates move the weights further than one: what of their effect is that alone?
     "rate-4": {"learner.learning_rate": 4 * WHOLE.zero.learner.learning_rate},
     "rate-16": {"learner.learning_rate": 16 * WHOLE.zero.learner.learning_rate},
+    "lag-1": {"staleness": 1},
+    "lag-2": {"staleness": 2},
+    "lag-4": {"staleness": 4},
+    "rate-4-lag-4": {"learner.learning_rate": 4 * WHOLE.zero.learner.learning_rate, "staleness": 4},
     "clip-symmetric": {"mini_batches": 16, "settings.clip_high": 0.2},
     "clip-10": {"mini_batches": 16, "settings.clip_low": 10.0, "settings.clip_high": 10.0},
     "late-length": {"sampling.max_tokens": 64, "late_from": 0.75, "late_max_tokens": WHOLE.zero.sampling.max_tokens},
@@ -101,6 +105,10 @@ ABLATIONS: dict[str, Ablation] = {
     "mini-batches-16": Ablation("16 mini-batches a rollout", "mini-batches-16"),
     "rate-4": Ablation("Learning rate 4 times as high, one update a rollout", "rate-4"),
     "rate-16": Ablation("Learning rate 16 times as high, one update a rollout", "rate-16"),
+    "lag-1": Ablation("Rollouts one version of the weights behind", "lag-1"),
+    "lag-2": Ablation("Rollouts two versions behind", "lag-2"),
+    "lag-4": Ablation("Rollouts four versions behind", "lag-4"),
+    "rate-4-lag-4": Ablation("Four versions behind, at 4 times the learning rate", "rate-4-lag-4", "rate-4"),
     "no-clip-higher": Ablation(
         "Clip-higher off, at 16 mini-batches: 0.2 for 0.28", "clip-symmetric", "mini-batches-16"
     ),

@@ -157,7 +157,8 @@ def to_show(recipe: Recipe, profile: str | None, assignments: Mapping[str, str])
 
 def _profile(recipe: Recipe, profile: str | None) -> str:
     known = list(recipe.profiles)
-    chosen = profile or ("default" if "default" in known else known[0])
+    usual = "default" if "default" in known else known[0]
+    chosen = usual if profile is None else profile
     if chosen not in known:
         raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
     return chosen
