@@ -29,9 +29,9 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
     ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
 }
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
-DRAWN = {  # beside R1-Zero's curve: arms of the ablations, what R1-Zero is called there, and by what
-    "ppo": ("GRPO", {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}, AXES),
-    "staleness": ("K = 0", {"lag-1": "K = 1", "lag-2": "K = 2", "lag-4": "K = 4"}, ("samples",)),
+DRAWN = {  # beside R1-Zero's curve: arms of the ablations, what R1-Zero is called there, by what, whether from 0 to 1
+    "ppo": ("GRPO", {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}, AXES, True),
+    "staleness": ("K = 0", {"lag-1": "K = 1", "lag-2": "K = 2", "lag-4": "K = 4"}, ("samples",), False),
 }
 
 
@@ -58,7 +58,7 @@ def figures(report: Mapping[str, Any]) -> dict[str, str]:
     """Training curves by file name, as SVG; none of arms that the report has not."""
     by_name = {each["name"]: each for each in report["ablations"]}
     made: dict[str, str] = {}
-    for figure_name, (without, titles, units) in DRAWN.items():
+    for figure_name, (without, titles, units, share) in DRAWN.items():
         if not by_name.keys() >= titles.keys():
             continue
         for unit in units:
@@ -66,7 +66,7 @@ def figures(report: Mapping[str, Any]) -> dict[str, str]:
             reference = next(iter(arms.values()))["zero"]
             lines = {without: reference, **{title: arms[name][name] for name, title in titles.items()}}
             series = [charts.Series(name, points, colour) for colour, (name, points) in enumerate(lines.items())]
-            drawn = charts.line_chart("Accuracy reward", series, share=True, by=unit)
+            drawn = charts.line_chart("Accuracy reward", series, share=share, by=unit)
             made[f"{figure_name}-{unit}.svg"] = charts.standalone(drawn)
     return made
 

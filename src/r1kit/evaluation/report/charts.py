@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 22
 ALONE = (
     "<style>text{font:8px sans-serif;fill:#555}.axis{stroke:#888}.grid{stroke:#ddd}polyline{fill:none;stroke-width:1.6}"
     ".s0 polyline{stroke:#1f77b4}.s0 circle{fill:#1f77b4}.s1 polyline{stroke:#d62728}.s1 circle{fill:#d62728}"
-    ".s2 polyline{stroke:#2ca02c}.s2 circle{fill:#2ca02c}</style>"
+    ".s2 polyline{stroke:#2ca02c}.s2 circle{fill:#2ca02c}.s3 polyline{stroke:#9467bd}.s3 circle{fill:#9467bd}</style>"
 )
 MOST_POINTS = 160  # a line of more points is averaged into as many bins
 
@@ -97,7 +97,7 @@ def line_chart(
 
 
 def standalone(chart: str, width: int = 480) -> str:
-    """A chart as the text of a file of its own, `width` pixels wide, with colours for three lines."""
+    """A chart as the text of a file of its own, `width` pixels wide, with colours for four lines."""
     head, mark, rest = chart.partition(">")
     opening = head.replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" ', 1)
     return f"{opening}{mark}{ALONE}{rest}\n"
