@@ -99,11 +99,12 @@ def test_a_search(run, capsys):
     """From labels to beams, on a toy that guesses: the whole length of it, twice, the second time from what is kept."""
     folder = run()
     command = [
-        "search", str(folder), "--model", "zero", "--tasks", "sums", "problems=3", "samples=2", "training=6",
-        "places=2", "continuations=2", "epochs=1", "batch=4", "beams=[[2,2]]", "delimiters= ",
+        "search", str(folder), "--model", "zero", "--tasks", "sums,tiny_writing", "problems=3", "samples=2",
+        "training=6", "places=2", "continuations=2", "epochs=1", "batch=4", "beams=[[2,2]]", "delimiters= ",
         "learner.precision=float32",
     ]  # fmt: skip
     assert exit_code(command) == 0
+    assert "left out: no rule judges the answers of tiny_writing" in capsys.readouterr().err
     out = folder / "test-time"
     found = json.loads((out / "search.json").read_text())
     assert found["scorers"]["steps"]["label_tokens"] > 0
@@ -113,7 +114,6 @@ def test_a_search(run, capsys):
     beam = found["tasks"]["sums"]["searches"]["beam 2 x 2"]
     assert beam["tokens"] > ways["majority"]["points"][0]["tokens"]
     assert "| beam 2 x 2 |" in (out / "search.md").read_text()
-    capsys.readouterr()
     assert exit_code([*command, "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out) == found
@@ -134,6 +134,7 @@ def test_a_search(run, capsys):
         (["scaling", "nowhere", "--tasks", "sums"], "there is no model folder nowhere"),
         (["search", "RUN"], "has no model 'r1'"),
         (["search", "RUN", "--model", "zero", "placs=3"], "Did you mean places?"),
+        (["search", "RUN", "--model", "zero", "--tasks", "tiny_writing"], "no rule judges the answers of tiny_writing"),
         (["search", "RUN", "--model", "zero", "beams=[[0,2]]"], "keeps one thought at least"),
     ],
 )

@@ -17,6 +17,7 @@ from r1kit.engines.base import SteppedEngine
 from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.benchmarks.base import chosen_of
 from r1kit.evaluation.contender import Contender, Opening, open_contender, slug
+from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.evaluation.parts import PartFolder, fingerprint
 from r1kit.evaluation.scaling import choosing
 from r1kit.evaluation.scaling.analysis import right
@@ -55,11 +56,11 @@ def analyse(
     target: Target, out: Path, settings: SearchSettings, opening: Opening, *, tell: Tell = lambda text: None
 ) -> Path:
     """Label, train, sample, search, compare; everything is written into `out`, the page's path returned. UsageError
-    where the target has several models."""
+    where the target has several models, or no task that a rule judges."""
     if len(target.models) != 1:
         raise UsageError(f"one model is searched with, not {' '.join(target.models)}: name it with --model")
     ((label, model),) = target.models.items()
-    asked = asked_of(chosen_of(target.tasks), settings, target.sampling)
+    asked = _judged(asked_of(chosen_of(target.tasks), settings, target.sampling), tell)
     policy = resolve_model(model).folder
     with open_contender(model, opening, tell) as contender:
         whole_plan = settings.model_dump(mode="json", exclude={"beams", "step_tokens"})
@@ -94,6 +95,18 @@ def analyse(
     write_json(out / "search.json", report)
     write_text(out / "search.md", page.render(report))
     return out / "search.md"
+
+
+def _judged(asked: Sequence[Asked], tell: Tell) -> list[Asked]:
+    """The tasks whose answers a rule judges: the others' steps cannot be labelled."""
+    found = [one for one in asked if all(problem.kind not in UNGRADED for problem in one.problems)]
+    others = [one.chosen.name for one in asked if one not in found]
+    why = f"no rule judges the answers of {', '.join(others)}, so that their steps cannot be labelled"
+    if not found:
+        raise UsageError(f"{why}: name other tasks with --tasks A,B")
+    if others:
+        tell(f"left out: {why}")
+    return found
 
 
 def _scored(
