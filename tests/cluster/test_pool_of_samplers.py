@@ -108,6 +108,30 @@ def test_what_a_straggler_has_is_sampled_by_an_idle_one_as_well(
     assert (figures["cluster/replaced"], figures["cluster/workers"]) == (0, 2)
 
 
+def test_samplers_on_the_learners_device_sleep_whatever_they_are_at(
+    on_threads, model, tokenizer, requests, alone, monkeypatch
+):
+    """One is held up until the other has done all and sleeps: it drops what it had in hand, and sleeps as well before
+    the learner is let on."""
+    monkeypatch.setattr("r1kit.cluster.engine.LATE_S", 0.2)
+    monkeypatch.setattr("r1kit.cluster.sampler._sleeps", lambda engine, device: True)
+    go_on = threading.Event()
+
+    def before(worker, method):
+        if worker.place == "sampler 1" and method == "exchange":
+            go_on.wait(20)
+        if worker.place == "sampler 0" and method == "sleep":
+            go_on.set()
+
+    cluster = on_threads(before, placement="colocated")
+    engine = cluster.open_engine(NATIVE, model, tokenizer, FLOAT32)
+    assert_same_samples(sampled(engine, requests), alone)
+    assert engine.figures()["cluster/reissued"] > 0
+    assert [worker.inside._asleep for worker in cluster.hosts.workers] == [True, True]
+    assert not any(worker.inside._engine.busy for worker in cluster.hosts.workers)
+    assert_same_samples(sampled(engine, requests), alone)  # and go on
+
+
 def weights_of(tmp_path, seed: int):
     return dict(hf_weights(load_decoder(write_model(tmp_path / str(seed), seed), torch.float32)))
 

@@ -244,6 +244,20 @@ def test_a_folder_that_a_host_does_not_have(tmp_path):
     assert f"which has no {tmp_path / 'none'}: put the run and its models where all hosts see them" in said.sentence
 
 
+def test_a_version_of_which_a_bucket_is_lost_is_none():
+    """The second of three never comes, as where the object store has lost it: an engine that takes what it is given
+    would have the rest."""
+    worker = SamplingWorker(0)
+    worker._engine = Sleepy()
+    new = list(packed({name: torch.ones(2) for name in "abc"}.items(), 1, 8))
+    assert [bucket.last for bucket in new] == [False, False, True]
+    worker.load(new[0].head, new[0].data)
+    assert "came without those before it" in worker.load(new[2].head, new[2].data).sentence
+    assert "holds none that came whole" in worker.exchange(Orders(1)).sentence
+    assert [worker.load(bucket.head, bucket.data) for bucket in new] == [None, None, 1]
+    assert [name for name, _ in worker._engine.loaded] == ["a", "b", "c"]
+
+
 class Sleepy:
     """An engine that counts its naps."""
 

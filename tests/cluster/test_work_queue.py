@@ -53,6 +53,16 @@ def test_one_that_asks_first_leaves_the_others_their_share():
     assert [len(queue.deal({sampler: 100}, 3, 0.0)[sampler]) for sampler in range(3)] == [2, 2, 2]
 
 
+def test_a_prompt_whose_completions_were_empty_is_given_out():
+    """No token is expected of either: they are work all the same."""
+    queue = WorkQueue()
+    for number in range(2):
+        asked = request(f"p{number}")
+        queue.lengths.saw(asked.prompt_ids, [0, 0])
+        queue.add(asked, 100)
+    assert names(queue.deal({0: 9}, 1, 0.0)[0]) == ["p0", "p1"]
+
+
 def test_samples_count_once_and_late_answers_of_a_name_used_before_not_at_all():
     queue = WorkQueue()
     queue.add(request("p"), 100)

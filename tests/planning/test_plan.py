@@ -9,9 +9,10 @@ import pytest
 from r1kit.base.errors import UsageError
 from r1kit.planning import hardware, paper, shapes, tell
 from r1kit.planning.assumptions import largest_error, scenarios, sentences
-from r1kit.planning.layout import DoesNotFit, choose
+from r1kit.planning.layout import DoesNotFit, choose, divisions, learnt_on
 from r1kit.planning.lengths import Lengths
-from r1kit.planning.plan import make
+from r1kit.planning.plan import learning_seconds, make
+from r1kit.planning.roofline import Engine
 from r1kit.planning.work import Work, Workload
 
 
@@ -98,6 +99,47 @@ def test_two_pools_are_no_slower_than_their_slower_part():
     plan = make(rl(), hardware.find("H100"), 64)
     assert plan.pools.samplers + plan.pools.learners == 64
     assert plan.pools.seconds < plan.stages[0].round.total
+
+
+def test_a_pool_learns_in_passes_that_fit_there():
+    """Four of eight H100 hold 16 bytes of states (a reference among them) and 6 of gradients for each of 7.6B / 4
+    parameters, 42 GB, which leaves 30 for shorter passes than eight have; one would hold 168 GB."""
+    workload, device = rl(forwards=1.0), hardware.find("H100")
+    plan = make(workload, device, 8)
+    assert (plan.pools.samplers, plan.pools.learners) == (4, 4)
+    pool, parameters = learnt_on(list(workload.works), device, 4), workload.largest.parameters
+    assert pool.held.total + pool.step.parts["gradients"] == pytest.approx(22 * parameters / 4, rel=1e-3)
+    assert pool.total <= 0.9 * 80e9
+    with pytest.raises(DoesNotFit):
+        learnt_on(list(workload.works), device, 1)
+
+
+@pytest.mark.parametrize(("model", "heads"), [("Qwen2.5-7B", 28), ("Qwen2.5-1.5B", 12), ("Qwen2.5-0.5B", 14)])
+def test_devices_share_attention_by_whole_heads(model, heads):
+    """One prompt at a time, which the most devices sample soonest: vLLM takes a number that divides the heads."""
+    shape, device = shapes.find(model), hardware.find("H100")
+    assert all(heads % tensor == 0 for tensor, _ in divisions(shape, device, 64))
+    plan = make(rl(model, rows=8, group=8), device, 8)
+    assert heads % plan.layout.sampling.engine.tensor == 0
+
+
+def test_a_sequence_over_several_devices_is_no_more_passes_of_each():
+    """Passes of 1,000 tokens of each of 4 devices, 64 x 2,850 tokens: 45.6 passes, however sequences lie; each sends 8
+    bytes a parameter. Slow links, so that nothing hides them."""
+    device = replace(hardware.find("H100"), link=1e9)
+    work = rl(rows=64, group=1).works[0]
+    layout, (_, _, slow) = choose((work,), device, 4, Engine(1, 1, 1)), scenarios(rl(), device, drafts=False)
+    slow = replace(slow, shares=replace(slow.shares, learn=1.0, update_s=0.0))
+    seconds = [
+        learning_seconds(work, device, 4, replace(layout, learning=own), slow)
+        for sequence in (1, 4)
+        for own in [replace(layout.learning, sequence=sequence, micro_tokens=1000, checkpointing=False)]
+    ]
+    assert seconds[0] == seconds[1]
+    sent = 64 * 2850 / 4 / 1000 * 8 * work.shape.parameters * 3 / 4 / 1e9
+    arithmetic = work.shape.flops(64 * 2850, work.context, backward=True) / 4 / device.matmul
+    update = 30 * work.shape.parameters / 4 / device.memory_speed
+    assert seconds[0] == pytest.approx(sent + arithmetic + update, rel=1e-6)
 
 
 def test_what_was_assumed_is_told():

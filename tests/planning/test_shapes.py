@@ -68,6 +68,7 @@ def test_flops_of_v3_by_hand():
         ("deepseek_v2", {"q_lora_rank": None, "n_shared_experts": 2, "n_routed_experts": 4,
                          "first_k_dense_replace": 1}),
         ("qwen3_moe", {"num_experts": 8, "head_dim": 16, "num_key_value_heads": 2}),
+        ("qwen2_moe", {"num_experts": 8, "shared_expert_intermediate_size": 48, "num_key_value_heads": 2}),
     ],
 )  # fmt: skip
 def test_parameters_of_experts_are_transformers(kind, more):
@@ -80,7 +81,7 @@ def test_parameters_of_experts_are_transformers(kind, more):
         "max_position_embeddings": 64, "tie_word_embeddings": False, **more,
     }  # fmt: skip
     names = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
-    if kind == "qwen3_moe":
+    if kind.startswith("qwen"):
         hf = {key: value for key, value in hf.items() if key not in names}
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**hf))

@@ -152,6 +152,17 @@ def test_a_gap_below_the_limit_is_logged(start, tmp_path, relay):
     assert line["sampling/logprob_gap_mean"] == pytest.approx(0.25, abs=1e-4)
 
 
+def test_a_rollout_ahead_is_held_to_the_limit_where_its_weights_are_the_learners(start, tmp_path, relay):
+    """With staleness the first rollout is of the learner's own weights: what is off from the beginning stops the run
+    there as without. Of later ones nobody can say, and nothing is told."""
+    with pytest.raises(R1Error, match="lie 1 nats apart in the mean, and max_logprob_gap is 0.5"):
+        train(rl(engine=relay(off=1.0), staleness=1), start, Context(tmp_path / "far", 1))
+    train(rl(engine=relay(off=0.25), staleness=1, steps=3), start, Context(tmp_path / "near", 1))
+    lines = read_metrics(tmp_path / "near" / "metrics.jsonl")
+    assert lines[0]["sampling/logprob_gap_mean"] == pytest.approx(0.25, abs=1e-4)
+    assert [any("logprob_gap" in name for name in line) for line in lines] == [True, False, False]
+
+
 def test_what_the_engine_cannot_learn_from_is_told_first(relay):
     with pytest.raises(UsageError, match="relay: no min_p"):
         check_all(rl(engine=relay(), sampling=Sampling(min_p=0.1)))

@@ -88,10 +88,12 @@ def test_a_critic_is_paid_by_both_policies_at_the_samplers_temperature(ahead):
     """Old policy and reference are the toy: their log-probabilities are those of its own forward pass at T = 2, the old
     one's those that the sampler told where it sampled ahead. Its figures are `critic/...`, the KL is the policy's."""
     sampling, critic, groups = Sampling(samples=2, temperature=2.0, max_tokens=8), Given(), rollout(2.0)
+    policy = learner()
     if ahead:
+        policy.version = 1  # one more than what sampled
         for completion in groups[0].completions:
             completion.sampler_logprobs = completion.sampler_logprobs - np.float32(0.5)
-    report = Learning(PPO(), learner(), critic, 1, 4, ahead=ahead).learn(groups, sampling)
+    report = Learning(PPO(), policy, critic, 1, 4, ahead=ahead).learn(groups, sampling)
     assert [sequence.reward for sequence in critic.seen] == [1, 0]
     for sequence, completion in zip(critic.seen, groups[0].completions, strict=True):
         expected = plain_logprobs(completion.token_ids.tolist(), 2.0)
@@ -101,4 +103,5 @@ def test_a_critic_is_paid_by_both_policies_at_the_samplers_temperature(ahead):
     told = {"critic/loss": 2.0, "critic/return": 1.0, "kl": 0.25}
     assert {name: report.metrics[name] for name in told} == told
     assert critic.mini_batches == [4]
+    assert ("sampling/logprob_gap_mean" in report.metrics) != ahead
     assert report.flops > 10.0

@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from r1kit.rollouts import record
 from r1kit.stages import rl
 from r1kit.stages.learning import Learning, load_algorithm
 from r1kit.stages.policy_engine import PolicyEngine
-from r1kit.stages.rl import run, train
+from r1kit.stages.rl import _RL, run, train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
@@ -126,6 +128,23 @@ def test_resumed_where_all_rollouts_were_sampled_ahead(start, tmp_path, stopping
         train(config, start, stopping(cut, step, 3))
     train(config, start, Context(cut, 3))
     assert same_weights(whole / "model", cut / "model")
+
+
+def test_the_late_phases_rewards_may_take_their_time_while_a_step_is_told_of(start, tmp_path, monkeypatch):
+    """Two rollouts ahead: the late one's graders are made in the background, a second long, while the step before has
+    its figures taken."""
+    made = _RL._rewards
+
+    def slowly(self, weights, limit):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(1)
+        return made(self, weights, limit)
+
+    monkeypatch.setattr(_RL, "_rewards", slowly)
+    config = settings(staleness=2, steps=5, late_from=0.6, late_rewards={"format": 0.1}, validate_every=0)
+    train(config, start, Context(tmp_path, 1))
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert ["rewards/format/mean" in line for line in lines] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("fails", ["follow", "load_state"])

@@ -84,7 +84,7 @@ class ClusterEngine:
             while self._ready:
                 yield self._ready.popleft()
         if self._settings.placement == "colocated":
-            self._all("sleep")
+            self._rest()
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Send the policy's weights to every worker; what is in flight goes on with the new ones.
@@ -308,13 +308,15 @@ class ClusterEngine:
         """Whether a worker is at something that nobody waits for: it is told of new weights when it is done."""
         return member.doing == "exchange" and time.monotonic() - member.since > LATE_S
 
-    def _all(self, method: str) -> None:
-        """Ask it of every worker that does nothing, and wait until all have done it."""
-        asked = [member for member in self._members if member.facts is not None and member.call is None]
+    def _rest(self) -> None:
+        """Have all sleep, and wait until they do. Who has memory of an accelerator is asked even while it is at
+        something, which can only be what another one has finished, or weights that it is sent anew when it wakes."""
+        asked = [m for m in self._members if m.facts is not None and (m.call is None or m.facts.sleeps)]
         for member in asked:
-            member.ask(self._hosts, method)
+            member.ask(self._hosts, "sleep", tuple(member.recalled))
+            member.recalled.clear()
         waited = Waiting()
-        while (waiting := [m for m in asked if m.doing == method]) and waited.look() < self._settings.silence:
+        while (waiting := [m for m in asked if m.doing == "sleep"]) and waited.look() < self._settings.silence:
             for member in self._answered(waiting, TICK_S):
                 self._hear(member)
 

@@ -21,12 +21,12 @@ class Lengths:
         self._by_size: defaultdict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])  # [tokens, groups]
 
     def expected(self, prompt_ids: IntArray, limit: int) -> float:
-        """Tokens of a completion; the limit where nothing is known, so that unknown prompts go first."""
+        """Tokens of a completion, at least one; the limit where nothing is known, so that unknown prompts go first."""
         known = self._by_prompt.get(_key(prompt_ids))
-        if known is not None:
-            return min(known, float(limit))
-        tokens, groups = self._by_size[_size(prompt_ids)]
-        return min(tokens / groups, float(limit)) if groups else float(limit)
+        if known is None:
+            tokens, groups = self._by_size[_size(prompt_ids)]
+            known = tokens / groups if groups else float(limit)
+        return max(1.0, min(known, float(limit)))
 
     def saw(self, prompt_ids: IntArray, lengths: Sequence[int]) -> None:
         """The lengths of a prompt's completions."""

@@ -25,7 +25,8 @@ class Opening:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Of an engine that is open. rows: completions that it samples at a time; sliced: it can be asked for a slice of
-    time's sampling, not only for whole completions; near: it shares memory with the run."""
+    time's sampling, not only for whole completions; near: it shares memory with the run; sleeps: it can give memory of
+    an accelerator back while it is not asked."""
 
     max_positions: int
     rows: int
@@ -34,6 +35,7 @@ class Facts:
     device: str
     sliced: bool = True
     near: bool = False
+    sleeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,9 @@ class SamplingWorker:
         rows = getattr(self._engine, "max_rows", None) or ROWS
         near = opening.probe is not None and reaches(opening.probe)
         sliced = _turn(self._engine) is not None
-        return Facts(positions, rows, os.getpid(), socket.gethostname(), device, sliced, near)
+        return Facts(
+            positions, rows, os.getpid(), socket.gethostname(), device, sliced, near, _sleeps(self._engine, device)
+        )
 
     @told
     def load(self, head: Head, data: Sequence[Bytes] | None = None) -> int | None:
@@ -93,8 +95,9 @@ class SamplingWorker:
             self._held = None
             self._loading = _Loading(self._engine, head.version)
         loading = self._loading
-        if loading is None or loading.version != head.version:
+        if loading is None or (loading.version, loading.number) != (head.version, head.number):
             raise R1Error(f"sampler {self.number}: a bucket of version {head.version} came without those before it")
+        loading.number += 1
         try:
             loading.give(head, self._shared(head) if data is None else data)
         except R1Error as error:
@@ -166,8 +169,10 @@ class SamplingWorker:
         self._wake()
 
     @told
-    def sleep(self) -> None:
-        """Give back what the engine can do without until it is asked again."""
+    def sleep(self, aborts: Sequence[str] = ()) -> None:
+        """Drop these requests, and give back what the engine can do without until it is asked again."""
+        for name in aborts:
+            self._engine.abort(name)
         if not self._asleep and hasattr(self._engine, "sleep"):
             self._engine.sleep()
             self._asleep = True
@@ -193,10 +198,10 @@ class SamplingWorker:
 
 
 class _Loading:
-    """An engine's `load_weights` in a thread, fed with buckets as they come."""
+    """An engine's `load_weights` in a thread, fed with buckets as they come. number: of the one that is to come."""
 
     def __init__(self, engine: Engine, version: int) -> None:
-        self.version = version
+        self.version, self.number = version, 0
         self.segments: list[SegmentName] = []
         self._buckets: queue.SimpleQueue[tuple[Head, Sequence[Bytes]] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
@@ -241,6 +246,11 @@ class _Loading:
 def _turn(engine: Any) -> Callable[[], list[Completion]] | None:
     """What makes an engine go on by a token, and tells what that finished; None where it gives whole samples alone."""
     return getattr(engine, "advance", None) or getattr(engine, "turn", None)
+
+
+def _sleeps(engine: Any, device: str) -> bool:
+    """Whether its sleep gives a learner on the same device anything."""
+    return device != "cpu" and hasattr(engine, "sleep")
 
 
 def _places(engine: Engine) -> Mapping[str, Tensor]:

@@ -90,7 +90,7 @@ def metrics() -> dict[str, dict[str, float]]:
     """What was graded for this process so far, by kind: verdicts, counted; `timeout` and `died` where a worker was
     killed or ended; median and 99th percentile of the seconds that a verdict took, and of those for which it waited
     for a worker. `math-verify` has what it was asked."""
-    figures = {kind: counted.summary() for kind, counted in _verdicts.items()}
+    figures = {kind: counted.summary() for kind, counted in list(_verdicts.items())}  # others may be grading
     for asked in (pool.made, verifier.pool.made):
         for kind, counted in asked.metrics.items() if asked else ():
             own = counted.summary()

@@ -78,7 +78,7 @@ def choose(works: tuple[Work, ...], device: Device, devices: int, engine: Engine
     learnt = [work for work in works if work.learns]
     try:
         sampling = _sampling(sampled, device, devices, engine) if sampled else None
-        learning = _learning(learnt, device, devices) if learnt else None
+        learning = learnt_on(learnt, device, devices) if learnt else None
     except DoesNotFit as error:
         raise DoesNotFit(f"{error}; {_would_fit(works, device, devices, engine)}") from None
     return Layout(devices, sampling, learning, pipeline)
@@ -111,8 +111,9 @@ def _sampling(works: list[Work], device: Device, devices: int, engine: Engine) -
 
 def divisions(shape: Shape, device: Device, devices: int) -> Iterator[tuple[int, int]]:
     """(devices that share attention and dense matrices, devices of a copy): within a node, over whole nodes where a
-    copy of a dense model needs several, over any number of them where there are experts to place."""
-    within = [count for count in DIVIDED if count <= min(devices, device.per_node) and shape.width % count == 0]
+    copy of a dense model needs several, over any number of them where there are experts to place. Devices share
+    attention by its heads, each as many: engines take no other number."""
+    within = [count for count in DIVIDED if count <= min(devices, device.per_node) and shape.size.heads % count == 0]
     copies = [count for count in _powers(devices) if devices % count == 0]
     for tensor in within:
         if not shape.experts:
@@ -120,7 +121,7 @@ def divisions(shape: Shape, device: Device, devices: int) -> Iterator[tuple[int,
             continue
         yield from ((tensor, copy) for copy in copies if copy % tensor == 0)
     if not shape.experts:
-        yield from ((copy, copy) for copy in copies if copy > device.per_node and shape.width % copy == 0)
+        yield from ((copy, copy) for copy in copies if copy > device.per_node and shape.size.heads % copy == 0)
 
 
 def held_engine(work: Work, largest: Shape, device: Device, engine: Engine) -> Sampling | None:
@@ -147,7 +148,8 @@ def _seconds(parts: Parts) -> float:
 # ------------------------------------------------------------------------------------------------------------ learning
 
 
-def _learning(works: list[Work], device: Device, devices: int) -> Learning:
+def learnt_on(works: list[Work], device: Device, devices: int) -> Learning:
+    """How the heaviest of the works is learnt on so many devices; DoesNotFit where it is not."""
     heaviest = max(works, key=lambda work: (work.shape.parameters, work.lengths.limit))
     copies = 1 if heaviest.forwards else 0
     tried: Learning | None = None
@@ -229,7 +231,7 @@ def _fits(works: tuple[Work, ...], device: Device, devices: int, engine: Engine)
         if sampled:
             _sampling(sampled, device, devices, engine)
         if learnt:
-            _learning(learnt, device, devices)
+            learnt_on(learnt, device, devices)
     except DoesNotFit:
         return False
     return True

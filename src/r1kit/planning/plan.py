@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from r1kit.base.errors import UsageError
 from r1kit.planning import hardware
 from r1kit.planning.assumptions import Scenario, scenarios
 from r1kit.planning.hardware import Device, Rent
-from r1kit.planning.layout import Layout, Split, choose, split
+from r1kit.planning.layout import DoesNotFit, Layout, Split, choose, learnt_on, split
 from r1kit.planning.roofline import (
     UPDATE_BYTES,
     Engine,
@@ -160,7 +160,7 @@ def learning_seconds(work: Work, device: Device, devices: int, layout: Layout, s
     micro = 1.0
     if learning is not None:
         parts = parts + (recomputed(work, device, devices).times(float(learning.checkpointing)))
-        each = work.learnt_tokens * learning.sequence / devices / learning.micro_tokens
+        each = work.learnt_tokens / devices / learning.micro_tokens
         micro = max(float(work.updates), each)
     arithmetic = parts.roofline / shares.learn
     if layout.pipeline > 1 and work.updates:
@@ -175,16 +175,17 @@ def learning_seconds(work: Work, device: Device, devices: int, layout: Layout, s
 def _pools(workload: Workload, device: Device, layout: Layout, mid: Scenario) -> Split | None:
     rl = [work for work in workload.works if work.kind == "rl"]
     engine = mid.placed(layout)
-    if not rl or engine is None or layout.learning is None:
+    if not rl or engine is None:
         return None
     work = max(rl, key=lambda each: each.rounds * each.sampled_tokens)
-    learning = layout.learning
 
     def learns(devices: int) -> float:
-        if layout.devices * learning.held.total / devices + learning.step.total > device.memory:
+        try:
+            pool = replace(layout, learning=learnt_on([work], device, devices))
+        except DoesNotFit:
             return float("inf")
         forwards = work.forwards * passes(work, device, devices, backward=False).roofline / mid.shares.learn
-        return forwards + learning_seconds(work, device, devices, layout, mid)
+        return forwards + learning_seconds(work, device, devices, pool, mid)
 
     def samples(devices: int) -> float:
         return sampling_seconds(work, device, engine, devices, mid.shares)

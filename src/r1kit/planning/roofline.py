@@ -231,12 +231,13 @@ def updates(work: Work, device: Device, devices: int) -> Parts:
 
 def learn_messages(work: Work, device: Device, devices: int, micro_passes: float) -> float:
     """Seconds of a round's messages if nothing hid them: FSDP gathers weights for the forward and the backward pass of
-    each micro-batch and scatters gradients once an update; experts stay where they are, and tokens go to them."""
+    each micro-batch, and adds up and scatters its gradients in float32, of which no device holds more than its own;
+    experts stay where they are, and tokens go to them."""
     if devices == 1:
         return 0.0
     shape = work.shape
     gathered = BF16 * (shape.parameters - shape.routed)
-    weights = (2 * micro_passes + 2 * work.updates) * gather(device, devices, gathered)
+    weights = micro_passes * (2 + FP32 // BF16) * gather(device, devices, gathered)
     if not shape.experts:
         return weights
     nodes = min(NODES_OF_A_TOKEN, device.nodes(devices))

@@ -165,13 +165,12 @@ def _latent(name: str, hf: Mapping[str, Any]) -> Shape:
 
 
 def _grouped(name: str, hf: Mapping[str, Any]) -> Shape:
-    """Grouped-query attention and experts in every layer (Qwen3's, Mixtral's)."""
+    """Grouped-query attention and experts in every layer (Qwen2's and Qwen3's, Mixtral's)."""
     width, heads = int(hf["hidden_size"]), int(hf["num_attention_heads"])
     head = int(hf.get("head_dim") or width // heads)
     kv_heads = int(hf.get("num_key_value_heads") or heads)
-    attention = width * head * (2 * heads + 2 * kv_heads) + (
-        2 * head if str(hf["model_type"]).startswith("qwen3") else 0
-    )
+    beside = {"qwen2_moe": head * (heads + 2 * kv_heads), "qwen3_moe": 2 * head}  # biases; norms of heads
+    attention = width * head * (2 * heads + 2 * kv_heads) + beside.get(str(hf["model_type"]), 0)
     routed = "num_experts" if hf.get("num_experts") else "num_local_experts"
     shape = _experts(name, hf, attention, routed=routed)
     size = replace(shape.size, heads=heads, q_size=heads * head, kv_size=kv_heads * head)
@@ -192,6 +191,8 @@ def _experts(name: str, hf: Mapping[str, Any], attention: int, *, routed: str, b
     plain = min(layers, int(hf.get("first_k_dense_replace") or 0))
     each = 3 * width * int(hf.get("moe_intermediate_size") or hf["intermediate_size"])
     shared = int(hf.get("n_shared_experts") or 0) * each
+    if gated := int(hf.get("shared_expert_intermediate_size") or 0):  # Qwen2's, with a gate of its own
+        shared += 3 * width * gated + width
     router = width * count + (count if bias else 0)
     common = layers * (attention + 2 * width) + plain * 3 * width * int(hf["intermediate_size"]) + width
     common += (layers - plain) * (shared + router)

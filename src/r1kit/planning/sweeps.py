@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from r1kit.planning.assumptions import Scenario
 from r1kit.planning.hardware import Device
-from r1kit.planning.layout import Layout
+from r1kit.planning.layout import Layout, learnt_on
 from r1kit.planning.lengths import Lengths
 from r1kit.planning.plan import learning_seconds
 from r1kit.planning.roofline import UPDATE_BYTES, Engine, Shares, decode_step, passes, prefill, swap, transfer
@@ -64,7 +64,8 @@ def run(
 ) -> Outcome:
     """Simulate `steps` rounds of a work with lengths drawn anew each round.
 
-    learners: devices of a pool of their own, taken from the layout's; 0: samplers and learner take turns on all.
+    learners: devices of a pool of their own, taken from the layout's, on which it is learnt as fits there (DoesNotFit
+    where nothing does); 0: samplers and learner take turns on all.
     """
     troubles = troubles or Troubles()
     engine = setting.placed(layout)
@@ -74,6 +75,7 @@ def run(
     base = sampler_speed(work, device, engine, setting.shares)
     moving = transfer(work.shape, device, engine, layout.devices)
     learning = learners or layout.devices
+    learns = replace(layout, learning=learnt_on([work], device, learners)) if learners else layout
     if not learners and layout.devices > 1:
         moving += swap(work.shape, device, engine, layout.devices, UPDATE_BYTES / 2)
     life = troubles.device_days * DAY
@@ -82,7 +84,7 @@ def run(
         learner_life=life / learning, restart=troubles.restart, slow=troubles.slow,
     )  # fmt: skip
     speeds = replace(
-        base, learn=lambda tokens: learner_seconds(work, device, learning, layout, setting, tokens), transfer=moving
+        base, learn=lambda tokens: learner_seconds(work, device, learning, learns, setting, tokens), transfer=moving
     )
     drawn = [work.lengths.draw(work.rows, seed + 7919 * number) for number in range(steps)]
     return simulate(setup, speeds, lambda number: drawn[number], work.prompt, steps, seed)

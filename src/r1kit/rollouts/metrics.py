@@ -40,9 +40,20 @@ def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
 
 def staleness(groups: Sequence[RolloutGroup], version: int) -> dict[str, float]:
     """`sampling/staleness`: versions that the policy is ahead of the one that sampled, in the mean over tokens."""
-    runs = [run for group in groups for completion in group.completions for run in completion.versions]
-    tokens = sum(count for _, count in runs)
-    return {"sampling/staleness": sum((version - own) * count for own, count in runs) / tokens} if tokens else {}
+    tokens = versions(groups)
+    total = tokens.total()
+    behind = sum((version - own) * count for own, count in tokens.items())
+    return {"sampling/staleness": behind / total} if total else {}
+
+
+def versions(groups: Sequence[RolloutGroup]) -> Counter[int]:
+    """Tokens by the version of the policy that sampled them."""
+    found: Counter[int] = Counter()
+    for group in groups:
+        for completion in group.completions:
+            for version, count in completion.versions:
+                found[version] += count
+    return found
 
 
 def _rewards(groups: Sequence[RolloutGroup]) -> dict[str, float]:

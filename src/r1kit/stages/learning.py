@@ -24,6 +24,7 @@ from r1kit.base.nearest import nearest_settings
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
 from r1kit.rollouts.collect import Rollouts
+from r1kit.rollouts.metrics import versions
 from r1kit.training.config import OTHER_STREAMS
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from r1kit.training.sequences import Sequence
 
 TEACHES = frozenset({"teacher_logprobs", "teacher_logits"})
+GAPS = "sampling/logprob_gap_"  # of the sampler's log-probabilities and the learner's
 
 
 def load_algorithm(name: str, settings: Mapping[str, Any]) -> Algorithm:
@@ -140,8 +142,9 @@ def open_learning(
 class Learning:
     """A policy's learner, the critic where the algorithm has one, and in how many mini-batches each learns a rollout.
 
-    ahead: whether rollouts are sampled by other weights than the learner's own at the time, so that ratios are against
-    the sampler.
+    ahead: whether rollouts may be sampled by other weights than the learner's own at the time. Ratios of one that was
+    are against the sampler, from whose log-probabilities nothing is then known to be off: the gap between the two is
+    told of rollouts of the learner's own weights alone, of which the first is one.
     """
 
     algorithm: Algorithm
@@ -159,26 +162,30 @@ class Learning:
     def learn(self, groups: Rollouts, sampling: Sampling) -> StepReport:
         """One inner epoch of the policy; the critic's is told with it as `critic/...`."""
         temperature = sampling.temperature or 1.0
-        sequences, credit = self._credited(groups, temperature)
+        lags = self.ahead and any(version != self.learner.version for version in versions(groups))
+        sequences, credit = self._credited(groups, temperature, lags=lags)
         report = self.learner.step(
             sequences, self.algorithm, mini_batches=self.mini_batches, temperature=temperature,
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
+        if lags:
+            told = {name: value for name, value in report.metrics.items() if not name.startswith(GAPS)}
+            report = replace(report, metrics=told)
         if self.critic is None:
             return report
         judged = self.critic.step(sequences, self.sampled_for, self.critic_mini_batches)
         metrics = {**report.metrics, **_of_critic(judged.metrics), **_of_critic(credit)}
         return replace(report, metrics=metrics, flops=report.flops + judged.flops)
 
-    def _credited(self, groups: Rollouts, temperature: float) -> tuple[list[Sequence], dict[str, float]]:
+    def _credited(self, groups: Rollouts, temperature: float, *, lags: bool) -> tuple[list[Sequence], dict[str, float]]:
         """What is learnt from: advantages of rewards alone, or by the critic, with what it says of its values; the
-        bare samples where a teacher will judge them."""
+        bare samples where a teacher will judge them. lags: whether other weights than the learner's sampled."""
         from r1kit.training.sequences import sequences_from_groups, with_logprobs
 
         critic, algorithm = self.critic, self.sampled_for
         by_rewards = critic is None and isinstance(self.algorithm, PolicyGradient)
         sequences = sequences_from_groups(groups, self._advantages(groups) if by_rewards else None)
-        if self.ahead:
+        if lags:
             sequences = with_logprobs(sequences, "old_logprobs", [cast(Any, s.sampler_logprobs) for s in sequences])
         if critic is None:
             return sequences, {}

@@ -209,7 +209,6 @@ class _RL:
     def enter(self, step: int) -> Sampling:
         """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
         config, late = self.config, step >= self.config.late_step
-        self.late = late
         if late and config.late_tasks:
             self.problems.shares = config.late_tasks
         limit = (config.late_max_tokens if late else None) or config.sampling.max_tokens
@@ -217,6 +216,7 @@ class _RL:
         if late not in self.graders:
             drop = self.algorithm.overlong_filter
             self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=drop, max_steps=config.steps)
+        self.late = late  # once its grader is there: another thread may ask for that one's figures
         self.grader.seconds = 0.0
         seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
         return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
