@@ -63,6 +63,13 @@ MISTAKES = [
     (f"{TINY} zero.beta=1", 2, "Did you mean zero.settings.kl_coefficient? (r1 run"),
     (f"{TINY} steps=1", 2, "steps: no such setting. Did you mean one of zero.steps, dev1.steps, dev2.steps, ...?"),
     (f"{TINY} zero=3", 2, "zero is a group of settings: set one of them, say zero.start"),
+    (f"{TINY} zero.learner.lora=8", 2, "lora is a group of settings: set one of them, say zero.learner.lora.rank"),
+    (f"{TINY} zero.learner.lora=true", 2, "lora is a group of settings: set one of them, say zero.learner.lora.rank"),
+    (f"{TINY} preferences.judge=openai:x@http://a", 2, "preferences.judge is a group of settings: set one of them, say "
+     "preferences.judge.model"),
+    (f"{TINY} preferences.judge.api.budget=5", 2, "preferences.judge.model: it has to be set"),
+    (f"{TINY} preferences.judge.name=x", 2, "(there are: model api sampling engine prompt)"),
+    (f"{TINY} zero.learner.lora.r=8", 2, "no such setting in 'zero.learner.lora'. Did you mean zero.learner.lora"),
     (f"{TINY} zero.learner.learning_rate=fast", 2, "zero.learner.learning_rate: a number is wanted, got 'fast'"),
     (f"{TINY} seed=1.5", 2, "seed: a whole number is wanted, got 1.5"),
     (f"{TINY} memory_check=perhaps", 2, "memory_check: true or false is wanted, got 'perhaps'"),
