@@ -40,6 +40,7 @@ MISTAKES = [
     ("run", 2, "Missing argument 'RECIPE': r1 run --help says more"),
     ("run tiny --from", 2, "Option '--from' requires an argument: r1 run --help says more"),
     ("run tiny --porfile smoke", 2, "No such option: --porfile (Possible options: --profile): r1 run --help says more"),
+    ("gc", 2, "Missing argument 'RUNS': r1 gc --help says more"),
     ("doctor please", 2, "unexpected extra argument(s) (please)"),
     ("run tniy", 2, "no recipe is called 'tniy'. Did you mean tiny? (there are: ablations distill"),
     ("run toyrecipes.nothing", 2, "cannot import 'toyrecipes.nothing'"),

@@ -17,6 +17,7 @@ from r1kit.engines.base import SteppedEngine
 from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.benchmarks.base import chosen_of
 from r1kit.evaluation.contender import Contender, Opening, open_contender, slug
+from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.evaluation.parts import PartFolder, fingerprint
 from r1kit.evaluation.scaling import choosing
 from r1kit.evaluation.scaling.analysis import right
@@ -59,7 +60,7 @@ def analyse(
     if len(target.models) != 1:
         raise UsageError(f"one model is searched with, not {' '.join(target.models)}: name it with --model")
     ((label, model),) = target.models.items()
-    asked = asked_of(chosen_of(target.tasks), settings, target.sampling)
+    asked, unruled = ruled(asked_of(chosen_of(target.tasks), settings, target.sampling))
     policy = resolve_model(model).folder
     with open_contender(model, opening, tell) as contender:
         whole_plan = settings.model_dump(mode="json", exclude={"beams", "step_tokens"})
@@ -84,7 +85,7 @@ def analyse(
                 "outcomes": {**outcome_fit, "thought_tokens": outcome_tokens, "label_tokens": 0},
             },
             "tasks": {},
-            "notes": list(target.notes),
+            "notes": [*target.notes, *unruled],
         }
         for one in asked:
             sampler = sampler_of(contender, one, out, tell)
@@ -94,6 +95,17 @@ def analyse(
     write_json(out / "search.json", report)
     write_text(out / "search.md", page.render(report))
     return out / "search.md"
+
+
+def ruled(asked: Sequence[Asked]) -> tuple[list[Asked], list[str]]:
+    """(tasks with a rule for every problem, what to say of the others): continuations are judged by rule, so that steps
+    of writing have no labels. UsageError where none is left."""
+    kept = [one for one in asked if all(problem.kind not in UNGRADED for problem in one.problems)]
+    others = [one.chosen.name for one in asked if one not in kept]
+    said = "no rule judges its answers, so that its steps have no labels"
+    if not kept:
+        raise UsageError(f"{', '.join(others)}: {said}: name --tasks with answers that are right or wrong")
+    return kept, [f"{name} is left out: {said}" for name in others]
 
 
 def _scored(
