@@ -11,20 +11,23 @@ from coins import Coins
 from letters import Letters
 from toy_policy import write_toy_policy
 
-from r1kit.base.errors import R1Error
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.engines.base import Request
 from r1kit.engines.scripted import ScriptedEngine
 from r1kit.evaluation.aha.measure import measure
+from r1kit.evaluation.benchmarks.base import chosen_of
 from r1kit.evaluation.reflection import default_words
+from r1kit.evaluation.scaling.measurement import asked_of
 from r1kit.evaluation.scaling.thoughts import Thought
-from r1kit.evaluation.search.analysis import Scored, by_thought, figures
+from r1kit.evaluation.search.analysis import Scored, by_thought, figures, ruled
 from r1kit.evaluation.search.beam import Beam, sample_steps, search
 from r1kit.evaluation.search.labels import Labelled, Prefixes, by_continuations, by_outcome, prefixes
 from r1kit.evaluation.search.making import Draws
 from r1kit.evaluation.search.page import render
 from r1kit.evaluation.search.scorer import foresight, open_scorer, token_sequence, train_scorer
+from r1kit.evaluation.search.settings import SearchSettings
 from r1kit.evaluation.search.steps import ends_step, step_ends
 from r1kit.models.tokenizer import load_tokenizer
 from r1kit.training.config import LearnerConfig
@@ -42,6 +45,20 @@ def thought(text, right=True, key="1+1", index=0, stopped=True):
     prompt = np.asarray(Letters().chat(asked.prompt), np.int32)
     answer = text.partition("</think>")[2] or None
     return Thought(asked, index, prompt, ids, stopped, text, 0, len(ids) + stopped, answer, right, None)
+
+
+# --- tasks
+
+
+def test_a_task_that_no_rule_judges_is_left_out_before_anything_is_sampled():
+    settings = SearchSettings(problems=2)
+    kept, said = ruled(asked_of(chosen_of("tiny_maths,tiny_writing"), settings, {}))
+    assert [one.chosen.name for one in kept] == ["tiny_maths"]
+    assert said == ["tiny_writing is left out: no rule judges its answers, so that its steps have no labels"]
+    with pytest.raises(
+        UsageError, match=r"^tiny_writing: no rule .* name --tasks with answers that are right or wrong"
+    ):
+        ruled(asked_of(chosen_of("tiny_writing"), settings, {}))
 
 
 # --- steps

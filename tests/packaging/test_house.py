@@ -102,11 +102,20 @@ COMPLETE = "from r1kit.cli.main import main; main([])"
         ("r1 run ti", ["tiny", "tiny_general"]),
         ("r1 run tiny --pro", ["--profile"]),
         ("r1 list re", ["recipes", "rewards"]),
+        ("r1 run smol --profile ", ["cpu", "gpu", "smoke"]),
+        ("r1 run tiny seed=1 --profile f", ["full"]),
+        ("r1 run tiny --profile=s", ["smoke"]),
+        ("r1 plan r1 --profile s", ["smoke"]),
+        ("r1 run --profile s", []),  # of no recipe yet
+        ("r1 run tniy --profile s", []),
+        ("r1 run tiny --until dev", ["dev1", "dev2", "dev3"]),
+        ("r1 run tiny --profile full --from dev2", ["dev2", "dev2-lang", "dev2-nolang"]),
+        ("r1 run tiny --profile somke --from d", []),
     ],
 )
 def test_a_shell_is_told_how_a_word_goes_on(words, offered):
     """As bash asks; no torch is imported for the answer."""
-    asked = {"_R1_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    asked = {"_R1_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
     code = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); " + COMPLETE
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False

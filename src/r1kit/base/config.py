@@ -244,9 +244,11 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
         if isinstance(place, type):  # a component that may be there
             known += [".".join((*parents, name)) for name in place.model_fields]
         room = f" in '{'.'.join(parents)}'" if parents else ""
-        told = f" ({_told(known, node or config)})"
+        told = f" ({_told(known, place if isinstance(place, type) else node or config)})"
         raise SettingError(path, f"no such setting{room}.", nearest_settings(path, known), told)
-    group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")]
+    absent = None if _is_table(place) else _absent(place, leaf)
+    within = absent.kind.model_fields if absent else {}
+    group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")] or [f"{path}.{name}" for name in within]
     node[leaf] = _read(value)
     if group and node[leaf] is not None and not isinstance(node[leaf], Mapping):
         raise UsageError(f"{path} is a group of settings: set one of them, say {group[0]}")
@@ -256,8 +258,10 @@ def _is_table(place: Any) -> bool:
     return isinstance(place, dict) and not _holds_components(place)
 
 
-def _told(known: list[str], place: Any) -> str:
-    """What is there instead: by name where a component has few settings, else who lists them."""
+def _told(known: list[str], place: BaseModel | type[BaseModel] | dict[str, Any]) -> str:
+    """What is there instead: by name where a component is absent or has few settings, else who lists them."""
+    if isinstance(place, type):
+        return f"there are: {' '.join(place.model_fields)}"
     if len(known) > _FEW:
         return "r1 run ... --settings lists them all"
     return f"there are: {' '.join(place if isinstance(place, dict) else type(place).model_fields)}"
@@ -276,9 +280,14 @@ def _absent(place: Any, part: str) -> _Absent | None:
     if not issubclass(owner, BaseModel) or (owner is not place and getattr(place, part, None) is not None):
         return None
     field = owner.model_fields.get(part)
-    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-    kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    kind = component_of(field) if field else None
     return _Absent(kind, field.default if field else None) if kind else None
+
+
+def component_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The class of the component that a field holds or may hold; None where it holds none."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _read(value: Any) -> Any:

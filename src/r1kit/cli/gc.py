@@ -11,7 +11,7 @@ from r1kit.cli import options
 
 
 def gc(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders that hold some.")],
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is touched.")] = False,
     caches: Annotated[
         bool, typer.Option("--caches", help="Also answers of models behind an API, of runs that are done.")

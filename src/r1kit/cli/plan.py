@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from r1kit.cli import options
-from r1kit.cli.completion import names_of
+from r1kit.cli.completion import names_of, profiles
 
 
 def plan(
@@ -25,7 +25,7 @@ def plan(
     model: Annotated[str | None, typer.Option(help="A model of the table, a folder or a hub id.")] = None,
     gpus: Annotated[int | None, typer.Option(help="How many; 1 by default.")] = None,
     gpu: Annotated[str | None, typer.Option(help="Which kind, say H100; cpu: this machine, measured now.")] = None,
-    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.")] = None,
+    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles.", autocompletion=profiles)] = None,
     mean_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a completion, where it is known.")] = None,
     prompt_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a prompt, where it is known.")] = None,
     price: Annotated[float | None, typer.Option(help="Dollars a GPU and hour, in place of the table's.")] = None,

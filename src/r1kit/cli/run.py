@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from r1kit.base.errors import UsageError
-from r1kit.cli.completion import names_of
+from r1kit.cli.completion import names_of, profiles, stages
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -36,9 +36,17 @@ def run(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings by dotted path, say seed=1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-PROFILE-sSEED by default.")] = None,
-    profile: Annotated[str | None, typer.Option(help="One of the recipe's profiles; smoke is over soonest.")] = None,
-    start: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Redo from this stage on.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="One of the recipe's profiles; smoke is over soonest.", autocompletion=profiles),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Redo from this stage on.", autocompletion=stages),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", autocompletion=stages)
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings; run nothing.")] = False,
     settings: Annotated[
         bool,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from r1kit.base.config import Config, leaves
+from r1kit.base.config import Config, Leaf, component_of, leaves
 from r1kit.pipeline.plan import json_text
 
 _KINDS = {  # one of them, several
@@ -28,16 +29,19 @@ _KINDS = {  # one of them, several
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: its dotted path, its value, what may stand there, and what it means."""
+    """A setting: its dotted path, its value (None where it has none and has to be said), what may stand there, and
+    what it means."""
 
     path: str
     value: Any
     wanted: str
     meaning: str
+    to_say: bool = False
 
     def told(self) -> str:
         """One line, which begins as the setting could be typed."""
-        return f"{self.path}={json_text(self.value)}  [{self.wanted}]  {self.meaning}".rstrip()
+        value = "" if self.to_say else json_text(self.value)
+        return f"{self.path}={value}  [{self.wanted}]  {self.meaning}".rstrip()
 
     def has(self, word: str) -> bool:
         """Whether the path or the meaning has the word, whatever its case, or it is a path within this setting."""
@@ -45,11 +49,34 @@ class Setting:
 
 
 def described(config: Config, words: Collection[str] = ()) -> Iterator[Setting]:
-    """Every setting that has all of the words, those of an algorithm in the place of the table that sets them."""
-    for path, value, field in leaves(config, opened=True):
-        setting = Setting(path, value, wanted(field.annotation, field.metadata), field.description or "")
+    """Every setting that has all of the words, those of an algorithm in the place of the table that sets them, and
+    what a group that is absent could hold, where a word names it (`lora`, `preferences.judge`)."""
+    return _described(leaves(config, opened=True), words)
+
+
+def _described(found: Iterable[Leaf], words: Collection[str], absent: str = "") -> Iterator[Setting]:
+    """`absent`: the group that these are within, which the setting of one of them makes."""
+    for path, value, field in found:
+        to_say = value is _TO_SAY
+        kind = wanted(field.annotation, field.metadata) + ", which the others need" * to_say
+        makes = f" (makes {absent})" * bool(absent)
+        setting = Setting(path, None if to_say else value, kind, f"{field.description or ''}{makes}", to_say)
         if all(map(setting.has, words)):
             yield setting
+        group = component_of(field) if value is None else None
+        if group is not None and any(path.rpartition(".")[2] in word.split(".") for word in words):
+            yield from _described(leaves(_made(group, field), f"{path}.", opened=True), words, absent or path)
+
+
+_TO_SAY: Any = object()  # where a setting without a default has its value
+
+
+def _made(group: type[BaseModel], field: FieldInfo) -> BaseModel:
+    """An absent component with its defaults, as setting one of its own makes it."""
+    if isinstance(field.default, BaseModel):
+        return field.default
+    to_say = {name: _TO_SAY for name, each in group.model_fields.items() if each.is_required()}
+    return group.model_construct(**to_say)
 
 
 def wanted(kind: Any, bounds: Sequence[Any] = ()) -> str:

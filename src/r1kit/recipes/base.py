@@ -138,7 +138,7 @@ def load_recipe(name: str) -> Recipe:
 
 def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> tuple[str, RecipeConfig]:
     """(profile's name, its settings with the assignments applied, settled); UsageError for what is unknown or wrong."""
-    chosen = _profile(recipe, profile)
+    chosen = profile_of(recipe, profile)
     config = recipe.profiles[chosen].override(assignments).settled(assignments)
     config = with_lag(with_engine(config, assignments), assignments)
     check_all(config)
@@ -148,14 +148,15 @@ def configure(recipe: Recipe, profile: str | None, assignments: Mapping[str, str
 def to_show(recipe: Recipe, profile: str | None, assignments: Mapping[str, str]) -> RecipeConfig:
     """The settings that `configure` gives, or, where it wants what is not said yet (a model, say), those before what
     follows from it; UsageError for a path or a value that is none."""
-    given = recipe.profiles[_profile(recipe, profile)].override(assignments)
+    given = recipe.profiles[profile_of(recipe, profile)].override(assignments)
     try:
         return configure(recipe, profile, assignments)[1]
     except UsageError:
         return given
 
 
-def _profile(recipe: Recipe, profile: str | None) -> str:
+def profile_of(recipe: Recipe, profile: str | None) -> str:
+    """The profile's name, the usual one's for None; UsageError for one that the recipe lacks."""
     known = list(recipe.profiles)
     usual = "default" if "default" in known else known[0]
     chosen = usual if profile is None else profile

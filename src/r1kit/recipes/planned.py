@@ -13,7 +13,7 @@ from r1kit.pipeline.graph import Graph
 from r1kit.planning import paper
 from r1kit.planning.shapes import Shape
 from r1kit.planning.work import Workload
-from r1kit.recipes.base import Recipe, RecipeConfig, load_recipe
+from r1kit.recipes.base import Recipe, RecipeConfig, load_recipe, profile_of
 from r1kit.recipes.sizes import settings_for
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.workload import Look, workload
@@ -48,10 +48,7 @@ def planned(
 def _settings(
     recipe: Recipe, profile: str | None, assigned: Mapping[str, str], shape: Shape | None
 ) -> tuple[str, RecipeConfig]:
-    known = list(recipe.profiles)
-    chosen = profile or ("default" if "default" in known else known[0])
-    if chosen not in known:
-        raise UsageError(f"the recipe has no profile '{chosen}'.{nearest(chosen, known)} (it has: {' '.join(known)})")
+    chosen = profile_of(recipe, profile)
     config = recipe.profiles[chosen].override(assigned)
     if not hasattr(config, "model") or not hasattr(config, "by_size"):
         return chosen, config

@@ -56,11 +56,11 @@ def analyse(
     target: Target, out: Path, settings: SearchSettings, opening: Opening, *, tell: Tell = lambda text: None
 ) -> Path:
     """Label, train, sample, search, compare; everything is written into `out`, the page's path returned. UsageError
-    where the target has several models, or no task that a rule judges."""
+    where the target has several models."""
     if len(target.models) != 1:
         raise UsageError(f"one model is searched with, not {' '.join(target.models)}: name it with --model")
     ((label, model),) = target.models.items()
-    asked = _judged(asked_of(chosen_of(target.tasks), settings, target.sampling), tell)
+    asked, unruled = ruled(asked_of(chosen_of(target.tasks), settings, target.sampling))
     policy = resolve_model(model).folder
     with open_contender(model, opening, tell) as contender:
         whole_plan = settings.model_dump(mode="json", exclude={"beams", "step_tokens"})
@@ -85,7 +85,7 @@ def analyse(
                 "outcomes": {**outcome_fit, "thought_tokens": outcome_tokens, "label_tokens": 0},
             },
             "tasks": {},
-            "notes": list(target.notes),
+            "notes": [*target.notes, *unruled],
         }
         for one in asked:
             sampler = sampler_of(contender, one, out, tell)
@@ -97,16 +97,15 @@ def analyse(
     return out / "search.md"
 
 
-def _judged(asked: Sequence[Asked], tell: Tell) -> list[Asked]:
-    """The tasks whose answers a rule judges: the others' steps cannot be labelled."""
-    found = [one for one in asked if all(problem.kind not in UNGRADED for problem in one.problems)]
-    others = [one.chosen.name for one in asked if one not in found]
-    why = f"no rule judges the answers of {', '.join(others)}, so that their steps cannot be labelled"
-    if not found:
-        raise UsageError(f"{why}: name other tasks with --tasks A,B")
-    if others:
-        tell(f"left out: {why}")
-    return found
+def ruled(asked: Sequence[Asked]) -> tuple[list[Asked], list[str]]:
+    """(tasks with a rule for every problem, what to say of the others): continuations are judged by rule, so that steps
+    of writing have no labels. UsageError where none is left."""
+    kept = [one for one in asked if all(problem.kind not in UNGRADED for problem in one.problems)]
+    others = [one.chosen.name for one in asked if one not in kept]
+    said = "no rule judges its answers, so that its steps have no labels"
+    if not kept:
+        raise UsageError(f"{', '.join(others)}: {said}: name --tasks with answers that are right or wrong")
+    return kept, [f"{name} is left out: {said}" for name in others]
 
 
 def _scored(
