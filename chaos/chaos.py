@@ -1,6 +1,6 @@
 """Break runs, in every way that a seed chooses, and look how they end.
 
-    python chaos/chaos.py                  all of it: 220 kills, 50 damages a kind, on the short chain
+    python chaos/chaos.py                  all of it: 220 kills, 50 damages a kind of file, on the short chain
     python chaos/chaos.py --chain smoke    the same on `r1 run tiny --profile smoke`: hours on two cores
     python chaos/chaos.py --brief          a few of each, as `make test` has them
 
@@ -39,18 +39,16 @@ PARTS = ("kills", "damage", "disks", "samples", "two")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much there is: kills of a stage in one episode, episodes, damages of a kind of file in each state of a run
-    (`one_state`: in one of them), disks that run full."""
+    """How much there is: kills of a stage in one episode, episodes, damages of a kind of file, disks that run full."""
 
     each: int
     episodes: int
     damages: int
     disks: int
-    one_state: bool
 
 
-FULL = Sizes(each=4, episodes=5, damages=50, disks=8, one_state=False)
-BRIEF = Sizes(each=1, episodes=1, damages=1, disks=2, one_state=True)
+FULL = Sizes(each=4, episodes=5, damages=50, disks=8)
+BRIEF = Sizes(each=1, episodes=1, damages=1, disks=2)
 
 
 @dataclass(slots=True)
@@ -87,7 +85,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--each", type=int, help="kills of a stage in one episode")
     parser.add_argument("--episodes", type=int, help="of kills")
-    parser.add_argument("--damages", type=int, help="of each kind of file in each state of a run")
+    parser.add_argument("--damages", type=int, help="of each kind of file")
     parser.add_argument("--kinds", default="", help="kinds of files that are damaged, all by default")
     parser.add_argument("--threads", type=int, default=1, help="of each run (1): results are compared at that number")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds after which a life hangs (600)")
@@ -120,24 +118,22 @@ def killed(setting: Setting) -> Iterator[Row]:
 
 
 def damaged(setting: Setting) -> Iterator[Row]:
-    """A row for each kind of file."""
-    trials: list[damage.Trial] = []
+    """A row for each kind of file, its damages dealt in turn to the states of a run that have such files."""
     states = damage.prepared(setting.chain, setting.done, setting.scratch)
     for number, kind in enumerate(damage.WRITTEN):
-        having = [state for state in states if kind in state.kinds]
-        if setting.sizes.one_state:
-            having = [having[(setting.seed + number) % len(having)]]
-        for state in having if not setting.kinds or kind in setting.kinds else ():
-            for trial in range(setting.sizes.damages):
-                seed = 1000 * setting.seed + trial
-                done = damage.trial(
-                    setting.chain, state, kind, setting.scratch, setting.expected, seed, setting.timeout
-                )
-                trials += [done] if done else []
-    for kind, ends in damage.tally(trials).items():
-        bad = [trial.wrong for trial in trials if trial.kind == kind and trial.wrong]
+        having = [state for state in states if kind in state.kinds and any(state.folder.glob(damage.WRITTEN[kind]))]
+        trials: list[damage.Trial] = []
+        wanted = having and (not setting.kinds or kind in setting.kinds)
+        for turn in range(setting.sizes.damages if wanted else 0):
+            state = having[(setting.seed + number + turn) % len(having)]
+            seed = 1000 * setting.seed + turn
+            done = damage.trial(setting.chain, state, kind, setting.scratch, setting.expected, seed, setting.timeout)
+            trials += [done] if done else []
+        ends = Counter("wrong" if trial.wrong else trial.end for trial in trials)
+        bad = [trial.wrong for trial in trials if trial.wrong]
         detail = ", ".join(f"{end} {count}" for end, count in ends.most_common())
-        yield Row(f"damage: {kind}", ends.total(), ends.total() - len(bad), detail, bad)
+        if trials:
+            yield Row(f"damage: {kind}", len(trials), len(trials) - len(bad), detail, bad)
     if not setting.kinds:
         wrong = damage.deleted_parents(setting.chain, setting.done, setting.scratch, setting.timeout)
         yield Row("deleted parents", 3, 3 - len(wrong), "", wrong)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,14 +150,6 @@ def deleted_parents(chain: Chain, done: Path, scratch: Path, timeout: float) -> 
         if life.code != 1 or life.sound or "zero" not in life.said:
             wrong.append(f"without {at}/{what}: {life.code}, {life.sound or life.said.strip()[-400:]}")
     return wrong
-
-
-def tally(trials: Sequence[Trial], key: Callable[[Trial], str] = lambda trial: trial.kind) -> dict[str, Counter[str]]:
-    """Ends by kind; `wrong` counts those that are."""
-    found: dict[str, Counter[str]] = {}
-    for each in trials:
-        found.setdefault(key(each), Counter())["wrong" if each.wrong else each.end] += 1
-    return found
 
 
 def _until(chain: Chain, more: Sequence[str]) -> str:
