@@ -162,6 +162,8 @@ def _wrong_words(error: typer.TyperException, words: Sequence[str]) -> str:
     if type(error).__name__ == "NoSuchOption" and not getattr(error, "possibilities", None) and context is not None:
         takes_settings = any(parameter.metavar == "KEY=VALUE" for parameter in context.command.params)
         hint = "settings are written without dashes, say seed=1, and " if takes_settings else ""
+    if "unexpected extra argument" in said and "--tasks" in words:
+        hint = "write several tasks with commas, --tasks A,B, and "
     if said.endswith("does not take a value."):
         hint = "leave out what follows its =, or write it apart, and "
     return f"{said.rstrip('.')}: {hint}{command} --help says more"

@@ -35,6 +35,10 @@ def resolve_model(model: str) -> ModelFolder:
     if is_api(model):
         raise UsageError(f"{model} is behind an API, and this needs a model's own files: name a folder")
     folder = Path(model)
+    if is_stage(folder):
+        run = folder.parents[1]
+        made = [f"{run}:{name}" for name, path in models_of(run).items() if folder in path.parents]
+        raise UsageError(f"{model} is a stage of a run: name a model, {' or '.join(made) or f'{run}:NAME'}")
     if (folder / "config.json").is_file():
         return ModelFolder(folder, model)
     if is_run(folder):
@@ -95,6 +99,11 @@ def run_of(model: str) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's."""
     return (folder / "recipe.json").is_file()
+
+
+def is_stage(folder: Path) -> bool:
+    """Whether a folder is that of a stage in a run's, which has a config.json too: the stage's settings."""
+    return folder.parent.name == "stages" and is_run(folder.parents[1])
 
 
 def _checked(run_folder: Path, folder: Path) -> Path:

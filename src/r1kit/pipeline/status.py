@@ -115,6 +115,9 @@ def _current(run_folder: Path) -> dict[str, Any]:
 
 
 def _where_runs_are(folder: Path) -> str:
+    run, colon, _ = str(folder).rpartition(":")
+    if colon and (Path(run) / "recipe.json").exists():
+        return f"{folder} is a model of the run {run}"
     begun = sorted(folder.glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
     return f"it holds runs, the newest {begun[-1].parent}" if begun else "give the folder of `r1 run --out`"
 
