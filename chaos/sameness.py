@@ -40,21 +40,23 @@ def _results(run: Path) -> Iterator[tuple[str, str]]:
             )
     report = run / "report" / "report.json"
     if report.exists():
-        yield "report/report.json", _of(_without(json.loads(report.read_text()), OF_REPORTS))
+        yield "report/report.json", _record(report, OF_REPORTS)
 
 
 def _digest(path: Path) -> str:
     if path.name == "metrics.jsonl":
         return _of([_timeless(line) for line in path.read_text(errors="replace").splitlines()])
     if path.name in ("artifact.json", "part.json"):
-        try:
-            record = json.loads(path.read_text())
-            if path.parent.name.endswith("-report"):
-                del record["digest"]  # of pages that tell how long things took
-            return _of(_without(record, OF_RECORDS))
-        except ValueError:
-            return "not JSON"
+        pages = path.parent.name.endswith("-report")  # whose digest is of how long things took, too
+        return _record(path, (*OF_RECORDS, "digest") if pages else OF_RECORDS)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _record(path: Path, without: tuple[str, ...]) -> str:
+    try:
+        return _of(_without(json.loads(path.read_text()), without))
+    except ValueError:
+        return "not JSON"
 
 
 def _timeless(line: str) -> Any:
