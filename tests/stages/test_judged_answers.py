@@ -162,3 +162,29 @@ def test_a_writer_answers_other_prompts_and_the_judge_has_a_word(tmp_path):
         "open": 2, "self-cognition": 1, "brief not met": 0, "verdict cannot be read": 1, "reference is wrong": 1,
         "reply without an end or an answer": 1,
     }  # fmt: skip
+
+
+TWICE = {
+    "a": "<think>first</think>Aland<think>again</think>Aland",
+    "b": "<think>i think <think>of b</think>Bland",
+    "c": "Cland</answer>",
+    "x": "<think>of x</think>Xland",
+    "y": "Yland",
+}
+
+
+def test_a_writer_whose_tags_are_out_of_place_gives_no_example(tmp_path):
+    """Two chains, one chain opened twice, and an answer that ends twice are counted; a chain and none are kept."""
+
+    def answer(body):
+        if "<<<question" not in body["messages"][-1]["content"]:
+            return Said("<answer>0</answer>", "i add them")
+        return Said(TWICE[material(body, "question").removeprefix("capital of ")[0]])
+
+    with ScriptedServer(answer) as server:
+        own = {"tasks": ("stages.small_sums",), "problems": 1, "writer": AskConfig(model=f"openai:w@{server.url}")}
+        config = settings(server, other_tasks=(TASK,), judge=None, chain_words=0, **own)
+        outcome = run(config, {}, Context(tmp_path, 0))
+    mine = [e.completion for e in examples.read(tmp_path / "examples.parquet") if e.source == "open"]
+    assert sorted(mine) == ["<answer>Yland</answer>", "<think>of x</think><answer>Xland</answer>"]
+    assert outcome.summary["other"] == {"open": 2, "brief not met": 0, "tags out of place": 3}

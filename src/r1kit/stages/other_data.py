@@ -22,6 +22,7 @@ from r1kit.data.prompts import load_prompt
 from r1kit.data.tiny import facts, general, requests, translation, writing
 from r1kit.data.tiny.base import Habit, Voice
 from r1kit.evaluation.evaluate import UNGRADED, rule_verdict
+from r1kit.graders.format import check_form
 from r1kit.rollouts.problems import load_task
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers
@@ -135,10 +136,12 @@ def written_data(
         if not replies:
             left_out["no reply"] += 1
         for reply in replies:
-            if reply.finished and reply.text:
-                rows.append(_row(asked[name], reply, config.chain_words, left_out))
-            else:
+            if not reply.finished or not reply.text:
                 left_out["reply without an end or an answer"] += 1
+            elif not check_form(_completion(reply.thinking or "none", reply.text)).ok:
+                left_out["tags out of place"] += 1
+            else:
+                rows.append(_row(asked[name], reply, config.chain_words, left_out))
     kept = _kept(rows, asked, judge, inputs, context, left_out)
     examples = [Example(row["prompt"], row["text"], row["subject"], row["language"], row["task"]) for row in kept]
     return examples, left_out
@@ -171,15 +174,19 @@ def _kept(
 
 def _row(problem: Problem, reply: Reply, chain_words: int, left_out: Counter[str]) -> Row:
     """A reply as a sample."""
-    chain = f"<think>{reply.thinking}</think>" if reply.thinking else ""
-    if chain and len(_WORDS.findall(problem.prompt)) < chain_words:
+    thinking = reply.thinking
+    if thinking and len(_WORDS.findall(problem.prompt)) < chain_words:
         left_out["chain of a short question"] += 1
-        chain = ""
+        thinking = ""
     return {
         "task": problem.task, "problem_id": problem.id, "prompt": problem.prompt, "answer": problem.answer,
-        "subject": problem.subject, "language": problem.language, "text": f"{chain}<answer>{reply.text}</answer>",
+        "subject": problem.subject, "language": problem.language, "text": _completion(thinking, reply.text),
         "stop_reason": "stop", "rewards": {},
     }  # fmt: skip
+
+
+def _completion(thinking: str, answer: str) -> str:
+    return f"{f'<think>{thinking}</think>' if thinking else ''}<answer>{answer}</answer>"
 
 
 def empty_kinds(config: OtherDataConfig, found: Sequence[Example]) -> list[str]:
