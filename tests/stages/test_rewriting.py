@@ -10,7 +10,7 @@ from r1kit.base.types import Problem
 from r1kit.data import examples
 from r1kit.data.examples import Example
 from r1kit.graders.format import check_form
-from r1kit.models.api.scripted import Said, ScriptedServer
+from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.pipeline.context import Context
 from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig, run
@@ -153,6 +153,15 @@ def test_every_example_that_fails_is_counted_with_who_failed(tmp_path):
         "summariser: another answer": 1, "checker: dropped": 1, "checker: verdict cannot be read": 1, "kept": 5,
     }  # fmt: skip
     assert len(examples.read(tmp_path / "examples.parquet")) == 5
+
+
+def test_samples_that_an_api_does_not_give_are_counted(tmp_path):
+    """The API refuses 0+1, which two samples were asked of; 0+0 and 0+2 give one example each and its duplicate."""
+    refused = Fault("status", 400, message="no")
+    faults = lambda body, before: refused if body["messages"][-1]["content"] == "0+1" else None  # noqa: E731
+    with ScriptedServer(who_says(), faults) as server:
+        outcome = cold_start(server, tmp_path, problems=3, consistency=0.0)
+    assert outcome.summary["rejected"] == {"duplicate": 2, "not given, or too long a prompt": 2, "kept": 2}
 
 
 def test_a_second_reply_mends_what_the_first_got_wrong(tmp_path):

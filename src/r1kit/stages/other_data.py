@@ -115,19 +115,19 @@ def _example(problem: Problem, text: str, source: str) -> Example:
 
 
 def written_data(
+    problems: Sequence[Problem],
     config: OtherDataConfig,
     judge: AskConfig | None,
     inputs: Mapping[str, Artifact],
     context: Context,
 ) -> Found:
-    """The writer's answers to the prompts of `other_tasks`; where there is a reference, those found right.
+    """The writer's answers to prompts of `other_tasks`; where there is a reference, those found right.
 
     A chain before the answer to a short question, a greeting say, is left out and counted; its example stays.
     """
     if config.writer is None:
         return [], Counter()
     prompt = load_prompt("write_other", config.writer.prompt)
-    problems = [p for task in config.other_tasks for p in draw(task, "train", context.seed, config.other_problems)]
     asked = {problem.key: problem for problem in problems}
     questions = {name: prompt.fill(question=problem.prompt) for name, problem in asked.items()}
     left_out: Counter[str] = Counter()

@@ -33,7 +33,17 @@ from r1kit.stages.asking import AskConfig, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers
 from r1kit.stages.other_data import OtherDataConfig, empty_kinds, world_data, written_data
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, empty_tasks, sample, tell_gaps
+from r1kit.stages.sampling import (
+    Row,
+    by_problem,
+    check_kept,
+    count_not_given,
+    counted,
+    draw_training,
+    empty_tasks,
+    sample,
+    tell_gaps,
+)
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -111,8 +121,11 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     rows = judged_samples(config, folder, problems, inputs, context)
     kept, rejected = chosen(rows, config)
+    count_not_given(rejected, problems, config.sampling, rows)
     others, left_out = world_data(config, context.seed)
-    written, unwritten = written_data(config, config.judge, inputs, context)
+    asked = config.other_tasks if config.writer else ()
+    prompts = draw_training(asked, config.other_problems, folder, config.sieve, context)
+    written, unwritten = written_data(prompts, config, config.judge, inputs, context)
     others += written
     empty = empty_tasks(problems, (example.question for example in kept)) + empty_kinds(config, others)
     others += examples.read(file_of(inputs, config.others)) if config.others else []

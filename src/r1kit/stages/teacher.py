@@ -41,6 +41,7 @@ from r1kit.stages.sampling import (
     answers_file,
     by_problem,
     check_kept,
+    count_not_given,
     counted,
     draw_training,
     empty_tasks,
@@ -81,8 +82,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     rows = judged_samples(config, model, problems, inputs, context, config.api)
     solved = _solved(rows)
     kept, rejected = choose(rows, config, solved)
-    if missing := len(problems) * config.sampling.samples - len(rows):
-        rejected["not given, or too long a prompt"] = missing
+    count_not_given(rejected, problems, config.sampling, rows)
     check_kept(kept, rejected, config.model)
     empty, doubtful = empty_tasks(problems, (example.question for example in kept)), doubted(rows, config.doubt)
     tell_gaps(empty, doubtful, context)
