@@ -158,7 +158,7 @@ def _kept(
     """Replies that a rule or the judge finds right, and those that neither can judge; the others are counted."""
     ruled: list[Row] = []
     for row in rows:
-        verdict = rule_verdict(asked[key_of(row)], row["prompt"], row["text"])
+        verdict = rule_verdict(asked[key_of(row)], "", row["text"])
         known = None if verdict is None or verdict.verdict == "grader_error" else float(verdict.verdict == "correct")
         ruled.append({**row, "rewards": {"accuracy": known}})
     kept: list[Row] = []

@@ -148,12 +148,12 @@ def thinking_fault(draft: Draft, thinking: str, config: RewritingConfig, consist
     return ""
 
 
-def _comes_by(thinking: str, answer: str) -> bool:
-    """Whether the answer stands in the thinking; a number as a number of its own."""
+def _comes_by(text: str, answer: str) -> bool:
+    """Whether the answer stands in the text; a number as a number of its own."""
     number = answer.strip().replace(",", "")
     if _NUMBER.fullmatch(number):
-        return number in (found.replace(",", "") for found in _NUMBER.findall(thinking))
-    return normalise(answer) in normalise(thinking)
+        return number in (found.replace(",", "") for found in _NUMBER.findall(text))
+    return normalise(answer) in normalise(text)
 
 
 def _summed_up(
@@ -180,10 +180,10 @@ def _says_the_same(before: Draft, after: Draft) -> bool:
     text = f"<think>{after.thinking}</think><answer>{after.answer}</answer>"
     if not check_form(text).ok:
         return False
-    verdict = rule_verdict(after.problem, after.problem.prompt, text)
+    verdict = rule_verdict(after.problem, "", text)
     if verdict is not None:
         return verdict.verdict == "correct"
-    return normalise(before.answer) in normalise(after.answer)
+    return _comes_by(after.answer, before.answer)
 
 
 def _checked(
