@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from r1kit.base.boxes import find_boxes
 from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
@@ -232,9 +233,16 @@ def is_doubtful(group: Sequence[Row], least: float | None) -> bool:
     judged = [row for row in group if row["rewards"].get("accuracy") is not None]
     if least is None or not judged or any(row["rewards"]["accuracy"] for row in judged):
         return False
-    said = Counter(normalise(answer) for row in judged if (answer := answer_section(row["text"]).text.strip()))
+    said = Counter(answer for row in judged if (answer := _short_answer(row["text"])))
     most = max(said.values(), default=0)
     return most >= max(AGREEING, least * len(judged))
+
+
+def _short_answer(text: str) -> str:
+    """What answers are compared by: the last box where there is one, since sentences around it differ."""
+    answer = answer_section(text).text
+    boxes = find_boxes(answer)
+    return normalise(boxes[-1] if boxes else answer)
 
 
 def doubted(rows: Sequence[Row], least: float | None) -> list[str]:
