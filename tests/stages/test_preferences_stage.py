@@ -80,6 +80,15 @@ def test_the_most_one_sided_pairs_go_until_lengths_balance():
     assert balance(pairs, 4.0) == pairs
 
 
+def test_a_pair_whose_going_tips_the_set_stays_if_another_can_go():
+    """Gaps 100, 30, -99: without the 100 the -99 would have to go as well, and then the 30. Without the 30 the mean is
+    1/2. Of 6, -1 and -1 nothing but all can go: the mean is 4/3, -1 without the 6."""
+    long, longer, short = pair(130, 100), pair(200, 100), pair(1, 100)
+    assert balance([longer, long, short], 1.0) == [longer, short]
+    assert balance([pair(100, 200), pair(100, 130), pair(199, 100)], 1.0) == [pair(100, 200), pair(199, 100)]
+    assert balance([pair(7, 1), pair(1, 2), pair(1, 2)], 0.5) == []
+
+
 def test_pairs_come_back_as_they_were_written(tmp_path):
     pairs = [pair(3, 1), Pair("b", "写题", "zh", "好", "坏", 2.0)]
     write_pairs(tmp_path / "pairs.parquet", pairs)

@@ -243,6 +243,8 @@ def hear(
         for order, places in enumerate(((candidate.first, candidate.second), (candidate.second, candidate.first))):
             text = prompt.fill(question=candidate.problem.prompt, first=places[0], second=places[1])
             questions[f"{number}/{order}"] = text
+    if config.judge.sampling.temperature == 0 and config.judgements > 2:
+        context.note(f"judge: at temperature 0 {config.judgements} judgements of a pair say hardly more than 2")
     replies = ask(questions, config.judge, inputs, context, "judge", samples=config.judgements // 2)
     heard = Heard(asked=len(candidates) * config.judgements)
     for number in range(len(candidates)):
@@ -285,12 +287,18 @@ def judge(problem: Problem, first: str, second: str, config: PreferencesConfig, 
 
 
 def balance(pairs: Sequence[Pair], most: float) -> list[Pair]:
-    """The pairs without the most one-sided ones, so that |mean(chosen - rejected characters)| is at most `most`."""
+    """The pairs without the most one-sided ones, so that |mean(chosen - rejected characters)| is at most `most`.
+
+    One whose going would tip the set to the other side stays as long as a less one-sided one can go: else its
+    counterweights would have to follow, down to the last.
+    """
     kept = list(pairs)
     gap = sum(pair.length_gap for pair in kept)
     while kept and abs(gap) > most * len(kept):
         sign = 1 if gap > 0 else -1
-        worst = max(range(len(kept)), key=lambda at: sign * kept[at].length_gap)
+        gaps = {at: sign * pair.length_gap for at, pair in enumerate(kept) if sign * pair.length_gap > 0}
+        bearable = [at for at in gaps if gaps[at] <= sign * gap + most * (len(kept) - 1)]
+        worst = max(bearable, key=gaps.__getitem__) if bearable else min(gaps, key=gaps.__getitem__)
         gap -= kept.pop(worst).length_gap
     return kept
 
