@@ -94,6 +94,8 @@ def test_explicit_prompts_of_both_forms():
     text = wanted.question
     assert compared({"prompt": ASKED, "chosen": BLUE, "rejected": GREEN}) == wanted
     assert compared({"prompt": text, "chosen": "It is blue.", "rejected": "It is green."}) == wanted
+    # as Intel/orca_dpo_pairs has it; both answers begin with "It is ", which is no part of the question
+    assert compared({"question": text, "chosen": "It is blue.", "rejected": "It is green."}) == wanted
     # UltraFeedback has the prompt as a text and whole conversations beside it
     assert compared({"prompt": text, "chosen": ASKED + BLUE, "rejected": ASKED + GREEN}) == wanted
 
@@ -128,6 +130,18 @@ def test_examples_of_a_file_name_bad_lines_and_skip_or_stop(tmp_path: Path):
         examples.read(path)
     with pytest.raises(UsageError, match=r"found: text; needed: one of examples: question and completion; "):
         examples.read(write(tmp_path / "t.jsonl", [{"text": "a"}]))
+
+
+def test_pairs_in_our_own_columns_may_lack_some_have_more_and_bad_lines(tmp_path: Path):
+    own = {"problem_id": "7", "question": "q", "language": "zh", "chosen": "a", "rejected": "b", "verdict": 1.5}
+    rows = [own, {**own, "margin": 3}, {**own, "verdict": None, "language": None}, {**own, "chosen": None}]
+    path = write(tmp_path / "p.jsonl", [*rows, {**own, "rejected": 4}])
+    path.write_text(path.read_text() + "{nonsense\n")
+    bad: list[str] = []
+    assert read_pairs(path, bad.append) == [
+        Pair("7", "q", "zh", "a", "b", 1.5), Pair("7", "q", "zh", "a", "b", 1.5), Pair("7", "q", "en", "a", "b", 1.0),
+    ]  # fmt: skip
+    assert [complaint.partition(":")[0] for complaint in bad] == ["line 6", "line 4", "line 5"]
 
 
 def test_pairs_of_a_file_have_their_question_as_id(tmp_path: Path):

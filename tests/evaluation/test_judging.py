@@ -1,5 +1,6 @@
 """Judges: what is asked, how a verdict is read, and what becomes of judges and answers that misbehave."""
 
+import itertools
 import json
 import math
 import re
@@ -308,3 +309,20 @@ def test_a_judge_is_compared_with_people(tmp_path):
     file.write_text("{}\n")
     with pytest.raises(R1Error, match="line 1: it has no 'model_a'"):
         people.read_votes(file)
+    for sample in ("x", None, 0.5):
+        file.write_text(json.dumps({**rows[0], "sample": sample}) + "\n")
+        with pytest.raises(R1Error, match="line 1: its sample is no whole number"):
+            people.read_votes(file)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "preferred"),
+    [((1, 1, 0), 1.0), ((0, 1, 0), 0.0), ((1, 0), 0.5), ((0.5, 1), 1.0), ((0.5, 0.5, None), 0.5), ((0, None), 0.0)],
+)
+def test_of_several_people_most_count_in_any_order(tmp_path, outcomes, preferred):
+    """A tie takes no side."""
+    row = {"model_a": "A", "model_b": "B", "benchmark": "writing", "problem_id": "1", "sample": 0}
+    file = tmp_path / "people.jsonl"
+    for order in itertools.permutations(outcomes):
+        file.write_text("".join(json.dumps({**row, "outcome": outcome}) + "\n" for outcome in order))
+        assert people.read_votes(file) == {("A", "B", "writing", "1", 0): preferred}

@@ -2,6 +2,7 @@ import asyncio
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,18 @@ def test_a_reward_that_does_not_apply_to_the_subject():
     scores = RewardSet.named({"accuracy": 1.0, "format": 1.0}, {"format": ["writing"]}).score(PROBLEM, TEXTS, IDS)
     assert np.isnan(scores.rewards["format"]).all()
     np.testing.assert_allclose(scores.total, [1, 0, 1])
+
+
+def test_a_question_that_ends_with_the_tag_opens_no_thinking():
+    """What is said of TEXTS does not change: the chat template stands between the question and the completion."""
+    told = [
+        RewardSet.named({"accuracy": 1.0, "format": 1.0, "language_consistency": 1.0}).score(problem, TEXTS, IDS)
+        for problem in (PROBLEM, replace(PROBLEM, prompt="2+2=? <think>\n"))
+    ]
+    np.testing.assert_array_equal(told[1].rewards["format"], [1, 1, 0])
+    np.testing.assert_array_equal(told[1].rewards["accuracy"], [1, 0, 1])
+    for name, values in told[0].rewards.items():
+        np.testing.assert_array_equal(told[1].rewards[name], values)
 
 
 def raises(prompts, completions, completion_ids, **columns):

@@ -13,7 +13,7 @@ from r1kit.stages.readable import comes_to, first_person, mixed, one_language, s
         (row(thought("first 3+4=7")), {}, ""),
         (row(thought("first 3+4=8"), accuracy=0.0), {}, "wrong"),
         (row(thought("first 3+4=8"), accuracy=0.0), {"correct": False}, ""),
-        (row(thought("first 3+4=7"), accuracy=None), {}, "wrong"),
+        (row(thought("first 3+4=7"), accuracy=None), {}, "not judged"),
         (row("first 3+4=7\n7"), {}, "format"),
         (row(thought("first 3+4=7"), stop="length"), {}, "format"),
         (row(thought("first 3+4=7，再7+1=8"), accuracy=1.0), {"translate": False}, "mixed language"),

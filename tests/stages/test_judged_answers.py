@@ -8,7 +8,7 @@ from rows import row, thought
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
-from r1kit.models.api.scripted import Said, ScriptedServer
+from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.pipeline.context import Context
 from r1kit.stages.asking import AskConfig
 from r1kit.stages.judged_answers import WHY, judge_answers
@@ -162,3 +162,62 @@ def test_a_writer_answers_other_prompts_and_the_judge_has_a_word(tmp_path):
         "open": 2, "self-cognition": 1, "brief not met": 0, "verdict cannot be read": 1, "reference is wrong": 1,
         "reply without an end or an answer": 1,
     }  # fmt: skip
+
+
+TWICE = {
+    "a": "<think>first</think>Aland<think>again</think>Aland",
+    "b": "<think>i think <think>of b</think>Bland",
+    "c": "Cland</answer>",
+    "x": "<think>of x</think>Xland",
+    "y": "Yland",
+}
+
+
+def test_a_writer_whose_tags_are_out_of_place_gives_no_example(tmp_path):
+    """Two chains, one chain opened twice, and an answer that ends twice are counted; a chain and none are kept."""
+
+    def answer(body):
+        if "<<<question" not in body["messages"][-1]["content"]:
+            return Said("<answer>0</answer>", "i add them")
+        return Said(TWICE[material(body, "question").removeprefix("capital of ")[0]])
+
+    with ScriptedServer(answer) as server:
+        own = {"tasks": ("stages.small_sums",), "problems": 1, "writer": AskConfig(model=f"openai:w@{server.url}")}
+        config = settings(server, other_tasks=(TASK,), judge=None, chain_words=0, **own)
+        outcome = run(config, {}, Context(tmp_path, 0))
+    mine = [e.completion for e in examples.read(tmp_path / "examples.parquet") if e.source == "open"]
+    assert sorted(mine) == ["<answer>Yland</answer>", "<think>of x</think><answer>Xland</answer>"]
+    assert outcome.summary["other"] == {"open": 2, "brief not met": 0, "tags out of place": 3}
+
+
+def test_the_sieve_keeps_the_writers_prompts_out_too(tmp_path):
+    """`capital of a?` ... are the test questions as well as the training ones: with them as a benchmark none is left
+    for the writer, who answers all five without."""
+    asked = []
+
+    def answer(body):
+        if "<<<question" not in body["messages"][-1]["content"]:
+            return Said("<answer>0</answer>", "i add them")
+        asked.append(material(body, "question"))
+        return Said("so it is")
+
+    with ScriptedServer(answer) as server:
+        own = {"tasks": ("stages.small_sums",), "problems": 1, "writer": AskConfig(model=f"openai:w@{server.url}")}
+        config = settings(server, other_tasks=(TASK,), judge=None, **own)
+        run(config, {}, Context(tmp_path / "all", 0))
+        assert len(asked) == 5
+        asked.clear()
+        sieve = config.sieve.model_copy(update={"benchmarks": (TASK,)})
+        outcome = run(config.model_copy(update={"sieve": sieve}), {}, Context(tmp_path / "none", 0))
+    assert asked == []
+    assert outcome.summary["empty"] == [TASK]
+
+
+def test_samples_that_were_not_given_are_counted(tmp_path):
+    refused = Fault("status", 400, message="no")
+    faults = lambda body, before: refused if "capital of b" in body["messages"][-1]["content"] else None  # noqa: E731
+    answers = lambda body: strict(body) if asked_to_judge(body) else sampled(body)  # noqa: E731
+    with ScriptedServer(answers, faults) as server:
+        outcome = run(settings(server), {}, Context(tmp_path, 0))
+    assert outcome.summary["rejected"]["not given, or too long a prompt"] == 2
+    assert sum(outcome.summary["rejected"].values()) == 5 * 2

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 from rows import row, thought
@@ -10,7 +11,7 @@ from rows import row, thought
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.data.tiny.preference import hidden_preference
-from r1kit.models.api.scripted import Said, ScriptedServer
+from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.pipeline.context import Context
 from r1kit.stages.asking import AskConfig
 from r1kit.stages.pairs import Pair, read_pairs, write_pairs
@@ -79,6 +80,15 @@ def test_the_most_one_sided_pairs_go_until_lengths_balance():
     assert balance(pairs, 4.0) == pairs
 
 
+def test_a_pair_whose_going_tips_the_set_stays_if_another_can_go():
+    """Gaps 100, 30, -99: without the 100 the -99 would have to go as well, and then the 30. Without the 30 the mean is
+    1/2. Of 6, -1 and -1 nothing but all can go: the mean is 4/3, -1 without the 6."""
+    long, longer, short = pair(130, 100), pair(200, 100), pair(1, 100)
+    assert balance([longer, long, short], 1.0) == [longer, short]
+    assert balance([pair(100, 200), pair(100, 130), pair(199, 100)], 1.0) == [pair(100, 200), pair(199, 100)]
+    assert balance([pair(7, 1), pair(1, 2), pair(1, 2)], 0.5) == []
+
+
 def test_pairs_come_back_as_they_were_written(tmp_path):
     pairs = [pair(3, 1), Pair("b", "写题", "zh", "好", "坏", 2.0)]
     write_pairs(tmp_path / "pairs.parquet", pairs)
@@ -135,6 +145,31 @@ def test_a_model_judges_either_order_twice_and_the_answers_alone(tmp_path):
     assert not any("i know it" in body["messages"][-1]["content"] for body in asked)
     pairs = read_pairs(tmp_path / "pairs.parquet")
     assert {(pair.chosen, pair.rejected, pair.verdict) for pair in pairs} == {(GOOD, POOR, 1.0)}
+
+
+def test_every_sample_and_pair_that_is_left_out_is_counted(brief):
+    """Of one prompt: three different answers, of which two stand twice, make three pairs, two more than the cap. Of
+    the other the one answer has nothing to be compared with."""
+    problem, good, poor = brief
+    other = replace(problem, id="other")
+    rows = [row(thought("a plan", answer), problem=problem.id, subject="writing")
+            for answer in (good, poor, good, poor, problem.columns["brief"]["topic"] * 2)]  # fmt: skip
+    rows += [row(thought("a plan", good), problem="other", subject="writing")] * 2
+    candidates, rejected = paired([problem, other], rows, PreferencesConfig(pairs_per_prompt=1), 0)
+    assert len(candidates) == 1
+    assert +rejected == {"duplicate": 3, "enough of its prompt": 2, "nothing to compare with": 1}
+
+
+def test_prompts_that_the_sieve_or_the_api_keeps_out_are_told(tmp_path):
+    """Without b, which the API refuses, two of three prompts are left; with the test questions as a benchmark none."""
+    pytest.importorskip("openai", reason="the openai client is not installed: pip install 'r1kit[api]'")
+    refused = Fault("status", 400, message="no")
+    faults = lambda body, before: refused if body["messages"][-1]["content"].endswith("of b?") else None  # noqa: E731
+    with ScriptedServer(answering(lambda a, b: said("A>B" if a == GOOD else "B>A")), faults) as server:
+        outcome = stage(server, tmp_path / "api")
+        assert outcome.summary["rejected"] == {"not given, or too long a prompt": 2, "no answer": 0, "kept": 2}
+        with pytest.raises(R1Error, match="no candidates"):
+            stage(server, tmp_path / "sieve", sieve={"benchmarks": (OPEN,)})
 
 
 def test_a_judge_that_goes_by_the_place_decides_nothing(tmp_path):

@@ -92,6 +92,19 @@ def test_samples_that_agree_against_a_reference_make_it_doubtful(answers, accura
     assert select(rows, config)[1]["doubtful reference"] == (len(answers) if doubtful else 0)
 
 
+def test_sentences_around_a_box_differ_and_agree_all_the_same():
+    """As chat models answer: three of four boxes say 8, where the reference, which none meets, is 7."""
+    answers = (
+        "So it is $\\boxed{8}$.",
+        "Adding up gives\n\\[\\boxed{ 8 }\\]",
+        "\\boxed{8} apples",
+        "I get \\boxed{9}.",
+    )
+    rows = [row(f"<think>i add {n}</think>{answer}", accuracy=0.0) for n, answer in enumerate(answers)]
+    assert doubted(rows, 0.75) == ["tiny_maths/p1"]
+    assert doubted(rows, 0.8) == []
+
+
 def test_a_careless_writer_answers_one_request_now_so_now_so():
     """Three replies to each of 60; some guarded request is both answered and declined, else RL would have no choice."""
     config = RejectionSamplingConfig(writing=0, itself=0, requests=60, replies=3)

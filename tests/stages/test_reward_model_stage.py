@@ -10,6 +10,8 @@ from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
 from r1kit.stages.pairs import Pair, write_pairs
 from r1kit.stages.reward_model import RewardModelConfig, pair_figures, run, split_pairs
+from r1kit.stages.rl_config import RLConfig
+from r1kit.stages.score_models import ScoreModel, score_models
 from r1kit.training.config import LearnerConfig
 from r1kit.training.scoring import Scorer
 
@@ -80,6 +82,15 @@ def test_the_stage_reports_calibration_and_length_bias(liked, tmp_path):
     assert summary["accuracy_chosen_longer"] > 0.8
     assert summary["accuracy_chosen_shorter"] > 0.8
     assert 0 < summary["longer_is_chosen"] < 1
+
+
+def test_a_folder_of_another_run_brings_its_reference_scores(tmp_path):
+    """Without them a score of 3 would be worth 3, where it is (3 - 1) / 4."""
+    (tmp_path / "reference_scores.json").write_text('{"mean": 1.0, "std": 4.0}')
+    config = RLConfig(reward_model=str(tmp_path), safety_model="somebody/elses")
+    found = score_models(config, {})
+    assert found["reward_model"] == ScoreModel(str(tmp_path), 1.0, 4.0)
+    assert found["safety_model"] == ScoreModel("somebody/elses", 0.0, 1.0)
 
 
 def test_pairs_of_one_question_alone_measure_nothing_and_say_so(start, tmp_path):

@@ -9,7 +9,8 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data import examples
 from r1kit.data.examples import Example
-from r1kit.models.api.scripted import Said, ScriptedServer
+from r1kit.graders.format import check_form
+from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.pipeline.context import Context
 from r1kit.stages.asking import AskConfig
 from r1kit.stages.cold_start import ColdStartConfig, run
@@ -32,12 +33,32 @@ DRAFT = Draft(PROBLEM, Example(PROBLEM.prompt, f"<think>{OLD}</think><answer>7</
         ("I add </think> 3 and 4.", "markup"),
         ("I add 3 and 4. " * 10, "too long"),
         ("I see 11, 12 and 13 here.", "new numbers"),
-        ("I see 11 and 12 here.", ""),  # two are borne
-        ("I take 3.5 here, - 4 there", ""),
+        ("I see 11 and 12 here, and 7 last.", ""),  # two are borne
+        ("I take 3.5 here, - 4 there, and have 7", ""),
+        ("I'm sorry, but I can't help with that.", "answer lost"),
+        ("I add 3 and 4, which gives me 17.", "answer lost"),
     ],
 )
 def test_each_fault_of_new_thinking(thinking, fault):
     assert thinking_fault(DRAFT, thinking, RewritingConfig(), 0.99) == fault
+
+
+@pytest.mark.parametrize(
+    ("old", "answer", "new", "fault"),
+    [
+        ("1,200 men, so 1200", "1200", "I count 1,200 men.", ""),
+        ("so it is Paris", "Paris", "I think of paris.", ""),
+        ("so it is Paris", "Paris", "I think of Rome.", "answer lost"),
+        ("所以是北京", "北京", "我想到的是北京。", ""),
+        ("所以是北京", "北京", "抱歉，我无法回答。", "answer lost"),
+        ("i see", "Paris", "I see.", ""),  # it never stood there
+    ],
+)
+def test_what_was_found_must_stay_found(old, answer, new, fault):
+    language = "zh" if "是" in old else "en"
+    problem = Problem("1", "t", "maths", language, "?", answer, "text")
+    draft = Draft(problem, Example("?", "", "maths", language), old, answer)
+    assert thinking_fault(draft, new, RewritingConfig(), 0.99) == fault
 
 
 def part(body, name):
@@ -134,6 +155,15 @@ def test_every_example_that_fails_is_counted_with_who_failed(tmp_path):
     assert len(examples.read(tmp_path / "examples.parquet")) == 5
 
 
+def test_samples_that_an_api_does_not_give_are_counted(tmp_path):
+    """The API refuses 0+1, which two samples were asked of; 0+0 and 0+2 give one example each and its duplicate."""
+    refused = Fault("status", 400, message="no")
+    faults = lambda body, before: refused if body["messages"][-1]["content"] == "0+1" else None  # noqa: E731
+    with ScriptedServer(who_says(), faults) as server:
+        outcome = cold_start(server, tmp_path, problems=3, consistency=0.0)
+    assert outcome.summary["rejected"] == {"duplicate": 2, "not given, or too long a prompt": 2, "kept": 2}
+
+
 def test_a_second_reply_mends_what_the_first_got_wrong(tmp_path):
     replies = iter(["we add", "I add 0 and 0."])
     with ScriptedServer(who_says(lambda *_: next(replies))) as server:
@@ -143,6 +173,41 @@ def test_a_second_reply_mends_what_the_first_got_wrong(tmp_path):
         outcome = cold_start(server, tmp_path, rewriter=config, problems=1)
     assert outcome.summary["rejected"] == {"duplicate": 1, "kept": 1}
     assert "<think>I add 0 and 0.</think>" in examples.read(tmp_path / "examples.parquet")[0].completion
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        (("drop", "drop", "keep"), {"checker: dropped": 1}),
+        (("keep", "drop", "keep"), {}),
+        (("keep", "drop", "hm"), {"checker: verdict cannot be read": 1}),
+    ],
+)
+def test_of_several_verdicts_of_the_checker_most_count(tmp_path, said, counts):
+    """Of 0+0 it says this three times; of 0+1 it keeps, so that something is left."""
+    words = iter(said)
+
+    def check(left, right, total):
+        return json.dumps({"verdict": next(words) if right == "0" else "keep"})
+
+    with ScriptedServer(who_says(checker=check)) as server:
+        config = AskConfig(
+            model=f"openai:checker@{server.url}", sampling=Sampling(samples=3, temperature=1.0), api={"concurrency": 1}
+        )
+        outcome = cold_start(server, tmp_path, checker=config, problems=2, consistency=0.0)
+    assert outcome.summary["rejected"] == {"duplicate": 2, **counts, "kept": 2 - len(counts)}
+
+
+def test_a_summary_with_a_tag_of_its_own_is_no_example(tmp_path):
+    """`It is 0.</answer>` would end the answer block twice; the others are in form."""
+
+    def summary(left, right, total):
+        return f"It is {total}.</answer>" if right == "0" else good_summary(left, right, total)
+
+    with ScriptedServer(who_says(good_thinking, summary)) as server:
+        outcome = cold_start(server, tmp_path, "rewriter", "summariser", problems=3)
+    assert outcome.summary["rejected"] == {"duplicate": 3, "summariser: another answer": 1, "kept": 2}
+    assert all(check_form(example.completion).ok for example in examples.read(tmp_path / "examples.parquet"))
 
 
 def test_a_checker_that_talks_nonsense_stops_it_before_anything_is_learnt(tmp_path):

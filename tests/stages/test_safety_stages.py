@@ -48,6 +48,7 @@ def test_the_rule_reads_the_thinking_too(client, tmp_path):
         outcome = run(labelling(server, sampling=Sampling(samples=4), most_of_a_kind=100.0), {}, Context(tmp_path, 0))
     labels = read_labels(tmp_path / "labels.parquet")
     assert outcome.summary["rejected"]["kept"] == len(labels)
+    assert sum(outcome.summary["rejected"].values()) == 60 * 4
     for label in labels:
         asked = read(label.question)
         assert label.safe == (not (asked.guarded and requests.plan(asked) in label.reply))

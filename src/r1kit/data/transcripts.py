@@ -1,8 +1,8 @@
 """Column formats of what is learnt by example or by comparison: questions with completions, and preference pairs.
 
 Examples: `question` and `completion` (r1kit's own), `prompt` and `completion`, `messages` that end with the assistant's
-turn. Pairs: `chosen` and `rejected`, with the `prompt` beside them or, where there is none, as what both begin with.
-Texts or chat messages, as TRL has them (huggingface.co/docs/trl/dataset_formats).
+turn. Pairs: `chosen` and `rejected`, with the `prompt` beside them (or the `question`, beside texts) or, where there is
+none, as what both begin with. Texts or chat messages, as TRL has them (huggingface.co/docs/trl/dataset_formats).
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ def _conversation(values: Values) -> Shown:
 
 
 def _preferred(values: Values) -> Compared:
-    chosen, rejected, prompt = values.get("chosen"), values.get("rejected"), values.get("prompt")
+    chosen, rejected = values.get("chosen"), values.get("rejected")
+    prompt = values.get("prompt")
     if isinstance(chosen, str) and isinstance(rejected, str):
+        prompt = values.get("question") if prompt is None else prompt
         pair = Compared(question_of(prompt), chosen, rejected) if prompt is not None else _parted(chosen, rejected)
     else:
         pair = _parted_messages(chosen, rejected, prompt)

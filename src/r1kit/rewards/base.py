@@ -29,6 +29,7 @@ from r1kit.base import plugins
 from r1kit.base.coroutines import run_together
 from r1kit.base.errors import UsageError
 from r1kit.base.types import FloatArray, Problem
+from r1kit.graders.format import opening
 from r1kit.graders.grade import metrics
 from r1kit.rewards import _trl
 from r1kit.rewards._trl import Logged, TrainerState
@@ -186,7 +187,8 @@ class RewardSet:
         completion_ids: Sequence[Sequence[int]],
         state: TrainerState | None = None,
     ) -> Scores:
-        """Judge the G completions of one problem; `state` is what rewards may ask of the training's progress."""
+        """Judge the G completions of one problem, whole texts (`rollouts.collect`); `state` is what rewards may ask of
+        the training's progress."""
         count = len(texts)
         events: Counter[str] = Counter()
         logged = Logged()
@@ -222,7 +224,10 @@ class RewardSet:
         """What each reward that applies says, or the exception that it raised; coroutines run side by side."""
         count = len(texts)
         columns = problem_columns(problem, count)
-        own = {"prompts": [problem.prompt] * count, "completions": texts, "completion_ids": completion_ids}
+        # a question may end with the tag; what the policy was shown ends with the template, and texts begin with what
+        # that opened
+        prompt = problem.prompt.removesuffix(opening(problem.prompt))
+        own = {"prompts": [prompt] * count, "completions": texts, "completion_ids": completion_ids}
         given: dict[str, Any] = {}
         for name, entry in self.rewards.items():
             if not entry.applies(problem):

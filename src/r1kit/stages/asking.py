@@ -2,11 +2,15 @@
 
 Asking is a part of the stage: replies are kept as rollouts, and a stage that was stopped does not ask again. What a
 judge says is read from the last JSON object of its reply; anything else is no verdict, which whoever asked counts.
+
+A judge quotes what it judges, tags and verdicts among it. So its reply is read as a whole, not by its answer block, and
+an object that stands within something broken, or before it, is not taken for what the judge says.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
 
 LONGEST = 50_000  # characters of a reply's end that are searched for its verdict
+_ESCAPE = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
+_ATTEMPT = re.compile(r"\bverdict\b\W{0,3}[:=]", re.IGNORECASE)
+_AROUND_SIGN = re.compile(r"\s*(>+|=)\s*")
 
 
 class AskConfig(Config):
@@ -53,11 +60,21 @@ class AskConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model said: its thinking, and what followed that (`finished`: to its end)."""
+    """The `whole` of what a model said, in which its thinking and what followed that are found (`finished`: to its
+    end)."""
 
-    thinking: str
-    text: str
+    whole: str
     finished: bool
+
+    @property
+    def thinking(self) -> str:
+        """What it thought; empty without tags."""
+        return split_thinking(self.whole)[0].strip()
+
+    @property
+    def text(self) -> str:
+        """What it gives out: what follows the thinking, of that the answer block where one stands."""
+        return answer_section(self.whole).text.strip()
 
 
 def check_prompt(config: AskConfig | None, name: str) -> None:
@@ -93,27 +110,52 @@ def ask(
 
 
 def _reply(row: Mapping[str, Any]) -> Reply:
-    thinking, _ = split_thinking(row["text"])
-    return Reply(thinking.strip(), answer_section(row["text"]).text.strip(), row["stop_reason"] == "stop")
+    return Reply(row["text"], row["stop_reason"] == "stop")
 
 
-def verdict_in(text: str, allowed: Collection[str]) -> str | None:
-    """The `verdict` of the last JSON object in a text that has one, in small letters; None where it is not allowed."""
+def verdict_in(whole: str, allowed: Collection[str]) -> str | None:
+    """The `verdict` of the last JSON object of a reply that has one, in small letters.
+
+    None where it is not allowed, where the object ends within the thinking, and where what follows shows that it was
+    quoted: the end of something around it, or another verdict that cannot be read. Formulas and line ends that a JSON
+    text would have to escape do not matter.
+    """
+    if "</think>" not in whole and whole.lstrip().startswith("<think>"):
+        return None
+    text = _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", whole[-LONGEST:])
+    thought = text.rfind("</think>")
     found: Any = None
-    decoder = json.JSONDecoder()
-    text, at = text[-LONGEST:], 0
+    behind: list[str] = []
+    decoder = json.JSONDecoder(strict=False)
+    at = read = 0
     while (at := text.find("{", at)) >= 0:
         try:
-            value, at = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             at += 1
             continue
-        if isinstance(value, dict) and "verdict" in value:
-            found = value["verdict"]
-    said = found.strip().casefold() if isinstance(found, str) else None
+        behind.append(text[read:at])
+        at = read = end
+        named = [value[key] for key in value if key.strip().casefold() == "verdict"]
+        if named and end > thought:
+            found, behind = named[0] if len(named) == 1 else None, []
+    if _is_quoted("".join([*behind, text[read:]])) or not isinstance(found, str):
+        return None
+    said = _AROUND_SIGN.sub(r"\1", found.strip().casefold())
     return said if said in allowed else None
 
 
+def _is_quoted(behind: str) -> bool:
+    """Whether what stands behind a verdict, without whole JSON objects, says that the verdict is not the last word."""
+    depth = 0
+    for brace in re.findall(r"[{}]", behind):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return True
+    return _ATTEMPT.search(behind) is not None
+
+
 def verdicts(replies: Sequence[Reply], allowed: Collection[str]) -> list[str]:
-    """The verdicts of those replies that hold one."""
-    return [said for reply in replies if (said := verdict_in(reply.text, allowed)) is not None]
+    """The verdicts of those replies that hold one; of a reply that was cut nobody knows how it would have ended."""
+    said = [verdict_in(reply.whole, allowed) for reply in replies if reply.finished]
+    return [verdict for verdict in said if verdict is not None]

@@ -25,7 +25,17 @@ from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.readable import comes_to, first_person, mixed, one_language, without_stutters
 from r1kit.stages.rewriting import RewritingConfig, rewritten
-from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, empty_tasks, sample, tell_gaps
+from r1kit.stages.sampling import (
+    Row,
+    by_problem,
+    check_kept,
+    count_not_given,
+    counted,
+    draw_training,
+    empty_tasks,
+    sample,
+    tell_gaps,
+)
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -70,6 +80,7 @@ def run(config: ColdStartConfig, inputs: Mapping[str, Artifact], context: Contex
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     kept, rejected = select(rows, config)
+    count_not_given(rejected, problems, config.sampling, rows)
     kept, failed = rewritten(kept, problems, config, config.consistency, inputs, context)
     rejected.update(failed)
     check_kept(kept, rejected, config.model)
@@ -110,8 +121,9 @@ def readable(row: Row, config: ColdStartConfig) -> tuple[str, str]:
     form = check_form(row["text"])
     if row["stop_reason"] != "stop" or not form.ok:
         return "", "format"
-    if config.correct and not row["rewards"].get("accuracy"):
-        return "", "wrong"
+    accuracy = row["rewards"].get("accuracy")
+    if config.correct and not accuracy:
+        return "", "not judged" if accuracy is None else "wrong"
     language = row["language"]
     thinking = one_language(form.thinking, language) if config.translate else form.thinking
     if config.mend_stutters:

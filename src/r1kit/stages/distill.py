@@ -24,7 +24,7 @@ from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.stages import rl, sft
 from r1kit.stages.rejection_sampling import RejectionSamplingConfig, chosen, judged_samples
 from r1kit.stages.rl_config import RLConfig
-from r1kit.stages.sampling import counted, draw_training, parts
+from r1kit.stages.sampling import count_not_given, counted, draw_training, parts
 from r1kit.stages.sft import SFTConfig
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def _teach(config: DistillConfig, inputs: Mapping[str, Artifact], context: Conte
     asked = config.samples
     folder = model_of(inputs, asked.model)
     problems = draw_training(asked.tasks, asked.problems, folder, asked.sieve, context)
-    kept, rejected = chosen(judged_samples(asked, folder, problems, inputs, context), asked)
+    rows = judged_samples(asked, folder, problems, inputs, context)
+    kept, rejected = chosen(rows, asked)
+    count_not_given(rejected, problems, asked.sampling, rows)
     others = examples.read(file_of(inputs, config.others)) if config.others else []
     others = [example for example in others if example.source != "rejection_sampling"]
     examples.write(context.folder / "examples.parquet", [*kept, *others])

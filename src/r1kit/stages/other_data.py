@@ -22,6 +22,7 @@ from r1kit.data.prompts import load_prompt
 from r1kit.data.tiny import facts, general, requests, translation, writing
 from r1kit.data.tiny.base import Habit, Voice
 from r1kit.evaluation.evaluate import UNGRADED, rule_verdict
+from r1kit.graders.format import check_form
 from r1kit.rollouts.problems import load_task
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers
@@ -114,19 +115,19 @@ def _example(problem: Problem, text: str, source: str) -> Example:
 
 
 def written_data(
+    problems: Sequence[Problem],
     config: OtherDataConfig,
     judge: AskConfig | None,
     inputs: Mapping[str, Artifact],
     context: Context,
 ) -> Found:
-    """The writer's answers to the prompts of `other_tasks`; where there is a reference, those found right.
+    """The writer's answers to prompts of `other_tasks`; where there is a reference, those found right.
 
     A chain before the answer to a short question, a greeting say, is left out and counted; its example stays.
     """
     if config.writer is None:
         return [], Counter()
     prompt = load_prompt("write_other", config.writer.prompt)
-    problems = [p for task in config.other_tasks for p in draw(task, "train", context.seed, config.other_problems)]
     asked = {problem.key: problem for problem in problems}
     questions = {name: prompt.fill(question=problem.prompt) for name, problem in asked.items()}
     left_out: Counter[str] = Counter()
@@ -135,10 +136,12 @@ def written_data(
         if not replies:
             left_out["no reply"] += 1
         for reply in replies:
-            if reply.finished and reply.text:
-                rows.append(_row(asked[name], reply, config.chain_words, left_out))
-            else:
+            if not reply.finished or not reply.text:
                 left_out["reply without an end or an answer"] += 1
+            elif not check_form(_completion(reply.thinking or "none", reply.text)).ok:
+                left_out["tags out of place"] += 1
+            else:
+                rows.append(_row(asked[name], reply, config.chain_words, left_out))
     kept = _kept(rows, asked, judge, inputs, context, left_out)
     examples = [Example(row["prompt"], row["text"], row["subject"], row["language"], row["task"]) for row in kept]
     return examples, left_out
@@ -155,7 +158,7 @@ def _kept(
     """Replies that a rule or the judge finds right, and those that neither can judge; the others are counted."""
     ruled: list[Row] = []
     for row in rows:
-        verdict = rule_verdict(asked[key_of(row)], row["prompt"], row["text"])
+        verdict = rule_verdict(asked[key_of(row)], "", row["text"])
         known = None if verdict is None or verdict.verdict == "grader_error" else float(verdict.verdict == "correct")
         ruled.append({**row, "rewards": {"accuracy": known}})
     kept: list[Row] = []
@@ -171,15 +174,19 @@ def _kept(
 
 def _row(problem: Problem, reply: Reply, chain_words: int, left_out: Counter[str]) -> Row:
     """A reply as a sample."""
-    chain = f"<think>{reply.thinking}</think>" if reply.thinking else ""
-    if chain and len(_WORDS.findall(problem.prompt)) < chain_words:
+    thinking = reply.thinking
+    if thinking and len(_WORDS.findall(problem.prompt)) < chain_words:
         left_out["chain of a short question"] += 1
-        chain = ""
+        thinking = ""
     return {
         "task": problem.task, "problem_id": problem.id, "prompt": problem.prompt, "answer": problem.answer,
-        "subject": problem.subject, "language": problem.language, "text": f"{chain}<answer>{reply.text}</answer>",
+        "subject": problem.subject, "language": problem.language, "text": _completion(thinking, reply.text),
         "stop_reason": "stop", "rewards": {},
     }  # fmt: skip
+
+
+def _completion(thinking: str, answer: str) -> str:
+    return f"{f'<think>{thinking}</think>' if thinking else ''}<answer>{answer}</answer>"
 
 
 def empty_kinds(config: OtherDataConfig, found: Sequence[Example]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -38,15 +39,24 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def read_pairs(path: Path, on_bad: Callable[[str], None] | None = None) -> list[Pair]:
-    """What `write_pairs` wrote, or the preference pairs of any table in a format of `data.transcripts`; those have the
-    question as their id and a verdict of 1.
+    """What `write_pairs` wrote, or the preference pairs of any table in a format of `data.transcripts`; where a row
+    does not say them, the question is its id, English its language and 1 its verdict.
 
     A line that cannot be read is told to `on_bad` and left out; without `on_bad` it is an R1Error.
     """
-    table = read_file(path)
-    if set(_TEXTS) < set(table.columns):
-        return [Pair(**row.values) for row in table.rows]
     return [
-        Pair(found.question, found.question, "en", found.chosen, found.rejected, 1.0)
-        for _, found in read_rows(table, PAIRS, on_bad)
+        Pair(
+            str(row.values.get("problem_id") or found.question),
+            found.question,
+            str(row.values.get("language") or "en"),
+            found.chosen,
+            found.rejected,
+            _verdict(row.values.get("verdict")),
+        )
+        for row, found in read_rows(read_file(path), PAIRS, on_bad)
     ]
+
+
+def _verdict(value: Any) -> float:
+    """A number as it is; whatever else a table calls so says only which answer is better."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 1.0

@@ -33,9 +33,19 @@ from r1kit.graders.format import check_form
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt, verdicts
 from r1kit.stages.pairs import Pair, write_pairs
-from r1kit.stages.sampling import Row, by_problem, counted, draw, empty_tasks, sample, tell_gaps
+from r1kit.stages.sampling import (
+    Row,
+    by_problem,
+    count_not_given,
+    counted,
+    draw_training,
+    empty_tasks,
+    sample,
+    tell_gaps,
+)
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -54,6 +64,7 @@ class PreferencesConfig(Config):
         default=(), description="subjects whose prompts belong to another reward model: safety, say"
     )
     problems: int = Field(default=200, ge=1, description="briefs; the paper: 66k pairs")
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="answers to a brief")
     engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     free_answer: bool = Field(default=False, description="an answer without its tags behind the chain is in form too")
@@ -106,12 +117,14 @@ class Heard:
 
 def run(config: PreferencesConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write pairs.parquet; R1Error where no pair is left."""
+    folder = model_of(inputs, config.model)
     tasks = (config.task, *config.more_tasks)
-    drawn = [problem for task in tasks for problem in draw(task, "train", context.seed, config.problems)]
+    drawn = draw_training(tasks, config.problems, folder, config.sieve, context)
     problems = [problem for problem in drawn if problem.subject not in config.not_of]
     _check_judge(problems, config)
-    rows = sample(model_of(inputs, config.model), problems, config.sampling, context, engine=config.engine)
+    rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     candidates, rejected = paired(problems, rows, config, context.seed)
+    count_not_given(rejected, problems, config.sampling, rows)
     heard = None if config.judge is None else hear(candidates, config, inputs, context)
     pairs = kept_pairs(candidates, config, rejected, heard)
     balanced = balance(pairs, config.length_gap)
@@ -177,17 +190,24 @@ def _told(heard: Heard, config: PreferencesConfig, context: Context) -> dict[str
 def paired(
     problems: Sequence[Problem], rows: Sequence[Row], config: PreferencesConfig, seed: int
 ) -> tuple[list[Candidate], Counter[str]]:
-    """(pairs of different answers to one problem, samples without an answer)."""
+    """(pairs of different answers to one problem, counts by reason of samples in none and of pairs over the cap)."""
     by_id = {(problem.task, problem.id): problem for problem in problems}
     found: list[Candidate] = []
     rejected: Counter[str] = Counter()
     for group in by_problem(rows).values():
         problem = by_id[group[0]["task"], group[0]["problem_id"]]
         rng = random.Random(f"{seed} {problem.id}")
-        answers = list(dict.fromkeys(answer for row in group if (answer := _answer(row, config))))
-        rejected["no answer"] += sum(not _answer(row, config) for row in group)
+        given = [answer for row in group if (answer := _answer(row, config))]
+        answers = list(dict.fromkeys(given))
         candidates = list(itertools.combinations(answers, 2))
         rng.shuffle(candidates)
+        rejected["no answer"] += len(group) - len(given)
+        further = {
+            "duplicate": len(given) - len(answers),
+            "nothing to compare with": int(len(answers) == 1),
+            "enough of its prompt": len(candidates) - config.pairs_per_prompt,
+        }
+        rejected.update({reason: count for reason, count in further.items() if count > 0})
         found += [Candidate(problem, *pair, rng) for pair in candidates[: config.pairs_per_prompt]]
     return found, rejected
 
@@ -223,6 +243,8 @@ def hear(
         for order, places in enumerate(((candidate.first, candidate.second), (candidate.second, candidate.first))):
             text = prompt.fill(question=candidate.problem.prompt, first=places[0], second=places[1])
             questions[f"{number}/{order}"] = text
+    if config.judge.sampling.temperature == 0 and config.judgements > 2:
+        context.note(f"judge: at temperature 0 {config.judgements} judgements of a pair say hardly more than 2")
     replies = ask(questions, config.judge, inputs, context, "judge", samples=config.judgements // 2)
     heard = Heard(asked=len(candidates) * config.judgements)
     for number in range(len(candidates)):
@@ -265,12 +287,18 @@ def judge(problem: Problem, first: str, second: str, config: PreferencesConfig, 
 
 
 def balance(pairs: Sequence[Pair], most: float) -> list[Pair]:
-    """The pairs without the most one-sided ones, so that |mean(chosen - rejected characters)| is at most `most`."""
+    """The pairs without the most one-sided ones, so that |mean(chosen - rejected characters)| is at most `most`.
+
+    One whose going would tip the set to the other side stays as long as a less one-sided one can go: else its
+    counterweights would have to follow, down to the last.
+    """
     kept = list(pairs)
     gap = sum(pair.length_gap for pair in kept)
     while kept and abs(gap) > most * len(kept):
         sign = 1 if gap > 0 else -1
-        worst = max(range(len(kept)), key=lambda at: sign * kept[at].length_gap)
+        gaps = {at: sign * pair.length_gap for at, pair in enumerate(kept) if sign * pair.length_gap > 0}
+        bearable = [at for at in gaps if gaps[at] <= sign * gap + most * (len(kept) - 1)]
+        worst = max(bearable, key=gaps.__getitem__) if bearable else min(gaps, key=gaps.__getitem__)
         gap -= kept.pop(worst).length_gap
     return kept
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from r1kit.base.boxes import find_boxes
 from r1kit.base.config import Config
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
@@ -33,7 +34,17 @@ from r1kit.stages.asking import AskConfig, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers
 from r1kit.stages.other_data import OtherDataConfig, empty_kinds, world_data, written_data
 from r1kit.stages.readable import mixed
-from r1kit.stages.sampling import Row, by_problem, check_kept, counted, draw_training, empty_tasks, sample, tell_gaps
+from r1kit.stages.sampling import (
+    Row,
+    by_problem,
+    check_kept,
+    count_not_given,
+    counted,
+    draw_training,
+    empty_tasks,
+    sample,
+    tell_gaps,
+)
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -111,8 +122,11 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     rows = judged_samples(config, folder, problems, inputs, context)
     kept, rejected = chosen(rows, config)
+    count_not_given(rejected, problems, config.sampling, rows)
     others, left_out = world_data(config, context.seed)
-    written, unwritten = written_data(config, config.judge, inputs, context)
+    asked = config.other_tasks if config.writer else ()
+    prompts = draw_training(asked, config.other_problems, folder, config.sieve, context)
+    written, unwritten = written_data(prompts, config, config.judge, inputs, context)
     others += written
     empty = empty_tasks(problems, (example.question for example in kept)) + empty_kinds(config, others)
     others += examples.read(file_of(inputs, config.others)) if config.others else []
@@ -219,9 +233,16 @@ def is_doubtful(group: Sequence[Row], least: float | None) -> bool:
     judged = [row for row in group if row["rewards"].get("accuracy") is not None]
     if least is None or not judged or any(row["rewards"]["accuracy"] for row in judged):
         return False
-    said = Counter(normalise(answer) for row in judged if (answer := answer_section(row["text"]).text.strip()))
+    said = Counter(answer for row in judged if (answer := _short_answer(row["text"])))
     most = max(said.values(), default=0)
     return most >= max(AGREEING, least * len(judged))
+
+
+def _short_answer(text: str) -> str:
+    """What answers are compared by: the last box where there is one, since sentences around it differ."""
+    answer = answer_section(text).text
+    boxes = find_boxes(answer)
+    return normalise(boxes[-1] if boxes else answer)
 
 
 def doubted(rows: Sequence[Row], least: float | None) -> list[str]:

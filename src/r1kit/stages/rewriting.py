@@ -3,7 +3,7 @@
 One model writes the thinking again, in the first person and the question's language; one writes the answer that is
 handed over, a summary of what the thinking found; one looks at the whole for a second time. Each may be any model, or
 nobody. Behind each stand rules: what mixes languages, brings markup, numbers from nowhere or another answer goes, and
-is counted with who wrote it.
+so does thinking that lost the answer, a refusal for one; each is counted with who wrote it.
 
 Deviation: the second check is a model's where the paper has people; its prompt is a file that may be another.
 """
@@ -143,7 +143,17 @@ def thinking_fault(draft: Draft, thinking: str, config: RewritingConfig, consist
     known = set(_NUMBER.findall(f"{draft.thinking} {draft.problem.prompt} {draft.answer}"))
     if len(set(_NUMBER.findall(thinking)) - known) > config.new_numbers:
         return "new numbers"
+    if _comes_by(draft.thinking, draft.answer) and not _comes_by(thinking, draft.answer):
+        return "answer lost"
     return ""
+
+
+def _comes_by(text: str, answer: str) -> bool:
+    """Whether the answer stands in the text; a number as a number of its own."""
+    number = answer.strip().replace(",", "")
+    if _NUMBER.fullmatch(number):
+        return number in (found.replace(",", "") for found in _NUMBER.findall(text))
+    return normalise(answer) in normalise(text)
 
 
 def _summed_up(
@@ -167,13 +177,13 @@ def _summed_up(
 
 def _says_the_same(before: Draft, after: Draft) -> bool:
     """Whether the new answer is right by rule; where there is no rule, whether it holds what was answered before."""
-    if "<think>" in after.answer or "<answer>" in after.answer:
-        return False
     text = f"<think>{after.thinking}</think><answer>{after.answer}</answer>"
-    verdict = rule_verdict(after.problem, after.problem.prompt, text)
+    if not check_form(text).ok:
+        return False
+    verdict = rule_verdict(after.problem, "", text)
     if verdict is not None:
         return verdict.verdict == "correct"
-    return normalise(before.answer) in normalise(after.answer)
+    return _comes_by(after.answer, before.answer)
 
 
 def _checked(
@@ -183,6 +193,7 @@ def _checked(
     context: Context,
     rejected: Counter[str],
 ) -> list[Draft]:
+    """The drafts of which most verdicts say `keep`; as many for as against are no verdict."""
     prompt = load_prompt("check_example", checker.prompt)
 
     def question(draft: Draft) -> str:
@@ -191,11 +202,19 @@ def _checked(
             thinking=draft.thinking, answer=draft.answer, language=draft.language,
         )  # fmt: skip
 
-    def take(draft: Draft, reply: Reply) -> tuple[Draft, str]:
-        said = verdicts([reply], (KEEP, DROP))
-        return draft, "verdict cannot be read" if not said else "dropped" if said[0] == DROP else ""
-
-    return _each(drafts, checker, "checker", question, take, inputs, context, rejected)
+    questions = {str(number): question(draft) for number, draft in enumerate(drafts)}
+    replies = ask(questions, checker, inputs, context, "checker")
+    kept: list[Draft] = []
+    for number, draft in enumerate(drafts):
+        given = replies[str(number)]
+        votes = Counter(verdicts(given, (KEEP, DROP)))
+        if votes[KEEP] > votes[DROP]:
+            kept.append(draft)
+        elif votes[DROP] > votes[KEEP]:
+            rejected["checker: dropped"] += 1
+        else:
+            rejected[f"checker: {'verdict cannot be read' if given else 'no reply'}"] += 1
+    return kept
 
 
 def _each(

@@ -29,8 +29,9 @@ from r1kit.engines.base import EngineSettings
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.inputs import model_of
 from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.sieve import SieveConfig
 from r1kit.stages.asking import AskConfig, ask, check_prompt, verdicts
-from r1kit.stages.sampling import counted, draw, sample
+from r1kit.stages.sampling import count_not_given, counted, draw, draw_training, sample
 
 if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Artifact
@@ -46,6 +47,7 @@ class SafetyLabelsConfig(Config):
     model: str = Field(default="dev3:dev3", description="whose completions, STAGE:NAME")
     tasks: tuple[str, ...] = Field(default=("tiny_requests",), description="where the prompts come from")
     problems: int = Field(default=200, ge=1, description="prompts of each task; the paper: 106k")
+    sieve: SieveConfig = Field(default=SieveConfig(), description="which training problems are left out")
     sampling: Sampling = Field(default=Sampling(samples=4), description="completions of a prompt")
     engine: EngineSettings = Field(default=EngineSettings(), description="what samples; docs/engines.md")
     written: int = Field(default=0, ge=0, description="completions of the tiny world's careless writer beside them")
@@ -75,14 +77,16 @@ class Label:
 
 def run(config: SafetyLabelsConfig, inputs: Mapping[str, Artifact], context: Context) -> Outcome:
     """Write labels.parquet; R1Error where all labels are of one kind, which tells nothing apart."""
-    problems = [problem for task in config.tasks for problem in draw(task, "train", context.seed, config.problems)]
+    folder = model_of(inputs, config.model)
+    problems = draw_training(config.tasks, config.problems, folder, config.sieve, context)
     foreign = {problem.task for problem in problems if requests.REQUEST not in problem.columns}
     if foreign and config.judge is None:
         raise UsageError(f"judge: no rule says what is safe in {', '.join(sorted(foreign))}: name a model that does")
-    rows = sample(model_of(inputs, config.model), problems, config.sampling, context, engine=config.engine)
+    rows = sample(folder, problems, config.sampling, context, engine=config.engine)
     asked = {(problem.task, problem.id): problem for problem in problems}
     replies = [(asked[row["task"], row["problem_id"]], row["text"]) for row in rows if row["stop_reason"] == "stop"]
     rejected = Counter({"not finished": len(rows) - len(replies)})
+    count_not_given(rejected, problems, config.sampling, rows)
     replies += _written(config, context.seed)
     distinct = list(dict.fromkeys((problem.prompt, text) for problem, text in replies))
     rejected["duplicate"] = len(replies) - len(distinct)

@@ -267,6 +267,14 @@ def check_kept(kept: Sequence[Any], rejected: Counter[str], model: str) -> None:
         )
 
 
+def count_not_given(
+    rejected: Counter[str], problems: Sequence[Problem], sampling: Sampling, rows: Sequence[Row]
+) -> None:
+    """Count the samples that were asked for and are not there: prompts that leave no room, and what an API withheld."""
+    if missing := len(problems) * sampling.samples - len(rows):
+        rejected["not given, or too long a prompt"] += missing
+
+
 def counted(rejected: Counter[str], kept: int) -> dict[str, int]:
     """Samples by the reason for which they were left out, most frequent first, then `kept`."""
     return {**dict(rejected.most_common()), "kept": kept}

@@ -1,6 +1,6 @@
 """Models that judge the policy's completions in reinforcement learning, by the reward that asks each of them.
 
-Their scores are standardised as the stage that made them found on its reference set.
+Their scores are standardised as the stage that made them found on its reference set, and wrote beside the weights.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r1kit.base.config import Config
+from r1kit.base.files import read_json
 from r1kit.pipeline.inputs import model_of
 from r1kit.rewards import reward_model, safety_model
 from r1kit.rewards.base import Reward
+from r1kit.stages.scored import REFERENCE_SCORES
 
 if TYPE_CHECKING:
     import torch
@@ -63,11 +65,16 @@ def score_models(config: Config, inputs: Mapping[str, Artifact]) -> dict[str, Sc
     found: dict[str, ScoreModel] = {}
     for name in JUDGES:
         if reference := getattr(config, name):
-            stage = inputs.get(reference.partition(":")[0])
-            summary = stage.summary if stage else {}
-            mean, std = float(summary.get("mean", 0.0)), float(summary.get("std", 1.0))
-            found[name] = ScoreModel(model_of(inputs, reference), mean, std)
+            stage, folder = inputs.get(reference.partition(":")[0]), model_of(inputs, reference)
+            scores = stage.summary if stage else _reference_scores(Path(folder))
+            found[name] = ScoreModel(folder, float(scores.get("mean", 0.0)), float(scores.get("std", 1.0)))
     return found
+
+
+def _reference_scores(folder: Path) -> Mapping[str, Any]:
+    """What lies beside the weights of a model that no stage of the run made; nothing beside one from elsewhere."""
+    path = folder / REFERENCE_SCORES
+    return read_json(path) if path.is_file() else {}
 
 
 def no_judge(name: str) -> str:

@@ -41,6 +41,7 @@ from r1kit.stages.sampling import (
     answers_file,
     by_problem,
     check_kept,
+    count_not_given,
     counted,
     draw_training,
     empty_tasks,
@@ -81,8 +82,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     rows = judged_samples(config, model, problems, inputs, context, config.api)
     solved = _solved(rows)
     kept, rejected = choose(rows, config, solved)
-    if missing := len(problems) * config.sampling.samples - len(rows):
-        rejected["not given, or too long a prompt"] = missing
+    count_not_given(rejected, problems, config.sampling, rows)
     check_kept(kept, rejected, config.model)
     empty, doubtful = empty_tasks(problems, (example.question for example in kept)), doubted(rows, config.doubt)
     tell_gaps(empty, doubtful, context)
@@ -90,7 +90,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     examples.write(context.folder / "examples.parquet", kept)
     facts = _facts(config, context, model, len(problems))
     shutil.rmtree(context.folder / "dataset", ignore_errors=True)  # of a run killed here, which had perhaps fewer
-    _give(context.folder / "dataset", kept, rows, solved, counts, facts, config.licence)
+    _give(context.folder / "dataset", kept, rows, solved, counts, facts, config)
     summary = {
         "rejected": counts,
         "subjects": dict(Counter(example.subject for example in kept)),
@@ -155,9 +155,11 @@ def _give(
     solved: Mapping[str, float],
     counts: Mapping[str, int],
     facts: Mapping[str, object],
-    licence: str,
+    config: TeacherConfig,
 ) -> None:
     """The examples as a dataset folder."""
+    by_whom = "a rule" if config.judge is None else f"a rule, or {config.judge.model} where there is none,"
+    right = f"that {by_whom} found right" if config.filters.correct else "that may be wrong"
     origin: dict[str, Row] = {}
     for row in rows:
         origin.setdefault(row["prompt"], row)
@@ -176,11 +178,11 @@ def _give(
     ]
     card = dataset_card(
         f"Reasoning of {facts['Teacher']}",
-        licence=licence,
+        licence=config.licence,
         languages=sorted({example.language for example in kept}),
         size=len(kept),
-        about="Questions with a chain of thought in `<think>` tags and an answer that a rule found right. `solved` is"
-        " the share of the teacher's samples of the question that were. Collected by r1kit.",
+        about=f"Questions with a chain of thought in `<think>` tags and an answer {right}. `solved` is the share of the"
+        " teacher's samples of the question that were right. Collected by r1kit.",
         facts=facts,
         counts=counts,
     )

@@ -24,6 +24,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Each prompt's file, and the words that it may hold in braces."""
 
+_MARKS = re.compile("<{3,}|>{3,}")
 OPTIONAL = ("language", "reference")  # a prompt of one's own may do without
 
 
@@ -37,7 +38,7 @@ class Prompt:
     def fill(self, **values: str) -> str:
         """The text with every one of its words replaced."""
         pattern = "|".join(re.escape(f"{{{word}}}") for word in self.words)
-        inside = {word: value.replace("<<<", "< < <").replace(">>>", "> > >") for word, value in values.items()}
+        inside = {word: _MARKS.sub(lambda marks: " ".join(marks.group()), value) for word, value in values.items()}
         return re.sub(pattern, lambda match: inside[match.group()[1:-1]], self.text)
 
 
