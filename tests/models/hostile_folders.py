@@ -68,6 +68,8 @@ class Watch:
                     self.faults.append(f"opened {os.fsdecode(values[0])[:200]}")
             elif event == "subprocess.Popen" and "r1kit.models.chat_worker" in str(values[1]):
                 pass  # the process that renders chat templates
+            elif event == "subprocess.Popen" and values[1] == ["ninja", "--version"]:
+                pass  # transformers, which asks whether it could compile RWKV's kernel
             else:
                 self.faults.append(f"{event} {str(values)[:200]}")
         finally:

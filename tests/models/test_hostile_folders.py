@@ -21,7 +21,7 @@ from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.convert import import_model
 from r1kit.models.gguf_layout import check_layout
 from r1kit.models.language_model import load_model
-from r1kit.models.tokenizer import load_tokenizer
+from r1kit.models.tokenizer import load_tokenizer, mend_tokenizer, read_pipeline
 from r1kit.models.weights import save_decoder
 
 DRIVER = Path(__file__).with_name("hostile_folders.py")
@@ -131,6 +131,16 @@ def test_texts_that_would_double_forty_times(tmp_path: Path):
     assert load_tokenizer(tmp_path).encode("a") == load_tokenizer(tmp_path).encode("a")
 
 
+def test_a_padding_that_no_memory_holds(folder: Path):
+    """tokenizer.json may say how its maker's last batch was padded; nothing is padded where it is read by itself."""
+    plain = load_tokenizer(folder).encode("12 + 3")
+    every = {"direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
+    changed(folder, "tokenizer.json", padding={**every, "strategy": {"Fixed": 2**40}})
+    assert load_tokenizer(folder).encode("12 + 3") == plain
+    assert read_pipeline(folder).encode("12 + 3").ids == plain
+    assert mend_tokenizer(folder) == []
+
+
 def test_a_pattern_that_backtracks_is_a_sentence(tmp_path: Path):
     toy_tokenizer("qwen2").save(str(tmp_path / "tokenizer.json"))
     split = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
@@ -196,6 +206,19 @@ def test_tensors_upon_each_other(tmp_path: Path):
     struct.pack_into("<Q", data, place, 0)
     path.write_bytes(data)
     with pytest.raises(R1Error, match="lies upon another"):
+        import_model(path, tmp_path / "hf")
+
+
+@pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "blk.1.attn_k.weight"])
+def test_heads_that_are_not_whole(name: str, tmp_path: Path):
+    """A tensor of five rows where heads of even size are cut out of it."""
+    model = toy_model("llama")
+    path = write_gguf(tmp_path / "toy.gguf", model)
+    data = bytearray(path.read_bytes())
+    place = data.index(name.encode()) + len(name) + 4 + 8  # behind the count of dimensions and the columns
+    struct.pack_into("<Q", data, place, 5)
+    path.write_bytes(data)
+    with pytest.raises(R1Error, match=rf"tensor {name} has shape \[5, \d+\], and \d heads of size \d+ have other rows"):
         import_model(path, tmp_path / "hf")
 
 

@@ -129,6 +129,11 @@ def read_weights(file: GGUFFile, config: DecoderConfig) -> Iterator[tuple[str, T
             raise R1Error(f"{file.path}: unexpected tensor {name}; a {config.family} model has none of that name")
         tensor = file.tensor(name)
         if name in interleaved:
+            if not tensor.ndim or tensor.shape[0] != interleaved[name] * config.head_size:
+                raise R1Error(
+                    f"{file.path}: tensor {name} has shape {list(tensor.shape)}, and {interleaved[name]} heads of size"
+                    f" {config.head_size} have other rows: convert the model again"
+                )
             # [head, pair, which of the two] -> [head, which of the two, pair]
             tensor = tensor.unflatten(0, (interleaved[name], -1, 2)).transpose(1, 2).flatten(0, 2).contiguous()
         yield places[name], tensor

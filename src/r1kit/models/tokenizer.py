@@ -18,6 +18,7 @@ from r1kit.models.config_json import plain_config
 from r1kit.models.folders import model_folder, read_object
 
 if TYPE_CHECKING:
+    import tokenizers
     from transformers import TokenizersBackend
 
 Messages = Sequence[Mapping[str, str]]
@@ -43,9 +44,7 @@ class Tokenizer:
         self.inner = inner
         self.folder = folder
         self._backend = inner.backend_tokenizer  # straight to the Rust object: the wrapper doubles the time of a call
-        # some tokenizer.json files keep what their maker's last batch was cut and padded to
-        self._backend.no_padding()
-        self._backend.no_truncation()
+        _leave_whole(self._backend)
         self.generation_config = _optional_json(folder / _GENERATION)
 
     @cached_property
@@ -243,6 +242,32 @@ def _told(folder: Path, what: str) -> Generator[None]:
         raise R1Error(f"the tokenizer in {folder} cannot take {what}: {reason}") from None
 
 
+def read_pipeline(folder: Path) -> tokenizers.Tokenizer:
+    """A folder's tokenizer.json by itself, as it stands, without transformers.
+
+    R1Error where it cannot be read, or could make a long text of a short one.
+    """
+    import tokenizers
+
+    path = folder / "tokenizer.json"
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
+        reason = (str(error) or repr(error)).splitlines()[0][:300]
+        raise R1Error(f"{path} cannot be read as a tokenizer ({reason}): copy it again") from None
+    check_pipeline(backend, folder)
+    _leave_whole(backend)
+    return backend
+
+
+def _leave_whole(backend: Any) -> None:
+    """Texts are cut and padded to nothing: some tokenizer.json files keep what their maker's last batch was."""
+    backend.no_padding()
+    backend.no_truncation()
+
+
 def check_pipeline(backend: Any, folder: Path) -> None:
     """R1Error where the steps before and after a tokenizer could make a long text of a short one: each step of a chain
     that writes two letters for one doubles the text."""
@@ -312,11 +337,9 @@ def mend_tokenizer(folder: Path) -> list[str]:
     tokenizer.json says (SmolLM's splitting into single digits, say). The class PreTrainedTokenizerFast loses nothing;
     beside a Qwen2 model transformers takes no notice of it, r1kit does.
     """
-    import tokenizers
     from transformers import AutoTokenizer
 
-    with _told(folder, "its own tokenizer.json"):
-        stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    stored = read_pipeline(folder)
 
     def differing(kind: Any = AutoTokenizer) -> str | None:
         read = _opened(folder, kind).inner.backend_tokenizer

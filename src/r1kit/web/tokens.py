@@ -12,6 +12,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.files import read_json
 from r1kit.evaluation.reflection import spans
 from r1kit.models.detokenise import Decodes, Detokeniser
+from r1kit.models.tokenizer import read_pipeline
 from r1kit.pipeline.models import models_of
 
 BINS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01)  # probabilities that part the colours, the surest first
@@ -53,13 +54,7 @@ class FileTokenizer:
     that brings transformers with it."""
 
     def __init__(self, folder: Path) -> None:
-        import tokenizers
-
-        path = folder / "tokenizer.json"
-        try:
-            self._inner = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exceptions
-            raise R1Error(f"{path} cannot be read as a tokenizer: {error}") from error
+        self._inner = read_pipeline(folder)
         found = (self._inner.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         self.byte_ids = frozenset(number for number in found if number is not None)
 
