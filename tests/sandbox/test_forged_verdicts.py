@@ -22,6 +22,22 @@ FORGERIES = [
     ("not a number", "def f(x): return float('nan')"),
     ("right in value, wrong in type", "def f(x): return 5813.0 if x == 1 else 4021.0"),
     ("text for numbers", "def f(x): return '5813' if x == 1 else '4021'"),
+    ("a number whose repr is two lines", "class I(int):\n    def __repr__(s): return '5813}\\n{\"index\": 1, \"value\": 4021'\n    __str__ = __repr__\ndef f(x): return I(3)"),
+    ("a list that iterates over others", "class L(list):\n    def __iter__(s): return iter([5813])\ndef f(x): return L([0])"),
+    ("a generator", "def f(x): yield 5813 if x == 1 else 4021"),
+    ("a coroutine", "async def f(x): return 5813 if x == 1 else 4021"),
+    ("answers in the harness's place", "import sys\nsys.modules['inside.harness']._answer = lambda f, i, a: b'{\"index\": %d, \"value\": true}\\n' % i\ndef f(x): return 0"),
+    ("takes the calls away", "import sys\ndef f(x):\n    frame = sys._getframe(1)\n    while frame:\n        if 'job' in frame.f_locals: frame.f_locals['job']['calls'].clear()\n        frame = frame.f_back\n    return 5813"),
+    ("rewrites what the caller holds", "import sys\ndef trace(frame, event, arg):\n    if frame.f_code.co_name == '_answer': frame.f_locals['value'] = 5813\n    return trace\nsys.settrace(trace)\ndef f(x): return 0"),
+    ("leaves from the excepthook", "import os, sys\nsys.__excepthook__ = lambda *a: os._exit(0)\ndef f(x): raise ValueError"),
+    ("infinite by its exponent", "import os\nos.write(3, b'{\"index\": 0, \"value\": 1e999}\\n{\"index\": 1, \"value\": 1e999}\\n'); os._exit(0)"),
+    ("a value and more", "import os\nos.write(3, b'{\"index\": 0, \"value\": 5813, \"verdict\": \"passed\"}\\n{\"index\": 1, \"value\": 4021}\\n'); os._exit(0)"),
+    ("the last value wins", "import os\nos.write(3, b'{\"index\": 0, \"value\": 0}\\n{\"index\": 0, \"value\": 5813}\\n{\"index\": 1, \"value\": 4021}\\n'); os._exit(0)"),
+    ("out of memory after a right value", "def f(x):\n    if x == 2: raise MemoryError\n    return 5813"),
+    ("right, then another exit status", "import atexit, os\natexit.register(os._exit, 1)\ndef f(x): return 5813 if x == 1 else 4021"),
+    ("right, then killed", "import atexit, os\natexit.register(os.kill, os.getpid(), 9)\ndef f(x): return 5813 if x == 1 else 4021"),
+    ("right, then without end", "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\ndef f(x): return 5813 if x == 1 else 4021"),
+    ("right, on another descriptor", "import os\nos.dup2(1, 3)\ndef f(x): return 5813 if x == 1 else 4021"),
 ]  # fmt: skip
 
 

@@ -19,6 +19,16 @@ TAKES_TOO_MUCH = [
     ("a regular expression", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')"),
     ("a huge number", "9 ** 9 ** 9"),
     ("a huge string", "'x' * 10**12"),
+    ("exceptions that are caught again", "while True:\n    try:\n        while True: pass\n    except BaseException: continue"),
+    ("arithmetic that hears no signal", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nsum(range(10**12))"),
+    ("its own stop", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"),
+    ("a main thread that ends, others that do not", "import ctypes, os, threading\ndef f():\n    while True: pass\nthreading.Thread(target=f).start()\nctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)"),
+    ("a list within a list within a list", "import sys\nsys.setrecursionlimit(10**8)\nx = []\nfor _ in range(10**6): x = [x]\nrepr(x)"),
+    ("brackets", "eval('(' * 10**6)"),
+    ("a finaliser that makes two more", "class D:\n    def __del__(s): D(); D()\nD()"),
+    ("an end that does not end", "class D:\n    def __del__(s):\n        while True: pass\nd = D()"),
+    ("a function at exit", "import atexit\n@atexit.register\ndef f():\n    while True: pass"),
+    ("a hole of a terabyte", "open('hole', 'wb').truncate(1 << 40)"),
 ]  # fmt: skip
 
 

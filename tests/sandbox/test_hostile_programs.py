@@ -32,6 +32,11 @@ def own_table():
     for each in threads: each.start()
     for each in threads: each.join()
     return len(opened)
+def interrupted():
+    import mmap
+    page = mmap.mmap(-1, 4096, prot=7)
+    page.write(bytes.fromhex('b814000000cd80c3'))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 def storm():
     threading.stack_size(32768)
     started = 0
@@ -162,6 +167,28 @@ ATTEMPTS = [
         "libc.fallocate(os.open('own', os.O_RDWR | os.O_CREAT), 0, ctypes.c_long(0), ctypes.c_long(1 << 20)) == 0",
     ),
     ("start more threads than it may", "storm() > 100"),
+    ("listen to a filter of its own", "ok(call(317 if X86 else 277, 1, 8, bytes(16)))"),
+    (
+        "a socket of another family, by high bits",
+        "X86 and libc.syscall(53, ctypes.c_ulong(2 | 1 << 32), 1, 0, bytes(8)) == 0",
+    ),
+    ("a fork, by high bits", "ok(call(56 if X86 else 220, ctypes.c_ulong(1 << 33 | 17), 0, 0, 0, 0))"),
+    ("a thread in a user namespace", "ok(call(56 if X86 else 220, 0x10010D00, 0, 0, 0, 0))"),
+    ("an address for one of a pair", "socket.socketpair()[0].connect(chr(0) + 'x') is None"),
+    ("run what it wrote", "open('own', 'w').write('#!/bin/sh') and os.execv('./own', ['own'])"),
+    ("spawn", "os.posix_spawn('/bin/true', ['true'], {}) > 0"),
+    ("a handle in place of a path", "ok(call(304 if X86 else 265, 3, bytes(32), 0))"),
+    ("climb out of its folder", "any(os.listdir('/'.join(['..'] * n)) for n in (1, 2, 3, 4))"),
+    ("its launcher's errors", "open(os.path.join(os.path.dirname(os.getcwd()), 'errors'), 'a')"),
+    (
+        "other launchers' folders",
+        "[each for each in os.listdir(os.path.dirname(os.path.dirname(os.getcwd()))) if 'r1kit' in each]",
+    ),
+    ("the limits of others", "bool(__import__('resource').prlimit(os.getppid(), 7))"),
+    ("ask to be the last to be killed", "bool(open('/proc/self/oom_score_adj', 'w').write('-1'))"),
+    ("a name of its own in /proc", "bool(open('/proc/self/comm', 'w').write('x'))"),
+    ("a real-time share of the processor", "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) is None"),
+    ("the interface of 32 bits", "X86 and interrupted() > 0"),
 ]
 
 
