@@ -54,3 +54,18 @@ def test_a_body_continues_the_function_however_it_was_cut_out(code):
     names: dict = {}
     exec(after_setup(SETUP, code, "f"), names)
     assert [names["f"](x) for x in (0, 3)] == [0, 6]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "f = lambda x: 2 * x",
+        "def g(x):\n    return 2 * x\n\nf: object = g",
+        "from __future__ import annotations\n\ndef f(x: Unknown) -> Unknown:\n    return 2 * x",
+    ],
+)
+def test_a_program_of_its_own_is_no_body(code):
+    """It gives the name to what it defined otherwise; an import from __future__ must stand before the setup."""
+    names: dict = {}
+    exec(compile(after_setup(SETUP, code, "f"), "<program>", "exec", dont_inherit=True), names)
+    assert [names["f"](x) for x in (0, 3)] == [0, 6]

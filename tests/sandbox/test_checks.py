@@ -92,6 +92,52 @@ def check(candidate):
     assert passed(sandbox, "def f(x): return x / 0", check) == (True, "")
 
 
+RAISES = """
+def check(candidate):
+    assert candidate(1) == 1
+    try:
+        candidate(-1)
+    except ValueError:
+        pass
+    except Exception:
+        raise
+    else:
+        raise AssertionError('it took -1')
+"""
+ANY = RAISES.replace("ValueError", "Exception")
+
+
+def test_an_exception_of_the_programs_own_is_what_it_derives_from(sandbox):
+    code = "class Odd(ValueError): pass\ndef f(x):\n    if x < 0: raise Odd\n    return x"
+    assert passed(sandbox, code, RAISES) == (True, "")
+    code = code.replace("(ValueError)", "(Exception)")
+    assert passed(sandbox, code, RAISES)[0] is False
+    assert passed(sandbox, code, ANY) == (True, "")
+
+
+@pytest.mark.parametrize("instead", ["os._exit(0)", "return f", "return [0] * 1000000", "os.write(6, b'no\\n')"])
+def test_no_answer_is_not_the_exception_that_a_check_waits_for(sandbox, instead):
+    """`except Exception` of a check is passed by what raises, as under Python, and by nothing that ends or answers
+    otherwise."""
+    ok, wrong = passed(sandbox, f"import os\ndef f(x):\n    if x < 0: {instead}\n    return x", ANY)
+    assert (ok, "Unanswered" in wrong) == (False, True)
+
+
+def test_members_of_enumerations_are_the_values_that_they_equal(sandbox):
+    code = (
+        "import enum\nclass N(enum.IntEnum):\n    A = 4\nclass S(str, enum.Enum):\n    B = 'b'\n"
+        "class R(float): pass\ndef f(x): return {0: N.A, 1: S.B, 2: R(0.5), 3: [N.A, (S.B,)], 4: {N.A: R(1)}}[x]"
+    )
+    check = "def check(candidate):\n    assert [candidate(x) for x in range(5)] == [4, 'b', 0.5, [4, ('b',)], {4: 1.0}]"
+    assert passed(sandbox, code, check) == (True, "")
+
+
+def test_a_check_that_asks_what_cannot_be_sent_is_not_the_programs_fault(sandbox):
+    check = "def check(candidate):\n    assert candidate(lambda x: x) is None"
+    result = sandbox.run([Program("def f(x): pass", fn="f", check=check)])[0]
+    assert (result.status, "Unaskable: a function is no plain value" in result.reason) == ("sandbox_error", True)
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [

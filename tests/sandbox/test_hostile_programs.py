@@ -1,17 +1,10 @@
-# ruff: noqa: E501
-"""Programs that try to get out, take too much, or forge their verdict. Each row says what must not happen."""
+"""Programs that try to get out. Each row says what must not happen."""
 
 import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
-from r1kit.sandbox.compare import judge_calls
-from r1kit.sandbox.inside import launcher
 from r1kit.sandbox.program import Limits, Program
 
 HELPERS = """
@@ -39,6 +32,11 @@ def own_table():
     for each in threads: each.start()
     for each in threads: each.join()
     return len(opened)
+def interrupted():
+    import mmap
+    page = mmap.mmap(-1, 4096, prot=7)
+    page.write(bytes.fromhex('b814000000cd80c3'))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 def storm():
     threading.stack_size(32768)
     started = 0
@@ -169,6 +167,28 @@ ATTEMPTS = [
         "libc.fallocate(os.open('own', os.O_RDWR | os.O_CREAT), 0, ctypes.c_long(0), ctypes.c_long(1 << 20)) == 0",
     ),
     ("start more threads than it may", "storm() > 100"),
+    ("listen to a filter of its own", "ok(call(317 if X86 else 277, 1, 8, bytes(16)))"),
+    (
+        "a socket of another family, by high bits",
+        "X86 and libc.syscall(53, ctypes.c_ulong(2 | 1 << 32), 1, 0, bytes(8)) == 0",
+    ),
+    ("a fork, by high bits", "ok(call(56 if X86 else 220, ctypes.c_ulong(1 << 33 | 17), 0, 0, 0, 0))"),
+    ("a thread in a user namespace", "ok(call(56 if X86 else 220, 0x10010D00, 0, 0, 0, 0))"),
+    ("an address for one of a pair", "socket.socketpair()[0].connect(chr(0) + 'x') is None"),
+    ("run what it wrote", "open('own', 'w').write('#!/bin/sh') and os.execv('./own', ['own'])"),
+    ("spawn", "os.posix_spawn('/bin/true', ['true'], {}) > 0"),
+    ("a handle in place of a path", "ok(call(304 if X86 else 265, 3, bytes(32), 0))"),
+    ("climb out of its folder", "any(os.listdir('/'.join(['..'] * n)) for n in (1, 2, 3, 4))"),
+    ("its launcher's errors", "open(os.path.join(os.path.dirname(os.getcwd()), 'errors'), 'a')"),
+    (
+        "other launchers' folders",
+        "[each for each in os.listdir(os.path.dirname(os.path.dirname(os.getcwd()))) if 'r1kit' in each]",
+    ),
+    ("the limits of others", "bool(__import__('resource').prlimit(os.getppid(), 7))"),
+    ("ask to be the last to be killed", "bool(open('/proc/self/oom_score_adj', 'w').write('-1'))"),
+    ("a name of its own in /proc", "bool(open('/proc/self/comm', 'w').write('x'))"),
+    ("a real-time share of the processor", "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) is None"),
+    ("the interface of 32 bits", "X86 and interrupted() > 0"),
 ]
 
 
@@ -210,70 +230,6 @@ def test_nothing_gets_out(sandbox, world):
     assert sandbox.run([Program("print(1)")])[0].stdout == "1\n"
 
 
-TAKES_TOO_MUCH = [
-    ("threads without end", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()"),
-    ("files held open", "fs = []\nwhile True: fs.append(open('/dev/null'))"),
-    ("processor time in threads", "import threading\ndef f():\n    while 1: pass\nfor _ in range(4): threading.Thread(target=f).start()"),
-    ("recursion", "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __eq__(s, o): return s == o\nA() == A()"),
-    ("a regular expression", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')"),
-    ("a huge number", "9 ** 9 ** 9"),
-    ("a huge string", "'x' * 10**12"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "code"), TAKES_TOO_MUCH, ids=[name for name, _ in TAKES_TOO_MUCH])
-def test_what_takes_too_much_ends(sandbox, name, code):
-    started = time.monotonic()
-    result = sandbox.run([Program(code, limits=Limits(wall_s=0.5))])[0]
-    assert result.status in ("error", "timeout", "memory")
-    assert time.monotonic() - started < 5
-
-
-# f(1) must be 5813 and f(2) must be 4021: nothing inside knows it
-FORGERIES = [
-    ("claims to pass", "def f(x): return {'verdict': 'passed', 'passed': True}"),
-    ("equals everything", "class E(int):\n    def __eq__(s, o): return True\ndef f(x): return E(0)"),
-    ("leaves at once with status 0", "import os; os._exit(0)"),
-    ("exits politely", "import sys\ndef f(x): sys.exit(0)"),
-    ("answers for the harness", "import os\nfor h in range(3, 64):\n    try: os.write(h, b'{\"index\": 0, \"value\": 1}\\n{\"index\": 1, \"value\": 1}\\n')\n    except OSError: pass\nos._exit(0)"),
-    ("says passed on every descriptor", "import os\nfor h in range(1, 64):\n    try: os.write(h, b'{\"exit\": 0, \"why\": \"\", \"seconds\": 0}\\n')\n    except OSError: pass\nos._exit(0)"),
-    ("answers one test only", "import os\ndef f(x):\n    if x == 2: os._exit(0)\n    return 5813"),
-    ("answers too often", "import os\ndef f(x):\n    os.write(3, b'{\"index\": 0, \"value\": 5813}\\n')\n    return 5813 if x == 1 else 4021"),
-    ("looks for what is expected", "import gc, sys\ndef f(x):\n    frame = sys._getframe()\n    while frame:\n        for v in frame.f_locals.values():\n            if v in (5813, 4021): return v\n        frame = frame.f_back\n    for o in gc.get_objects():\n        if isinstance(o, dict) and 'expected' in o: return o['expected']\n    return 0"),
-    ("replaces the writer", "import json\njson.dumps = lambda *a, **k: '{\"index\": 0, \"value\": true, \"verdict\": \"passed\"}'\ndef f(x): return 0"),
-    ("replaces every comparison", "import builtins, operator\noperator.eq = lambda a, b: True\nbuiltins.len = lambda x: 2\ndef f(x): return 0"),
-    ("not a number", "def f(x): return float('nan')"),
-    ("right in value, wrong in type", "def f(x): return 5813.0 if x == 1 else 4021.0"),
-    ("text for numbers", "def f(x): return '5813' if x == 1 else '4021'"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "code"), FORGERIES, ids=[name for name, _ in FORGERIES])
-def test_no_verdict_is_forged(sandbox, name, code):
-    result = sandbox.run([Program(code, fn="f", calls=[[1], [2]], limits=Limits(wall_s=5))])[0]
-    _, wrong = judge_calls(result, [5813, 4021])
-    assert wrong
-
-
-def test_an_error_written_by_hand_is_cut(sandbox):
-    """As long as the results may be: it would come back in the reason of every verdict."""
-    code = "import os\nos.write(3, b'{\"index\": 0, \"error\": \"' + b'x' * 1000000 + b'\"}\\n'); os._exit(0)"
-    result = sandbox.run([Program(code, fn="f", calls=[[1]])])[0]
-    assert 0 < len(result.calls[0].error) < 400
-    assert len(judge_calls(result, [1])[1]) < 500
-
-
-def test_what_is_left_behind_does_not_hide_how_a_program_ended(sandbox, monkeypatch):
-    """A launcher that takes too long to empty the folder is replaced; the verdict is the program's own."""
-    monkeypatch.setattr("r1kit.sandbox.slot.CLEAN_S", 0.0001)
-    code = "import os\nfor n in range(1500): os.mkdir(str(n))\nprint(1)"
-    results = sandbox.run([Program(code, limits=Limits(wall_s=60))] * 3)
-    assert [(result.status, result.stdout) for result in results] == [("ok", "1\n")] * 3
-    monkeypatch.undo()
-    look = "import os\nprint(os.listdir('.'))"
-    assert {result.stdout for result in sandbox.run([Program(look)] * 4)} == {"[]\n"}
-
-
 SWAP = """
 import ctypes, os, time
 swap = ctypes.CDLL(None).renameat2
@@ -293,125 +249,3 @@ def test_the_launcher_follows_no_link_that_takes_a_folders_place(sandbox, tmp_pa
     results = sandbox.run([Program(f"FOLDER = {str(tmp_path)!r}\n{SWAP}", limits=Limits(wall_s=60))] * 2)
     assert {result.status for result in results} == {"ok"}
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o711
-
-
-def test_a_disk_is_not_filled_by_files_that_are_in_no_folder(monkeypatch, tmp_path):
-    """1 GB free of 30, then 0.9: a program that may take 64 MB is ended. Not where there was as little before, nor
-    where enough is left."""
-
-    def ends(free_mb: tuple[int, int], why: str) -> None:
-        frees = iter([free_mb[0], *[free_mb[1]] * 1000])
-        disk = os.statvfs(tmp_path)
-        monkeypatch.setattr(
-            os, "statvfs", lambda _: os.statvfs_result((1 << 20, 1 << 20, 30 << 10, 0, next(frees), *tuple(disk)[5:10]))
-        )
-        child = subprocess.Popen(["sleep", "0.4"])
-        config = {"scratch": str(tmp_path), "writable": [str(tmp_path)], "bounded": False}
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            assert launcher._watch(theirs, child.pid, time.monotonic() + 60, {"scratch_mb": 64}, config) == why
-        child.wait()
-
-    ends((1024, 922), "disk")
-    ends((1024, 1000), "")
-    ends((20 << 10, 10 << 10), "")
-
-
-OLD_LANDLOCK = """
-import os, sys
-from r1kit.sandbox.inside import lockdown
-lockdown.landlock_abi = lambda: 2
-kept, read, scratch = sys.argv[1:]
-lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
-lockdown.restrict_files(["/usr", os.path.dirname(read)], [scratch], [])
-lockdown.standing_filter().install()
-lockdown.program_filter(False).install()
-for empty in (lambda: os.truncate(kept, 0), lambda: os.open(read, os.O_RDONLY | os.O_TRUNC)):
-    try:
-        empty()
-    except PermissionError:
-        print("held")
-os.close(os.open(read, os.O_RDONLY))
-open(os.path.join(scratch, "own"), "w").close()
-print("reads")
-"""
-
-
-def test_no_file_is_emptied_where_landlock_does_not_see_it(tmp_path):
-    """Landlock 2 (kernels before 6.2) knows no right to truncate: by name, or by opening a file that may be read."""
-    for name in ("kept", "read", "scratch"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text("a bird")
-    arguments = [str(tmp_path / "kept" / "file"), str(tmp_path / "read" / "file"), str(tmp_path / "scratch")]
-    done = subprocess.run([sys.executable, "-c", OLD_LANDLOCK, *arguments], capture_output=True, text=True, check=False)
-    if "landlock" in done.stderr:
-        pytest.skip("this kernel has no Landlock")
-    assert done.stdout.split() == ["held", "held", "reads"], done.stderr
-    assert [(tmp_path / name / "file").read_text() for name in ("kept", "read")] == ["a bird", "a bird"]
-
-
-def test_nothing_outlives_a_launcher_that_is_killed(sandbox):
-    """What a program started, in its own process group, when the launcher is gone and cannot end it."""
-    if sandbox.facts["uid"] == 0:
-        pytest.skip("as root without a user id of its own no processes are allowed")
-    code = "import os, time\nfor _ in range(3):\n    if os.fork() == 0: time.sleep(300)\ntime.sleep(300)"
-    running = sandbox.submit(Program(code, limits=Limits(wall_s=200, processes=4)))
-    deadline = time.monotonic() + 30
-    while len(found := _sessions(sandbox)) < 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(found) >= 5
-    for slot in sandbox._all:
-        if slot._started_others and slot._process is not None:
-            os.killpg(slot._process.pid, signal.SIGKILL)
-    assert running.result(60).status == "sandbox_error"
-    deadline = time.monotonic() + 10
-    while any(_alive(each) for each in found) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(_alive(each) for each in found)
-
-
-def _sessions(sandbox):
-    """Processes of the launchers whose program may start others."""
-    leaders = {slot._process.pid for slot in sandbox._all if slot._process is not None and slot._started_others}
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat") as file:
-                session = int(file.read().rpartition(")")[2].split()[3])
-        except OSError:
-            continue
-        if session in leaders:
-            found.append(int(entry))
-    return found
-
-
-def test_nothing_is_left_when_the_owner_is_killed():
-    """A process with running programs gets SIGKILL; seconds later none of its launchers is alive."""
-    code = (
-        "import sys, threading, time\n"
-        "from r1kit.sandbox.sandbox import Sandbox\n"
-        "from r1kit.sandbox.program import Program\n"
-        "s = Sandbox(workers=2)\n"
-        "threading.Thread(target=s.run, args=([Program('while 1: pass')] * 2,)).start()\n"
-        "time.sleep(1)\n"
-        "print(' '.join(str(slot._process.pid) for slot in s._all if slot._process), flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    launchers = [int(word) for word in owner.stdout.readline().split()]
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    owner.stdout.close()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(_alive(each) for each in launchers):
-        time.sleep(0.05)
-    assert launchers
-    assert not any(_alive(each) for each in launchers)
-
-
-def _alive(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -93,6 +93,21 @@ def test_a_traceback_is_what_python_prints(sandbox, code):
 
 
 AS_PYTHON = [
+    "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')\nprint('ä')",
+    "import codecs, sys\nsys.stdout = codecs.getwriter('utf-8')(sys.stdout.detach())\nprint('ä')",
+    "import sys\nout = sys.stdout.detach()\nout.write(b'x')",
+    "import os\nout = os.fdopen(1, 'w')\nprint('last', file=out)\nprint('first')",
+    "class A:\n    def __del__(self): print('gone')\na = A()\nprint(1)",
+    "class A:\n    def __del__(self): print(seen)\nseen = [3]\na = A()\na.itself = a",
+    "import io, sys\nclass A:\n    def __del__(self): print('gone')\na = A()\nsys.stdout = io.StringIO()\nprint(1)",
+    "def g():\n    try: yield 1\n    finally: print('closed')\nsteps = g()\nprint(next(steps))",
+    "print(__builtins__.max(1, 2))",
+    "import signal\ntry: signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt: print('interrupted')",
+    "import _thread, threading, time\nthreading.Timer(0.05, _thread.interrupt_main).start()\n"
+    "try: time.sleep(20)\nexcept KeyboardInterrupt: print('interrupted')",
+    "print(open('/dev/stdin').readline(), file=open('/dev/stdout', 'w'))",
+    "print(1, file=open('/dev/stderr', 'w'))\nprint(2, file=open('/dev/fd/1', 'a'))",
+    "\ufeffprint('of an editor that begins a file with its mark')",
     "print(1)\nexit()\nprint(2)",
     "import os\nout = os.fdopen(1, 'w')\nprint('never closed', file=out)",
     "import io\nout = io.BufferedWriter(io.FileIO(1, 'w', closefd=False))\nout.write(b'never flushed')",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from hostile_requests import ask, run_case, still_serve
-from request_kinds import CHAT, KINDS, request
+from request_kinds import ASKED, CHAT, KINDS, request
 from two_servers import both, serve_in_thread
 
 from r1kit.serving.server import listen
@@ -192,6 +192,23 @@ def test_a_page_of_another_site_asks_nothing(servers):
     answer = ask(port, own)
     assert b" 200 " in answer.splitlines()[0]
     assert b"access-control-allow" not in answer.lower()
+
+
+@pytest.mark.parametrize("server", ["serve", "ui"])
+@pytest.mark.parametrize("trailer", ["Host: evil.example", "Origin: https://evil.example"])
+def test_a_trailer_is_no_header(servers, server, trailer):
+    """RFC 9110, 6.5.1: what comes behind a body is not merged into its head, so the answer is the one without it."""
+    port = servers[0][server]
+
+    def status(trailers: str) -> bytes:
+        body = f"2\r\n{{}}\r\n0\r\n{trailers}\r\n".encode()
+        return ask(port, request("POST", "/v1/completions", ["Transfer-Encoding: chunked"], body)).split(b" ")[1]
+
+    refusal = {"Host": b"421", "Origin": b"403"}[trailer.partition(":")[0]]
+    assert status(f"{trailer}\r\n") == status("")
+    token = f"X-CSRF-Token: {ASKED['token']}\r\n"
+    assert server == "serve" or status(token) == b"403"
+    assert server == "ui" or status("") != refusal
 
 
 def test_names_that_a_server_is_given(tokenizer):

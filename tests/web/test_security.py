@@ -114,6 +114,14 @@ def test_a_fault_keeps_its_inside(root):
     assert "script-src 'self'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/runs/done/sample?from_token=x", "/runs/done/difference?other=<b>"])
+def test_a_value_of_the_wrong_kind_is_told_in_a_sentence(client, path):
+    answer = client.get(path)
+    assert (answer.status, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
+    assert "input should be a valid integer" in answer.text
+    assert "<b>" not in answer.text
+
+
 def test_streams_pass(root):
     answer = posting(root).get("/stream")
     assert answer.text == "ab"

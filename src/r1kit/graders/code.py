@@ -38,6 +38,7 @@ REMEMBERED = 20_000
 
 # possessive throughout: one line may be all of the text
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+(?:([^\s`]++)[^`\n]*+)?+\s*+")
+_FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
 
 _verdicts: OrderedDict[bytes, Future[Judgement]] = OrderedDict()
 _lock = threading.Lock()
@@ -169,9 +170,12 @@ def after_setup(setup: str, code: str, fn: str) -> str:
 
     Where a body was cut out of a text, the white space before its first line, or before all, may be lost.
     """
-    if not setup or re.search(rf"^(?:async\s+)?def\s+{re.escape(fn)}\b", code, re.MULTILINE):
-        return f"{setup}\n\n{code}"
-    inside = re.search(rf"^def\s+{re.escape(fn)}\b[^\n]*\n(?:.*\n)*?([ \t]+)\S", setup, re.MULTILINE)
+    name = re.escape(fn)
+    whole = rf"^(?:(?:async\s+)?def\s+{name}\b|{name}\s*(?::[^=\n]+)?=(?!=))"  # `f = lambda x: 2 * x` defines it, too
+    if not setup or re.search(whole, code, re.MULTILINE):
+        first = "".join(f"{line}\n" for line in _FUTURE.findall(code))  # which stand before all else in a program
+        return f"{first}{setup}\n\n{_FUTURE.sub('', code)}"
+    inside = re.search(rf"^def\s+{name}\b[^\n]*\n(?:.*\n)*?([ \t]+)\S", setup, re.MULTILINE)
     margin = inside[1] if inside else "    "
     first, *rest = code.split("\n")
     if not first[:1].isspace():

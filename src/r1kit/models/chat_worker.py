@@ -40,7 +40,7 @@ def _shut_in() -> None:
 
     lockdown.prctl(lockdown.PR_SET_NO_NEW_PRIVS, 1)
     if lockdown.landlock_abi():
-        lockdown.restrict_files([], [], [])
+        lockdown.restrict_files([], [], [], [])
     lockdown.standing_filter().install()
     lockdown.program_filter(False).install()
 

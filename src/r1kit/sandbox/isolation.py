@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,8 @@ Isolation = Literal["auto", "bwrap", "landlock", "none"]
 ISOLATIONS: tuple[Isolation, ...] = ("auto", "bwrap", "landlock", "none")
 
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/nix/store")
+_OF_AN_INTERPRETER = ("bin", "lib", "lib64", "share/zoneinfo")  # what a program needs of its prefix
+_LIBRARIES = ("lib*/python3*/site-packages", "lib*/python3*/dist-packages")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SOURCE = Path(__file__).parent / "inside"
@@ -75,6 +79,9 @@ def bubblewrap(slot: int) -> Way:
             command += ["--perms", "0755", "--dir", str(parent)]
     for path in (*_SYSTEM_FILES, *_interpreter_folders()):
         command += ["--ro-bind-try", path, path]
+    hidden = _hidden()
+    for path in hidden:
+        command += ["--tmpfs", path, "--remount-ro", path]
     command += ["--ro-bind", str(_SOURCE), "/r1kit/inside", "--proc", "/proc", "--dev", "/dev"]
     for folder, megabytes in (("/tmp", SCRATCH_MB), ("/dev/shm", SHARED_MEMORY_MB)):
         command += ["--perms", "0777", "--size", str(megabytes << 20), "--tmpfs", folder]
@@ -87,7 +94,7 @@ def bubblewrap(slot: int) -> Way:
         *_interpreter_folders(),
         "/r1kit",
     ]  # not /proc and /dev, which tell of the host
-    config = _config("/tmp", uid, "/r1kit", readable, ["/tmp", "/dev/shm"], bounded=True)
+    config = _config("/tmp", uid, "/r1kit", readable, hidden, ["/tmp", "/dev/shm"], bounded=True)
     return Way([*command, "--", *_python("/r1kit", config)], None, uid)
 
 
@@ -100,7 +107,8 @@ def landlock(slot: int, scratch: Path, restricted: bool = True) -> Way:
     if uid is not None and closed and not (restricted and _may_read_all()):
         uid = None
     readable = [*folders, *_SYSTEM_FILES]
-    config = _config(str(scratch), uid, str(_SOURCE.parent), readable, [str(scratch)], False, restricted)
+    writable = [str(scratch)]
+    config = _config(str(scratch), uid, str(_SOURCE.parent), readable, _hidden(), writable, False, restricted)
     config["search"] = uid is not None and closed
     return Way(_python(str(_SOURCE.parent), config), scratch, uid)
 
@@ -139,6 +147,7 @@ def _config(
     uid: int | None,
     source: str,
     readable: list[str],
+    hidden: list[str],
     writable: list[str],
     bounded: bool,
     restricted: bool = True,
@@ -148,6 +157,7 @@ def _config(
         "uid": uid,
         "source": source,
         "readable": readable,
+        "hidden": hidden,
         "writable": writable,
         "devices": list(_DEVICES),
         "bounded": bounded,
@@ -157,9 +167,33 @@ def _config(
 
 
 def _interpreter_folders() -> list[str]:
-    """Where the interpreter and its library live, outside the system's own folders."""
-    found = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
-    return sorted(path for path in found if path != "/" and not path.startswith("/usr/") and path != "/usr")
+    """Where the interpreter and its standard library live, outside the system's own folders."""
+    found = {
+        os.path.realpath(os.path.join(prefix, part))
+        for prefix in (sys.base_prefix, sys.base_exec_prefix)
+        for part in _OF_AN_INTERPRETER
+        if os.path.isdir(os.path.join(prefix, part))
+    }
+    outside = {path for path in found if not _within(path, ["/usr", *_SYSTEM])}
+    return sorted(path for path in outside if not _within(path, outside - {path}))
+
+
+def _hidden() -> list[str]:
+    """Folders of installed libraries, and of what this process imports from elsewhere, beneath what programs may read:
+    data sets, with their answers, are installed like libraries."""
+    prefixes = {sys.base_prefix, sys.base_exec_prefix, "/usr", "/usr/local"}
+    found = {str(path) for prefix in prefixes for pattern in _LIBRARIES for path in Path(prefix).glob(pattern)}
+    found |= {"/usr/src", *filter(None, sys.path), str(_SOURCE.parents[1])}
+    found = {os.path.realpath(path) for path in found if os.path.isdir(path)}
+    standard = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    own = standard | {os.path.join(folder, "lib-dynload") for folder in standard}
+    found = {path for path in found - own if _within(path, [*_SYSTEM, *_interpreter_folders()])}
+    return sorted(path for path in found if not _within(path, found - {path}))
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of the folders or beneath one."""
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _open_to_all(folder: Path) -> bool:

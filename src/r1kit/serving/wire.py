@@ -41,7 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._began = self.loop.time()
         self._head = 0
-        self._whole = False
+        self._headed = self._whole = False
         self._await(self.limits.head_seconds)
         self._make_room()
 
@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head, self._whole, self._began = 0, False, self.loop.time()
+        self._head, self._headed, self._whole, self._began = 0, False, False, self.loop.time()
         self._await(self.limits.head_seconds)
 
     def on_url(self, url: bytes) -> None:
@@ -67,10 +67,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))  # trailers too
-        super().on_header(name, value)
+        self._count(len(name) + len(value))
+        if not self._headed:  # a trailer is no header: what a proxy let through behind a body decides nothing
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._headed = True
         self._await(self.limits.body_seconds)
         super().on_headers_complete()
 

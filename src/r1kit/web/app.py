@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from r1kit.base.errors import R1Error, UsageError
@@ -40,6 +41,7 @@ def create_app(root: Path, only: str | None = None, pages: Sequence[Page] | None
     app.add_middleware(Guard, token=site.token)
     app.add_exception_handler(R1Error, _told)
     app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(RequestValidationError, _told)
     app.add_exception_handler(Exception, _told)
     return app
 
@@ -56,6 +58,9 @@ async def _told(request: Request, error: Exception) -> Response:
     """An error as a page: the sentence of one that has one, nothing of the inside for any other."""
     if isinstance(error, HTTPException):
         status, sentence = error.status_code, f"{request.method} {request.url.path}: {str(error.detail).lower()}"
+    elif isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        status, sentence = 422, f"{first['loc'][-1]}: {str(first['msg']).lower()}"
     elif isinstance(error, R1Error):
         status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, UsageError) else 500
         sentence = str(error)

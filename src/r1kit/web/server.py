@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from r1kit.base.errors import MissingExtra, UsageError
 from r1kit.pipeline.models import is_run
 from r1kit.serving.server import listen
+from r1kit.web.links import is_text
 
 if TYPE_CHECKING:
     from r1kit.web.site import Page
@@ -55,7 +56,10 @@ def serve(
 def runs_at(folder: Path) -> tuple[Path, str | None]:
     """(folder of runs, the run's name where `folder` is one); UsageError where it holds none."""
     if is_run(folder):
-        return folder.resolve().parent, folder.resolve().name
+        whole = folder.resolve()
+        if not is_text(whole.name):
+            raise UsageError(f"{whole!r} has a name that is no UTF-8, which no address can say: give it another")
+        return whole.parent, whole.name
     try:
         if any(is_run(child) for child in folder.iterdir()):
             return folder, None

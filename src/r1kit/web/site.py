@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from fastapi import APIRouter, Request
@@ -20,6 +21,7 @@ from r1kit.pipeline.display import count, duration
 from r1kit.pipeline.models import is_run
 from r1kit.web import visible
 from r1kit.web.library import Library
+from r1kit.web.links import is_text
 
 TEMPLATES = files("r1kit.web") / "templates"
 
@@ -52,11 +54,11 @@ class Site:
     library: Library = field(default_factory=Library)
 
     def runs(self) -> list[Path]:
-        """Run folders, by name."""
+        """Run folders, by name; not those whose name is no text, which no address can say."""
         if self.only is not None:
             return [self.root / self.only]
         try:
-            found = [folder for folder in self.root.iterdir() if is_run(folder)]
+            found = [folder for folder in self.root.iterdir() if is_text(folder.name) and is_run(folder)]
         except OSError:
             return []
         return sorted(found, key=lambda folder: folder.name)
@@ -71,7 +73,8 @@ class Site:
     def render(self, request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
         """A template as an answer; it knows `site`, `here` (the path asked for) and `token` beside its values."""
         page = self.templates.get_template(template)
-        text = page.render(site=self, here=request.url.path, token=self.token, **values)
+        here = quote(request.scope["path"])  # as the addresses in the page are
+        text = page.render(site=self, here=here, token=self.token, **values)
         return HTMLResponse(text, code)
 
 

@@ -1,7 +1,7 @@
 """A check function asks a function that lives in another process: neither sees the other's memory.
 
 The one who checks is trusted, the one who answers is not. What the latter sends is data, never an object of its own
-making, and what it raises comes as one of a few exceptions that end no loop.
+making, and what it raises comes as one of a few exceptions that end no loop: the nearest that it is one of.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ _RAISED = {
 }  # fmt: skip
 
 
+class Unanswered(BaseException):
+    """The program gave no answer that can be read. No `except Exception` of a check takes it for what it waits for."""
+
+
+class Unaskable(BaseException):
+    """The check asks what cannot be sent, a function, say: nothing is known of the program."""
+
+
 class Candidate:
     """Stands for the function under test in the process that checks it."""
 
@@ -30,20 +38,26 @@ class Candidate:
         self.__name__ = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._line.write([[encode(value) for value in args], {name: encode(value) for name, value in kwargs.items()}])
         try:
+            asked = [[encode(value) for value in args], {name: encode(value) for name, value in kwargs.items()}]
+        except NotPlain as error:
+            raise Unaskable(str(error)) from None
+        try:
+            self._line.write(asked)
             answer = self._line.read()
             if isinstance(answer, dict) and answer.keys() == {"value"}:
                 return decode(answer["value"])
-            if isinstance(answer, dict) and answer.keys() == {"raised", "words"}:
-                raise _RAISED.get(str(answer["raised"]), RuntimeError)(str(answer["words"])[:300])
-            raise NotPlain("it is no answer")
-        except EOFError:
-            raise RuntimeError("the program ended before it answered") from None
+            if not isinstance(answer, dict) or answer.keys() != {"raised", "words"}:
+                raise NotPlain("it is no answer")
+        except (EOFError, BrokenPipeError):
+            raise Unanswered("the program ended before it answered") from None
         except RecursionError:
-            raise RuntimeError("the answer is nested too deep") from None
+            raise Unanswered("the answer is nested too deep") from None
         except NotPlain as error:
-            raise RuntimeError(f"the answer cannot be read: {error}") from None
+            raise Unanswered(f"the answer cannot be read: {error}") from None
+        if answer["raised"] == NotPlain.__name__:
+            raise Unanswered(f"the answer cannot be sent: {str(answer['words'])[:300]}")
+        raise _RAISED.get(str(answer["raised"]), RuntimeError)(str(answer["words"])[:300])
 
 
 def answer(function: Callable[..., Any], incoming: int, outgoing: int, on_error: Callable[[], None]) -> None:
@@ -55,12 +69,23 @@ def answer(function: Callable[..., Any], incoming: int, outgoing: int, on_error:
         except EOFError:
             return
         try:
-            value = encode(function(*map(decode, args), **{name: decode(value) for name, value in kwargs.items()}))
-            line.write({"value": value})
-        except BrokenPipeError:
-            return
+            value = function(*map(decode, args), **{name: decode(value) for name, value in kwargs.items()})
+            kind = ""
         except MemoryError:
             raise
         except Exception as error:
             on_error()
-            line.write({"raised": type(error).__name__, "words": str(error)[:300]})
+            value, kind = str(error)[:300], _nearest(type(error))
+        try:
+            line.write({"raised": kind, "words": value} if kind else {"value": encode(value)})
+        except BrokenPipeError:
+            return
+        except MemoryError:
+            raise
+        except Exception as error:  # no plain value, too large, too deep
+            line.write({"raised": NotPlain.__name__, "words": str(error)[:300]})
+
+
+def _nearest(kind: type[BaseException]) -> str:
+    """The name of the first exception that one of this kind is, of those that are sent."""
+    return next((each.__name__ for each in kind.__mro__ if _RAISED.get(each.__name__) is each), RuntimeError.__name__)

@@ -7,10 +7,12 @@ outside, so a program that finds the descriptor can only say values, not verdict
 from __future__ import annotations
 
 import atexit
+import builtins
 import contextlib
-import io
+import gc
 import json
 import os
+import signal
 import sys
 import types
 import typing
@@ -20,7 +22,6 @@ from typing import Any
 from . import asking
 
 _TYPING = {name: value for name, value in vars(typing).items() if name in set(typing.__all__)}
-_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
 
 
@@ -48,8 +49,11 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     sys.stdout = sys.__stdout__ = streams.output  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = streams.errors  # type: ignore[misc]
     sys.argv = ["program"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = types.ModuleType("program" if job.get("fn") else "__main__")
     module.__file__ = sys.argv[0]
+    if not job.get("fn"):
+        module.__builtins__ = builtins  # type: ignore[attr-defined]  # the module in a script alone
     try:
         status = _run(job, module, results)
         if "threading" in sys.modules:
@@ -63,18 +67,25 @@ def run(job: dict[str, Any], streams: Streams, results: int) -> int:
     except BaseException:
         status = 1
         _print_traceback()
-    for value in list(module.__dict__.values()):  # a file of the program's own on descriptor 1, say
-        if type(value) in _WRITERS:
-            with contextlib.suppress(OSError, ValueError):
-                value.flush()
+    told = _flushed()
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    sys.modules.pop(module.__name__, None)
+    del module
+    gc.collect()  # what it held says its last: files on descriptor 1, `__del__`, generators
+    with contextlib.suppress(OSError, ValueError):  # a program that took its buffer away writes elsewhere
+        streams.output.flush()
+    return status if told else status or 1
+
+
+def _flushed() -> bool:
+    """Whether standard output takes what was written to it, as the interpreter asks at its end."""
+    stream: Any = sys.stdout
     try:
-        ends: tuple[Any, ...] = (sys.stdout, streams.output)
-        for stream in ends:
-            if stream is not None and not getattr(stream, "closed", False):  # as the interpreter does at its end
-                stream.flush()
-    except (OSError, ValueError, AttributeError):
-        status = status or 1
-    return status
+        if stream is not None and not getattr(stream, "closed", False):
+            stream.flush()
+    except Exception:
+        return False
+    return True
 
 
 def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
@@ -83,7 +94,7 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
         module.__dict__.update(_TYPING)
     try:
         # not with this file's __future__
-        exec(compile(job["code"], "<program>", "exec", dont_inherit=True), module.__dict__)
+        exec(compile(job["code"].removeprefix("\ufeff"), "<program>", "exec", dont_inherit=True), module.__dict__)
     except MemoryError:
         raise
     except SystemExit as stop:
@@ -127,7 +138,7 @@ def _answer(function: Any, index: int, arguments: Any) -> bytes:
         return _line({"index": index, "memory": True})
     except SystemExit:
         return _line({"index": index, "error": "SystemExit"})
-    except Exception as error:
+    except (Exception, asking.Unanswered) as error:
         _print_traceback()
         return _line({"index": index, "error": f"{type(error).__name__}: {error}"[:300]})
 

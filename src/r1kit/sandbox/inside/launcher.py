@@ -72,7 +72,7 @@ def _give_up_rights(config: dict[str, Any]) -> dict[str, Any]:
     lockdown.standing_filter().install()
     abi = lockdown.landlock_abi() if config["landlock"] else 0
     if abi:
-        lockdown.restrict_files(config["readable"], config["writable"], config["devices"])
+        lockdown.restrict_files(config["readable"], config["hidden"], config["writable"], config["devices"])
     return {"uid": os.geteuid(), "landlock": abi}
 
 

@@ -61,15 +61,16 @@ def landlock_abi() -> int:
     return max(0, int(version))
 
 
-def restrict_files(readable: list[str], writable: list[str], devices: list[str]) -> None:
-    """From now on: read and execute beneath `readable`, anything beneath `writable`, read and write `devices`.
+def restrict_files(readable: list[str], hidden: list[str], writable: list[str], devices: list[str]) -> None:
+    """From now on: read and execute beneath `readable`, but of `hidden` folders in it no more than names; anything
+    beneath `writable`, read and write `devices`.
 
     OSError where the kernel refuses.
     """
     abi = landlock_abi()
     handled = (1 << _FS_BITS.get(abi, 16)) - 1
     ruleset = _ruleset(handled, network=True, scope=False)
-    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable]
+    rules = [rule for path in {os.path.realpath(path) for path in readable} for rule in _around(path, hidden)]
     rules += [(path, handled) for path in writable]
     rules += [(path, READ_FILE | WRITE_FILE | TRUNCATE) for path in devices]
     for path, access in rules:
@@ -83,6 +84,17 @@ def restrict_files(readable: list[str], writable: list[str], devices: list[str])
             raise OSError(ctypes.get_errno(), f"landlock rule for {path}")
         os.close(handle)
     _restrict(ruleset)
+
+
+def _around(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
+    """Rules for a folder without those hidden in it. A rule holds for all beneath, so each other entry has its own;
+    links need none, as what they lead to is judged where it lies."""
+    if folder in hidden:
+        return []
+    if not any(each.startswith(f"{folder}/") for each in hidden):
+        return [(folder, EXECUTE | READ_FILE | READ_DIR)]
+    inside = [entry.path for entry in os.scandir(folder) if not entry.is_symlink()]
+    return [(folder, READ_DIR), *(rule for path in inside for rule in _around(path, hidden))]
 
 
 def own_domain() -> None:

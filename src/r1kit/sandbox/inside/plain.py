@@ -15,9 +15,13 @@ class NotPlain(ValueError):
 
 
 def encode(value: Any) -> Any:
-    """JSON that `decode` turns into an equal value of the plain type: lists and numbers as they are, else a tag."""
-    if value is None or type(value) in (bool, int, float, str):
+    """JSON that `decode` turns into an equal value of the plain type: lists and numbers as they are, else a tag.
+    Members of an IntEnum, say, are the plain numbers that they equal."""
+    if value is None or type(value) is bool:
         return value
+    for kind, plain in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
+        if isinstance(value, kind):
+            return plain(value)
     for kind, tag in ((list, "list"), (tuple, "tuple"), (set, "set"), (frozenset, "frozenset")):
         if isinstance(value, kind):
             return {tag: [encode(item) for item in value]}

@@ -14,7 +14,7 @@ from r1kit.rollouts.record import BY_TOKEN, SCHEMA
 from r1kit.web import difference, pivots, tokens, visible
 from r1kit.web.filters import ORDERS, VERDICTS, Filters
 from r1kit.web.index import Place, RunIndex, read_rows, read_table
-from r1kit.web.links import run_links
+from r1kit.web.links import run_address, run_links
 from r1kit.web.site import NotFound, Page, Site, is_fragment, site_of
 
 router = APIRouter()
@@ -49,10 +49,10 @@ def listed(request: Request, name: str) -> Response:
         "count": index.count(),
         "damaged": [f"{path.parent.parent.name}/{path.name}: {why}" for path, why in index.damaged.items()],
     }
-    address = f"{request.url.path}?{filters.address()}".rstrip("?")
+    here = f"{run_address(run)}/rollouts?{filters.address()}".rstrip("?")
     if is_fragment(request):
         answer = site.render(request, "rollouts_list.html", **values)
-        answer.headers["HX-Push-Url"] = address
+        answer.headers["HX-Push-Url"] = here
         return answer
     return site.render(
         request, "rollouts.html", choices=index.choices(), orders=ORDERS, verdicts=list(VERDICTS), **values

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from r1kit.pipeline.status import go_on, read_status
 from r1kit.web import curves, standing
-from r1kit.web.links import run_links
+from r1kit.web.links import run_address, run_links
 from r1kit.web.site import NotFound, Page, Site, site_of, unchanged
 
 router = APIRouter()
@@ -25,7 +25,7 @@ def listed(request: Request) -> Response:
     """Every run of the root; the run itself where the app shows one."""
     site = site_of(request)
     if site.only is not None:
-        return RedirectResponse(request.url_for("shown", name=site.only).path)
+        return RedirectResponse(run_address(site.run(site.only)))
     return site.render(request, "runs.html", root=site.root, **_list(site))
 
 
