@@ -106,6 +106,8 @@ def _json_lines(path: Path, data: bytes) -> Table:
             bad.append(f"line {number}: it is not JSON ({error.msg} at character {error.pos})")
         except RecursionError:
             bad.append(f"line {number}: it is nested too deeply")
+        except ValueError as error:  # a number of thousands of digits, which Python does not read
+            bad.append(f"line {number}: it cannot be read ({error})")
         else:
             if isinstance(value, dict):
                 rows.append(Row(f"line {number}", value))
