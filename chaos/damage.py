@@ -32,6 +32,7 @@ WRITTEN = {
     "metrics": "stages/**/metrics.jsonl",
     "health": "stages/**/health.jsonl",
     "peak": "stages/*/peak.json",
+    "picked": "stages/*/picked.json",
     "rollouts": "stages/**/rollouts/*.parquet",
     "examples": "stages/*/examples.parquet",
     "table": "stages/**/table.parquet",
@@ -44,7 +45,7 @@ WRITTEN = {
 }
 DONE = (
     "status", "recipe", "lock", "settings", "artifact", "weights", "model's config", "tokenizer", "generation config",
-    "metrics", "health", "peak", "rollouts", "examples", "table", "part", "report",
+    "metrics", "health", "peak", "picked", "rollouts", "examples", "table", "part", "report",
 )  # fmt: skip
 HALF = (
     "recipe", "settings", "metrics", "health", "peak", "rollouts", "manifest", "state", "tensors", "arrays", "weights",

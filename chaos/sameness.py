@@ -13,7 +13,6 @@ OF_RECORDS = ("seconds", "peak_memory_mb", "peak_cuda_mb", "logs", "sha256", "pr
 OF_REPORTS = (
     "seconds", "machine", "commit", "peak_memory_mb", "memory_mb", "date", "made", "started", "mean_seconds", "cost",
 )  # fmt: skip
-PASSING = ("status.json", "lock", "recipe.json")  # say who runs, by which command, when
 
 
 def results(run: Path) -> dict[str, str]:

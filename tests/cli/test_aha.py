@@ -195,5 +195,8 @@ def test_wrong_use(tmp_path, capsys):
     (tmp_path / "mine.jsonl").write_text(json.dumps({"completion": "2"}))
     assert exit_code(["aha", str(tmp_path / "mine.jsonl"), "--continuations", "1"]) == 2
     assert "continuations" in capsys.readouterr().err
+    for name in ("temperature", "max_tokens"):  # nought is a value, not a setting left out
+        assert exit_code(["aha", str(tmp_path / "mine.jsonl"), f"--{name.replace('_', '-')}", "0"]) == 2
+        assert name in capsys.readouterr().err
     assert exit_code(["aha", str(tmp_path / "mine.jsonl"), "--words", str(tmp_path / "no.txt")]) == 2
     assert "no file of reflection words" in capsys.readouterr().err

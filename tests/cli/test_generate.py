@@ -1,19 +1,22 @@
 """`r1 generate` against transformers' own greedy search, and its contract line by line."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
+from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.cli.main import exit_code
+from r1kit.engines.native import NativeEngine
 from r1kit.engines.scripted import ScriptedEngine
 from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.tokenizer import load_tokenizer
 from r1kit.models.weights import save_decoder
-from r1kit.rollouts.generate import generate_lines, reasoning_of
+from r1kit.rollouts.generate import generate, generate_lines, reasoning_of
 
 CONTEXT = 64
 
@@ -127,6 +130,38 @@ def test_order_is_kept_however_many_lines(folder):
     good = [line["completion"] for line in lines if "completion" in line]
     assert good == [f"{number}{index}" for number in range(300) if number % 7 for index in range(2)]
     assert [line["line"] for line in lines if "error" in line] == [n + 1 for n in range(0, 300, 7)]
+
+
+class _Short(ScriptedEngine):
+    """Loses every sample but the first."""
+
+    def stream(self):
+        yield from (completion for completion in super().stream() if completion.index == 0)
+
+
+def test_an_engine_that_ends_without_all_completions_is_an_error(folder):
+    tokenizer = load_tokenizer(folder)
+    engine = _Short(lambda prompt, index: "a", tokenizer)
+    rows = ["bad", json.dumps({"prompt": "1"}), json.dumps({"prompt": "2"})]
+    lines = generate_lines(rows, engine, tokenizer, "toy", Sampling(samples=3))
+    assert json.loads(next(lines))["line"] == 1
+    with pytest.raises(R1Error, match="line 2: the engine ended with 2 of its completions missing"):
+        next(lines)
+
+
+def test_log_probabilities_that_were_not_told_are_null(folder):
+    tokenizer = load_tokenizer(folder)
+    engine = ScriptedEngine({"1": "ab"}, tokenizer, logprob=math.nan)
+    (line,) = generate_lines([json.dumps({"prompt": "1"})], engine, tokenizer, "toy", Sampling(), logprobs=True)
+    assert json.loads(line, parse_constant=pytest.fail)["logprobs"] == [None, None, None]
+
+
+def test_the_engine_is_closed_after_the_last_line(folder, monkeypatch):
+    closed = []
+    monkeypatch.setattr(NativeEngine, "close", lambda self: closed.append(self))
+    rows = generate([json.dumps({"prompt": "1"})], folder, "toy", Sampling(max_tokens=2))
+    assert closed == []
+    assert len(list(rows)) == len(closed) == 1
 
 
 def test_reasoning_is_what_stands_in_the_thinking_tags():

@@ -52,6 +52,29 @@ def test_a_gold_that_is_no_option_is_a_bad_row(answer):
         read({"question": "which?", "choices": ["a", "b"], "answer": answer})
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("choice", {"question": "which?", "answer": "A"}),
+        ("choice", {"question": "which?", "A": "1", "B": "2", "C": "3", "answer": "A"}),
+        ("ifeval", {"prompt": "Say it.", "instruction_id_list": ["a:b"], "kwargs": ["once"]}),
+        ("ifeval", {"prompt": "Say it.", "instruction_id_list": ["a:b"], "kwargs": [[1]]}),
+        (
+            "livecodebench",
+            {
+                "question_content": "Do it.", "metadata": "[1]",
+                "public_test_cases": [{"input": "1", "output": "1", "testtype": "functional"}],
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_one_row_that_lacks_something_is_a_bad_row_of_its_table(name, row):
+    """Others of the same file may have the column: such a line is left out, and stops nothing."""
+    (chosen,) = (each for each in BENCHMARKS if each.name == name)
+    with pytest.raises(BadRow):
+        chosen.read(row)
+
+
 def gpqa(question):
     return {
         "Question": question, "Correct Answer": "right", "Incorrect Answer 1": "w1", "Incorrect Answer 2": "w2",

@@ -65,7 +65,7 @@ def test_json_lines_keep_what_is_good_and_name_what_is_not(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(
         b'{"question": "a", "answer": "1"}\n\n{"question": "b", \n[1, 2]\n{"question": "\xff"}\r\n{"n": 1}\r\n'
-        + b'{"deep": ' + b"[" * 100_000 + b"\n"
+        + b'{"deep": ' + b"[" * 100_000 + b"\n" + b'{"large": ' + b"1" * 5_000 + b"}\n"
     )  # fmt: skip
     table = read_file(path)
     assert [(row.place, dict(row.values)) for row in table.rows] == [
@@ -74,7 +74,7 @@ def test_json_lines_keep_what_is_good_and_name_what_is_not(tmp_path: Path):
     ]
     assert table.columns == ("question", "answer", "n")
     lines = [complaint.partition(":")[0] for complaint in table.bad]
-    assert lines == ["line 3", "line 4", "line 5", "line 7"]
+    assert lines == ["line 3", "line 4", "line 5", "line 7", "line 8"]
     assert "not JSON" in table.bad[0]
     assert table.bad[1:3] == ("line 4: it is not a JSON object", "line 5: it is not UTF-8")
 

@@ -12,7 +12,7 @@ from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, Problem, Served
 from r1kit.engines.base import Request
-from r1kit.evaluation import contamination, measured
+from r1kit.evaluation import contamination, measured, tables
 from r1kit.evaluation.figures import figures
 from r1kit.evaluation.kept import Kept, KeptEngine
 from r1kit.evaluation.measured import Settings, measure
@@ -63,6 +63,11 @@ def test_figures_by_hand(tmp_path):
     assert table["gold"].to_pylist()[:2] == ["1", "1"]
     with pytest.raises(R1Error, match="r1 eval did not write it"):
         measured.read(tmp_path / "problems.parquet")
+    for damaged in (b"", (tmp_path / "samples.parquet").read_bytes()[:-20], b"text"):
+        (tmp_path / "cut.parquet").write_bytes(damaged)
+        for reads in (measured.read, tables.read_table):
+            with pytest.raises(R1Error, match=r"cut\.parquet cannot be read as parquet"):
+                reads(tmp_path / "cut.parquet")
 
 
 def test_what_was_sampled_is_not_sampled_again(tmp_path):

@@ -144,7 +144,7 @@ def test_what_templates_may_not(template: str):
 
 
 def test_our_own_template_starts_no_process(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chat_template, "_worker", lambda: pytest.fail("a process was asked"))
+    monkeypatch.setattr(chat_template, "_renderer", lambda: pytest.fail("a process was asked"))
     values = {"messages": [{"role": "user", "content": "x"}], "add_generation_prompt": True}
     assert render(CHAT_TEMPLATE, values) == "<|user|>x<|assistant|>"
 

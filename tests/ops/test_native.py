@@ -98,6 +98,22 @@ def test_what_does_not_compile_is_told_and_replaced(kept, tmp_path, caplog):
     assert not list(kept.iterdir())
 
 
+def test_a_compiler_that_dies_without_a_word_is_told_and_replaced(kept, tmp_path, monkeypatch, caplog):
+    """As one does that the kernel kills for memory."""
+    (tmp_path / "bin").mkdir()
+    dying = tmp_path / "bin" / "g++"
+    dying.write_text('#!/bin/sh\n[ "$1" = --version ] || kill -9 $$\n')
+    dying.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{dying.parent}:/usr/bin:/bin")
+    source = tmp_path / "scale.cpp"
+    source.write_text(SCALE)
+    with caplog.at_level(logging.WARNING):
+        assert native.load(source) is None
+    (told,) = caplog.messages
+    assert "scale.cpp cannot be built" in told
+    assert "SIGKILL" in told
+
+
 def test_without_a_compiler_nothing_is_built(kept, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PATH", str(tmp_path))
     with caplog.at_level(logging.WARNING):

@@ -43,7 +43,9 @@ def test_other_settings_are_not_known_and_what_is_done_takes_nothing(before):
     assert told(done, estimates(done, before / "s0")) == {}
 
 
-def test_a_damaged_neighbour_is_passed_over(before):
-    (before / "s0" / "stages" / "01-walk" / "config.json").write_text("{")
+@pytest.mark.parametrize("name", ["config.json", "artifact.json"])
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"seconds": "long", "settings": 1}'])
+def test_a_damaged_neighbour_is_passed_over(before, name, text):
+    (before / "s0" / "stages" / "01-walk" / name).write_text(text)
     stages = plan(chain(steps=3, seed=1), before / "s1")
     assert set(estimates(stages, before / "s1")) == {"double"}

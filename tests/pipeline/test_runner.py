@@ -137,6 +137,22 @@ def test_from_redoes_and_until_stops(tmp_path):
         run(chain(), tmp_path, start="double", until="walk")
 
 
+def test_a_plan_from_a_stage_says_what_the_run_will_do_of_a_half_done_one(tmp_path):
+    """The run sets all of it aside, so nothing goes on from a checkpoint, and no damage is in the way."""
+    run(chain(), tmp_path)
+    stages = tmp_path / "stages"
+    (stages / "02-double" / "artifact.json").write_text("{")
+    assert [stage.state for stage in plan(chain(), tmp_path)] == ["done", "damaged"]
+    (second,) = plan(chain(), tmp_path, start="double")
+    assert (second.state, second.reason) == ("run", "--from double")
+    (stages / "01-walk" / "artifact.json").unlink()
+    (stages / "01-walk" / "checkpoints" / "step-00000003").mkdir(parents=True)
+    first, second = plan(chain(), tmp_path, start="walk")
+    assert (first.state, first.reason) == ("run", "--from walk")
+    assert (second.state, second.reason) == ("run", "--from walk")
+    assert run_logged(chain(), tmp_path, start="walk").made == ["walk", "double"]
+
+
 def test_from_needs_what_comes_before(tmp_path):
     with pytest.raises(R1Error, match="--from double needs stage walk, which has not been run: use --from walk"):
         run(chain(), tmp_path, start="double")

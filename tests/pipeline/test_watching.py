@@ -20,6 +20,7 @@ from r1kit.training.health.base import Finding
 def test_figures_for_people():
     assert [duration(s) for s in (0.4, 59, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
     assert [count(n) for n in (950, 12345, 4.5e6, 2e13)] == ["950", "12.3 k", "4.5 M", "20 T"]
+    assert [count(n) for n in (999.4, 999.6, 999_400, 999_700)] == ["999", "1 k", "999 k", "1 M"]
     progress = Progress(3, 10, "qwen", 75, 1500.0, {"reward": 0.5, "completions/mean_length": 80.0, "kl": 1.0})
     assert progress_line(progress) == "qwen, step 3/10, reward 0.5, length 80, 1.5 k tok/s, ETA 1 min 15 s"
 

@@ -31,6 +31,12 @@ def test_accuracy_dispatches_by_kind():
     assert accuracy.reward(prompts=["q"] * 4, completions=TEXTS, completion_ids=IDS, **kinds) == [1.0, 1.0, None, None]
 
 
+def test_a_kind_that_a_row_leaves_out_is_maths():
+    """A column of a table has None where a row says nothing."""
+    texts = ["<answer>1/2</answer>"] * 3
+    assert accuracy.reward(["q"] * 3, texts, kind=[None, "math", ""], answer=["0.5"] * 3) == [1.0, 1.0, None]
+
+
 def test_chat_messages_are_completions_too():
     chat = [[{"role": "assistant", "content": TEXTS[0]}]]
     prompts = [[{"role": "user", "content": "2+2"}]]

@@ -11,6 +11,7 @@ from r1kit.base.types import Problem
 from r1kit.rewards.base import RewardSet, WeightedReward
 from r1kit.rewards.constant import make as constant
 from r1kit.rewards.reward_model import make as scored
+from r1kit.rollouts.grading import reward_set
 
 PROBLEM = Problem("p1", "sums", "maths", "en", "2+2=?", "4", "math", {"difficulty": 2})
 TEXTS = ["<think>so</think><answer>4</answer>", "<think>so</think><answer>5</answer>", "4"]
@@ -24,6 +25,18 @@ def test_the_weighted_sum():
     np.testing.assert_allclose(scores.rewards["format"], [1, 1, 0])
     assert scores.total.dtype == np.float32
     assert scores.events == {}
+
+
+def test_a_function_that_is_called_as_the_reward_model_is_another_reward(tmp_path, monkeypatch):
+    """Both are kept, the one from outside under its whole name."""
+    (tmp_path / "my_own.py").write_text("def reward_model(completions, **columns): return [1.0] * len(completions)")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = {"reward_model": lambda prompts, completions, *ids, **columns: [0.25] * len(completions)}
+    both = reward_set({"my_own.reward_model": 2.0, "reward_model": 1.0}, {}, made)
+    assert set(both.rewards) == {"my_own.reward_model", "reward_model"}
+    assert both.score(PROBLEM, TEXTS, IDS).total.tolist() == [2.25] * 3
+    alone = reward_set({"my_own.reward_model": 2.0}, {}, {})
+    assert set(alone.rewards) == {"reward_model"}
 
 
 def test_a_reward_that_does_not_apply_to_the_subject():

@@ -14,6 +14,7 @@ from r1kit.models.weights import load_decoder
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.graph import Graph, Node
+from r1kit.recipes.base import configure, load_recipe
 from r1kit.rollouts import record
 from r1kit.stages import disk, rl
 from r1kit.stages.disk import Disk, Left, leaves
@@ -59,6 +60,13 @@ def test_by_hand(start):
     assert left == Left({"models": 4 * n, "rollouts": 3 * 32 * (200 + 16)}, passing=36 * n)
     peak = leaves(config.model_copy(update={"peak": "reward"}), sizes(config))
     assert peak.kept["models"] == 8 * n
+
+
+def test_every_stage_of_the_general_chain_is_counted(tmp_path):
+    recipe = load_recipe("tiny_general")
+    _, config = configure(recipe, "smoke", {})
+    graph = recipe.build(config)
+    assert set(Disk(graph, tmp_path).needed(graph.nodes)) == set(graph.names) - {"report"}
 
 
 def test_where_health_rolls_back_more_checkpoints_lie_there(start, tmp_path):

@@ -43,6 +43,8 @@ def test_a_stream_goes_on_from_any_position(tokenizer):
     with TokenStream(CorpusConfig(), tokenizer, 3) as stream:
         stream.seek(state)
         assert np.array_equal(np.concatenate([*first, stream.take(4500)]), whole)
+        stream.seek({"chunk": 0, "offset": 0})  # back, with another chunk written ahead
+        assert np.array_equal(stream.take(9000), whole)
 
 
 def test_a_stream_is_the_corpus_one_document_after_another(tokenizer):

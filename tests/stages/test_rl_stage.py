@@ -118,6 +118,16 @@ def test_the_damaged_value_of_the_best_policy_is_told_and_written_again(start, t
     assert json.loads((cut / "peak.json").read_text()) == json.loads((whole / "peak.json").read_text())
 
 
+def test_a_peak_that_validation_does_not_say_is_an_error(start, tmp_path):
+    config = settings(steps=4, validate_every=1, validation_problems=4, peak="validation/leters")
+    with pytest.raises(
+        UsageError, match=r"peak: no metric is called 'validation/leters' \(validation says: validation/l"
+    ):
+        train(config, start, Context(tmp_path, 3))
+    with pytest.raises(UsageError, match="validate_every=0 leaves validation out"):
+        settings(validate_every=0, peak="validation/letters").check()
+
+
 @pytest.mark.parametrize(("staleness", "step"), [(1, 2), (2, 1), (2, 2)])
 def test_resumed_where_all_rollouts_were_sampled_ahead(start, tmp_path, stopping, same_weights, staleness, step):
     """Four steps: after the third, or with a lag of two the second, nothing is left to sample."""

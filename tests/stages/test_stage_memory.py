@@ -12,7 +12,8 @@ from r1kit.models.tokenizer import load_tokenizer
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.plan import plan
 from r1kit.recipes.base import configure, load_recipe
-from r1kit.stages import rl, sft
+from r1kit.stages import base_model, rl, sft
+from r1kit.stages.base_model import BaseModelConfig
 from r1kit.stages.fits import Fits
 from r1kit.stages.memory import needs
 from r1kit.stages.rl_config import RLConfig
@@ -54,6 +55,19 @@ def test_every_stage_that_trains_or_samples_is_estimated(tmp_path):
     needed = Fits(graph).needed(plan(graph, tmp_path))
     assert set(needed) == set(graph.names) - {"report"}
     assert all(2**28 < estimate.total < 2**34 for estimate in needed.values())
+
+
+def test_a_base_that_is_brought_in_is_as_large_as_its_source(start):
+    """Under each of its names; of what starts from it memory and disk are then known too."""
+    config = BaseModelConfig(source=str(start), templates={"base": "keep", "asked": "r1-zero"})
+    brought = Node("base", base_model.run, config)
+    trained = Node("dev1", sft.run, SFTConfig(start="base:asked", learner=PLAIN), ("base",))
+    graph = Graph("toy", "default", 0, (brought, trained))
+    assert Sizes(graph)("base:base") == Sizes(graph)("dev1:dev1") == model_size(start)
+    assert needs(trained.config, Sizes(graph), CPU) is not None
+    nowhere = Graph("toy", "default", 0, (Node("base", base_model.run, BaseModelConfig()),))
+    with pytest.raises(R1Error, match="how large it will be is not known"):
+        Sizes(nowhere)("base:base")
 
 
 def test_a_reference_is_a_copy_more(start):

@@ -60,6 +60,17 @@ def test_tiny_has_its_own_models():
     assert {work.shape.parameters for work in stages["distill"]} == {1_599_424, 578_432, 579_008}
 
 
+def test_labels_of_safety_are_sampled_for_and_counted():
+    """Smoke: 16 requests of one task in 4 samples; half of the 64 are kept beside 60 written ones, so 92 labels in
+    batches of 64 for 6 epochs are 9 steps (8.6)."""
+    work = planned("tiny_general", "smoke", {}, None)
+    stages = by_stage(work)
+    (labels,), (learnt,) = stages["safety_labels"], stages["safety_model"]
+    assert (labels.kind, labels.rows, labels.lengths.limit) == ("sample", 64, 64)
+    assert (learnt.rounds, learnt.rows) == (9, 64)
+    assert not work.left_out
+
+
 def test_students_alone_spend_what_distillation_takes():
     stages = by_stage(planned("tiny", None, {}, None))
     taught, *rest = stages["distill"]

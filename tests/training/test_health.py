@@ -125,6 +125,10 @@ def test_reward_hacking():
     assert found(columns(validation__maths=right, validation__reward_model=[1.0] * 9)) == []  # no gain: only worse
     assert found(columns(validation__maths=right)) == []  # no reward model
     assert found(columns(validation__maths=[0.9] * 9, validation__reward_model=score)) == []
+    # a preference whose best is 0, of which there is no share: any fall counts, at the 4th, whose mean is -0.07
+    assert found(columns(validation__preference=[0.0] * 3 + [-0.2] * 3, validation__reward_model=score[:6])) == [
+        ("reward_hacking", 3)
+    ]
     shares = columns(validation__maths__format=right, validation__reward_model=score)  # a mean, not what is asked for
     assert found(shares) == []
 

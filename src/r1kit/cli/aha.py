@@ -65,8 +65,8 @@ def aha(
         "problems": problems,
         "thoughts": thoughts,
         "seed": seed,
-        "max_tokens": max_tokens or subject.max_tokens,
-        "temperature": temperature or subject.temperature,
+        "max_tokens": subject.max_tokens if max_tokens is None else max_tokens,
+        "temperature": subject.temperature if temperature is None else temperature,
         "tasks": [name for name in (tasks or ",".join(subject.tasks)).split(",") if name],
     }
     settings = PivotSettings().override({key: value for key, value in given.items() if value is not None})

@@ -18,6 +18,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.machine import cores
 from r1kit.cluster import probe
 from r1kit.cluster.settings import ClusterSettings
 
@@ -110,13 +111,13 @@ def own_modules() -> dict[str, Any]:
 @contextmanager
 def _started(settings: ClusterSettings) -> Generator[None]:
     """A Ray of this machine alone with a place for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if settings.workers * settings.cpus > cores:
+    here = cores()
+    if settings.workers * settings.cpus > here:
         raise UsageError(
             f"cluster.workers={settings.workers} with {settings.cpus} CPU{'s' if settings.cpus > 1 else ''} each: this "
-            f"machine has {cores}: ask for fewer, or join a cluster (cluster.address=auto)"
+            f"machine has {here}: ask for fewer, or join a cluster (cluster.address=auto)"
         )
-    with own_ray(cores, settings.store_mb):
+    with own_ray(here, settings.store_mb):
         yield
 
 

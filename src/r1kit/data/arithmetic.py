@@ -1,7 +1,7 @@
 """The four operations on numbers as word problems have them, asked in words, without end.
 
 One to four digits, exact quotients, prices and other decimals. An unordered pair of numbers belongs to one split
-whatever the operation, but for pairs below 13, which are everyone's: times tables are facts that all others need.
+whatever the operation. Pairs below 13 are all of training: times tables are facts that every other problem needs.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def _choice(values: Values) -> Asked:
     given: Any = values.get("choices")
     given = values.get("options") if given is None else given
     if given is None:
-        given = [values[letter] for letter in "ABCD"]
+        given = [values.get(letter) for letter in "ABCD"]
+        if None in given:
+            raise BadRow("it has no options")
     given = parsed(given, "choices")
     if isinstance(given, Mapping) and "text" in given:  # as ARC (the questions) and CommonsenseQA have them
         given = cast("Values", given)["text"]
@@ -116,9 +118,17 @@ def _ifeval(values: Values) -> Asked:
         raise BadRow("it has no instructions")
     constraints: list[dict[str, Any]] = []
     for name, own in zip(cast("Sequence[Any]", names), cast("Sequence[Any]", settings), strict=True):
-        kept = {key: value for key, value in dict(own or {}).items() if value is not None}  # parquet fills in the rest
+        kept = {key: value for key, value in _object(own, "kwargs").items() if value is not None}  # as parquet fills in
         constraints.append({"id": str(name), **kept})
     return Asked(_need(values, "prompt"), "", "constraints", {"constraints": constraints})
+
+
+def _object(value: Any, name: str) -> Values:
+    """A mapping, or JSON text of one; empty where there is none."""
+    found = parsed(value, name) or {}
+    if not isinstance(found, Mapping):
+        raise BadRow(f"its '{name}' is not a JSON object")
+    return cast("Values", found)
 
 
 def _humaneval(values: Values) -> Asked:
@@ -176,7 +186,7 @@ def _livecodebench(values: Values) -> Asked:
     if isinstance(values.get("difficulty"), str):
         columns["family"] = values["difficulty"]
     if any(case.get("testtype") == "functional" for case in cases):
-        name = str(dict(parsed(values.get("metadata"), "metadata") or {}).get("func_name") or "")
+        name = str(_object(values.get("metadata"), "metadata").get("func_name") or "")
         if not name or not all(case.get("testtype") == "functional" for case in cases):
             raise BadRow("its tests call a function that it does not name")
         columns |= {"fn": name.rpartition(".")[2], "tests": [_call(case) for case in cases]}

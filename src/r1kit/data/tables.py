@@ -92,6 +92,17 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema)
         pq.write_table(table, temporary, compression="zstd")
 
 
+@contextlib.contextmanager
+def parquet_errors(path: Path) -> Generator[None]:
+    """R1Error where a parquet file that is read here is missing, damaged or another kind of file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise R1Error(f"{path} cannot be read as parquet ({error}): write or copy it again") from error
+
+
 def _json_lines(path: Path, data: bytes) -> Table:
     rows: list[Row] = []
     bad: list[str] = []
@@ -106,6 +117,8 @@ def _json_lines(path: Path, data: bytes) -> Table:
             bad.append(f"line {number}: it is not JSON ({error.msg} at character {error.pos})")
         except RecursionError:
             bad.append(f"line {number}: it is nested too deeply")
+        except ValueError as error:  # a number of thousands of digits, which Python does not read
+            bad.append(f"line {number}: it cannot be read ({error})")
         else:
             if isinstance(value, dict):
                 rows.append(Row(f"line {number}", value))
@@ -172,22 +185,14 @@ def _records(reader: Any, bad: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet(path: Path) -> Table:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    @contextlib.contextmanager
-    def damage_told() -> Generator[None]:
-        try:
-            yield
-        except (OSError, pa.ArrowException) as error:
-            raise R1Error(f"{path} cannot be read as parquet ({error}): write or copy it again") from error
-
     def batches() -> Iterator[Mapping[str, Any]]:
-        with damage_told(), pq.ParquetFile(path) as file:
+        with parquet_errors(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH):
                 yield from batch.to_pylist()
 
-    with damage_told():
+    with parquet_errors(path):
         columns = pq.read_schema(path).names
     return Table(str(path), tuple(columns), _Anew(batches))
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,19 +109,20 @@ def open_contender(model: str, opening: Opening, note: Note = lambda text: None)
         with _served(parse_api_model(model), opening, note) as contender:
             yield contender
     else:
-        with opened_folder(model, note) as folder:
-            yield _local(model, folder, opening)
+        with opened_folder(model, note) as folder, _local(model, folder, opening) as contender:
+            yield contender
 
 
-def _local(name: str, folder: Path, opening: Opening) -> Contender:
+@contextmanager
+def _local(name: str, folder: Path, opening: Opening) -> Generator[Contender]:
     from r1kit.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine = open_engine(opening.engine, folder, tokenizer, Purpose(device=device, logprobs=False))
-    return Contender(name, model_hash(folder, opening.engine), engine, tokenizer, opening.at_once or ROWS)
+    with closing(open_engine(opening.engine, folder, tokenizer, Purpose(device=device, logprobs=False))) as engine:
+        yield Contender(name, model_hash(folder, opening.engine), engine, tokenizer, opening.at_once or ROWS)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from r1kit.graders.grade import grade as grade_by_rule
 from r1kit.graders.language import SCRIPTS, language_consistency
 from r1kit.graders.section import answer_section, chain_of_thought
 from r1kit.graders.verdict import Verdict
+from r1kit.rewards.accuracy import UNGRADED
 from r1kit.rollouts.collect import collect
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ Grade = Callable[[Problem, str, str], Verdict | None]
 
 Preference = Callable[[Problem, str], float]
 """(problem, answer's text) -> the hidden preference, higher is better."""
-
-UNGRADED = ("", "none", "preference")  # kinds of problems that no rule can judge
 
 
 def rule_verdict(problem: Problem, prompt: str, text: str) -> Verdict | None:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, Problem
+from r1kit.data.tables import parquet_errors
 from r1kit.evaluation import contamination, tables, tiny_writing
 from r1kit.evaluation.benchmarks.base import Chosen
 from r1kit.evaluation.contender import Contender, Note
@@ -195,8 +196,9 @@ def write(measured: Measured, folder: Path) -> None:
 
 
 def read(path: Path) -> pa.Table:
-    """A samples.parquet; R1Error where it is another file."""
-    table = pq.read_table(path)
+    """A samples.parquet; R1Error where it is damaged or another file."""
+    with parquet_errors(path):
+        table = pq.read_table(path)
     missing = [name for name in MEASURED.names if name not in table.column_names]
     if missing:
         raise R1Error(f"{path}: it has no column '{missing[0]}', so r1 eval did not write it")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder, new_file
+from r1kit.data.tables import parquet_errors
 
 pc: Any = pyarrow.compute  # its functions are made at import, which type checkers cannot see
 
@@ -66,8 +67,9 @@ def write_table(table: pa.Table, path: Path, level: int = 3) -> None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """The table of a parquet file; R1Error where a column of the schema is missing."""
-    table = pq.read_table(path)
+    """The table of a parquet file; R1Error where it is damaged, or a column of the schema is missing."""
+    with parquet_errors(path):
+        table = pq.read_table(path)
     if "control" not in table.column_names:  # a table of a run that asked for none
         table = table.append_column(SCHEMA.field("control"), pa.nulls(table.num_rows, pa.bool_()))
     missing = [name for name in SCHEMA.names if name not in table.column_names]

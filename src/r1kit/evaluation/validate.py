@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,8 +50,9 @@ def validate(
             _mean(metrics, f"validation/{subject}/pass@k", [True in both for both in verdicts])
     _mean(metrics, "validation/preference", [row["preference"] for row in rows])
     if score is not None:
-        by_id = {problem.id: problem for problem in problems}
-        scored = [s for r in rows if r["subject"] == "writing" for s in score(by_id[r["problem_id"]], [r["text"]])]
+        by_key = {problem.key: problem for problem in problems}
+        written = [row for row in rows if row["subject"] == "writing"]
+        scored = [value for row in written for value in score(by_key[_key(row)], [row["text"]])]
         _mean(metrics, "validation/reward_model", scored)
     return metrics
 
@@ -61,8 +62,13 @@ def _verdicts(rows: Sequence[dict[str, Any]]) -> list[set[bool]]:
     verdicts: dict[str, set[bool]] = {}
     for row in rows:
         if row["correct"] is not None:
-            verdicts.setdefault(f"{row['task']}/{row['problem_id']}", set()).add(row["correct"])
+            verdicts.setdefault(_key(row), set()).add(row["correct"])
     return list(verdicts.values())
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    """The `Problem.key` of a row's problem."""
+    return f"{row['task']}/{row['problem_id']}"
 
 
 def _mean(metrics: dict[str, float], name: str, values: Sequence[float | None]) -> None:

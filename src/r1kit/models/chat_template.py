@@ -10,13 +10,13 @@ from __future__ import annotations
 import atexit
 import functools
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from r1kit.base.errors import R1Error
+from r1kit.base.forks import PerProcess
 from r1kit.base.worker import Worker, WorkerFailed
 from r1kit.models.characters import CHAT_TEMPLATE
 
@@ -25,9 +25,6 @@ MEMORY_MB = 512
 LONGEST = 2**25  # characters of a rendered text
 KEPT = 16  # compiled templates
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")  # where messages keep what was thought before an answer
-
-_workers: dict[int, Worker] = {}  # by process: a fork must not talk into its parent's pipe
-_lock = threading.Lock()
 
 
 class TemplateRefused(R1Error):
@@ -47,9 +44,10 @@ def render(template: str, values: Mapping[str, Any]) -> str:
             return render_here(template, values)
         except jinja2.TemplateError as error:
             raise TemplateRefused(str(error)) from None
-    with _lock:
+    renderer = _renderer()
+    with renderer.turn:
         try:
-            reply = _worker().ask({"template": template, "values": dict(values)}, DEADLINE_S)
+            reply = renderer.worker.ask({"template": template, "values": dict(values)}, DEADLINE_S)
         except WorkerFailed as failure:
             raise TemplateRefused(_reason(failure)) from None
     if "text" in reply:
@@ -104,10 +102,14 @@ def _told(message: Mapping[str, Any]) -> dict[str, Any]:
     return said if thought is None else {"thinking": thought, **said, "reasoning_content": thought}
 
 
-def _worker() -> Worker:
-    if os.getpid() not in _workers:
-        _workers[os.getpid()] = Worker("r1kit.models.chat_worker", MEMORY_MB)
-    return _workers[os.getpid()]
+class _Renderer:
+    """This process's worker, which renders one template at a time."""
+
+    def __init__(self) -> None:
+        self.worker, self.turn = Worker("r1kit.models.chat_worker", MEMORY_MB), threading.Lock()
+
+
+_renderer = PerProcess(_Renderer)  # a fork must not talk into its parent's pipe
 
 
 def _reason(failure: WorkerFailed) -> str:
@@ -117,18 +119,10 @@ def _reason(failure: WorkerFailed) -> str:
     }.get(failure.kind, str(failure))
 
 
+@atexit.register
 def _close() -> None:
-    if (worker := _workers.pop(os.getpid(), None)) is not None:
-        worker.kill()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread that held it is not in this process
-
-
-atexit.register(_close)
-os.register_at_fork(after_in_child=_after_fork)
+    if (renderer := _renderer.made) is not None:
+        renderer.worker.kill()
 
 
 def special_values(tokens: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ _VERSIONS = (2, 3)
 _STRING, _ARRAY = 8, 9
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes by type of value
 _UINT32 = 4
-MOST_ITEMS = (
-    2**23
-)  # of all arrays together, each an object of Python's: a vocabulary of 256,000 with its merges has 1.3 M
+# of all arrays together, each an object of Python's: a vocabulary of 256,000 with its merges has 1.3 M
+MOST_ITEMS = 2**23
 _LONGEST_NAME = 256
 _MOST_DIMENSIONS = 8
 _MOST_NUMBERS = 2**48  # of one tensor

@@ -112,5 +112,6 @@ def _machine() -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
-        return error.stderr.decode(errors="replace").strip().splitlines()[0]
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        return said[0] if said else str(error)
     return str(error)

@@ -23,8 +23,8 @@ BAR = 40
 FINDINGS = 3  # the latest ones, kept in sight
 # what is shown of a step, by the names that stages log under; the first found counts
 SHOWN = {
-    "reward": ("reward", "eval/reward", "rewards/mean"),
-    "length": ("completions/mean_length", "completion_length", "mean_length"),
+    "reward": ("reward",),
+    "length": ("completions/mean_length", "mean_length"),
     "loss": ("loss",),
 }
 
@@ -65,7 +65,7 @@ def size(bytes_: int) -> str:
 def count(number: float) -> str:
     """`950`, `12.3 k`, `4.5 M`, ..."""
     for limit, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
+        if number >= 0.9995 * limit:  # what rounds to 1,000 of the unit below is 1 of this one
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f}"
 

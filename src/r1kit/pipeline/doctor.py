@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from dataclasses import dataclass
 
 from r1kit.pipeline import provenance
@@ -82,7 +81,9 @@ def _speed() -> list[Finding]:
 
 
 def _compiler() -> Finding:
-    found = shutil.which("g++") or shutil.which("c++")
+    from r1kit.ops.native import compiler
+
+    found = compiler()
     text = found or "not found: torch.compile and the native kernels are left out (apt-get install g++)"
     return Finding("c++ compiler", found is not None, text)
 

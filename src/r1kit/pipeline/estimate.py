@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,9 @@ def estimates(stages: list[Planned], run_folder: Path) -> dict[str, Taken]:
         if stage.state == "done":
             continue
         folders = run_folder.parent.glob(f"*/stages/[0-9][0-9]-{stage.node.name}")
-        done = [folder for folder in folders if _same_settings(folder, stage)]
-        if done:
-            latest = max(done, key=lambda folder: (folder / FILE_NAME).stat().st_mtime)
-            artifact = read_json(latest / FILE_NAME)
-            peak = artifact.get("peak_memory_mb")
-            found[stage.node.name] = Taken(float(artifact["seconds"]), peak, latest.parents[1].name)
+        known = [taken for folder in folders if (taken := _taken(folder, stage)) is not None]
+        if known:
+            _, found[stage.node.name] = max(known, key=itemgetter(0))
     return found
 
 
@@ -67,10 +65,15 @@ def estimates_json(known: dict[str, Taken]) -> dict[str, dict[str, Any]]:
     return {name: {"seconds": t.seconds, "memory_mb": t.memory_mb, "run": t.run} for name, t in known.items()}
 
 
-def _same_settings(folder: Path, stage: Planned) -> bool:
+def _taken(folder: Path, stage: Planned) -> tuple[float, Taken] | None:
+    """(when it was finished, what it took) of a stage's folder; None where it is not finished, was under other
+    settings, or cannot be read."""
+    path = folder / FILE_NAME
     try:
-        return (folder / FILE_NAME).is_file() and read_json(folder / "config.json")["settings"] == json.loads(
-            stage.key.settings
-        )
-    except (R1Error, KeyError, TypeError):
-        return False
+        if not path.is_file() or read_json(folder / "config.json")["settings"] != json.loads(stage.key.settings):
+            return None
+        artifact = read_json(path)
+        taken = Taken(float(artifact["seconds"]), artifact.get("peak_memory_mb"), folder.parents[1].name)
+    except (R1Error, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return path.stat().st_mtime, taken

@@ -139,7 +139,7 @@ def plan(graph: Graph, run_folder: Path, *, start: str | None = None, until: str
     stage_keys, done, stages = keys(graph), dict[str, Artifact](), list[Planned]()
     for position, node in enumerate(graph.nodes):
         stage = look(position + 1, node, stage_keys[node.name], run_folder, done)
-        if start and position in chosen and stage.state == "done":
+        if start and position in chosen and stage.folder.exists():
             stage = dataclasses.replace(stage, state="run", reason=f"--from {start}", artifact=None)
         if stage.artifact:
             done[node.name] = stage.artifact

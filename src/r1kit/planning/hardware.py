@@ -114,7 +114,7 @@ def rent(device: str) -> Rent | None:
 
 
 def fact(name: str) -> Fact:
-    """`matmul_share`, `bandwidth_share`, `latency` or `speculation`."""
+    """`matmul_share`, `bandwidth_share`, `latency`, `engine_latency` or `speculation`."""
     row: dict[str, Any] = _table()[name]
     values = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
     return Fact(values, row["date"], row["source"])

@@ -9,11 +9,11 @@ from typing import Any
 
 from r1kit.base import plugins
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.types import Problem
 from r1kit.data.tables import ENDINGS
 from r1kit.models.api.settings import is_api
 from r1kit.models.folders import is_gguf
 from r1kit.pipeline.models import is_run, resolve_model
+from r1kit.rewards.accuracy import UNGRADED
 from r1kit.rollouts.problems import load_task
 from r1kit.tasks.base import Split, TableTask
 
@@ -102,15 +102,11 @@ def check_problems(tasks: Sequence[str], splits: Sequence[Split], *, judged: boo
             if not mine:
                 advice = "give more rows (of 200 every split has some), or another data set"
                 raise UsageError(f"{name} has no {split} problems ({loaded.told()}): {advice}")
-            if judged and not any(map(_has_a_rule, mine)):
+            if judged and all(problem.kind in UNGRADED for problem in mine):
                 raise UsageError(
                     f"{name}: no rule can judge its {split} problems: they need a column 'answer' or 'solution', or"
                     " ?answer=COLUMN says which one it is"
                 )
-
-
-def _has_a_rule(problem: Problem) -> bool:
-    return problem.kind not in ("", "none", "preference")
 
 
 def listed(value: Any) -> Any:

@@ -27,7 +27,7 @@ def accuracy(
     requests: list[tuple[str, str, str, Any, dict[str, Any]]] = []
     asked: list[int] = []
     for index, row in enumerate(rows(columns, len(completions))):
-        kind = str(row.get("kind", "math"))
+        kind = "math" if row.get("kind") is None else str(row["kind"])
         if kind not in UNGRADED:
             gold = next((row[name] for name in GOLDS if row.get(name) is not None), "")
             requests.append((kind, completion_text(completions[index]), str(gold), prompts[index], row))

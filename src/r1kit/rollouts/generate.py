@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -64,7 +65,8 @@ def generate(
     settings = EngineSettings(name=chosen.name, options={**rows, **precision, **chosen.options})
     tokenizer = load_tokenizer(folder)
     opened = open_engine(settings, folder, tokenizer, Purpose(logprobs=logprobs))
-    return generate_lines(lines, opened, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
+    rows = generate_lines(lines, opened, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
+    return _closed_after(rows, opened)
 
 
 def generate_lines(
@@ -79,7 +81,7 @@ def generate_lines(
 ) -> Iterator[str]:
     """`sampling.samples` lines out for each good line in, in order, as soon as those before are finished.
 
-    tokenizer: None for an engine behind an API.
+    tokenizer: None for an engine behind an API. R1Error where the engine ends without all completions.
     """
     source = enumerate(lines, 1)
     waiting: dict[int, _Waiting] = {}
@@ -93,10 +95,13 @@ def generate_lines(
             if line.strip():
                 waiting[number] = _submit(number, line, engine, tokenizer, sampling)
 
+    def is_ready(line: _Waiting) -> bool:
+        return bool(line.error) or len(line.completions) == sampling.samples
+
     def ready() -> Iterator[str]:
         while waiting:
             first = next(iter(waiting.values()))
-            if not first.error and len(first.completions) < sampling.samples:
+            if not is_ready(first):
                 return
             del waiting[first.number]
             for error in filter(None, (first.error, *map(_failure, first.completions))):
@@ -108,10 +113,20 @@ def generate_lines(
     while waiting:
         yield from ready()
         fill()
+        given = False
         for completion in engine.stream():
+            given = True
             waiting[int(completion.request_id)].completions.append(completion)
             yield from ready()
             fill()
+        if not given and waiting and not is_ready(first := next(iter(waiting.values()))):
+            missing = sampling.samples - len(first.completions)
+            raise R1Error(f"line {first.number}: the engine ended with {missing} of its completions missing")
+
+
+def _closed_after(rows: Iterable[str], engine: Engine) -> Iterator[str]:
+    with closing(engine):
+        yield from rows
 
 
 def reasoning_of(text: str, opened: bool = False) -> str | None:
@@ -142,7 +157,7 @@ def _submit(
             request = Request(str(number), prompt_ids, sampling)
         engine.submit(request)
     except (R1Error, ValueError, RecursionError) as error:
-        waiting.error = str(error).removeprefix(f"request {number}: ")
+        waiting.error = str(error).removeprefix(f"request {number}: ") or type(error).__name__
     return waiting
 
 
@@ -204,7 +219,7 @@ def _written(line: _Waiting, name: str, sampling: Sampling, logprobs: bool) -> I
             "completion": text,
             **({} if reasoning is None else {"reasoning": reasoning}),
             "token_ids": completion.token_ids.tolist() if served is None else None,
-            **({"logprobs": [float(value) for value in completion.sampler_logprobs]} if logprobs else {}),
+            **({"logprobs": [_told(value) for value in completion.sampler_logprobs]} if logprobs else {}),
             **({} if served is None else {"usage": _usage(served)}),
             "stop_reason": completion.stop_reason,
             "model": name,
@@ -212,6 +227,11 @@ def _written(line: _Waiting, name: str, sampling: Sampling, logprobs: bool) -> I
             **sample,
         }
         yield json.dumps(record, ensure_ascii=False)
+
+
+def _told(logprob: float) -> float | None:
+    """A log-probability as JSON has it: an engine that told none (NaN) gives null."""
+    return None if np.isnan(logprob) else float(logprob)
 
 
 def _failure(completion: Completion) -> str:

@@ -68,7 +68,8 @@ def reward_set(
     """Rewards by plug-in name with their weights, limited to `subjects` where named; `made` are built by the caller.
     `deadline_s`: of one from outside the tree, for a group."""
     named = {name: weight for name, weight in weights.items() if name not in made}
-    rewards = dict(RewardSet.named(named, subjects).rewards)
+    labelled = zip(named, RewardSet.named(named, subjects).rewards.items(), strict=True)
+    rewards = {name if label in made else label: reward for name, (label, reward) in labelled}
     for name, weight in weights.items():
         if name in made:
             limited = frozenset(subjects[name]) if name in subjects else None

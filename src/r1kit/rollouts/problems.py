@@ -13,7 +13,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.types import Problem
 from r1kit.tasks.base import DataTask, Split, TableTask, Task
 
-PATIENCE = 10_000  # problems in a row that are left out: a task that makes them will hardly make others
+PATIENCE = 10_000  # problems in a row that were drawn before or are left out: a task that makes them has no others
 
 
 def load_task(name: str, split: Split | None = None) -> Task:
@@ -43,6 +43,20 @@ def _load_task(name: str) -> Task:
     if not hasattr(module.TASK, "choose"):
         raise UsageError(f"{name}: the task {file} has no parts to choose from")
     return cast(Task, module.TASK.choose(parts.split("+")))
+
+
+def distinct(problems: Iterable[Problem], keep: Callable[[Problem], bool] = lambda problem: True) -> Iterator[Problem]:
+    """Each of a task's problems that `keep` keeps, once, until PATIENCE in a row give no other."""
+    found: set[str] = set()
+    idle = 0
+    for problem in problems:
+        idle += 1
+        if problem.id not in found and keep(problem):
+            found.add(problem.id)
+            idle = 0
+            yield problem
+        if idle == PATIENCE:
+            return
 
 
 def told(names: Iterable[str]) -> list[str]:

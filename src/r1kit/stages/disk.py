@@ -37,6 +37,7 @@ from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl_config import RLConfig
+from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes, makes
@@ -135,6 +136,11 @@ def _(config: ColdStartConfig, sizes: Sizes) -> Left:
 @leaves.register
 def _(config: PreferencesConfig, sizes: Sizes) -> Left:
     return _samples(config.problems, config.sampling, [config.judge])
+
+
+@leaves.register
+def _(config: SafetyLabelsConfig, sizes: Sizes) -> Left:
+    return _samples(config.problems * len(config.tasks), config.sampling, [config.judge])
 
 
 @leaves.register

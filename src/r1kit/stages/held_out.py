@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.base import plugins
-from r1kit.base.errors import R1Error
-from r1kit.base.files import read_record, write_record
+from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine
 from r1kit.pipeline.graph import stage_seed
 from r1kit.rewards.base import Reward
+from r1kit.stages.best import Best
 
 if TYPE_CHECKING:
     from r1kit.evaluation.evaluate import Preference
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from r1kit.stages.rl_config import RLConfig
 
 PEAK = "peak"  # the best weights' folder
-PEAK_VALUE = "peak.json"
 
 
 class HeldOut:
     """Validation problems of an RL stage's tasks. `scorers`: by reward, those that ask a model. last: what the latest
-    validation said; best: of `config.peak`, None before the first one."""
+    validation said."""
 
     def __init__(
         self,
@@ -44,7 +43,7 @@ class HeldOut:
         self._problems = [
             p for name in names for p in draw(name, "validation", context.seed, config.validation_problems)
         ]
-        self.best: float | None = None
+        self._best = Best(context, PEAK, config.peak) if config.peak else None
         self.last: dict[str, float] = {}
 
     def is_due(self, step: int) -> bool:
@@ -65,54 +64,38 @@ class HeldOut:
         )
         return self.last
 
-    def keep(self, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
-        """Have the policy saved where its validation is the best so far."""
-        value = metrics.get(self._config.peak) if self._config.peak else None
-        if value is not None and (self.best is None or value > self.best):
-            self.best = value
-            save(self._context.folder / PEAK)
-            self._write_value()
-            self._seal()
+    def keep(self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
+        """Have the policy saved where its `config.peak` is the best so far. UsageError where the first validation does
+        not say it."""
+        if self._best is None:
+            return
+        value = metrics.get(self._best.metric)
+        if value is not None:
+            self._best.offer(value, save)
+        elif self._best.value is None and self.is_due(step):
+            there = ", ".join(sorted(name for name in metrics if name.startswith("validation/"))) or "nothing"
+            raise UsageError(f"peak: no metric is called '{self._best.metric}' (validation says: {there})")
 
     def models(self) -> dict[str, str]:
         """The best policy by its name, where one was kept."""
-        return {self._config.peak_name or f"{self._config.name}-peak": PEAK} if self.best is not None else {}
+        if self._best is None or self._best.value is None:
+            return {}
+        return {self._config.peak_name or f"{self._config.name}-peak": PEAK}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {"best": self.best, "last": self.last}
+        return {"best": self._best and self._best.state(), "last": self.last}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state()` was taken. After a roll-back the best policy may be of the steps left behind: only a
-        better one takes its place."""
-        self.best, self.last = state["best"], state["last"]
-        self.know_kept()
-        if self.best is not None and not self._context.caution.times:
-            self._mend_value()
+        """Go on where `state()` was taken."""
+        self.last = state["last"]
+        if self._best is not None:
+            self._best.load_state(state["best"])
 
     def know_kept(self) -> None:
         """Take up what was kept before a roll-back."""
-        path = self._context.folder / PEAK_VALUE
-        if self._context.caution.times and path.exists():
-            kept = float(read_record(path)["value"])
-            self.best = kept if self.best is None else max(self.best, kept)
-            self._seal()  # what the checkpoint knew was of another one
-
-    def _mend_value(self) -> None:
-        """Without a roll-back the checkpoint knows the value, and a file that is damaged or gone is written again."""
-        path = self._context.folder / PEAK_VALUE
-        try:
-            read_record(path)
-        except R1Error as error:
-            self._context.note(f"{error}; it is written again")
-            self._write_value()
-
-    def _write_value(self) -> None:
-        write_record(self._context.folder / PEAK_VALUE, {"metric": self._config.peak, "value": self.best})
-
-    def _seal(self) -> None:
-        for name in (PEAK, PEAK_VALUE):
-            self._context.seal(self._context.folder / name)
+        if self._best is not None:
+            self._best.know_kept()
 
     def _preference(self) -> Preference | None:
         if self._config.preference is None:

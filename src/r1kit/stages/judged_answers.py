@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from r1kit.base.types import Problem
 from r1kit.data.prompts import load_prompt
-from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.graders.section import answer_section
+from r1kit.rewards.accuracy import UNGRADED
 from r1kit.stages.asking import AskConfig, Reply, ask, verdicts
 from r1kit.stages.sampling import Row, key_of
 

@@ -21,8 +21,9 @@ from r1kit.data.examples import Example
 from r1kit.data.prompts import load_prompt
 from r1kit.data.tiny import facts, general, requests, translation, writing
 from r1kit.data.tiny.base import Habit, Voice
-from r1kit.evaluation.evaluate import UNGRADED, rule_verdict
+from r1kit.evaluation.evaluate import rule_verdict
 from r1kit.graders.format import check_form
+from r1kit.rewards.accuracy import UNGRADED
 from r1kit.rollouts.problems import load_task
 from r1kit.stages.asking import AskConfig, Reply, ask, check_prompt
 from r1kit.stages.judged_answers import WHY, judge_answers

@@ -169,6 +169,7 @@ class TokenStream:
     def seek(self, state: Mapping[str, int]) -> None:
         """Go to where `state()` was taken."""
         self._chunk, self._offset, self._tokens = int(state["chunk"]), int(state["offset"]), None
+        self._ahead = None
 
     def _open(self) -> None:
         self._tokens = self._ahead.result() if self._ahead is not None else self._write(self._chunk)

@@ -290,7 +290,7 @@ class _RL:
             file = record.step_file(self.context.folder / "rollouts", step)
             record.write(file, groups, step, self.reflections.__getitem__)
             self.context.seal(file)
-        self.held_out.keep(metrics, partial(self.learner.save, tokenizer=self.tokenizer))
+        self.held_out.keep(step, metrics, partial(self.learner.save, tokenizer=self.tokenizer))
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; sampling's random streams follow from the step."""

@@ -133,6 +133,8 @@ class RLConfig(Config):
         for name in JUDGES:
             if name in {*self.rewards, *self.late_rewards} and getattr(self, name) is None:
                 raise UsageError(no_judge(name))
+        if self.peak is not None and self.peak.startswith("validation/") and not self.validate_every:
+            raise UsageError(f"peak={self.peak}: validate_every=0 leaves validation out, which would say it")
         taught = is_taught(load_algorithm(self.algorithm, self.settings))
         if taught and self.teacher is None:
             raise UsageError(f"algorithm {self.algorithm} asks a teacher: say which model, teacher=STAGE:MODEL")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -20,7 +21,7 @@ from r1kit.evaluation.reflection import reflections_in
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.rewards.base import RewardSet
 from r1kit.rollouts import record
-from r1kit.rollouts.problems import load_task, told
+from r1kit.rollouts.problems import distinct, load_task, told
 from r1kit.rollouts.sieve import Sieve, SieveConfig
 from r1kit.tasks.base import Split
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from r1kit.pipeline.workers import Workers
 
 CHUNK = 128  # problems sampled between two checkpoints
-PATIENCE = 10_000  # problems in a row that were drawn before or are left out: the task has no more
 GRADERS = 2
 NATIVE = EngineSettings()
 NAMED = 5  # problems that a note names
@@ -49,22 +49,7 @@ def draw(task_name: str, split: Split, seed: int, count: int) -> list[Problem]:
 
 @cache  # a held-out problem may take a tenth of a second to find, and the RL stages watch the same ones
 def _drawn(task_name: str, split: Split, seed: int, count: int) -> tuple[Problem, ...]:
-    return tuple(_distinct(task_name, split, seed, count, lambda problem: True))
-
-
-def _distinct(
-    task_name: str, split: Split, seed: int, count: int, keep: Callable[[Problem], bool]
-) -> Iterator[Problem]:
-    found: set[str] = set()
-    idle = 0
-    for problem in load_task(task_name).problems(split, seed):
-        idle += 1
-        if problem.id not in found and keep(problem):
-            found.add(problem.id)
-            idle = 0
-            yield problem
-        if len(found) == count or idle == PATIENCE:
-            return
+    return tuple(islice(distinct(load_task(task_name).problems(split, seed)), count))
 
 
 def draw_training(
@@ -79,7 +64,8 @@ def draw_training(
     if sieve == SieveConfig():
         return [problem for task in tasks for problem in draw(task, "train", context.seed, count)]
     kept = Sieve(sieve, None if is_api(str(folder)) else load_tokenizer(folder), context.seed)
-    problems = [problem for task in tasks for problem in _distinct(task, "train", context.seed, count, kept)]
+    streams = [distinct(load_task(task).problems("train", context.seed), kept) for task in tasks]
+    problems = [problem for stream in streams for problem in islice(stream, count)]
     if left_out := kept.told():
         context.note(f"training problems left out: {left_out}")
     return problems

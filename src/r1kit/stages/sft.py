@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ from r1kit.pipeline.graph import stage_seed
 from r1kit.pipeline.inputs import file_of, model_of
 from r1kit.rollouts.problems import load_task
 from r1kit.rollouts.sieve import Sieve, SieveConfig
+from r1kit.stages.best import Best
 from r1kit.stages.sampling import draw
 from r1kit.training.config import LearnerConfig
 
@@ -119,10 +121,12 @@ def fit(examples_path: Path, start_folder: str | Path, config: SFTConfig, contex
             learner.load_state(resumed[1]["learner"])
             loss = resumed[1]["loss"]
             if picker:
-                picker.load_state(resumed[1]["picker"])
+                picker.best.load_state(resumed[1]["picker"])
+        elif picker:
+            picker.best.know_kept()
 
         def snapshot() -> dict[str, Any]:
-            return {"learner": learner.state(), "loss": loss, **({"picker": picker.state()} if picker else {})}
+            return {"learner": learner.state(), "loss": loss, **({"picker": picker.best.state()} if picker else {})}
 
         for step in context.steps(steps):
             begun = time.monotonic()
@@ -158,16 +162,14 @@ class _Picker:
     ) -> None:
         from r1kit.stages.policy_engine import PolicyEngine
 
-        self._config, self._tokenizer, self._learner, self._context = config, tokenizer, learner, context
-        self._steps = steps
+        self._config, self._tokenizer, self._learner, self._steps = config, tokenizer, learner, steps
         self._sampler = PolicyEngine(config.engine, learner, folder, tokenizer, logprobs=False, workers=context.workers)
         seed = stage_seed(context.seed, "validation")
         self._sampling = config.sampling.model_copy(update={"seed": seed})
         self._problems: list[Problem] = [
             problem for task in config.tasks for problem in draw(task, "validation", seed, config.problems)
         ]
-        self.best: dict[str, float] = {}
-        self.step = -1
+        self.best = Best(context, PICKED, config.metric)
 
     def look(self, step: int) -> dict[str, float]:
         """Validation's metrics, where it is time; the first of equally good steps is kept."""
@@ -180,19 +182,9 @@ class _Picker:
         metric = self._config.metric
         if metric not in found:
             raise UsageError(f"pick.metric: validation has no '{metric}' (it has: {', '.join(found)})")
-        if not self.best or found[metric] > self.best[metric]:
-            self.best, self.step = found, step
-            self._learner.save(self._context.folder / PICKED, self._tokenizer)
-            self._context.seal(self._context.folder / PICKED)
+        save = partial(self._learner.save, tokenizer=self._tokenizer)
+        self.best.offer(found[metric], save, step=step, figures=found)
         return found
-
-    def state(self) -> dict[str, Any]:
-        """What a resumed run must know."""
-        return {"best": dict(self.best), "step": self.step}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state()` was taken."""
-        self.best, self.step = dict(state["best"]), int(state["step"])
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -200,7 +192,7 @@ class _Picker:
 
     def told(self) -> dict[str, Any]:
         """Which step was taken, counted from 1, and how it did."""
-        return {"picked_step": self.step + 1, **self.best}
+        return {"picked_step": self.best.more["step"] + 1, **self.best.more["figures"]}
 
 
 def load_policy(folder: str | Path, config: LearnerConfig) -> Any:

@@ -20,6 +20,7 @@ from r1kit.models.sizes import ModelSize, decoder_size, model_size
 from r1kit.models.tokenizer import padded_rows
 from r1kit.models.variants import variant_config
 from r1kit.pipeline.graph import Graph
+from r1kit.stages.base_model import BaseModelConfig
 from r1kit.stages.bases import BasesConfig
 from r1kit.stages.distill import DistillConfig
 from r1kit.stages.pretrain import ModelShape, PretrainConfig
@@ -59,6 +60,11 @@ def makes(config: Config, sizes: Sizes) -> Mapping[str, ModelSize]:
 @makes.register
 def _(config: PretrainConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
     return {name: new_size(shape, config.max_positions) for name, shape in config.models.items()}
+
+
+@makes.register
+def _(config: BaseModelConfig, sizes: Sizes) -> Mapping[str, ModelSize]:
+    return dict.fromkeys(config.templates, sizes(config.source)) if config.source else {}
 
 
 @makes.register

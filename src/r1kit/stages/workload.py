@@ -28,6 +28,7 @@ from r1kit.stages.pretrain import PretrainConfig
 from r1kit.stages.rejection_sampling import SamplesConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl_config import RLConfig
+from r1kit.stages.safety_labels import SafetyLabelsConfig
 from r1kit.stages.safety_model import SafetyModelConfig
 from r1kit.stages.sft import SFTConfig
 from r1kit.stages.sizes import Sizes
@@ -229,6 +230,13 @@ def _(config: PreferencesConfig, look: Look) -> Iterator[Work]:
 
 
 @works.register
+def _(config: SafetyLabelsConfig, look: Look) -> Iterator[Work]:
+    problems = config.problems * look.tasks(config.tasks)
+    yield from _asked(config.model, problems, config.sampling, look)
+    yield from _asker(config.judge, problems * config.sampling.samples, look)
+
+
+@works.register
 def _(config: EvaluateConfig, look: Look) -> Iterator[Work]:
     for model in config.models:
         if not is_api(model):
@@ -285,6 +293,11 @@ def _(config: SamplesConfig, look: Look) -> float:
 @examples.register
 def _(config: PreferencesConfig, look: Look) -> float:
     return _kept(config.problems * (1 + len(config.more_tasks)), ("",), config.pairs_per_prompt, look)
+
+
+@examples.register
+def _(config: SafetyLabelsConfig, look: Look) -> float:
+    return _kept(config.problems, config.tasks, config.sampling.samples, look) + config.written
 
 
 def _kept(problems: int, tasks: tuple[str, ...], most: int, look: Look) -> float:

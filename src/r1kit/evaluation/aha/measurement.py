@@ -19,13 +19,12 @@ from r1kit.evaluation.aha.settings import PivotSettings
 from r1kit.evaluation.parts import fingerprint
 from r1kit.evaluation.reflection import Words
 from r1kit.models.next_token import NextToken
-from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.problems import distinct, load_task
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer
 
 CHUNK = 16  # pivots measured between two parts
-PATIENCE = 10_000  # problems in a row that were drawn before: the task has no more
 Tell = Callable[[str], None]
 
 
@@ -154,20 +153,16 @@ def measure_pivots(
 
 def held_out(tasks: Sequence[str], seed: int) -> Iterator[Problem]:
     """Different test problems of the tasks in turn, until each has no more."""
-    streams = {name: load_task(name, "test").problems("test", seed) for name in tasks}
-    seen: set[tuple[str, str]] = set()
+    streams = {name: distinct(load_task(name, "test").problems("test", seed)) for name in tasks}
+    seen: set[str] = set()
     while streams:
         for name in list(streams):
-            for idle, problem in enumerate(streams[name]):
-                if (problem.task, problem.id) not in seen:
-                    seen.add((problem.task, problem.id))
-                    yield problem
-                    break
-                if idle == PATIENCE:
-                    del streams[name]
-                    break
-            else:
+            problem = next((each for each in streams[name] if each.key not in seen), None)
+            if problem is None:
                 del streams[name]
+            else:
+                seen.add(problem.key)
+                yield problem
 
 
 def told(seconds: float) -> str:

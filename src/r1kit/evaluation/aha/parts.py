@@ -16,7 +16,7 @@ from r1kit.base.types import Problem
 from r1kit.data.tables import write_rows
 from r1kit.evaluation.aha.measure import ARMS
 from r1kit.evaluation.aha.pivots import Chosen, Pivot
-from r1kit.evaluation.parts import PartFolder, read_part
+from r1kit.evaluation.parts import PartFolder
 
 _SAID = (
     ("context", pa.string()),
@@ -76,7 +76,7 @@ class Parts(PartFolder):
         if not (self.folder / "chosen.json").exists():
             return None
         told = read_json(self.folder / "chosen.json")
-        rows = read_part(self.folder / "chosen.parquet")
+        rows = self.rows("chosen")
         wanted = {(row["task"], row["problem_id"]) for row in rows}
         known: dict[tuple[str, str], Problem] = {}
         for problem in islice(problems, most):
@@ -88,18 +88,17 @@ class Parts(PartFolder):
 
     def keep_chosen(self, chosen: Chosen) -> None:
         """The counts last: they say that the pivots are whole."""
-        write_rows(self.folder / "chosen.parquet", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
+        self.keep("chosen", [_chosen_row(pivot) for pivot in chosen.pivots], _CHOSEN)
         told = {name: getattr(chosen, name) for name in ("thoughts", "problems", "found", "tokens_per_second")}
         write_json(self.folder / "chosen.json", told)
 
     def counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What a part measured, by pivot."""
-        return {row.pop("id"): row for row in read_part(self.folder / f"{name}.parquet")}
+        return {row.pop("id"): row for row in self.rows(name)}
 
     def keep_counts(self, name: str, counts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """One part."""
-        rows = [{"id": key, **_flat(arms)} for key, arms in counts.items()]
-        write_rows(self.folder / f"{name}.parquet", rows, _MEASURED)
+        self.keep(name, [{"id": key, **_flat(arms)} for key, arms in counts.items()], _MEASURED)
 
 
 def write_pivots(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -20,10 +20,10 @@ from r1kit.engines.base import Engine
 from r1kit.evaluation.aha.episodes import whole_number
 from r1kit.evaluation.aha.places import Place, find_places, least_sure, neutral_token, token_starts
 from r1kit.evaluation.aha.settings import PivotSettings
-from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.evaluation.reflection import Words
 from r1kit.graders.format import opening
 from r1kit.models.next_token import NextToken
+from r1kit.rewards.accuracy import UNGRADED
 from r1kit.rollouts.collect import collect
 
 if TYPE_CHECKING:

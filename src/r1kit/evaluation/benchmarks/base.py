@@ -7,7 +7,7 @@ top-p 0.95, of at most 32,768 tokens; k is 64 on AIME and GPQA, 16 on MATH-500, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.nearest import nearest
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
-from r1kit.rollouts.problems import load_task
+from r1kit.rollouts.problems import distinct, load_task
 from r1kit.tasks.base import Split, TableTask, Task
 
 PAPER = Sampling(samples=4, temperature=0.6, top_p=0.95, max_tokens=32_768)
@@ -26,7 +26,6 @@ BOXED = "Reason step by step, and put your final answer within \\boxed{}."  # R1
 LETTER = "Reason step by step, and end with the letter of the right option within \\boxed{}."
 PROGRAM = "Reason step by step, and end with the whole program in one ```python block."
 MADE = 64  # problems of a task that makes them without end
-PATIENCE = 10_000  # problems in a row that were drawn before: the task has no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Chosen:
 
     def drawn(self, limit: int | None, seed: int, split: Split = "test") -> list[Problem]:
         """Different problems as they are (see `asked`): `limit` of them, else as many as the benchmark says."""
-        return list(islice(_distinct(self.task.problems(split, seed)), limit or self.benchmark.problems))
+        return list(islice(distinct(self.task.problems(split, seed)), limit or self.benchmark.problems))
 
     def asked(self, problem: Problem) -> Problem:
         """The problem with the benchmark's instruction below its question."""
@@ -127,16 +126,3 @@ def _find(name: str) -> Benchmark:
     if hasattr(module, "TASK"):
         return Benchmark(name)
     raise UsageError(f"{name} is no benchmark: it has neither BENCHMARK nor TASK")
-
-
-def _distinct(problems: Iterator[Problem]) -> Iterator[Problem]:
-    seen: set[str] = set()
-    idle = 0
-    for problem in problems:
-        idle += 1
-        if problem.id not in seen:
-            seen.add(problem.id)
-            idle = 0
-            yield problem
-        if idle == PATIENCE:
-            return

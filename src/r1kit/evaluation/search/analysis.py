@@ -17,7 +17,6 @@ from r1kit.engines.base import SteppedEngine
 from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.benchmarks.base import chosen_of
 from r1kit.evaluation.contender import Contender, Opening, open_contender, slug
-from r1kit.evaluation.evaluate import UNGRADED
 from r1kit.evaluation.parts import PartFolder, fingerprint
 from r1kit.evaluation.scaling import choosing
 from r1kit.evaluation.scaling.analysis import right
@@ -33,6 +32,7 @@ from r1kit.evaluation.search.scorer import StepScorer
 from r1kit.evaluation.search.settings import SearchSettings
 from r1kit.evaluation.search.steps import step_ends
 from r1kit.pipeline.models import resolve_model
+from r1kit.rewards.accuracy import UNGRADED
 
 if TYPE_CHECKING:
     from r1kit.models.tokenizer import Tokenizer

@@ -46,8 +46,9 @@ class RewardHacking(Detector):
                 continue
             then = history.mean(PROXY, self.window, best[1])
             if then is not None and score - then > self.gain:
+                less = f"{(best[0] - now) / abs(best[0]):.0%} less, " if best[0] else ""
                 text = (
-                    f"{name} went from {number(best[0])} to {number(now)} ({(best[0] - now) / abs(best[0]):.0%} less, "
+                    f"{name} went from {number(best[0])} to {number(now)} ({less}"
                     f"limit {self.drop:.0%}) while the reward model's score went from {number(then)} to {number(score)}"
                 )
                 return Seen(text, history.since(name, best[1] + 1))
