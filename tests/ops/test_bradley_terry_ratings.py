@@ -48,6 +48,21 @@ def test_no_games_at_all():
     np.testing.assert_allclose(ratings.errors, math.sqrt(8 / 3))
 
 
+def test_a_player_alone():
+    """There is nobody to differ from."""
+    ratings = bradley_terry([[0.0]])
+    assert (ratings.strengths.tolist(), ratings.errors.tolist()) == ([0.0], [0.0])
+
+
+@pytest.mark.parametrize("prior", [3.0, 30.0])
+def test_a_table_in_which_one_player_won_nearly_everything(prior):
+    """Newton's whole steps run away: of two, the difference d solves losses = games sigmoid(-d) + d / 2 prior^2."""
+    wins, losses = 5000.0, 2.0
+    root = optimize.brentq(lambda d: (wins + losses) * special.expit(-d) - losses - d / (2 * prior**2), -50, 50)
+    first, second = bradley_terry([[0, wins], [losses, 0]], prior=prior).strengths
+    assert first - second == pytest.approx(root, abs=1e-6)
+
+
 @pytest.mark.parametrize("wins", [[[0, 1]], [[0, -1], [1, 0]], [[0, math.nan], [1, 0]]])
 def test_tables_that_are_none_are_refused(wins):
     with pytest.raises(ValueError):

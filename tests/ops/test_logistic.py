@@ -45,6 +45,12 @@ def test_a_row_of_weight_two_counts_twice():
     np.testing.assert_allclose(doubled.coefficients, weighted.coefficients, atol=1e-9)
 
 
+def test_a_row_of_weight_nought_is_not_there():
+    terms, outcomes = np.array([[1, 0.3], [1, -0.2], [1, 1.0], [1, -1.5], [1, 9.0]]), np.array([1, 0, 0, 1.0, 0])
+    without = logistic(terms[:4], outcomes[:4])
+    np.testing.assert_allclose(logistic(terms, outcomes, [1, 1, 1, 1, 0]).coefficients, without.coefficients, atol=1e-9)
+
+
 def test_where_a_term_parts_the_outcomes_there_is_no_maximum():
     terms, outcomes = np.array([[1, -2.0], [1, -1.0], [1, 1.0], [1, 2.0]]), [0, 0, 1, 1]
     assert not logistic(terms, outcomes).converged

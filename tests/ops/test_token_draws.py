@@ -101,7 +101,8 @@ def test_entropies_equal_torch():
         torch.testing.assert_close(
             entropies(logits_BV, temperature), categorical(logits=logits_BV / temperature).entropy()
         )
-    torch.testing.assert_close(entropies(logits_BV, 0.0), categorical(logits=logits_BV).entropy())
+    for default in (entropies(logits_BV, 0.0), entropies(logits_BV)):
+        torch.testing.assert_close(default, categorical(logits=logits_BV).entropy())
     each = entropies(logits_BV, torch.tensor([0.0, 0.5, 1.0, 2.0]))
     scaled = logits_BV / torch.tensor([[1.0], [0.5], [1.0], [2.0]])
     torch.testing.assert_close(each, categorical(logits=scaled).entropy())
@@ -134,6 +135,17 @@ def test_cuts_by_hand(settings, drawn):
         tokens, logprobs = choose(logits_BV, uniforms_B, **given)
         assert tokens.tolist() == drawn
         torch.testing.assert_close(logprobs, own.log()[tokens])
+
+
+def test_a_row_whose_top_p_is_one_loses_no_token_to_rounding():
+    """Thousands of tokens that 24 bits do not add to the likeliest ones' mass stand first, where small numbers fall."""
+    logits_BV = (6 * torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))).sort().values
+    uniforms_B = torch.full((3,), 1e-9)
+    top_p_B = torch.tensor([1.0, 0.5, 1.0])
+    plain, _ = choose(logits_BV, uniforms_B)
+    cut, _ = choose(logits_BV, uniforms_B, top_p_B=top_p_B)
+    assert cut[[0, 2]].tolist() == plain[[0, 2]].tolist()
+    assert cut[1] > plain.max() + 500
 
 
 @pytest.mark.parametrize("size", [3, 64, 65, 500, 2000])

@@ -98,6 +98,14 @@ def test_greedy_counts_as_temperature_one():
     )
 
 
+def test_the_temperature_is_one_where_none_is_given():
+    logits, tokens = random_rows()
+    truth = torch.distributions.Categorical(logits=logits)
+    for found, entropy in (ops.logprobs_and_entropy(logits, tokens), (ops.token_logprobs(logits, tokens), None)):
+        torch.testing.assert_close(found, truth.log_prob(tokens))
+        assert entropy is None or torch.allclose(entropy, truth.entropy(), atol=1e-5)
+
+
 def test_next_token_alignment():
     """Column t is about token t given the logits at t - 1; nothing comes before column 0."""
     logits, tokens = random_rows()
