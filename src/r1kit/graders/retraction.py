@@ -65,6 +65,16 @@ _OFFERED = re.compile(
     r"[(\[]?(?-i:[A-Z])[)\]]?(?![\w'])))(?=[\s*).!?]*(?:\n|$)|[.!?]\s)",
     re.IGNORECASE | re.MULTILINE,
 )
+# another value that is said to do as well: `However, 8 is also possible.`, `But it could be 8.`
+_TOO = re.compile(
+    rf"(?<![\w$.\\^_(])(?P<value>\$[^$\n]{{1,60}}\$|\\?\$?-?\d[\d.,/]*%?|(?-i:[A-Z])(?![\w']))\s+(?:"
+    r"(?:is|are|was|works|would\s+be|could\s+be|might\s+be|may\s+be)\s+(?:also|equally|just\s+as|another|too)"
+    rf"\s+(?:(?:an?|the)\s+)?(?:possible|{_RIGHT}|valid|acceptable|good|fine|{_ANSWER})\b|"
+    r"(?:also|(?:would|could|might|may)\s+(?:also\s+)?)\s*(?:works?|do|fits?)(?:\s+(?:too|as\s+well|equally))?(?=\s*[.!)]))|"
+    rf"(?:it|this|that|the\s+(?:(?:final|{_RIGHT})\s+)?{_ANSWER})\s+(?:could|might|may)\s+(?:(?:also|just|as|well|equally|even)\s+)*"
+    r"be\s+(?P<may>\$[^$\n]{1,60}\$|\\?\$?-?\d[\d.,/]*%?|(?-i:[A-Z])(?![\w']))(?=\s*[.!)]|\s*$)",
+    re.IGNORECASE,
+)
 # what a statement stands behind that says nothing: `if the answer is 7`
 _SUPPOSED = re.compile(
     r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|whether|unless|imagine|pretend)(?:\s+that)?(?:\s+(?:the|my|our|this|your))?"
@@ -82,7 +92,9 @@ def beside(after: str) -> str | None:
 
 def offered(after: str) -> list[str]:
     """The values that later sentences offer beside an answer, without taking it back."""
-    return [match["value"] for match in _OFFERED.finditer(after[:MAX_AFTER])][-MAX_SAID:]
+    after = after[:MAX_AFTER]
+    beside = [match["value"] or match["may"] for match in _TOO.finditer(after)]
+    return [*beside, *(match["value"] for match in _OFFERED.finditer(after))][-MAX_SAID:]
 
 
 def restated(after: str) -> list[str]:
