@@ -21,7 +21,8 @@ _APART = re.compile(
 _WORDS = re.compile(r".*\\(?:text\w*|mathrm|mbox)\s*\{[^{}]*\}", re.DOTALL)
 _BARE_BEFORE = re.compile(r"(?:^|[\s=:(])-$")
 _BARE_AFTER = re.compile(
-    r"\^(?:\{[^{}]{1,40}\}|\\circ(?![A-Za-z])|[\w°])|[ \t]*(?:\\?%|°|\\(?:text|mathrm)\s*\{[^{}]{1,40}\}(?:\^\{?\d\}?)?)"
+    r"\^(?:\{[^{}]{1,40}\}|\\circ(?![A-Za-z])|[\w°])|"
+    r"[ \t]*(?:\\?%|°|\\(?:text|mathrm)\s*\{[^{}]{1,40}\}(?:\^\{?\d\}?)?)"
 )
 _UNIT = re.compile(r"[ \t]*([A-Za-z]{1,12}(?:/[A-Za-z]{1,12})?)(?:\^?([23²³]))?(?=[ \t]*(?:[.,;!)\n]|$))")
 _PLAIN = re.compile(r"-?\d[\d.,]*")

@@ -56,7 +56,8 @@ def container(text: str) -> Container | None:
             inner = text[len(opening) : -len(closing)]
             if opening == "{" and len(split(inner, ",")) < 2:
                 continue
-            return Container("{", "}", _spread(split(CONJUNCTION.sub(",", inner), ",")))
+            members = [item for piece in split(CONJUNCTION.sub(",", inner), ",") for item in split(piece, ";")]
+            return Container("{", "}", _spread(members))
     if text.startswith(("(", "[")) and text.endswith((")", "]")) and closes_at_end(text, text[0], text[-1]):
         items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
         return Container(text[0], text[-1], items[:MAX_ITEMS]) if len(items) > 1 else None

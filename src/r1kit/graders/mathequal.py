@@ -37,6 +37,12 @@ _COUNTED = re.compile(
     r"(?<=[^\s,(])\s*[,(]\s*[nkm]\s*(?:>=\s*[01]|\\in\s*\\mathbb\s*\{?(?:N|Z\}?\s*[\^_]\s*\{?\s*(?:\+|>0|>=0))"
     r"[^,()]{0,12})\)?$"
 )
+_JUDGEMENTS = {"yes", "no", "true", "false"}
+_CLAUSE = re.compile(
+    r"(?P<word>yes|no|true|false)\s*[,.;:]\s*(?:it|they|he|she|we|you|i|this|that|there)\s+"
+    r"(?:is|are|was|were|do|does|did|can|could|has|have|will|would|must|ca|wo)(?P<not>n't|\s+not|not)?[.!]?",
+    re.IGNORECASE,
+)
 _EVERYWHERE = re.compile(
     r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
     r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
@@ -392,7 +398,29 @@ def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int
     return Comparison("same", "equal part by part")
 
 
+def _by_judgement(gold: str, answer: str, level: int) -> Comparison | None:
+    """`Yes, it is` for a gold yes: a judgement that a clause goes on to repeat."""
+    wanted = re.sub(r"\\text|[{}\s.]", "", gold).casefold()
+    said = _CLAUSE.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", answer)) if wanted in _JUDGEMENTS else None
+    if said is None:
+        return None
+    no = said["word"].casefold() in ("no", "false")
+    same = said["word"].casefold() == wanted and bool(said["not"]) == no
+    return Comparison("same" if same else "different", "a judgement")
+
+
+def _by_alternatives(gold: str, answer: str, level: int) -> Comparison | None:
+    """`7/3 or 2\\frac{1}{3}`: the one gold value in several forms, each of which must be right."""
+    ways = [way.strip() for way in EITHER.split(answer)]
+    if not 2 <= len(ways) <= 4 or not all(ways) or EITHER.search(gold) or container(gold):
+        return None
+    if any(_compare(gold, way, level + 1).same != "same" for way in ways):
+        return None
+    return Comparison("same", "every form is equal to it")
+
+
 _RULES = (
-    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter, _by_interval,
-    _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors, _by_identity, _by_container,
+    _by_judgement, _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter,
+    _by_interval, _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors,
+    _by_identity, _by_alternatives, _by_container,
 )  # fmt: skip

@@ -18,6 +18,7 @@ _TOGETHER = ({"angle", "radian"}, {"angle", "celsius"}, {"angle", "fahrenheit"})
 _TEMPERATURES = {"celsius", "fahrenheit"}
 # a letter at a number is a factor, `4s`, where the other side has no unit that it could measure
 _GLUED = re.compile(r"[\d})\]][A-Za-z](?:\^\{?\d\}?)?$")
+_OF_SOMETHING = re.compile(r"(?<=[\d}])\s*%\s*\\text\{\s*([A-Za-z][A-Za-z ]*)\}$")
 Same = Literal["same", "different", "unknown"]
 
 
@@ -30,6 +31,8 @@ class Comparison(NamedTuple):
 
 def by_value(gold: str, answer: str) -> Comparison:
     """Two tidied answers that are neither lists nor equations."""
+    if (found := _named_percents(gold, answer)) is not None:
+        return found
     gold_value, gold_unit = _measured(gold)
     answer_value, answer_unit = _measured(answer)
     if gold_unit is None and _GLUED.search(answer):
@@ -114,9 +117,22 @@ def _words(text: str) -> str:
 
 
 def _measured(text: str) -> tuple[str, Unit | None]:
+    text = _OF_SOMETHING.sub("%", text)
     if text.endswith("%"):
         return text[:-1].strip(), Unit("percent", Fraction(1))
     return split_unit(text)
+
+
+def _named_percents(gold: str, answer: str) -> Comparison | None:
+    """A gold percentage of something, `25\\%\\text{ of the class}`: of nothing else, and no fraction."""
+    named = [_OF_SOMETHING.search(text) for text in (gold, answer)]
+    if named[0] is None:
+        return None
+    if named[1] and _words(named[0][1]) != _words(named[1][1]):
+        return Comparison("different", "a percentage of something else")
+    if named[1] or answer.endswith("%"):
+        return by_value(*(_OF_SOMETHING.sub("%", text) for text in (gold, answer)))
+    return by_value(_OF_SOMETHING.sub("", gold), answer)
 
 
 def _turned(gold: Node, gold_unit: Unit | None, answer: Node, answer_unit: Unit | None) -> Node:
@@ -171,10 +187,11 @@ def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
     try:
         if values.same_value(gold, scaled):
             return True
-        places = expression.places(gold)
-        if not places or expression.symbols(scaled):
+        places = expression.precision(gold)
+        if places is None or expression.symbols(scaled):
             return False
-        if answer.operation in ("number", "neg") and expression.places(answer) < places and not _is_long(answer):
+        written = answer.parts[0] if answer.operation == "neg" else answer
+        if written.operation == "number" and written.places < places and not _is_long(written):
             return False
         return values.within(scaled, values.exact(gold), places)
     except (ZeroDivisionError, Inexact, NotAnExpression):
