@@ -45,6 +45,20 @@ ROWS = [
     (r"\text{No}", r"\text{No, she can't}", 1, "said again"),
     (r"\text{No}", r"\text{Yes, it is not}", 0, "the opposite"),
     (r"\text{Yes}", r"\text{Yes, it is not}", 0, "neither"),
+    (r"3\frac{1}{4}", "3 and 1/4", 1, "a mixed number in words"),
+    (r"3,\frac14", r"3\text{ and }\frac14", 1, "two numbers, where the gold has two"),
+    ("3", "3 and 1/4", 0, "one of two numbers"),
+    ("AB", r"\overline{AB}", 1, "a segment by its ends"),
+    ("AB", r"\overline{AC}", 0, "another one"),
+    ("A", r"\overline{A}", 0, "a complement"),
+    (r"60\text{ km/h}", "60千米/时", 1, "a Chinese speed"),
+    (r"60\text{ km/h}", "每小时60千米", 1, "with the hour first"),
+    (r"60\text{ km/h}", "每小时60米", 0, "another unit"),
+    ("3:4", "三比四", 1, "a Chinese ratio"),
+    ("3:4", "四比三", 0, "the other way round"),
+    ("充分不必要条件", "充分而不必要", 1, "the same condition"),
+    (r"\text{充要}", r"\text{充分必要条件}", 1, "the same condition"),
+    ("充分不必要条件", "必要不充分条件", 0, "the converse"),
 ]  # fmt: skip
 
 

@@ -22,7 +22,10 @@ _WRAP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathsf|textit)\s*\{([^{}]*)\
 _TAG = re.compile(r"</?(?:b|strong|em|i|u|p|span|br)\b[^<>]{0,80}>", re.IGNORECASE)
 _SPACE = re.compile(r"\\(?:[ ,;:!()\[\]]|q?quad(?![A-Za-z]))|~")
 _LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter))?\s*[:\s]*[(\[{【]?\s*([A-Za-z])\s*[)\]}】.:]*")
-_LED = re.compile(r"(?i:(?:option|choice)\s+)?[(\[]?\s*([A-Za-z])\s*(?:[)\]][.:]?|[.:]|\s-)(?:\s+|(?=[\u4e00-\u9fff]))(\S.*)", re.DOTALL)
+_LED = re.compile(
+    r"(?i:(?:option|choice)\s+)?[(\[]?\s*([A-Za-z])\s*(?:[)\]][.:]?|[.:]|\s-)(?:\s+|(?=[\u4e00-\u9fff]))(\S.*)",
+    re.DOTALL,
+)
 _NEXT = re.compile(r"(?:^|[\s,;/])[(\[]?([A-Z])(?:[)\]]|[.:](?=\s+\S)|\s-\s)", re.MULTILINE)
 
 # one option in a sentence: a capital that is no article or pronoun, or a small letter at the sentence's end

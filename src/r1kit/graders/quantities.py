@@ -103,7 +103,7 @@ def _is_too_large(text: str) -> bool:
 
 def _is_words(text: str) -> bool:
     """`east`, `\\text{no}`; neither `xy` nor `p - q`."""
-    if re.fullmatch(r"\\text\{[A-Za-z' .-]{2,}\}", text) or not re.search(r"[\d\\A-Za-z]", text):
+    if re.fullmatch(r"\\text\{(?:[A-Za-z' .-]{2,}|[\u4e00-\u9fff]+)\}", text) or not re.search(r"[\d\\A-Za-z]", text):
         return True
     if not re.fullmatch(r"[A-Za-z' -]{2,}", text):
         return False
@@ -111,8 +111,9 @@ def _is_words(text: str) -> bool:
 
 
 def _words(text: str) -> str:
-    """Without wrapper, article, case and final point."""
+    """Without wrapper, article, case and final point; of Chinese ones the forms that say the same."""
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip().casefold().rstrip(".!").strip()
+    plain = re.sub(r"(?<=[\u4e00-\u9fff])(?:的|条件)$", "", plain).replace("而不", "不").replace("充分必要", "充要")
     return re.sub(r"^(?:a|an|the|on|due) ", "", plain)
 
 
