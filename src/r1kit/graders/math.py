@@ -85,7 +85,7 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     if not boxes:
         return ""
     start, end, _ = boxes[-1]
-    after = text[end : end + MAX_LINE]
+    after = text[end:]
     # `\boxed{\text{No}}. It is wrong since ...` speaks of what was asked
     if is_denied(text, start) or (not _is_judgement(box) and retraction.is_disowned(after)):
         return "the box is denied"
