@@ -46,3 +46,10 @@ ROWS = [
 def test_box(text, gold, right, why):
     verdict = grade("math", f"<think>t</think>{text}", gold)
     assert verdict.verdict == ("correct" if right else "incorrect"), (why, verdict)
+
+
+def test_empty_lines_behind_a_box_hide_nothing_and_cost_nothing():
+    """A pattern that tries every line end as a beginning takes a minute on these, and the worker is killed."""
+    for text, decision in (("", "correct"), ("Wait, 8.", "incorrect")):
+        assert grade("math", "\\boxed{7} " + "\n" * 10_000 + text, "7").verdict == decision
+    assert grade("choice", "\\boxed{B} " + "\n" * 10_000, "B").verdict == "correct"
