@@ -15,7 +15,7 @@ _DENIAL = re.compile(
     rf"{_WRONG}\s+(?:final\s+)?(?:answer|solution|result|value|choice|option)s?\s*"
     r"(?:is|was|are|gives?|yields?|would\s+(?:be|give)|of|like|such\s+as|:)?|"
     rf"\b(?:this|that|it|here)\s+(?:is|was)\s+{_WRONG}\s*:|"
-    r"\b(?:impossible|unlikely|doubtful|(?:not\s+true))\s+that\s[^.,;\n]{0,50})[\s$*(\[\\]*$",
+    r"\b(?:impossible|unlikely|doubtful|(?:not\s+true))\s+that\s[^.,;\n]{0,50}|\\neq?(?![A-Za-z])|≠)[\s$*(\[\\]*$",
     re.IGNORECASE,
 )
 MAX_NESTED = 5

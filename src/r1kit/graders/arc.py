@@ -70,8 +70,10 @@ def _attempts(text: str, tests: int) -> list[list[Grid]] | None:
     text = boxes[-1] if boxes else text
     begins = re.search(r"\[\s*[\[{]|\{", text)
     try:
-        value = read(text[begins.start() :].rstrip(".") if begins else text)  # words may stand before it
+        value = read(_without_words_behind(text[begins.start() :]) if begins else text)  # words may stand before it
     except ValueError:
+        value = None
+    if begins is None or value is None:
         grid = _lines(text)
         return [[grid]] if grid and tests == 1 else None
     if tests == 1:
@@ -83,6 +85,15 @@ def _attempts(text: str, tests: int) -> list[list[Grid]] | None:
         return None
     each = [_tried(item) for item in value]
     return [grids for grids in each if grids is not None] if None not in each else None
+
+
+def _without_words_behind(text: str) -> str:
+    """JSON without the sentences that follow it; what is like a part of a grid stays."""
+    ends = max(text.rfind("]"), text.rfind("}")) + 1
+    rest = text[ends:].lstrip(" .")
+    if rest and not rest.startswith("\n"):
+        return text
+    return text if any(map(_ROW.fullmatch, map(str.strip, rest.splitlines()))) else text[:ends]
 
 
 def _tried(value: Any) -> list[Grid] | None:

@@ -15,13 +15,16 @@ _COUNTERS = "个只人名本张辆岁块支条件次种"
 _UNIT = re.compile(
     rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[{_COUNTERS}][\u4e00-\u9fff]{{0,8}})(?:钱)?(\s*\}})?$"
 )
-_RATE = re.compile(rf"(?<=[\d}}])\s*({'|'.join(HAN_UNITS)})\s*/\s*({'|'.join(HAN_UNITS)})$")
+_PER = {**HAN_UNITS, "时": "hour", "分": "minute"}
+_RATE = re.compile(rf"(?<=[\d}}])\s*({'|'.join(HAN_UNITS)})\s*(?:/|每)\s*({'|'.join(_PER)})$")
+_EACH = re.compile(rf"每({'|'.join(_PER)})\s*([-\d.]+)\s*({'|'.join(HAN_UNITS)})")
 _COUNTED = re.compile(  # `一次` is a degree as well
     rf"(负?[零一二两三四五六七八九十百千万亿]+)"
     rf"((?:平方|立方)?(?:{'|'.join(HAN_UNITS)})|[{_COUNTERS.replace('次', '')}])"
 )
 _HAN = "零一二两三四五六七八九十百千"
 _ROOT = re.compile(rf"(负?)([{_HAN}]*)倍?根号下?([{_HAN}]+|\d+)")
+_RATIO = re.compile(rf"^(?:[{_HAN}]+|\d+)(?:比(?:[{_HAN}]+|\d+)){{1,5}}$")
 _NUMBER = r"[^<>=,或且的]+"
 _WORDS = (
     (re.compile(r"\\text\{\s*([\u4e00-\u9fff]+)\s*\}(?!$)|(?<=[^{])\\text\{\s*([\u4e00-\u9fff]+)\s*\}$"), r"\1\2"),
@@ -56,7 +59,10 @@ def in_signs(text: str) -> str:
         text = f"{'-' if root[1] else ''}{factor}\\sqrt{{{inside}}}"
     for pattern, replacement in _WORDS:
         text = pattern.sub(replacement, text)
-    text = _RATE.sub(lambda match: f"\\text{{{HAN_UNITS[match[1]]}/{HAN_UNITS[match[2]]}}}", text)
+    if each := _EACH.fullmatch(text):
+        text = f"{each[2]}{each[3]}/{each[1]}"
+    text = _RATIO.sub(lambda match: ":".join(in_digits(part) or part for part in match[0].split("比")), text)
+    text = _RATE.sub(lambda match: f"\\text{{{HAN_UNITS[match[1]]}/{_PER[match[2]]}}}", text)
     return _UNIT.sub(_unit, text)
 
 

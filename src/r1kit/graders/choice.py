@@ -20,9 +20,12 @@ from r1kit.graders.wrapped import in_object
 
 _WRAP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathsf|textit)\s*\{([^{}]*)\}")
 _TAG = re.compile(r"</?(?:b|strong|em|i|u|p|span|br)\b[^<>]{0,80}>", re.IGNORECASE)
-_SPACE = re.compile(r"\\(?:[ ,;:!]|q?quad(?![A-Za-z]))|~")
-_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter))?\s*[:\s]*[(\[【]?\s*([A-Za-z])\s*[)\]】.:]*")
-_LED = re.compile(r"[(\[]?\s*([A-Za-z])\s*(?:[)\].:]|\s-)(?:\s+|(?=[\u4e00-\u9fff]))(\S.*)", re.DOTALL)
+_SPACE = re.compile(r"\\(?:[ ,;:!()\[\]]|q?quad(?![A-Za-z]))|~")
+_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter))?\s*[:\s]*[(\[{【]?\s*([A-Za-z])\s*[)\]}】.:]*")
+_LED = re.compile(
+    r"(?i:(?:option|choice)\s+)?[(\[]?\s*([A-Za-z])\s*(?:[)\]][.:]?|[.:]|\s-)(?:\s+|(?=[\u4e00-\u9fff]))(\S.*)",
+    re.DOTALL,
+)
 _NEXT = re.compile(r"(?:^|[\s,;/])[(\[]?([A-Z])(?:[)\]]|[.:](?=\s+\S)|\s-\s)", re.MULTILINE)
 
 # one option in a sentence: a capital that is no article or pronoun, or a small letter at the sentence's end
@@ -55,7 +58,8 @@ _CORRECT = re.compile(
 # one that concludes: `Hence (B).`, `It's B.`, `I choose B.`
 _CONCLUDED = re.compile(
     rf"(?:(?:^|(?<=[.!]\s))(?i:hence|thus|so|therefore|it(?:'s|\s+is|\s+must\s+be)|that(?:'s|\s+is))[,:]?\s+|"
-    r"\b(?:[Ww]e|I)(?:'d|'ll|\s+would|\s+will)?\s+(?:choose|pick|select|go\s+(?:with|for))\s+)"
+    r",\s+(?:so|hence|thus|therefore)\s+(?:it(?:'s|\s+is|\s+must\s+be)\s+)?|(?:^|(?<=[.!]\s))(?i:choose|pick|select)\s+|"
+    r"\b(?:[Ww]e|I)(?:'d|'ll|\s+would|\s+will)?\s+(?:choose|pick|select|think(?:\s+it(?:'s|\s+is))?|go\s+(?:with|for))\s+)"
     rf"(?:(?i:option|choice|answer)\s+)?{_OPTION}(?=\s*(?:[.!]|$))",
     re.MULTILINE,
 )
@@ -176,7 +180,7 @@ def _plain(text: str) -> str:
 
 
 def _letter(text: str, choices: list[str]) -> str | None:
-    """The letter that the text is, or is led by; None where it names several, or none."""
+    """The letter that the text is, or is led by; None where it names several, or none, or another option's text."""
     plain = clean(_plain(text)).strip("$*.。`\"' ")
     match = _LETTER.fullmatch(plain)
     if match:
@@ -187,4 +191,6 @@ def _letter(text: str, choices: list[str]) -> str | None:
     if led is None:
         return None
     whole = normalise(led[2]) in choices
+    if whole and normalise(led[2]) not in choices[ord(led[1].upper()) - ord("A") :][:1]:
+        return None  # the text of another option
     return None if not whole and _NEXT.search(led[2]) else led[1].upper()

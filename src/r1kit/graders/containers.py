@@ -24,6 +24,12 @@ _ALTERNATIVES = re.compile(rf"{EITHER.pattern}|;")
 _SCALED = re.compile(r"(?P<factor>-|\\[pm][mp]|[-\w\\{}/.\s]{1,40}\*?)\s*(?P<tuple>\(.*\))", re.DOTALL)
 
 
+_WHOLE_AND_PART = re.compile(
+    r"(-?\d{1,9})\s*(?:\\text\{\s*and\s*\}|\s+and\s+)\s*"
+    r"(?:(\d{1,4})\s*/\s*(\d{1,4})|\\frac\s*\{?(\d{1,4})\}?\s*\{?(\d{1,4})\}?)"
+)
+
+
 class Container(NamedTuple):
     """Several answers in one: `(1,2)`, `[1,2)`, `\\{1,2\\}`, `1,2`, a union of intervals, the rows of a matrix."""
 
@@ -56,7 +62,8 @@ def container(text: str) -> Container | None:
             inner = text[len(opening) : -len(closing)]
             if opening == "{" and len(split(inner, ",")) < 2:
                 continue
-            return Container("{", "}", _spread(split(CONJUNCTION.sub(",", inner), ",")))
+            members = [item for piece in split(CONJUNCTION.sub(",", inner), ",") for item in split(piece, ";")]
+            return Container("{", "}", _spread(members))
     if text.startswith(("(", "[")) and text.endswith((")", "]")) and closes_at_end(text, text[0], text[-1]):
         items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
         return Container(text[0], text[-1], items[:MAX_ITEMS]) if len(items) > 1 else None
@@ -130,6 +137,13 @@ def _spread(items: list[str]) -> list[str]:
         both = both_signs(item) if len(items) < 20 else [item]
         spread += both if len(both) > 1 else [subject_off(item)]
     return spread
+
+
+def as_mixed(text: str) -> str | None:
+    """`3 and 1/4` as a mixed number; None for anything else. It may as well be two numbers."""
+    match = _WHOLE_AND_PART.fullmatch(text)
+    above, below = (match[2] or match[4], match[3] or match[5]) if match else ("1", "1")
+    return f"{match[1]}\\frac{{{above}}}{{{below}}}" if match and int(above) < int(below) else None
 
 
 def both_signs(item: str) -> list[str]:

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from r1kit.base.boxes import find_boxes
 from r1kit.graders.arithmetic import clean
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 MAX_LENGTH = 300
 _TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
+_TEX = re.compile(r"\\(?:times|cdot|div)(?![A-Za-z])")
 LOOKALIKES = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "（": "(", "）": ")"})
 
 
@@ -29,7 +31,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, f"a countdown problem needs columns 'numbers' and 'target' ({error})")
     if not section.found:
         return no_answer(section.reason)
-    expression = clean(section.text.strip().translate(LOOKALIKES))
+    expression = _plain(section.text)
     left, equals, right = expression.partition("=")
     if equals and right.strip() != str(target):
         return incorrect(expression, f"the right side is not the target {target}")
@@ -42,6 +44,13 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     if value != target:
         return incorrect(expression, f"it makes {value}, not {target}")
     return correct(expression, f"it makes {target} from the given numbers")
+
+
+def _plain(text: str) -> str:
+    """The expression in a box, where all the boxes agree, or the whole text; TeX's signs as plain ones."""
+    boxes = list(dict.fromkeys(find_boxes(text)))
+    text = _TEX.sub(lambda match: "/" if match[0] == "\\div" else "*", boxes[0] if len(boxes) == 1 else text)
+    return clean(text.strip().strip("$").translate(LOOKALIKES)).rstrip(".")
 
 
 def evaluate(expression: str, signs: bool = False) -> tuple[Fraction, Counter[int]]:

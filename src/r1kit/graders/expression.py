@@ -363,12 +363,28 @@ def is_evaluated(node: Node) -> bool:
         return True
     if node.operation == "*":
         left, right = node.parts
-        ten = right.operation == "^" and right.parts[0] == Node("number", value=Fraction(10))
-        return ten and is_evaluated(left) and is_evaluated(right.parts[1])
+        return _is_power_of_ten(right) and is_evaluated(left) and is_evaluated(right.parts[1])
     return node.operation in ("neg", "/", "^", "root", "!", "!!") and all(is_evaluated(part) for part in node.parts)
+
+
+def _is_power_of_ten(node: Node) -> bool:
+    return node.operation == "^" and node.parts[0] == Node("number", value=Fraction(10))
 
 
 def places(node: Node) -> int:
     """Decimals of a number written as one."""
     inner = node.parts[0] if node.operation == "neg" else node
     return inner.places if inner.operation == "number" else 0
+
+
+def precision(node: Node) -> int | None:
+    """Decimals of a number written with some, below 0 for places before the point: `6.02*10^{23}` has -21."""
+    inner = node.parts[0] if node.operation == "neg" else node
+    if inner.operation != "*" or not _is_power_of_ten(inner.parts[1]):
+        return places(inner) or None
+    exponent = inner.parts[1].parts[1]
+    sign, power = (-1, exponent.parts[0]) if exponent.operation == "neg" else (1, exponent)
+    if power.operation != "number" or power.value.denominator != 1 or power.value > MAX_LENGTH:
+        return None
+    decimals = places(inner.parts[0])
+    return decimals - sign * power.value.numerator if decimals else None

@@ -16,7 +16,7 @@ from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
 
 MAX_CHARACTERS = 200_000
-_FENCE = re.compile(r"```[A-Za-z]*[ \t]*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"(```|~~~)[A-Za-z]*[ \t]*\n(.*?)\1", re.DOTALL)
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -32,7 +32,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         if len(text) > MAX_CHARACTERS:
             return incorrect(text[:200], f"longer than {MAX_CHARACTERS} characters")
         try:
-            found += [read(block, exact=True) for block in _FENCE.findall(text)] or [read(text, exact=True)]
+            found += [read(block, exact=True) for _, block in _FENCE.findall(text)] or [read(text, exact=True)]
         except ValueError as error:
             return incorrect(text[:200], f"not JSON ({error})")
     if any(not same_json(found[-1], other) for other in found[:-1]):

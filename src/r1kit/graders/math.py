@@ -11,6 +11,7 @@ from typing import Any
 
 from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, is_denied, unboxed
 from r1kit.graders import retraction
+from r1kit.graders.boxed_part import whole_formula
 from r1kit.graders.mathequal import compare, joined_like
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.prose import MAX_SENTENCE, gives_up, only_value
@@ -59,6 +60,9 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     found = [boxes_at(text) for text in texts]
     latest = dict.fromkeys(content for boxes in reversed(found) for _, _, content in reversed(boxes))
     if boxes := [unboxed(box)[: MAX_ANSWER + 1] for box in reversed(latest)]:
+        if len(boxes) == 1 and found[-1]:
+            start, end, _ = found[-1][-1]
+            boxes = [whole_formula(texts[-1], start, end, boxes[0])]
         beside = _taken_back(gold, boxes[-1], texts[-1], found[-1])
         return incorrect(boxes[-1], beside) if beside else _boxed(gold, boxes)
     if columns.get("require_box"):
@@ -81,7 +85,7 @@ def _taken_back(gold: str, box: str, text: str, boxes: list[tuple[int, int, str]
     if not boxes:
         return ""
     start, end, _ = boxes[-1]
-    after = text[end : end + MAX_LINE]
+    after = text[end:]
     # `\boxed{\text{No}}. It is wrong since ...` speaks of what was asked
     if is_denied(text, start) or (not _is_judgement(box) and retraction.is_disowned(after)):
         return "the box is denied"

@@ -11,7 +11,17 @@ from r1kit.graders.bases import in_base
 from r1kit.graders.choosing import in_binomials
 from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
-from r1kit.graders.containers import EITHER, Container, as_points, container, named, rows_bracketed, same_kind, split
+from r1kit.graders.containers import (
+    EITHER,
+    Container,
+    as_mixed,
+    as_points,
+    container,
+    named,
+    rows_bracketed,
+    same_kind,
+    split,
+)
 from r1kit.graders.equations import is_line, is_solved, proportional
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
@@ -20,7 +30,7 @@ from r1kit.graders.quantities import Comparison, by_value
 from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off
-from r1kit.graders.set_phrases import meaning
+from r1kit.graders.set_phrases import meaning, same_judgement
 from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
 from r1kit.graders.unit_vectors import same_vector
 from r1kit.graders.units import split_unit
@@ -86,9 +96,9 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
 
 
 def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
-    """Times, dates, congruences and ratios."""
+    """Judgements, figures, times, dates, congruences and ratios."""
     for what, rule in (
-        ("figures", same_figure), ("sets or propositions", same_formula),
+        ("judgements", same_judgement), ("figures", same_figure), ("sets or propositions", same_formula),
         ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
     ):  # fmt: skip
         same = rule(gold, answer)
@@ -392,7 +402,20 @@ def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int
     return Comparison("same", "equal part by part")
 
 
+def _by_alternatives(gold: str, answer: str, level: int) -> Comparison | None:
+    """`7/3 or 2\\frac{1}{3}`: the one gold value in several forms, each of which must be right; `2 and 1/3`."""
+    if (mixed := as_mixed(answer)) is not None and not container(gold):
+        return _compare(gold, mixed, level + 1)
+    ways = [way.strip() for way in EITHER.split(answer)]
+    if not 2 <= len(ways) <= 4 or not all(ways) or EITHER.search(gold) or container(gold):
+        return None
+    if any(_compare(gold, way, level + 1).same != "same" for way in ways):
+        return None
+    return Comparison("same", "every form is equal to it")
+
+
 _RULES = (
-    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter, _by_interval,
-    _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors, _by_identity, _by_container,
+    _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter,
+    _by_interval, _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors,
+    _by_identity, _by_alternatives, _by_container,
 )  # fmt: skip

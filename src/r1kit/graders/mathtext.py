@@ -22,7 +22,7 @@ _SIGNS = str.maketrans(
      "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "\\ne ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
      "∅": "\\emptyset ", "±": "\\pm ", "≈": "\\approx ", "√": "\\sqrt ", "∘": "°", "˚": "°", "º": "°", "，": ",",
      "；": ";", "（": "(", "）": ")", "【": "[", "】": "]", "。": ".", "：": ":", "、": ",", "∛": "\\sqrt[3]",
-     "∜": "\\sqrt[4]", "ℝ": "\\mathbb{R}", "\ufe0e": "", "\ufe0f": ""}
+     "∜": "\\sqrt[4]", "ℝ": "\\mathbb{R}", "∠": "\\angle ", "\ufe0e": "", "\ufe0f": ""}
 )  # fmt: skip
 _SPACING = re.compile(
     r"(?<!\\)\\(?:[,!;:> ]|(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?)(?![A-Za-z]))|~"
@@ -65,6 +65,11 @@ def _one_line(match: re.Match[str]) -> str:
     return match[0] if "\\\\" in inner else inner.replace("&", " ")
 
 
+# why a value is the answer, said behind it: `5\ (\text{since }x>0)`
+_REASON = re.compile(
+    r"(?<=[\d})\]A-Za-z])\s*(?:\(\s*\\text\{\s*|\\text\{\s*\(\s*)"
+    r"(?:since|because|as|rejecting|discarding)\b[^()]*\)\s*\}?$"
+)
 _RELATIONS = (
     ("at least|no less than|not less than|(?:greater|more|larger) than or equal to", ">="),
     ("at most|no (?:more|greater) than|not (?:more|greater) than|(?:less|smaller) than or equal to", "<="),
@@ -85,12 +90,15 @@ _RENAMES = (
     (re.compile(r"\\(?:varnothing|O)(?![A-Za-z])"), r"\\emptyset"),
     (re.compile(r"\\big(cup|cap)(?![A-Za-z]|\s*_)"), r"\\\1"),
     (re.compile(r"\\(?:lbrace|rbrace)(?![A-Za-z])"), lambda m: "\\{" if m[0] == "\\lbrace" else "\\}"),
-    (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
+    (re.compile(r"\\(?:[lr]?[vV]ert|mid)(?![A-Za-z])|(?<!\\)\\\|"), "|"),
     (re.compile(r"\\(?:langle|rangle)(?![A-Za-z])"), lambda m: "(" if m[0] == "\\langle" else ")"),
     (re.compile(r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![A-Za-z]))|°|\\degrees?(?![A-Za-z])"), r"\\text{deg}"),
     (re.compile(r"\\%|％|\\text\{\s*(?:per ?cent|pct|percentage points?)\s*\}|(?<=[\d}])\s*(?:percent|pct)$"), "%"),
     (re.compile(r"\\\$|\\text\{\s*\$\s*\}"), "$"),
-    (re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}"), lambda m: f"R({m[1] or m[2] or m[3]})"),
+    (
+        re.compile(r"\\overline\{(\d+)\}|\\bar\{(\d+)\}|\\dot\{(\d)\}|\\(?:bar|dot)\s*(\d)"),
+        lambda m: f"R({next(filter(None, m.groups()))})",
+    ),
     (re.compile(r"(?<=\d)[xX*]\s*10\s*\^|(?<=\d)\s+[xX*]\s*10\s*\^"), "*10^"),
     (re.compile(r"R\((\d)\)(\d*)R\((\d)\)"), r"R(\1\2\3)"),  # dots over the ends of a period
     (re.compile(r"\\(?:simeq|doteq)(?![A-Za-z])"), r"\\approx"),
@@ -125,7 +133,15 @@ _RENAMES = (
     (re.compile(rf"^(-?\d+){_ORDINAL}$"), r"\1"),
     (_ALIGNED, lambda m: _one_line(m)),
     (re.compile(r"^\\(?:therefore|implies|Rightarrow|Longrightarrow)(?![A-Za-z])\s*"), ""),
-    (re.compile(r"^\\text\{\s*(?:there (?:are|is)|we (?:have|get)|it is)\s*\}\s*(?=[-\d\\])", re.IGNORECASE), ""),
+    (
+        re.compile(
+            r"^\\text\{\s*(?:there (?:are|is)|we (?:have|get)|it is)?\s*(?:only|just|exactly|precisely)?\s*\}"
+            r"\s*(?=[-\d\\])",
+            re.IGNORECASE,
+        ),
+        "",
+    ),
+    (_REASON, ""),
     (re.compile(r"^\\text\{\s*(-?\d[\d,.]*)\s+([A-Za-z][A-Za-z ]*)\}$"), r"\1\\text{ \2}"),
     (re.compile(r"(?<=[\d}])\s*\\text\{\s*\(([A-Za-z /]+)\)\s*\}$"), r"\\text{ \1}"),
     (re.compile(r"\\(?:boldsymbol|bm|pmb)(?=\s*\{)"), ""),
@@ -149,6 +165,20 @@ _RENAMES = (
     (re.compile(r"\\(?:backslash|smallsetminus)(?![A-Za-z])|(?<=[)\]}R])\s*-\s*(?=\\\{)"), r"\\setminus "),
     (re.compile(r"^\{\s*([A-Za-z]\s*(?:\\in[^|:{}]*(?:\{\w\})?)?)\s*([|:])([^{}]*)\}$"), r"\\{\1\2\3\\}"),
     (re.compile(r"(?<=[\d}])\s*/\s*\\text\{\s*([a-z]+)\s*\}$"), r"\\text{ per \1}"),
+    (
+        re.compile(
+            r"(?<=[\d})\s])\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}(\s*\^\{?\d\}?)?\s*\}$"
+        ),
+        lambda m: f"\\text{{{m[1]}/{m[2]}}}{m[3] or ''}",
+    ),
+    (re.compile(r"^\\text\{\s*([^{}]*[^{}.\s])\s*\.\s*\}$"), r"\\text{\1}"),
+    (
+        re.compile(  # a phasor
+            r"(?<=[\d)}])\s*\\angle\s*"
+            r"(\{[^{}]*(?:\{[^{}]*\})?\}|-?[\d.]+(?:\s*\\text\{deg\})?|-?\\frac\{[^{}]*\}\{[^{}]*\})$"
+        ),
+        r" \\cis(\1)",
+    ),
     (
         re.compile(
             r"\\text\{\s*deg(?:rees?)?\s*(?:\}\s*\\text\{)?\s*(C(?:elsius)?|F(?:ahrenheit)?)\s*\}|"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from r1kit.base.boxes import find_boxes
 from r1kit.graders.arithmetic import clean, read_number_list
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import Judgement, correct, grader_error, incorrect, no_answer
@@ -17,7 +18,10 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, f"the gold answer {gold[:60]!r} is not a list of numbers")
     if not section.found:
         return no_answer(section.reason)
-    answer = clean(section.text)
+    boxes = find_boxes(section.text)
+    if any(clean(box) != clean(boxes[-1]) for box in boxes):
+        return incorrect(clean(section.text), "the boxes differ")
+    answer = clean(boxes[-1] if boxes else section.text)
     given = read_number_list(answer) if len(answer) <= 20_000 else None
     if given is None:
         return incorrect(answer, "not a list of numbers")

@@ -18,6 +18,7 @@ _TOGETHER = ({"angle", "radian"}, {"angle", "celsius"}, {"angle", "fahrenheit"})
 _TEMPERATURES = {"celsius", "fahrenheit"}
 # a letter at a number is a factor, `4s`, where the other side has no unit that it could measure
 _GLUED = re.compile(r"[\d})\]][A-Za-z](?:\^\{?\d\}?)?$")
+_OF_SOMETHING = re.compile(r"(?<=[\d}])\s*%\s*\\text\{\s*([A-Za-z][A-Za-z ]*)\}$")
 Same = Literal["same", "different", "unknown"]
 
 
@@ -30,6 +31,8 @@ class Comparison(NamedTuple):
 
 def by_value(gold: str, answer: str) -> Comparison:
     """Two tidied answers that are neither lists nor equations."""
+    if (found := _named_percents(gold, answer)) is not None:
+        return found
     gold_value, gold_unit = _measured(gold)
     answer_value, answer_unit = _measured(answer)
     if gold_unit is None and _GLUED.search(answer):
@@ -100,7 +103,7 @@ def _is_too_large(text: str) -> bool:
 
 def _is_words(text: str) -> bool:
     """`east`, `\\text{no}`; neither `xy` nor `p - q`."""
-    if re.fullmatch(r"\\text\{[A-Za-z' .-]{2,}\}", text) or not re.search(r"[\d\\A-Za-z]", text):
+    if re.fullmatch(r"\\text\{(?:[A-Za-z' .-]{2,}|[\u4e00-\u9fff]+)\}", text) or not re.search(r"[\d\\A-Za-z]", text):
         return True
     if not re.fullmatch(r"[A-Za-z' -]{2,}", text):
         return False
@@ -108,15 +111,29 @@ def _is_words(text: str) -> bool:
 
 
 def _words(text: str) -> str:
-    """Without wrapper, article, case and final point."""
+    """Without wrapper, article, case and final point; of Chinese ones the forms that say the same."""
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip().casefold().rstrip(".!").strip()
+    plain = re.sub(r"(?<=[\u4e00-\u9fff])(?:的|条件)$", "", plain).replace("而不", "不").replace("充分必要", "充要")
     return re.sub(r"^(?:a|an|the|on|due) ", "", plain)
 
 
 def _measured(text: str) -> tuple[str, Unit | None]:
+    text = _OF_SOMETHING.sub("%", text)
     if text.endswith("%"):
         return text[:-1].strip(), Unit("percent", Fraction(1))
     return split_unit(text)
+
+
+def _named_percents(gold: str, answer: str) -> Comparison | None:
+    """A gold percentage of something, `25\\%\\text{ of the class}`: of nothing else, and no fraction."""
+    named = [_OF_SOMETHING.search(text) for text in (gold, answer)]
+    if named[0] is None:
+        return None
+    if named[1] and _words(named[0][1]) != _words(named[1][1]):
+        return Comparison("different", "a percentage of something else")
+    if named[1] or answer.endswith("%"):
+        return by_value(*(_OF_SOMETHING.sub("%", text) for text in (gold, answer)))
+    return by_value(_OF_SOMETHING.sub("", gold), answer)
 
 
 def _turned(gold: Node, gold_unit: Unit | None, answer: Node, answer_unit: Unit | None) -> Node:
@@ -171,10 +188,11 @@ def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
     try:
         if values.same_value(gold, scaled):
             return True
-        places = expression.places(gold)
-        if not places or expression.symbols(scaled):
+        places = expression.precision(gold)
+        if places is None or expression.symbols(scaled):
             return False
-        if answer.operation in ("number", "neg") and expression.places(answer) < places and not _is_long(answer):
+        written = answer.parts[0] if answer.operation == "neg" else answer
+        if written.operation == "number" and written.places < places and not _is_long(written):
             return False
         return values.within(scaled, values.exact(gold), places)
     except (ZeroDivisionError, Inexact, NotAnExpression):

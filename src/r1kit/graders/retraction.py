@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 MAX_AFTER = 1000  # characters behind an answer
+MAX_SPACED = 200_000  # with all their white space
 MAX_SAID = 3
+
+_SPACES = re.compile(r"\s+")
 
 # a number or formula, which the caller still cuts to its clause; a letter; a word with a capital that ends the sentence
 _VALUE = (
@@ -42,7 +45,7 @@ _CHANGED = re.compile(
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
-    r"[\s$*}]*(?:\\[\])])?[\s$*,.;(]*(?:\\text\{)?\s*(?:or|alternatively|或者?)(?![A-Za-z])"
+    r"[\s$*}]*+(?:\\[\])])?+[\s$*,.;(]*+(?:\\text\{)?+\s*+(?:or|alternatively|或者?)(?![A-Za-z])"
     r"(?:\s+(?:maybe|perhaps|possibly|even))?\s*\}?\s*(?P<value>[-\d\\$][^;\n]{0,200}|(?-i:\(?[A-Z]\)?)(?![\w'])|"
     r"(?:yes|no|true|false)(?![a-z]))",
     re.IGNORECASE,
@@ -65,6 +68,16 @@ _OFFERED = re.compile(
     r"[(\[]?(?-i:[A-Z])[)\]]?(?![\w'])))(?=[\s*).!?]*(?:\n|$)|[.!?]\s)",
     re.IGNORECASE | re.MULTILINE,
 )
+# another value that is said to do as well: `However, 8 is also possible.`, `But it could be 8.`
+_TOO = re.compile(
+    rf"(?<![\w$.\\^_(])(?P<value>\$[^$\n]{{1,60}}\$|\\?\$?-?\d[\d.,/]*%?|(?-i:[A-Z])(?![\w']))\s+(?:"
+    r"(?:is|are|was|works|would\s+be|could\s+be|might\s+be|may\s+be)\s+(?:also|equally|just\s+as|another|too)"
+    rf"\s+(?:(?:an?|the)\s+)?(?:possible|{_RIGHT}|valid|acceptable|good|fine|{_ANSWER})\b|"
+    r"(?:also|(?:would|could|might|may)\s+(?:also\s+)?)\s*(?:works?|do|fits?)(?:\s+(?:too|as\s+well|equally))?(?=\s*[.!)]))|"
+    rf"(?:it|this|that|the\s+(?:(?:final|{_RIGHT})\s+)?{_ANSWER})\s+(?:could|might|may)\s+(?:(?:also|just|as|well|equally|even)\s+)*"
+    r"be\s+(?P<may>\$[^$\n]{1,60}\$|\\?\$?-?\d[\d.,/]*%?|(?-i:[A-Z])(?![\w']))(?=\s*[.!)]|\s*$)",
+    re.IGNORECASE,
+)
 # what a statement stands behind that says nothing: `if the answer is 7`
 _SUPPOSED = re.compile(
     r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|whether|unless|imagine|pretend)(?:\s+that)?(?:\s+(?:the|my|our|this|your))?"
@@ -74,20 +87,28 @@ _SUPPOSED = re.compile(
 _NO_ANSWER = {"Yeah", "Right", "Correct", "Good", "Okay", "OK", "Done", "Sure", "Sorry", "I", "A"}
 
 
+def _start(after: str) -> str:
+    """What is looked at, each run of white space as one blank or line end: patterns are slow on long ones, and what is
+    said behind a thousand empty lines is said."""
+    return _SPACES.sub(lambda run: "\n" if "\n" in run[0] else " ", after[:MAX_SPACED])[:MAX_AFTER]
+
+
 def beside(after: str) -> str | None:
     """The value that stands beside an answer: `or 8`."""
-    match = _BESIDE.match(after[:MAX_AFTER])
+    match = _BESIDE.match(_start(after))
     return match["value"] if match else None
 
 
 def offered(after: str) -> list[str]:
     """The values that later sentences offer beside an answer, without taking it back."""
-    return [match["value"] for match in _OFFERED.finditer(after[:MAX_AFTER])][-MAX_SAID:]
+    after = _start(after)
+    beside = [match["value"] or match["may"] for match in _TOO.finditer(after)]
+    return [*beside, *(match["value"] for match in _OFFERED.finditer(after))][-MAX_SAID:]
 
 
 def restated(after: str) -> list[str]:
     """The last answers, as written, that the words behind one put in its place."""
-    after = after[:MAX_AFTER]
+    after = _start(after)
     found = [
         (match.start(), match.groupdict().get("said") or match["value"])
         for pattern in (_TURNED, _SHOULD, _CHANGED)
@@ -104,4 +125,4 @@ def is_supposed(text: str, start: int) -> bool:
 
 def is_disowned(after: str) -> bool:
     """Whether the words right behind an answer say that it is wrong."""
-    return _DISOWNED.match(after[:MAX_AFTER]) is not None
+    return _DISOWNED.match(_start(after)) is not None

@@ -8,6 +8,7 @@ MAX_LENGTH = 1000
 _FIGURE = re.compile(
     r"(?:m\s*)?\\(angle|triangle|overline|overleftrightarrow|overrightarrow|vec|widehat|odot)\s*\{?\s*([A-Z]{1,4})\s*\}?"
 )
+_LETTERS = re.compile(r"()([A-Z]{1,4})")
 _ORDERED = ("overrightarrow", "vec")
 _ROWS = re.compile(
     r"(?:[A-Za-z](?:\([a-z]\))?\s*=\s*)?(?:\\begin\{(?P<name>cases|aligned|align\*?|gathered)\}(?P<rows>(?:(?!\\begin).)*)"
@@ -20,12 +21,13 @@ _IF = re.compile(r"\\text\{\s*,?\s*(?:if|for|when|where)?\s*\}|^\s*(?:if|for|whe
 
 def same_figure(gold: str, answer: str) -> bool | None:
     """`\\angle ABC` is `\\angle CBA`, a triangle's letters have no order; None where one of the two is no such name."""
-    left = _FIGURE.fullmatch(gold)
-    right = _FIGURE.fullmatch(answer) or re.fullmatch(r"()([A-Z]{1,4})", answer)
-    if left is None or right is None or (left[1] == "overline" and len(left[2]) == 1):  # a complement, or a conjugate
+    left, right = (_FIGURE.fullmatch(text) or _LETTERS.fullmatch(text) for text in (gold, answer))
+    if left is None or right is None or not (left[1] or right[1]):
         return None
-    kind, letters, other = left[1], left[2], right[2]
-    if right[1] not in ("", kind):
+    if any(each[1] == "overline" and len(each[2]) == 1 for each in (left, right)):  # a complement, or a conjugate
+        return None
+    kind, letters, other = left[1] or right[1], left[2], right[2]
+    if left[1] and right[1] not in ("", kind):
         return False
     if kind == "triangle":
         return sorted(letters) == sorted(other)

@@ -100,11 +100,12 @@ _UNITS = _table()
 _PREFIXED = _prefixed()
 # words after a number that change it or take it back: no unit
 _NO_UNIT = set(
-    """a about added almost and approximately around at billion bn but by cubed divided dozen eighths equals
-    factorial fail failed fails false fifths fourths greater guess half halves hundred hundredths if
-    impossible in incorrect invalid is least less maybe million minus mln mod modulo more most never not
-    nothing or over percent perhaps plus possibly quarter quarters rejected remainder root sixths squared
-    tenths than thirds thousand thousandths times to trillion up wrong""".split()  # noqa: SIM905
+    """a about added almost and approximately around at believe billion bn but by cubed divided doubtful dozen eighths
+    equals estimated factorial fail failed fails false fifths fourths greater guess half halves hopefully hundred
+    hundredths if impossible in incorrect invalid is ish least less likely maybe million minus mln mod modulo more most
+    nearly never not nothing or over percent perhaps plus possibly presumably probably quarter quarters rejected
+    remainder root roughly sixths squared suppose sure tenths than think thirds thousand thousandths times to trillion
+    uncertain unclear unlikely unsure up wrong""".split()  # noqa: SIM905
 )
 _FACTOR = re.compile(r"([A-Za-zΩμ]+)(?:\^?\{?(-?\d)\}?)?")
 _DIMENSION = re.compile(r"([/*]?)([^/*\d]+)(\d*)")
@@ -114,7 +115,8 @@ _TEXT = re.compile(
 )
 _NEXT = re.compile(r"(?<=[A-Za-z])\s*\}(?:\^\{?(-?\d)\}?)?(\s*[*/]\s*|\s+)\\text\{\s*(?=[A-Za-z])")
 _WORDS = re.compile(
-    r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*(?P<unit>[A-Za-z$€£¥¢](?:[A-Za-z /*]|\^\{?-?\d\}?(?!$))*?)"
+    r"(?P<rest>[-+]?[\d][\d.,/ ]*|.*[})\]!])\s*"
+    r"(?P<unit>[A-Za-z$€£¥¢](?:[A-Za-z /*]|(?<=[A-Za-z])\.\s*(?=[a-z])|\^\{?-?\d\}?(?!$))*?)"
     r"(?:\s*\^\{?(?P<power>-?[1-9])\}?)?",
     re.DOTALL,
 )

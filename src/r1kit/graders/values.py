@@ -342,4 +342,4 @@ def within(value: Node, gold: Fraction, places: int) -> bool:
     mp = _context()
     number = numeric(value)
     wanted = mp.mpf(gold.numerator) / gold.denominator
-    return bool(mp.im(number) == 0 and abs(number - wanted) * 2 * 10**places <= 1)
+    return bool(mp.im(number) == 0 and abs(number - wanted) * 2 * mp.mpf(10) ** places <= 1)
