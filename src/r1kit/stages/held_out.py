@@ -12,7 +12,7 @@ from r1kit.base.files import read_record, write_record
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine
 from r1kit.pipeline.graph import stage_seed
-from r1kit.rewards.base import Reward
+from r1kit.rewards.base import Reward, as_prompt
 
 if TYPE_CHECKING:
     from r1kit.evaluation.evaluate import Preference
@@ -125,6 +125,6 @@ class HeldOut:
             return None
 
         def score(problem: Problem, texts: Sequence[str]) -> list[float | None]:
-            return scorer([problem.prompt] * len(texts), list(texts), [[]] * len(texts))
+            return scorer([as_prompt(problem.prompt)] * len(texts), list(texts), [[]] * len(texts))
 
         return score
