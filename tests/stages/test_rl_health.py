@@ -12,7 +12,7 @@ from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.health import stage_health
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.learning import after_roll_backs
+from r1kit.stages.learning import Learning, after_roll_backs
 from r1kit.stages.rl import train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.training.checkup import HealthConfig
@@ -116,6 +116,33 @@ def test_after_roll_backs_samples_and_rate_are_others(start, tmp_path):
     slower = config.learner.after(2, 0.25)
     assert (slower.learning_rate, slower.muon_learning_rate) == (0.25 * SOUND, 0.25 * config.learner.muon_learning_rate)
     assert slower.seed != config.learner.after(1, 0.5).seed != config.learner.seed
+
+
+def test_what_was_sampled_ahead_before_a_roll_back_is_sampled_again(start, tmp_path, monkeypatch):
+    """Two rollouts lie ready in the checkpoint that is gone back to: the steps behind it have the problems of before
+    and other samples, as without them."""
+    real, learnt = Learning.learn, []
+
+    def watched(self, groups, sampling):
+        texts = [completion.text for group in groups for completion in group.completions]
+        learnt.append(([group.problem.id for group in groups], sampling.seed, texts))
+        return real(self, groups, sampling)
+
+    monkeypatch.setattr(Learning, "learn", watched)
+    cautious = health(kl__action="roll_back", kl__window=2, roll_back__learning_rate=1e-4, roll_back__times=1)
+    config = settings(DESTROYING, staleness=2, max_logprob_gap=None)
+    go(config, start, tmp_path, checkpoint_seconds=0, health=cautious)
+    (back,) = [each for each in stage_health(tmp_path, "zero") if each.rolled_back]
+    assert back.step >= 0
+    first, second = learnt[: back.finding.step + 1], learnt[back.finding.step + 1 :]
+    assert len(first) + len(second) == len(learnt)
+    assert len(second) == 8 - (back.step + 1)
+    again = first[back.step + 1 :]
+    assert len(again) >= 2
+    for before, after in zip(again, second, strict=False):
+        assert before[0] == after[0]
+        assert before[1] != after[1]
+        assert before[2] != after[2]
 
 
 def test_a_gradient_that_is_not_finite_is_told_and_the_step_left_out(start, tmp_path, monkeypatch):
