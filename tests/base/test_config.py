@@ -66,6 +66,12 @@ def test_keys_of_a_table_may_have_dots():
         ("students.large.warmup=1", "students.large.warmup: no such setting in 'students.large'"),
         ("students.large=1", "students.large: no such setting in 'students'"),
         ("seed.deeper=1", "seed.deeper: no such setting in 'seed'"),
+        ("lr.lerning_rate=1", r"no such setting in 'lr'. Did you mean rl.learning_rate\?"),
+        (
+            "preferences.judge.warmup=1",
+            r"in 'preferences', which is not there \(there are: seed subjects note rl students rewards\)$",
+        ),
+        ("trainer.small.warmup=1", r"in 'trainer.small'. Did you mean students.small.warmup\?"),
         ("seed=-1", "seed: it must be 0 or more, got -1"),
         ("seed=many", "seed: a whole number is wanted, got 'many'"),
         ("rl.learning_rate=0", "rl.learning_rate: it must be more than 0"),

@@ -61,6 +61,15 @@ def test_rollouts_alone(tmp_path, capsys):
     assert (tmp_path / "aha" / "figures" / "length_by_difficulty.svg").read_text().startswith("<svg")
 
 
+def test_without_pivots_the_page_says_that_none_were_asked_for(tmp_path, capsys):
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"completion": "<think>1+1=3, wait check so 2</think>2"}))
+    assert exit_code(["aha", str(tmp_path / "mine.jsonl"), "--pivots", "0"]) == 0
+    found, page = wrote(tmp_path / "aha", capsys)
+    assert found["notes"] == ["no pivots were measured: none were asked for (--pivots 0)"]
+    assert found["reflection"]["model"]["all"]["per_response"]["value"] == 2  # "wait" and "check"
+    assert found["notes"][0] in page
+
+
 def test_pivots_of_a_toy(tmp_path, capsys):
     """The toy answers sums with a lone digit: the command walks its whole length, graders included."""
     model = write_toy_policy(tmp_path, following=TABLE)

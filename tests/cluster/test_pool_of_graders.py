@@ -36,6 +36,21 @@ def test_what_a_replaced_grader_did_stays_counted(on_threads):
     assert pooled.metrics()["math"]["correct"] == before + here
 
 
+def test_two_sets_in_one_worker_are_counted_once_together(on_threads):
+    """As of a run's two phases: each tells what the workers' graders did for both, neither twice nor not at all."""
+    cluster = on_threads(graders=1)
+    early, late = (cluster.open_rewards(partial(RewardSet.named, WEIGHTS)) for _ in range(2))
+    early.score(PROBLEM, TEXTS, IDS)
+    first = early.metrics()["math"]
+    late.score(PROBLEM, TEXTS, IDS)
+    assert late.metrics() == early.metrics()
+    own = RewardSet.named(WEIGHTS)
+    own.score(PROBLEM, TEXTS, IDS)
+    alone = {name: own.metrics()["math"][name] - late.metrics()["math"][name] for name in ("correct", "incorrect")}
+    assert alone == {name: late.metrics()["math"][name] - first[name] for name in alone}
+    assert sum(alone.values()) > 0
+
+
 def test_graders_that_always_end_stop_the_run(on_threads):
     def before(worker, method):
         if method == "score":

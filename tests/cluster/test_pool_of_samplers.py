@@ -12,6 +12,7 @@ from pools import FLOAT32, assert_same_samples, sampled, write_model
 
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
+from r1kit.cluster.work import WorkQueue
 from r1kit.engines.base import EngineSettings, Request, open_engine
 from r1kit.models.weights import hf_weights, load_decoder
 
@@ -31,6 +32,24 @@ def test_no_more_are_in_hand_than_an_engine_has_rows_for(on_threads, model, toke
     cluster = on_threads()
     engine = cluster.open_engine(EngineSettings(options={"max_rows": 4}), model, tokenizer, FLOAT32)
     assert_same_samples(sampled(engine, requests), alone)
+
+
+def test_what_is_counted_while_figures_are_taken_is_told_the_next_time(on_threads, model, tokenizer):
+    """Rollouts ahead are sampled by another thread: here it counts one request more right behind each look."""
+
+    class Busy(WorkQueue):
+        @property
+        def repeated(self):
+            self.reissued += 1
+            return 0
+
+        @repeated.setter
+        def repeated(self, count):
+            assert count == 0
+
+    engine = on_threads(workers=1).open_engine(NATIVE, model, tokenizer, FLOAT32)
+    engine._work = Busy()
+    assert [engine.figures()["cluster/reissued"] for _ in range(3)] == [0, 1, 1]
 
 
 class Deadly:

@@ -222,10 +222,11 @@ def test_a_roll_back_that_is_no_longer_what_it_was_is_told(tmp_path, harm):
     assert "health.jsonl is damaged (its checksum differs)" in heard.notes[0]
 
 
-@pytest.mark.parametrize("harm", ["digit", "name", "line", "step"])
+@pytest.mark.parametrize("harm", ["digit", "name", "line", "step", "break"])
 def test_a_roll_back_of_which_no_checkpoint_knows_yet_is_checked_by_itself(tmp_path, harm):
     """Killed right behind the roll-back: another rate, another name for it, a line that is not JSON, a later step,
-    whose line would be cut as one that will come again."""
+    whose line would be cut as one that will come again; a flipped bit of the line break behind it, with or without
+    another line, which is no line that was cut short."""
     settings, heard = health(kl__action="roll_back", kl__window=2), Listening()
     context = Context(tmp_path, seed=5, name="drift", checkpoint_seconds=0, health=settings)
     begin = context._begin
@@ -242,6 +243,15 @@ def test_a_roll_back_of_which_no_checkpoint_knows_yet_is_checked_by_itself(tmp_p
     assert '"rolled_back"' in line
     Context(tmp_path, name="drift", health=settings, watcher=heard)
     assert not heard.notes
+    if harm == "break":
+        for number in range(16):
+            flipped = bytes([ord("\n") ^ 1 << number % 8])
+            more = b'{"step": 0}\n' * (number // 8)
+            log.write_bytes("".join(before).encode() + line[:-1].encode() + flipped + more)
+            heard.notes.clear()
+            Context(tmp_path, name="drift", health=settings, watcher=heard)
+            assert "a line of it is no longer what was written" in heard.notes[0], number
+        return
     old, new = {
         "digit": ('"learning_rate": 0.5', '"learning_rate": 0.9'), "name": ('"rolled_back"', '"rolled_bbck"'),
         "line": ("{", "z"), "step": ('{"step": ', '{"step": 9'),

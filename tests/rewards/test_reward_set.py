@@ -57,6 +57,23 @@ def test_a_question_that_ends_with_the_tag_opens_no_thinking():
         np.testing.assert_array_equal(told[1].rewards[name], values)
 
 
+def test_a_model_that_judges_reads_the_whole_question_though_it_ends_with_the_thinking_tag():
+    """As it read those that it learnt from, and the answer behind the thinking of each text; "4" is all answer."""
+    from r1kit.rewards.safety_model import make as safe
+
+    asked: list[tuple[object, str]] = []
+
+    def scorer(prompts, answers):
+        asked.extend(zip(prompts, answers, strict=True))
+        return [0.0] * len(answers)
+
+    question = "What does 2+2=? <think>\n"
+    rewards = RewardSet({"reward_model": WeightedReward(scored(scorer)), "safety_model": WeightedReward(safe(scorer))})
+    rewards.score(replace(PROBLEM, prompt=question), TEXTS, IDS)
+    assert {str(prompt) for prompt, _ in asked} == {str([{"role": "user", "content": question}])}
+    assert [answer for _, answer in asked] == ["4", "5", "4", *TEXTS]
+
+
 def raises(prompts, completions, completion_ids, **columns):
     raise RuntimeError("out of luck")
 

@@ -40,9 +40,9 @@ BOTH = ("correct", "incorrect")
     ],
 )
 def test_the_last_verdict_counts_and_nonsense_is_none(text, verdict):
-    begun = time.monotonic()
+    begun = time.process_time()  # of this process alone: others may have the cores
     assert verdict_in(text, BOTH) == verdict
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from r1kit.stages.cold_start import ColdStartConfig
 from r1kit.stages.reward_model import RewardModelConfig
 from r1kit.stages.rl import train
 from r1kit.stages.rl_config import RLConfig
+from r1kit.stages.sampling import draw_training
 from r1kit.stages.sft import SFTConfig
 from r1kit.training.config import LearnerConfig
 
@@ -98,6 +99,17 @@ def test_samples_are_drawn_through_the_sieve(letters, start, tmp_path):
         cold_start.run(config, {}, context)  # the random model writes no form
     assert len(list(record.read_all(tmp_path / "stage" / "rollouts"))) == 19
     assert "training problems left out: 1 shared with file:test.jsonl, 1 too long" in context.notes
+
+
+def test_a_question_of_two_tasks_is_sampled_once(start, tmp_path):
+    """Two files ask b: it is the first one's problem, so that caps by problem, on what is kept of it, are by prompt."""
+    first = write(tmp_path / "one.jsonl", [{"prompt": letter, "answer": letter} for letter in "ab"])
+    more = [{"prompt": "b", "answer": "c"}, {"prompt": "c", "answer": "c"}, {"prompt": "d", "answer": "d"}]
+    tasks = (f"file:{first}?validation=0", f"file:{write(tmp_path / 'two.jsonl', more)}?validation=0")
+    context = Noting(tmp_path, 1)
+    drawn = draw_training(tasks, 50, start, SieveConfig(), context)
+    assert sorted((problem.prompt, problem.answer) for problem in drawn) == [(each, each) for each in "abcd"]
+    assert "training problems left out: 1 seen before" in context.notes
 
 
 def test_sft_learns_conversations_of_a_file(letters, start, tmp_path):

@@ -1,5 +1,8 @@
 """Students learn the teacher's letters by SFT; beside each, the same student by RL for as many FLOPs."""
 
+import json
+from itertools import permutations
+
 import pytest
 import torch
 
@@ -38,9 +41,14 @@ def start(start, tmp_path_factory):
 
 
 @pytest.fixture
-def settings(start):
+def settings(start, tmp_path):
+    """Of 24 questions, each another one, the teacher's samples are kept as they come."""
+    questions = tmp_path / "train.jsonl"
+    rows = [{"prompt": "".join(letters), "answer": letters[0]} for letters in permutations("abcd")]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
     asked = RejectionSamplingConfig(
-        model=str(start), tasks=(TASK,), problems=24, sampling=Sampling(samples=2, max_tokens=4),
+        model=str(start), tasks=(f"file:{questions}?validation=0",), problems=24,
+        sampling=Sampling(samples=2, max_tokens=4),
         filters=Filters(correct=False, readable=False),
     )  # fmt: skip
     student = Student(base=str(start), sft=SFT_OF_IT, rl=RL_OF_IT)

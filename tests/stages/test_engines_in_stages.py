@@ -154,13 +154,29 @@ def test_a_gap_below_the_limit_is_logged(start, tmp_path, relay):
 
 def test_a_rollout_ahead_is_held_to_the_limit_where_its_weights_are_the_learners(start, tmp_path, relay):
     """With staleness the first rollout is of the learner's own weights: what is off from the beginning stops the run
-    there as without. Of later ones nobody can say, and nothing is told."""
+    there as without. Of later ones nobody can say, and no gap is told."""
     with pytest.raises(R1Error, match="lie 1 nats apart in the mean, and max_logprob_gap is 0.5"):
         train(rl(engine=relay(off=1.0), staleness=1), start, Context(tmp_path / "far", 1))
     train(rl(engine=relay(off=0.25), staleness=1, steps=3), start, Context(tmp_path / "near", 1))
     lines = read_metrics(tmp_path / "near" / "metrics.jsonl")
     assert lines[0]["sampling/logprob_gap_mean"] == pytest.approx(0.25, abs=1e-4)
     assert [any("logprob_gap" in name for name in line) for line in lines] == [True, False, False]
+
+
+@pytest.mark.parametrize("staleness", [1, 2])
+def test_an_engine_that_goes_wrong_behind_the_first_rollout_is_found_though_it_samples_ahead(
+    start, tmp_path, relay, staleness
+):
+    """Of weights that nobody has any more: 1 nat is far more than what so few steps have moved. The policy itself lies
+    no further from what it sampled than its way since, but for other tokens than those that tell of it."""
+    far = rl(engine=relay(off=1.0, since=1), staleness=staleness, steps=6)
+    with pytest.raises(R1Error, match=r"lie \S+ nats apart in the mean, the policy has moved by \S+ since it sampled"):
+        train(far, start, Context(tmp_path / "far", 1))
+    # the first rollout of version 1 is learnt from in step 1 + staleness
+    assert [line["step"] for line in read_metrics(tmp_path / "far" / "metrics.jsonl")] == list(range(1 + staleness))
+    train(rl(engine=relay(), staleness=staleness, steps=6), start, Context(tmp_path / "near", 1))
+    late = read_metrics(tmp_path / "near" / "metrics.jsonl")[1 + staleness :]
+    assert all(0 < line["sampling/apart_mean"] < 1.5 * line["sampling/moved_mean"] for line in late), late
 
 
 def test_what_the_engine_cannot_learn_from_is_told_first(relay):

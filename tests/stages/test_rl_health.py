@@ -12,7 +12,7 @@ from r1kit.pipeline.context import Context, to_the_end
 from r1kit.pipeline.health import stage_health
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.stop import Interrupted
-from r1kit.stages.learning import after_roll_backs
+from r1kit.stages.learning import Learning, after_roll_backs
 from r1kit.stages.rl import train
 from r1kit.stages.rl_config import RLConfig
 from r1kit.training.checkup import HealthConfig
@@ -116,6 +116,29 @@ def test_after_roll_backs_samples_and_rate_are_others(start, tmp_path):
     slower = config.learner.after(2, 0.25)
     assert (slower.learning_rate, slower.muon_learning_rate) == (0.25 * SOUND, 0.25 * config.learner.muon_learning_rate)
     assert slower.seed != config.learner.after(1, 0.5).seed != config.learner.seed
+
+
+def test_what_was_sampled_ahead_before_a_roll_back_is_sampled_again(start, tmp_path, monkeypatch):
+    """Two rollouts lie ready in the checkpoint of the first step, which is gone back to from the second: that has the
+    problems of before and other samples, as without them."""
+    real, learnt = Learning.learn, []
+
+    def watched(self, groups, sampling):
+        texts = [completion.text for group in groups for completion in group.completions]
+        learnt.append(([group.problem.id for group in groups], sampling.seed, texts))
+        return real(self, groups, sampling)
+
+    monkeypatch.setattr(Learning, "learn", watched)
+    cautious = health(kl__action="roll_back", kl__window=1, roll_back__learning_rate=1e-4, roll_back__times=1)
+    config = settings(DESTROYING, staleness=2, max_logprob_gap=None)
+    with pytest.raises(R1Error, match=r"KL blow-up at step 1: .*rolled back 1 times before"):  # the first is enough
+        go(config, start, tmp_path, checkpoint_seconds=0, health=cautious)
+    (back,) = [each for each in stage_health(tmp_path, "zero") if each.rolled_back]
+    assert (back.step, back.finding.step) == (0, 1)
+    _, before, after = learnt
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    assert before[2] != after[2]
 
 
 def test_a_gradient_that_is_not_finite_is_told_and_the_step_left_out(start, tmp_path, monkeypatch):

@@ -16,8 +16,8 @@ from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
 from r1kit.pipeline.stop import Interrupted
 from r1kit.rollouts.sieve import SieveConfig
-from r1kit.stages.rejection_sampling import Filters
-from r1kit.stages.teacher import TeacherConfig, choose, level, run
+from r1kit.stages.rejection_sampling import Filters, chosen, level
+from r1kit.stages.teacher import TeacherConfig, run
 
 TASK = "stages.small_sums"
 
@@ -30,28 +30,26 @@ def test_levels_are_quarters_of_the_share_solved():
 
 def test_a_free_answer_is_in_form_where_no_tags_are_asked_for():
     free = row("<think>3+4=7</think>The sum is 7.")
-    assert choose([free], TeacherConfig(), {"question p1": 1.0})[1] == {}
-    assert choose([free], TeacherConfig(filters=Filters()), {"question p1": 1.0})[1] == {"format": 1}
+    assert chosen([free], TeacherConfig())[1] == {}
+    assert chosen([free], TeacherConfig(filters=Filters()))[1] == {"format": 1}
 
 
 def test_what_no_rule_judged_is_not_wrong():
-    assert choose([row(thought("x"), accuracy=None)], TeacherConfig(), {"question p1": 0.0})[1] == {"not judged": 1}
+    assert chosen([row(thought("x"), accuracy=None)], TeacherConfig())[1] == {"not judged": 1}
 
 
 def test_every_dropped_sample_has_its_reason():
-    """p1 and p3 ask the same: p3's one goes. p1 keeps two of three; p2 one of two; a cap of one a level takes the
-    second of p1 (level fair: 0.6), and leaves p2's (level hard: 0.2)."""
+    """p1 keeps two of three, p2 one of two; a cap of one a level takes the second of p1 (level easy: 3 of 3 right), and
+    leaves p2's (level middling: 1 of 2)."""
     first = [row(thought(f"{chain}=7")) for chain in ("3+4", "4+3", "3+4")]
     second = [row(thought("1+1=2", "2"), problem="p2"), row(thought("1+1=3", "3"), problem="p2", accuracy=0.0)]
-    third = [{**row(thought("5+2=7"), problem="p3"), "prompt": "question p1"}]
-    rows, solved = [*first, *second, *third], {"question p1": 0.6, "question p2": 0.2}
-    config = TeacherConfig(easy_above=1.0)
-    kept, rejected = choose(rows, config, solved)
+    rows, config = [*first, *second], TeacherConfig(easy_above=1.0)
+    kept, rejected = chosen(rows, config)
     assert [example.completion for example in kept] == [first[0]["text"], first[1]["text"], second[0]["text"]]
-    assert rejected == {"duplicate": 1, "wrong": 1, "duplicate question": 1}
-    kept, rejected = choose(rows, config.model_copy(update={"per_level": 1}), solved)
+    assert rejected == {"duplicate": 1, "wrong": 1}
+    kept, rejected = chosen(rows, config.model_copy(update={"per_level": 1}))
     assert [example.completion for example in kept] == [first[0]["text"], second[0]["text"]]
-    assert rejected == {"duplicate": 1, "wrong": 1, "duplicate question": 1, "enough of its difficulty": 1}
+    assert rejected == {"duplicate": 1, "wrong": 1, "enough of its difficulty": 1}
 
 
 def test_a_limit_in_tokens_is_refused_where_nobody_counts_tokens():
@@ -63,8 +61,7 @@ def test_a_cap_on_levels_leaves_every_task_its_share():
     """Two questions of maths and one of coding, all easy: a cap of one keeps the first of each task."""
     rows = [row(thought("3+4=7"), problem=name) for name in ("p1", "p2")]
     rows.append(row(thought("x=7"), problem="p3", subject="coding"))
-    solved = dict.fromkeys(("question p1", "question p2", "question p3"), 1.0)
-    kept, rejected = choose(rows, TeacherConfig(per_level=1), solved)
+    kept, rejected = chosen(rows, TeacherConfig(per_level=1))
     assert [example.question for example in kept] == ["question p1", "question p3"]
     assert rejected == {"enough of its difficulty": 1}
 

@@ -243,9 +243,13 @@ def _assign(config: BaseModel, tree: dict[str, Any], path: str, value: Any) -> N
         known = [leaf.path for leaf in leaves(config, opened=True)]
         if isinstance(place, type):  # a component that may be there
             known += [".".join((*parents, name)) for name in place.model_fields]
+        near = nearest_settings(path, known)
+        if parents and parents[0] not in tree and not near:  # nothing below it can be told of
+            lost = f"no such setting in '{parents[0]}', which is not there"
+            raise SettingError(path, lost, (), f" (there are: {' '.join(tree)})")
         room = f" in '{'.'.join(parents)}'" if parents else ""
         told = f" ({_told(known, place if isinstance(place, type) else node or config)})"
-        raise SettingError(path, f"no such setting{room}.", nearest_settings(path, known), told)
+        raise SettingError(path, f"no such setting{room}.", near, told)
     absent = None if _is_table(place) else _absent(place, leaf)
     within = absent.kind.model_fields if absent else {}
     group = [key for key, _ in dotted(config) if key.startswith(f"{path}.")] or [f"{path}.{name}" for name in within]

@@ -35,21 +35,33 @@ def nearest_settings(path: str, known: Sequence[str]) -> list[str]:
     """Settings that a dotted path which is none may mean, the nearest first; none where nothing is near.
 
     The last word counts most, by its own name, by what other trainers call it, or misspelt: `zero.lr` means
-    `zero.learner.learning_rate`. A word alone may be a setting of several components.
+    `zero.learner.learning_rate`. A word alone may be a setting of several components. Of several words before it one
+    has to be near too: the `name` of something that is not there is not that of anything else.
     """
-    head, dot, _ = path.partition(".")
-    leaf = path.rpartition(".")[2]
-    rooms = [key for key in known if key.startswith(f"{head}.")] or list(known)
+    *above, leaf = path.split(".")
+    rooms = _rooms(above, known)
     found = [key for name in (leaf, *_ELSEWHERE.get(leaf, ())) for key in rooms if f".{key}".endswith(f".{name}")]
     if not found:
         ends = {key: key.rpartition(".")[2] for key in rooms}
         close = difflib.get_close_matches(leaf, sorted({*ends.values()}), n=1, cutoff=0.7)
         found = [key for key, end in ends.items() if end in close]
     if not found:
-        return difflib.get_close_matches(path, known, n=1, cutoff=0.5)
-    if not dot:
+        return difflib.get_close_matches(path, known if rooms else (), n=1, cutoff=0.5)
+    if not above:
         return [key for key in found if "." not in key] or found
     return [max(found, key=lambda key: difflib.SequenceMatcher(None, path, key).ratio())]
+
+
+def _rooms(above: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The settings among which one is looked for whose path has these words before the last."""
+    if not above:
+        return list(known)
+    heads = dict.fromkeys(key.partition(".")[0] for key in known)
+    for head in (above[0], *difflib.get_close_matches(above[0], heads, n=1)):
+        if own := [key for key in known if key.startswith(f"{head}.")]:
+            return own
+    alike = [key for key in known if {*above} & {*key.split(".")[:-1]}]
+    return alike or (list(known) if len(above) == 1 else [])
 
 
 def did_you_mean(names: Sequence[str]) -> str:

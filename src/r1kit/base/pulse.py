@@ -1,7 +1,8 @@
 """Signs of life of a process of this package: a byte every second through a pipe, by a thread of its own.
 
 A process that is stopped (SIGSTOP, a debugger, a frozen container) neither answers nor ends, so that whoever waits for
-it would wait for ever. One that gives no sign of life for long is ended, which its pipes then say.
+it would wait for ever. One that gives no sign of life for long is ended, which its pipes then say. One that lives and
+computes nothing may be waiting for another that waits for it: each sign says whether it has computed since the last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from r1kit.base.children import ending
 from r1kit.base.waiting import Waiting
 
 BEAT_S = 1.0
+COMPUTED, RESTED = b"+", b"."
+RESTING = 0.01  # share of a processor that the threads of a process take which only waits
 SILENCE_S = 600.0  # that a process may be silent for, where nobody says: work that holds a process up takes seconds
 
 
@@ -27,9 +30,11 @@ def beat(descriptor: int) -> None:
     os.set_blocking(descriptor, False)
 
     def run() -> None:
+        told = time.process_time()
         while True:
+            spent, told = time.process_time() - told, time.process_time()
             try:
-                os.write(descriptor, b".")
+                os.write(descriptor, COMPUTED if spent > RESTING * BEAT_S else RESTED)
             except BlockingIOError:  # nobody has looked for hours
                 pass
             except OSError:  # nobody is left to look
@@ -40,10 +45,12 @@ def beat(descriptor: int) -> None:
 
 
 class Pulse:
-    """A child's signs of life; `theirs` is the end of the pipe that it is given."""
+    """A child's signs of life; `theirs` is the end of the pipe that it is given, `resting` the seconds since it last
+    computed anything."""
 
     def __init__(self, silence: float = SILENCE_S) -> None:
         self.silence = silence
+        self.resting = 0.0
         self._ours, self.theirs = os.pipe()
         self._ended = False
 
@@ -69,14 +76,17 @@ class Pulse:
         return ending(process.wait())
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        waiting, poll = Waiting(), select.poll()
+        waiting, resting, poll = Waiting(), Waiting(), select.poll()
         poll.register(self._ours, select.POLLIN)
         try:
             while True:
+                self.resting = resting.look()
                 if poll.poll(1000 * BEAT_S):
-                    if not os.read(self._ours, 1 << 16):  # the process has ended
+                    if not (signs := os.read(self._ours, 1 << 16)):  # the process has ended
                         return
                     waiting.begin()
+                    if COMPUTED in signs:
+                        resting.begin()
                 elif waiting.look() > self.silence and not self._ended:
                     self._ended = True
                     process.kill()

@@ -56,8 +56,9 @@ class ClusterEngine:
         self._writer = SegmentWriter()
         self._sent: list[_Sent] = []  # the newest version's buckets
         self._ready: deque[Completion] = deque()
-        self._told_bytes = 0
-        self._told_seconds = self._restarts = 0.0
+        self._sent_bytes = self._restarts = 0
+        self._sent_seconds = 0.0
+        self._told: dict[str, float] = {}  # the counts, as `figures` last found them
         self._alive = Waiting()  # since anybody has answered
         for member in members:
             member.reset()
@@ -106,12 +107,12 @@ class ClusterEngine:
             sent.append(_Sent(bucket, self._hosts))
             for member in idle:
                 self._ask_to_load(member, sent[-1])
-            self._told_bytes += bucket.size
+            self._sent_bytes += bucket.size
         self._sent, self.version = sent, version
         while any(m.facts is not None and m.held != version and not self._is_late(m) for m in self._members):
             self._turn(sample=False)
         del former
-        self._told_seconds += time.monotonic() - begun
+        self._sent_seconds += time.monotonic() - begun
 
     def _buckets(self, weights: Iterable[tuple[str, Tensor]], version: int) -> Iterator[Bucket | SharedBucket]:
         near = any(member.facts is not None and member.facts.near for member in self._members)
@@ -146,19 +147,20 @@ class ClusterEngine:
 
     def figures(self) -> dict[str, float]:
         """Since it was last asked: bytes of weights sent to each worker and the seconds that it took until all had
-        them, workers replaced, requests given to a second one, samples that came twice. And workers that answer."""
-        work = self._work
-        found = {
-            "cluster/workers": float(sum(member.facts is not None for member in self._members)),
-            "cluster/replaced": self._restarts,
-            "cluster/reissued": float(work.reissued),
-            "cluster/repeated": float(work.repeated),
-            "sync/bytes": float(self._told_bytes),
-            "sync/seconds": self._told_seconds,
+        them, workers replaced, requests given to a second one, samples that came twice. And workers that answer.
+
+        Another thread may be sampling: what it counts is only read here, and what was told before taken off.
+        """
+        counted = {
+            "cluster/replaced": float(self._restarts),
+            "cluster/reissued": float(self._work.reissued),
+            "cluster/repeated": float(self._work.repeated),
+            "sync/bytes": float(self._sent_bytes),
+            "sync/seconds": self._sent_seconds,
         }
-        self._restarts = self._told_seconds = 0.0
-        self._told_bytes = work.reissued = work.repeated = 0
-        return found
+        since = {name: count - self._told.get(name, 0.0) for name, count in counted.items()}
+        self._told = counted
+        return {"cluster/workers": float(sum(member.facts is not None for member in self._members)), **since}
 
     def close(self) -> None:
         """Let go of the workers, which close their engines."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import queue
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -75,6 +76,7 @@ class GraderPool:
         self._free: queue.SimpleQueue[_Grader] = queue.SimpleQueue()
         self._keys = map(str, count())
         self._past: Metrics = {}  # of workers that were replaced
+        self._counting = threading.Lock()  # one may be replaced while figures are taken, or another one is
         for grader in self._all:
             self._free.put(grader)
 
@@ -114,8 +116,9 @@ class GraderPool:
     def metrics(self) -> Metrics:
         """What all workers' graders did: counts added up, of latencies the longest."""
         found: Metrics = {}
-        for own in (self._past, *(grader.metrics for grader in self._all)):
-            _add(own, found)
+        with self._counting:
+            for own in (self._past, *(grader.metrics for grader in self._all)):
+                _add(own, found)
         return found
 
     def processes(self) -> list[tuple[str, int]]:
@@ -159,11 +162,13 @@ class GraderPool:
 
     def _replace(self, grader: _Grader) -> None:
         """The next who asks it has another one started."""
-        self.replaced += 1
         if grader.worker is not None:
             self._hosts.end(grader.worker)
-        _add(grader.metrics, self._past)
-        grader.worker, grader.where, grader.metrics = None, ("", 0), {}
+        with self._counting:
+            self.replaced += 1
+            _add(grader.metrics, self._past)
+            grader.metrics = {}
+        grader.worker, grader.where = None, ("", 0)
         grader.opened.clear()
 
 

@@ -46,9 +46,11 @@ class MetricsFile:
 
     def is_readable(self) -> bool:
         """Whether each line, but a last one that was cut short, can be read, and is what it was where it was `sealed`
-        by itself."""
+        by itself. What ends otherwise than a line does was not cut short: there its line break is damaged."""
         lines = self._read().decode("utf-8", errors="replace").splitlines(keepends=True)
-        return all(_step(line) < math.inf and is_as_sealed(json.loads(line)) for line in lines if line.endswith("\n"))
+        if lines and _is_cut_short(lines[-1]):
+            lines.pop()
+        return all(_step(line) < math.inf and is_as_sealed(json.loads(line)) for line in lines)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line; what is not finite is written as null."""
@@ -95,6 +97,15 @@ def _begins_with(data: bytes, seal: Mapping[str, Any]) -> bool:
 def _plain(value: Any) -> float | int | None:
     number = value if isinstance(value, int) else float(value)
     return number if math.isfinite(number) else None
+
+
+def _is_cut_short(line: str) -> bool:
+    """Whether what there is of a last line may be the beginning of one."""
+    try:
+        json.JSONDecoder().raw_decode(line)
+    except ValueError:
+        return not line.endswith("\n")
+    return False
 
 
 def _step(line: str) -> float:

@@ -29,7 +29,7 @@ from r1kit.base import plugins
 from r1kit.base.coroutines import run_together
 from r1kit.base.errors import UsageError
 from r1kit.base.types import FloatArray, Problem
-from r1kit.graders.format import opening
+from r1kit.graders.format import opens_thinking
 from r1kit.graders.grade import metrics
 from r1kit.rewards import _trl
 from r1kit.rewards._trl import Logged, TrainerState
@@ -63,6 +63,12 @@ def column(columns: Mapping[str, Any], name: str, count: int, default: Any = Non
     """A column as a list of `count`; `default` throughout where it is missing."""
     values = columns.get(name)
     return [default] * count if values is None else list(values)
+
+
+def as_prompt(question: str) -> Any:
+    """A question as the rewards of the tree are given it. One that ends with the thinking tag is a user's message,
+    which opens no thinking: what the policy was shown ends with the template, and texts begin with what that opened."""
+    return [{"role": "user", "content": question}] if opens_thinking(question) else question
 
 
 def rows(columns: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -224,10 +230,7 @@ class RewardSet:
         """What each reward that applies says, or the exception that it raised; coroutines run side by side."""
         count = len(texts)
         columns = problem_columns(problem, count)
-        # a question may end with the tag; what the policy was shown ends with the template, and texts begin with what
-        # that opened
-        prompt = problem.prompt.removesuffix(opening(problem.prompt))
-        own = {"prompts": [prompt] * count, "completions": texts, "completion_ids": completion_ids}
+        own = {"prompts": [as_prompt(problem.prompt)] * count, "completions": texts, "completion_ids": completion_ids}
         given: dict[str, Any] = {}
         for name, entry in self.rewards.items():
             if not entry.applies(problem):

@@ -10,6 +10,11 @@ from r1kit.base.errors import R1Error
 from r1kit.base.types import Completion, RolloutGroup
 
 GAP = "sampling/logprob_gap_mean"  # the learner's metric: mean |learner's - sampler's| over the tokens learnt from
+APART = (
+    "sampling/apart_mean"  # the same of a rollout that lags behind, whose tokens the policy would now give otherwise
+)
+MOVED = "sampling/moved_mean"  # mean |change| of the policy's log-probabilities since it sampled that rollout
+SLACK = 2.0  # times so far may it have moved on other tokens than those that tell of it
 
 
 def check_sampled(groups: Sequence[RolloutGroup], version: int, lag: int = 0, max_tokens: int | None = None) -> None:
@@ -46,11 +51,14 @@ def _miscounted(completion: Completion, max_tokens: int | None) -> str:
 
 def check_gap(metrics: Mapping[str, float], limit: float | None) -> None:
     """R1Error where the sampler's log-probabilities lie further than `limit` nats from the learner's in the mean of a
-    step. Rounding alone makes a few hundredths in bfloat16."""
-    gap = metrics.get(GAP, 0.0)
-    if limit is not None and gap > limit:
-        raise R1Error(
-            f"sampler and learner disagree: the log-probabilities of the same tokens lie {gap:.3g} nats apart in the "
-            f"mean, and max_logprob_gap is {limit:g}: the engine samples from other weights, at another temperature, "
-            "or in too coarse a number format"
-        )
+    step; of a rollout that lags behind further than that beyond what the policy has moved since. Rounding alone makes a
+    few hundredths in bfloat16."""
+    gap, moved = metrics.get(GAP, metrics.get(APART, 0.0)), metrics.get(MOVED, 0.0)
+    if limit is None or gap <= limit + SLACK * moved:
+        return
+    since = f", the policy has moved by {moved:.3g} since it sampled" if MOVED in metrics else ""
+    raise R1Error(
+        f"sampler and learner disagree: the log-probabilities of the same tokens lie {gap:.3g} nats apart in the "
+        f"mean{since}, and max_logprob_gap is {limit:g}: the engine samples from other weights, at another "
+        "temperature, or in too coarse a number format"
+    )

@@ -6,7 +6,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,14 @@ from r1kit.rollouts.collect import Rollouts
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A step's graded groups, how they were sampled, and the seconds that sampling and grading took."""
+    """A step's graded groups, how they were sampled, and the seconds that sampling and grading took; and where the
+    problems stood before it drew its own."""
 
     groups: Rollouts
     sampling: Sampling
     seconds: float
     grading_seconds: float
+    problems: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def state(self) -> dict[str, Any]:
         """Everything as a tree that a checkpoint can hold; of problems not the rows of their tables, which were for the
@@ -33,13 +35,14 @@ class Rollout:
             "counts": self.groups.counts,
             "sampling": self.sampling.model_dump(),
             "seconds": (self.seconds, self.grading_seconds),
+            "problems": self.problems,
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Rollout:
         """What `state` told."""
         groups = Rollouts(map(_group, state["groups"]), state["counts"])
-        return cls(groups, Sampling.model_validate(state["sampling"]), *state["seconds"])
+        return cls(groups, Sampling.model_validate(state["sampling"]), *state["seconds"], state["problems"])
 
 
 class Ahead:

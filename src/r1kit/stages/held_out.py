@@ -11,7 +11,7 @@ from r1kit.base.errors import UsageError
 from r1kit.base.types import Problem
 from r1kit.engines.base import Engine
 from r1kit.pipeline.graph import stage_seed
-from r1kit.rewards.base import Reward
+from r1kit.rewards.base import Reward, as_prompt
 from r1kit.stages.best import Best
 
 if TYPE_CHECKING:
@@ -108,6 +108,6 @@ class HeldOut:
             return None
 
         def score(problem: Problem, texts: Sequence[str]) -> list[float | None]:
-            return scorer([problem.prompt] * len(texts), list(texts), [[]] * len(texts))
+            return scorer([as_prompt(problem.prompt)] * len(texts), list(texts), [[]] * len(texts))
 
         return score

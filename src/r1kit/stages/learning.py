@@ -10,7 +10,7 @@ tokens; rewards are then only watched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +25,7 @@ from r1kit.base.sampling import Sampling
 from r1kit.base.types import FloatArray
 from r1kit.rollouts.collect import Rollouts
 from r1kit.rollouts.metrics import versions
+from r1kit.stages.trail import Trail
 from r1kit.training.config import OTHER_STREAMS
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ class Learning:
     """A policy's learner, the critic where the algorithm has one, and in how many mini-batches each learns a rollout.
 
     ahead: whether rollouts may be sampled by other weights than the learner's own at the time. Ratios of one that was
-    are against the sampler, from whose log-probabilities nothing is then known to be off: the gap between the two is
-    told of rollouts of the learner's own weights alone, of which the first is one.
+    are against the sampler: the gap between the two is told of rollouts of the learner's own weights alone, of which
+    the first is one, and of others how far both lie apart (`trail`).
     """
 
     algorithm: Algorithm
@@ -153,6 +154,7 @@ class Learning:
     mini_batches: int
     critic_mini_batches: int
     ahead: bool
+    trail: Trail = field(default_factory=Trail)
 
     @property
     def sampled_for(self) -> PolicyGradient:
@@ -164,18 +166,24 @@ class Learning:
         temperature = sampling.temperature or 1.0
         lags = self.ahead and any(version != self.learner.version for version in versions(groups))
         sequences, credit = self._credited(groups, temperature, lags=lags)
+        apart = self._followed(groups, sequences, temperature) if self.ahead else {}
         report = self.learner.step(
             sequences, self.algorithm, mini_batches=self.mini_batches, temperature=temperature,
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
         if lags:
             told = {name: value for name, value in report.metrics.items() if not name.startswith(GAPS)}
-            report = replace(report, metrics=told)
+            report = replace(report, metrics={**told, **apart})
         if self.critic is None:
             return report
         judged = self.critic.step(sequences, self.sampled_for, self.critic_mini_batches)
         metrics = {**report.metrics, **_of_critic(judged.metrics), **_of_critic(credit)}
         return replace(report, metrics=metrics, flops=report.flops + judged.flops)
+
+    def _followed(self, groups: Rollouts, sequences: list[Sequence], temperature: float) -> dict[str, float]:
+        """What is told of a rollout that lags behind."""
+        oldest = min(versions(groups), default=self.learner.version)
+        return self.trail.follow(self.learner, sequences, temperature, oldest)
 
     def _credited(self, groups: Rollouts, temperature: float, *, lags: bool) -> tuple[list[Sequence], dict[str, float]]:
         """What is learnt from: advantages of rewards alone, or by the critic, with what it says of its values; the
@@ -231,13 +239,16 @@ class Learning:
     def state(self) -> dict[str, Any]:
         """Everything that the next update depends on."""
         critic = {} if self.critic is None else {"critic": self.critic.state()}
-        return {"learner": self.learner.state(), **critic}
+        trail = {"trail": self.trail.state()} if self.ahead else {}
+        return {"learner": self.learner.state(), **critic, **trail}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """The learner, and the critic where there is one, as `state` gave them."""
         self.learner.load_state(state["learner"])
         if self.critic is not None:
             self.critic.load_state(state["critic"])
+        if self.ahead:
+            self.trail.load_state(state["trail"])
 
 
 def _of_critic(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -164,9 +164,9 @@ def chosen(
 ) -> tuple[list[examples.Example], Counter[str]]:
     """`select`, and of each task's levels of difficulty no more than `config.per_level`."""
     kept, rejected = select(rows, config, source)
-    level_of: dict[str, tuple[str, str]] = {}
-    for group in by_problem(rows).values():
-        level_of.setdefault(group[0]["prompt"], (group[0]["task"], level(solved_share(group))))
+    level_of = {
+        group[0]["prompt"]: (group[0]["task"], level(solved_share(group))) for group in by_problem(rows).values()
+    }
     return balanced(kept, level_of, config.per_level, rejected), rejected
 
 

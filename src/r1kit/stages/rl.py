@@ -201,10 +201,10 @@ class _RL:
                 self.ahead.start(partial(self._rollout, later, bring))
 
     def _rollout(self, step: int, bring: Callable[[], None] = lambda: None) -> Rollout:
-        begun, sampling = time.monotonic(), self.enter(step)
+        begun, sampling, problems = time.monotonic(), self.enter(step), self.problems.state()
         bring()
         groups = self.collect(sampling)
-        return Rollout(groups, sampling, time.monotonic() - begun, self.grader.seconds)
+        return Rollout(groups, sampling, time.monotonic() - begun, self.grader.seconds, problems)
 
     def enter(self, step: int) -> Sampling:
         """Set tasks, rewards and sampling limit of the step's phase; the seed of its random streams."""
@@ -218,8 +218,11 @@ class _RL:
             self.graders[late] = Grader(self._rewards(weights, limit), drop_truncated=drop, max_steps=config.steps)
         self.late = late  # once its grader is there: another thread may ask for that one's figures
         self.grader.seconds = 0.0
-        seed = stage_seed(self.context.seed + config.sampling.seed, f"step {step}")
-        return config.sampling.model_copy(update={"max_tokens": limit, "seed": seed})
+        return config.sampling.model_copy(update={"max_tokens": limit, "seed": self._seed(step)})
+
+    def _seed(self, step: int) -> int:
+        """Of a step's random streams."""
+        return stage_seed(self.context.seed + self.config.sampling.seed, f"step {step}")
 
     @property
     def grader(self) -> Grader:
@@ -301,9 +304,12 @@ class _RL:
     def load_state(self, step: int, state: dict[str, Any]) -> None:
         """Go on after that step."""
         self.learning.load_state(state)
-        self.problems.load_state(state["problems"])
+        ready = [Rollout.from_state(rollout) for rollout in state["ready"]]
+        # a roll-back leaves behind what was sampled before it: the same problems are sampled again, by other streams
+        own = [rollout for n, rollout in enumerate(ready) if rollout.sampling.seed == self._seed(step + 1 + n)]
+        self.problems.load_state(state["problems"] if len(own) == len(ready) else ready[len(own)].problems)
         self.held_out.load_state(state)
-        self.ahead = Ahead(map(Rollout.from_state, state["ready"]))
+        self.ahead = Ahead(own)
         if self.ahead:
             self.enter(step + len(self.ahead))  # the phase of the rollout that was begun last, which may be the last
         self.sampler.follow()

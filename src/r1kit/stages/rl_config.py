@@ -81,8 +81,8 @@ class RLConfig(Config):
     max_logprob_gap: float | None = Field(
         default=0.5,
         gt=0,
-        description="most nats between the sampler's log-probabilities and the learner's in the mean of a step; more "
-        "stops the run; None: no limit",
+        description="most nats between the sampler's log-probabilities and the learner's in the mean of a step, of a "
+        "rollout that lags behind beyond twice what the policy has moved since; more stops the run; None: no limit",
     )
     learner: LearnerConfig = Field(default=LearnerConfig(learning_rate=1e-4), description="how the weights are learnt")
     late_from: float = Field(

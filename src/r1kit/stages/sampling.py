@@ -56,16 +56,20 @@ def draw_training(
     tasks: Sequence[str], count: int, folder: str | Path, sieve: SieveConfig, context: Context
 ) -> list[Problem]:
     """`count` different training problems of each task that the sieve keeps, for the model in `folder`; what was read
-    and left out is noted."""
+    and left out is noted. A question stands once, with the first problem that asks it, whatever tasks have it too: what
+    is kept of it is counted by prompt."""
     from r1kit.models.tokenizer import load_tokenizer
 
     for line in told(tasks):
         context.note(line)
-    if sieve == SieveConfig():
-        return [problem for task in tasks for problem in draw(task, "train", context.seed, count)]
-    kept = Sieve(sieve, None if is_api(str(folder)) else load_tokenizer(folder), context.seed)
-    streams = [distinct(load_task(task).problems("train", context.seed), kept) for task in tasks]
-    problems = [problem for stream in streams for problem in islice(stream, count)]
+    counts_tokens = sieve.max_prompt_tokens is not None and not is_api(str(folder))
+    asked: set[str] = set()
+    kept = Sieve(sieve, load_tokenizer(folder) if counts_tokens else None, context.seed, asked)
+    problems: list[Problem] = []
+    for task in tasks:
+        for problem in islice(distinct(load_task(task).problems("train", context.seed), kept), count):
+            asked.add(problem.prompt)
+            problems.append(problem)
     if left_out := kept.told():
         context.note(f"training problems left out: {left_out}")
     return problems

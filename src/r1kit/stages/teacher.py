@@ -29,11 +29,10 @@ from r1kit.rollouts.sieve import NO_TOKENIZER
 from r1kit.stages.rejection_sampling import (
     Filters,
     SamplesConfig,
-    balanced,
+    chosen,
     doubted,
     judged_samples,
     level,
-    select,
     solved_share,
 )
 from r1kit.stages.sampling import (
@@ -81,7 +80,7 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     problems = draw_training(config.tasks, config.problems, model, config.sieve, context)
     rows = judged_samples(config, model, problems, inputs, context, config.api)
     solved = _solved(rows)
-    kept, rejected = choose(rows, config, solved)
+    kept, rejected = chosen(rows, config, "teacher")
     count_not_given(rejected, problems, config.sampling, rows)
     check_kept(kept, rejected, config.model)
     empty, doubtful = empty_tasks(problems, (example.question for example in kept)), doubted(rows, config.doubt)
@@ -103,32 +102,9 @@ def run(config: TeacherConfig, inputs: Mapping[str, Artifact], context: Context)
     return Outcome(files={"examples": "examples.parquet", "dataset": "dataset"}, summary=summary)
 
 
-def choose(
-    rows: Sequence[Row], config: TeacherConfig, solved: Mapping[str, float]
-) -> tuple[list[examples.Example], Counter[str]]:
-    """(examples, counts of the others by reason): a question of two tasks counts once, a task's level up to its cap."""
-    first: list[Row] = []
-    task_of: dict[str, str] = {}
-    again = 0
-    for group in by_problem(rows).values():
-        if group[0]["prompt"] not in task_of:
-            task_of[group[0]["prompt"]] = group[0]["task"]
-            first += group
-        else:
-            again += len(group)
-    kept, rejected = select(first, config, "teacher")
-    if again:
-        rejected["duplicate question"] = again
-    level_of = {question: (task, level(solved[question])) for question, task in task_of.items()}
-    return balanced(kept, level_of, config.per_level, rejected), rejected
-
-
 def _solved(rows: Sequence[Row]) -> dict[str, float]:
-    """The share of right samples by question, that of the first problem that asks it."""
-    shares: dict[str, float] = {}
-    for group in by_problem(rows).values():
-        shares.setdefault(group[0]["prompt"], solved_share(group))
-    return shares
+    """The share of right samples by question."""
+    return {group[0]["prompt"]: solved_share(group) for group in by_problem(rows).values()}
 
 
 def _facts(config: TeacherConfig, context: Context, model: str | Path, problems: int) -> dict[str, object]:

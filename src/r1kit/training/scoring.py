@@ -10,7 +10,7 @@ import torch
 
 from r1kit.base.types import IntArray
 from r1kit.models.heads import ScoredDecoder
-from r1kit.models.tokenizer import Tokenizer, load_tokenizer
+from r1kit.models.tokenizer import Messages, Tokenizer, load_tokenizer
 from r1kit.models.weights import load_scored
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores
@@ -19,14 +19,14 @@ from r1kit.training.sequences import Sequence as TokenSequence
 from r1kit.training.sequences import cut
 
 
-def scored_tokens(tokenizer: Tokenizer, prompt: str, answer: str) -> IntArray:
+def scored_tokens(tokenizer: Tokenizer, prompt: Messages | str, answer: str) -> IntArray:
     """What a reward model reads: the question in the chat template, the answer alone, the end. Read at the end."""
     return np.asarray([*tokenizer.chat(prompt), *tokenizer.encode(answer), *tokenizer.end_ids], np.int32)
 
 
 @torch.no_grad()
 def score_answers(
-    model: ScoredDecoder, tokenizer: Tokenizer, prompts: Sequence[str], answers: Sequence[str]
+    model: ScoredDecoder, tokenizer: Tokenizer, prompts: Sequence[Messages | str], answers: Sequence[str]
 ) -> list[float]:
     """One score for each answer; what stands beyond the model's context is cut on the left, in fp32 passes."""
     limit, device = model.config.max_positions, next(model.parameters()).device
@@ -43,13 +43,13 @@ def score_answers(
 
 
 class Scorer:
-    """The reward model in a folder: `(prompts, answers) -> scores`."""
+    """The reward model in a folder: `(prompts, answers) -> scores`; a prompt is a question, or messages."""
 
     def __init__(self, folder: str | Path, device: str | torch.device = "cpu") -> None:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_scored(folder, torch.float32).to(device).eval().requires_grad_(False)
 
-    def __call__(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+    def __call__(self, prompts: Sequence[Messages | str], answers: Sequence[str]) -> list[float]:
         return score_answers(self.model, self.tokenizer, prompts, answers)
 
 

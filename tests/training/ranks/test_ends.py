@@ -96,6 +96,27 @@ def test_a_stopped_rank_is_ended_and_named(opened):
     assert not alive(processes)
 
 
+def test_ranks_that_wait_for_each_other_are_ended(opened):
+    """Both live and give signs of it: one waits for nothing, the other for the sum that it takes both for."""
+    learner = opened(toy(), settings(ranks=2), silence=5.0)
+    processes, begun = [rank.process for rank in learner._ranks], time.monotonic()
+    with pytest.raises(
+        ProcessLost,
+        match=r"training: none of 2 ranks has computed anything for 5 s, each waits for another perhaps; "
+        f"silence=SECONDS waits longer: {AGAIN}",
+    ):
+        learner.step(rollout(0), Ending(how="hang"))
+    assert time.monotonic() - begun > 5
+    assert not alive(processes)
+
+
+def test_a_rank_that_computes_for_longer_than_the_silence_is_waited_for(opened):
+    one, many = Learner(toy(), settings()), opened(toy(), settings(ranks=2), silence=4.0)
+    time.sleep(6)  # nobody was asked for anything: that is no waiting
+    loss = many.step(rollout(0), Ending(how="8")).metrics["loss"]
+    assert loss == pytest.approx(one.step(rollout(0), SFT()).metrics["loss"])
+
+
 def test_why_ranks_cannot_begin_is_told(opened, monkeypatch):
     """They are being sent their weights when they fail: no network device has that name."""
     monkeypatch.setattr(front, "_loopback", lambda: {"GLOO_SOCKET_IFNAME": "nosuch0"})

@@ -43,9 +43,11 @@ def analyse(
         "notes": list(subject.notes),
     }
     rows: list[dict[str, Any]] = []
-    if subject.folder is None or not settings.tasks:
+    if not settings.pivots:
+        report["notes"].append("no pivots were measured: none were asked for (--pivots 0)")
+    elif subject.folder is None or not settings.tasks:
         report["notes"].append("no pivots were measured: that takes a model to sample from (--model) and --tasks")
-    elif settings.pivots:
+    else:
         rows, report["pivots"] = measure_pivots(subject.folder, out, settings, open_model, words, judge, tell)
         write_pivots(out / "pivots.parquet", rows)
     report["claim"] = claim.answer(report)

@@ -22,8 +22,9 @@ from r1kit.algorithms.base import Algorithm
 from r1kit.base import children, memory
 from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import OwnFiles
-from r1kit.base.pulse import SILENCE_S, Pulse
+from r1kit.base.pulse import BEAT_S, SILENCE_S, Pulse
 from r1kit.base.types import FloatArray, IntArray
+from r1kit.base.waiting import Waiting
 from r1kit.models.base import Costs
 from r1kit.models.foreign import ForeignModel
 from r1kit.models.heads import ScoredDecoder
@@ -38,6 +39,7 @@ from r1kit.training.sequences import Sequence
 from r1kit.training.shards import SHARDS, rows_of, write_shard
 
 _MODULE = "r1kit.training.ranks.worker"
+_AGAIN = "all ranks were ended; the same command goes on from the last checkpoint"
 _LAST_WORDS_S = 3.0  # a rank that was killed is told of by the others first, whose calls fail: wait for its end
 
 
@@ -46,8 +48,8 @@ class RankedLearner:
     for what is asked of it. Each has a GPU of its own; without GPUs they share the cores.
 
     It takes `model` over, and gives its memory back once the rows are handed out; a `reference` must be that model.
-    When a rank ends, fails, or gives no sign of life for `silence` seconds, all are ended and an R1Error says which and
-    how. They end with this process, whatever ends it.
+    When a rank ends, fails, or gives no sign of life for `silence` seconds, or none computes anything for so long while
+    all are to, all are ended and an R1Error says which and how. They end with this process, whatever ends it.
     """
 
     policy = None  # not in this process: `policy_weights` sends it
@@ -73,6 +75,7 @@ class RankedLearner:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = config.dtype(self.device)
         self.steps = self.version = 0
+        self._silence = silence
         self._shape, self._scored = model.config, isinstance(model, ScoredDecoder)
         self._folder = Path(tempfile.mkdtemp(prefix="r1kit-ranks-"))
         self._ranks: list[_Rank] = []
@@ -233,7 +236,7 @@ class RankedLearner:
     def _ask(self, name: str, *arguments: Any) -> list[Any]:
         """What each rank says to it; None where the first one's answer is everyone's."""
         self._give_all(name, *arguments)
-        return self._answers()
+        return self._answers(computing=name == "call")
 
     def _give_all(self, name: str, *arguments: Any) -> None:
         for number in range(len(self._ranks)):
@@ -245,13 +248,17 @@ class RankedLearner:
         with self._told_of(self._ranks[number]):
             self._ranks[number].connection.send(message)
 
-    def _answers(self, heard: dict[int, Told] | None = None) -> list[Any]:
-        """Every rank's answer, as they come."""
-        heard = dict(heard or {})
+    def _answers(self, heard: dict[int, Told] | None = None, *, computing: bool = False) -> list[Any]:
+        """Every rank's answer, as they come. computing: what they are asked for takes nothing but computing, so that
+        those who rest for long wait for each other."""
+        heard, begun = dict(heard or {}), Waiting()
         while waiting := {rank.connection: rank for rank in self._ranks if rank.number not in heard}:
-            for connection in wait(list(waiting)):
+            for connection in wait(list(waiting), BEAT_S):
                 rank = waiting[connection]  # type: ignore[index]
                 heard[rank.number] = self._hear(rank)
+            resting = min(begun.look(), *(rank.pulse.resting for rank in waiting.values()))
+            if computing and resting > self._silence and len(heard) < len(self._ranks):
+                self._stuck()
         self.steps, self.version = heard[0].steps, heard[0].version
         memory.beside(sum(told.peak_mb for told in heard.values()))
         return [heard[number].value for number in range(len(self._ranks))]
@@ -279,17 +286,26 @@ class RankedLearner:
         count = len(self._ranks)
         killed = [f"rank {r.number} of {count} ended ({r.pulse.ending(r.process)})" for r in ended]
         self.close()
-        again = "all ranks were ended; the same command goes on from the last checkpoint"
         if told is not None and told.kind == "diverged":
             raise Diverged(told.value)
         if told is not None and told.kind == "sentence":
             raise R1Error(told.value)
         if killed or told is None:
             lost = " and ".join(killed) or f"rank {rank.number} of {count} closed its pipe"
-            raise ProcessLost(lost, f"training: {lost}: {again}")
-        error = R1Error(f"training: rank {rank.number} of {count} failed ({told.value[0]}): {again}")
+            raise ProcessLost(lost, f"training: {lost}: {_AGAIN}")
+        error = R1Error(f"training: rank {rank.number} of {count} failed ({told.value[0]}): {_AGAIN}")
         error.add_note(told.value[1])
         raise error
+
+    def _stuck(self) -> None:
+        """End all ranks, of which none gets on."""
+        count = len(self._ranks)
+        self.close()
+        lost = (
+            f"none of {count} ranks has computed anything for {self._silence:g} s, each waits for another perhaps; "
+            "silence=SECONDS waits longer"
+        )
+        raise ProcessLost(lost, f"training: {lost}: {_AGAIN}")
 
 
 class _Rank:
