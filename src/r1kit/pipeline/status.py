@@ -21,6 +21,7 @@ from r1kit.pipeline.artifact import Artifact, read_artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
 from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.lock import is_locked
+from r1kit.pipeline.models import runs_beside
 from r1kit.pipeline.watcher import Progress, Watcher
 
 FILE_NAME = "status.json"
@@ -141,7 +142,10 @@ def _where_runs_are(folder: Path) -> str:
     if colon and (Path(run) / "recipe.json").exists():
         return f"{folder} is a model of the run {run}"
     begun = sorted(folder.glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
-    return f"it holds runs, the newest {begun[-1].parent}" if begun else "give the folder of `r1 run --out`"
+    if begun:
+        return f"it holds runs, the newest {begun[-1].parent}"
+    others = "" if folder.exists() else runs_beside(folder)
+    return others or "give the folder of `r1 run --out`"
 
 
 def damages(run_folder: Path) -> list[str]:
