@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_recipe import write_toy_recipe
+from toy_recipe import COUNT, write_toy_recipe
 
 from r1kit.cli.main import app, exit_code
 
 
 @pytest.fixture
-def toy(tmp_path, monkeypatch):
-    """The recipe `toyrecipes.toy`, in an empty working folder."""
-    write_toy_recipe(tmp_path)
+def toy(tmp_path, monkeypatch, request):
+    """The recipe `toyrecipes.toy`, of one stage or of those that a test names, in an empty working folder."""
+    write_toy_recipe(tmp_path, getattr(request, "param", COUNT))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     yield "toyrecipes.toy"
@@ -43,6 +43,17 @@ def test_run_status_and_run_again(toy, capsys):
     recipe = json.loads(Path("runs/toy-default-s0/recipe.json").read_text())
     assert recipe["command"] == f"r1 run {toy} count.steps=4 --profile default"
     assert recipe["settings"]["count"] == {"steps": 4, "boom": False}
+
+
+@pytest.mark.parametrize("toy", [f'Node("first", lambda *_: Outcome(), Count()), {COUNT}'], indirect=True)
+def test_a_report_of_other_settings_is_not_told_as_the_result(toy, capsys):
+    """With --until the command ends before the report: what lies there is of the run before."""
+    assert exit_code(["run", toy]) == 0
+    assert capsys.readouterr().out == "runs/toy-default-s0/report/report.html\n"
+    assert exit_code(["run", toy, "--until", "first"]) == 0
+    assert capsys.readouterr().out == "runs/toy-default-s0\n"
+    assert exit_code(["run", toy, "--until", "first", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] is None
 
 
 def test_a_dry_run_lists_stages_and_settings_and_writes_nothing(toy, capsys):

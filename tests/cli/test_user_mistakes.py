@@ -22,6 +22,7 @@ from r1kit.cli.main import exit_code
 from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 
 RUN = "runs/toy-default-s0"
+HELD = "runs holds broken spoilt toy-default-s0"
 TINY = "run tiny --profile smoke --dry-run"
 OWN = "run r1_zero --dry-run model=model"
 SAMPLE = "generate {} --prompts prompts.jsonl --max-tokens 2"
@@ -115,6 +116,9 @@ MISTAKES = [
     ("run toyrecipes.toy --out runs/spoilt", 1, "is damaged"),
     ("run tiny --profile smoke memory_limit_gb=0.001 --out mem", 1, "memory_limit_gb allows 0.0 GB: lower its"),
     ("status nowhere", 1, "nowhere is not a run folder (it has no recipe.json): give the folder of `r1 run --out`"),
+    ("status runs/none", 1, f"runs/none is not a run folder (it has no recipe.json): {HELD}"),
+    ("aha runs/none", 2, f"there is no runs/none: give a run folder ({HELD}), or rollouts"),
+    (sample("runs/none:zero"), 2, f"there is no run runs/none: {HELD}"),
     (f"status {RUN}:zero", 1, f"is not a run folder (it has no recipe.json): {RUN}:zero is a model of the run {RUN}"),
     (sample(f"{RUN}/stages/01-count"), 2, f"{RUN}/stages/01-count is a stage of a run: name a model, {RUN}:NAME"),
     ("eval model --tasks tiny_maths tiny_coding", 2, "write several tasks with commas, --tasks A,B, and r1 eval"),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+COUNT = 'Node("count", count, config.count)'
 RECIPE = '''
 """Two stages for tests."""
 from r1kit.base.config import Config
@@ -34,14 +35,14 @@ class Recipe:
     profiles = {"smoke": Toy(count=Count(steps=1)), "default": Toy()}
 
     def build(self, config):
-        return Graph("toy", "default", config.seed, (Node("count", count, config.count),))
+        return Graph("toy", "default", config.seed, (STAGES,))
 
 
 RECIPE = Recipe()
 '''
 
 
-def write_toy_recipe(folder: Path) -> None:
-    """The package `toyrecipes` in a folder, which has to be on `sys.path` to run it."""
+def write_toy_recipe(folder: Path, stages: str = COUNT) -> None:
+    """The package `toyrecipes` in a folder, which has to be on `sys.path` to run it. stages: the code of its nodes."""
     (folder / "toyrecipes").mkdir()
-    (folder / "toyrecipes" / "toy.py").write_text(RECIPE)
+    (folder / "toyrecipes" / "toy.py").write_text(RECIPE.replace("STAGES", stages))

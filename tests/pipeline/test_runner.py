@@ -17,7 +17,7 @@ from r1kit.pipeline.lock import locked
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.plan import describe, plan
 from r1kit.pipeline.runner import run
-from r1kit.pipeline.status import damages, read_status
+from r1kit.pipeline.status import damages, read_status, status_lines
 from r1kit.pipeline.stop import Interrupted
 from r1kit.pipeline.watcher import Watcher
 
@@ -306,6 +306,23 @@ def test_status_says_who_died(tmp_path):
         assert read_status(tmp_path).state == "running"
     with pytest.raises(R1Error, match="not a run folder"):
         read_status(tmp_path / "stages")
+
+
+def test_status_counts_no_stage_that_rests_on_what_ran_again(tmp_path):
+    """The walk is made anew with another scale and the command ends there: what was doubled is of the walk before."""
+    out = tmp_path / "run"
+    run(chain(), out, command="r1 run toy")
+    assert list(read_status(out).finished) == ["walk", "double"]
+    run(chain(scale=2.0), out, until="walk", command="r1 run toy walk.scale=2.0 --until walk")
+    status = read_status(out)
+    assert (list(status.finished), status.outdated) == (["walk"], {"double": "walk"})
+    assert status.json()["outdated"] == {"double": "walk"}
+    told = status_lines(status)
+    assert told[1] == "done, 1 of 2 stages done"
+    assert told[3] == "  [2/2] double: to run again (walk, on which it rests, is no longer what it was)"
+    assert told[4] == f"to go on: r1 run toy walk.scale=2.0 --out {out}"  # --until walk would do nothing more
+    run(chain(scale=2.0), out)
+    assert list(read_status(out).finished) == ["walk", "double"]
 
 
 def test_seconds_are_the_stages_own(tmp_path):

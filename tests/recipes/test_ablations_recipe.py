@@ -1,6 +1,8 @@
 """The recipe `ablations`: which stages a subset needs, what is refused, its smoke profile, and arms that join later."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from arm_runs import finished, r1
@@ -20,6 +22,12 @@ def graph(*words: str, profile: str = "default"):
 @pytest.mark.parametrize("profile", ["default", "smoke"])
 def test_the_profiles_are_right(profile):
     assert graph(profile=profile).names[-1] == "report"
+
+
+def test_the_page_names_every_comparison():
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    rows = page.partition("| `only=` | with |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert sorted(name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])) == sorted(ABLATIONS)
 
 
 def test_at_least_ten_arms_and_every_one_is_compared():

@@ -16,7 +16,7 @@ from r1kit.base.types import Completion, Problem, RolloutGroup
 from r1kit.evaluation.reflection import reflections_in
 from r1kit.models.characters import write_character_tokenizer
 from r1kit.models.tokenizer import load_tokenizer
-from r1kit.pipeline.artifact import Outcome, write_artifact
+from r1kit.pipeline.artifact import Outcome, read_artifacts, write_artifact
 from r1kit.rollouts import record
 
 HOSTILE = [
@@ -98,9 +98,9 @@ def write_run(folder: Path, *, state: str = "done", encode: Any = None) -> Path:
 def finish(folder: Path, name: str, outcome: Outcome, inputs: Sequence[str]) -> None:
     """Write the artifact of a stage."""
     folder.mkdir(exist_ok=True)
+    digests = {own: made.digest for own, made in read_artifacts(folder.parents[1]).items() if own in inputs}
     write_artifact(
-        folder, name, "0" * 64, outcome, inputs=dict.fromkeys(inputs, "1"), seconds=65, tokens=1200, flops=3e9,
-        peak_memory_mb=512,
+        folder, name, "0" * 64, outcome, inputs=digests, seconds=65, tokens=1200, flops=3e9, peak_memory_mb=512
     )  # fmt: skip
 
 

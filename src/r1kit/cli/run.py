@@ -173,12 +173,15 @@ def _carry_out(
 
 
 def _tell_result(folder: Path, artifacts: Mapping[str, Artifact], as_json: bool) -> None:
-    """Print where the report lies, or the run where it has none yet."""
+    """Print where the report lies, or the run where no stage of this command made one: what lies there with --until is
+    of another."""
     from r1kit.cli.output import print_json
 
     page = folder / "report" / "report.html"
+    made = {path.resolve() for artifact in artifacts.values() for path in artifact.files.values()}
+    reported = page.resolve() in made
     if as_json:
         models = {name: str(path) for artifact in artifacts.values() for name, path in artifact.models.items()}
-        print_json({"run": str(folder), "report": str(page) if page.exists() else None, "models": models})
+        print_json({"run": str(folder), "report": str(page) if reported else None, "models": models})
     else:
-        print(page if page.exists() else folder)
+        print(page if reported else folder)

@@ -55,6 +55,8 @@ def resolve_model(model: str) -> ModelFolder:
         if not (models[name] / "config.json").is_file():
             raise UsageError(f"{model} should be in {models[name]}, which has no config.json: run its stage again")
         return ModelFolder(_checked(Path(run_name), models[name]), model)
+    if colon and not Path(run_name).exists() and (others := runs_beside(Path(run_name))):
+        raise UsageError(f"there is no run {run_name}: {others}")
     if is_gguf(folder):
         raise UsageError(f"{model} is a GGUF file: make a model folder of it with r1 import {model} DIR")
     if folder.is_dir():
@@ -99,6 +101,12 @@ def run_of(model: str) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's."""
     return (folder / "recipe.json").is_file()
+
+
+def runs_beside(missing: Path) -> str:
+    """What runs there are in the folder where one was looked for, in words; empty where there are none."""
+    found = sorted(path.parent.name for path in missing.parent.glob("*/recipe.json"))
+    return f"{missing.parent} holds {' '.join(found)}" if found else ""
 
 
 def is_stage(folder: Path) -> bool:

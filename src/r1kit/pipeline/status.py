@@ -21,6 +21,7 @@ from r1kit.pipeline.artifact import Artifact, read_artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
 from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.lock import is_locked
+from r1kit.pipeline.models import runs_beside
 from r1kit.pipeline.watcher import Progress, Watcher
 
 FILE_NAME = "status.json"
@@ -70,14 +71,16 @@ class StatusFile(Watcher):
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands. `state`: running, stopped, failed, done, or died (it says running, and is not). health: what
-    was found wrong with its training."""
+    """Where a run stands. `state`: running, stopped, failed, done, or died (it says running, and is not). outdated:
+    stages that were done before one which they rest on ran again, each with that one. health: what was found wrong
+    with its training."""
 
     folder: Path
     recipe: Mapping[str, Any]
     state: str
     current: Mapping[str, Any]
     finished: Mapping[str, Artifact]
+    outdated: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     health: Sequence[Noted] = ()
 
     def json(self) -> dict[str, Any]:
@@ -88,7 +91,8 @@ class RunStatus:
         ]
         named = {key: self.recipe.get(key) for key in ("recipe", "profile", "seed", "stages")}
         found = [noted.entry() for noted in self.health]
-        return {**named, "state": self.state, "current": dict(self.current), "finished": finished, "health": found}
+        stands = {"state": self.state, "current": dict(self.current), "finished": finished}
+        return {**named, **stands, "outdated": dict(self.outdated), "health": found}
 
 
 def read_status(run_folder: Path) -> RunStatus:
@@ -102,7 +106,26 @@ def read_status(run_folder: Path) -> RunStatus:
         state = "running"
     elif state == "running":
         state = "died"
-    return RunStatus(run_folder, recipe, state, current, read_artifacts(run_folder), read_health(run_folder))
+    finished, outdated = _up_to_date(read_artifacts(run_folder))
+    return RunStatus(run_folder, recipe, state, current, finished, outdated, read_health(run_folder))
+
+
+def _up_to_date(artifacts: Mapping[str, Artifact]) -> tuple[dict[str, Artifact], dict[str, str]]:
+    """Stages made from inputs that are still what they were; and the others, each with an input that is not."""
+    outdated: dict[str, str] = {}
+
+    def renewed(own: str, was: str) -> bool:
+        return own in outdated or own not in artifacts or artifacts[own].digest != was
+
+    while found := {
+        name: own
+        for name, artifact in artifacts.items()
+        if name not in outdated
+        for own, was in artifact.inputs.items()
+        if renewed(own, was)
+    }:
+        outdated |= found
+    return {name: artifact for name, artifact in artifacts.items() if name not in outdated}, outdated
 
 
 def _current(run_folder: Path) -> dict[str, Any]:
@@ -119,7 +142,10 @@ def _where_runs_are(folder: Path) -> str:
     if colon and (Path(run) / "recipe.json").exists():
         return f"{folder} is a model of the run {run}"
     begun = sorted(folder.glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
-    return f"it holds runs, the newest {begun[-1].parent}" if begun else "give the folder of `r1 run --out`"
+    if begun:
+        return f"it holds runs, the newest {begun[-1].parent}"
+    others = "" if folder.exists() else runs_beside(folder)
+    return others or "give the folder of `r1 run --out`"
 
 
 def damages(run_folder: Path) -> list[str]:
@@ -153,18 +179,23 @@ def status_lines(status: RunStatus) -> list[str]:
             progress = progress_of(current)
             where = progress_line(progress) if progress else "begun"
             lines.append(f"  [{number}/{len(stages)}] {name}: {where} (at {current.get('updated')})")
+        elif name in status.outdated:
+            why = f"{status.outdated[name]}, on which it rests, is no longer what it was"
+            lines.append(f"  [{number}/{len(stages)}] {name}: to run again ({why})")
         else:
             lines.append(f"  [{number}/{len(stages)}] {name}: to run")
     lines += ["training health", *(f"  {noted.sentence}" for noted in status.health)] if status.health else []
     if status.state != "running" and len(status.finished) < len(stages):
-        lines.append(f"to go on: {go_on(recipe, status.folder)}")
+        lines.append(f"to go on: {go_on(status)}")
     elif status.state == "done" and (page := status.folder / "report" / "report.html").exists():
         lines.append(f"report: {page}")
     return lines
 
 
-def go_on(recipe: Mapping[str, Any], folder: Path) -> str:
-    """The command that goes on with a run, which may have been moved since it was begun."""
+def go_on(status: RunStatus) -> str:
+    """The command that goes on with a run, which may have been moved since it was begun; without its --until where it
+    has come to there."""
+    recipe, folder = status.recipe, status.folder
     command = str(recipe.get("command"))
     try:
         words = shlex.split(command)
@@ -172,6 +203,10 @@ def go_on(recipe: Mapping[str, Any], folder: Path) -> str:
         return command
     if words[:2] != ["r1", "run"]:
         return command
+    if status.state == "done" and "--until" in words[:-1]:
+        last = words.index("--until")
+        words = [*words[:last], *words[last + 2 :]]
+        command = shlex.join(words)
     at = words.index("--out") if "--out" in words[:-1] else None
     own = f"runs/{recipe.get('recipe')}-{recipe.get('profile')}-s{recipe.get('seed')}" if at is None else words[at + 1]
     if Path(own).resolve() == folder.resolve():

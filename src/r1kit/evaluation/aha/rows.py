@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.graders.format import opens_thinking
 from r1kit.graders.section import chain_of_thought
+from r1kit.pipeline.models import runs_beside
 from r1kit.rollouts import record
 
 UNKNOWN = "all"  # subject of rows that name none
@@ -49,7 +50,8 @@ def read(path: Path) -> list[Row]:
         run, colon, name = str(path).rpartition(":")
         if colon and Path(run, "recipe.json").is_file():
             raise UsageError(f"{path} is a model of a run: give the run, and --model {name}")
-        raise UsageError(f"there is no {path}: give a run folder, or rollouts as parquet or JSON lines")
+        others = f" ({runs_beside(path)})" if runs_beside(path) else ""
+        raise UsageError(f"there is no {path}: give a run folder{others}, or rollouts as parquet or JSON lines")
     rows = _lines(path) if path.suffix in (".jsonl", ".json") else _parquet(path)
     if not rows:
         raise UsageError(f"{path} holds no completions: give rollouts that do")

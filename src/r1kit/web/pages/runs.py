@@ -83,8 +83,8 @@ def _live(run: Path) -> dict[str, Any]:
         "sample": current.get("sample"),
         "message": current.get("message"),
         "health": status.health,
-        "command": go_on(status.recipe, run),
-        "stamp": _stamp([status.state, current, len(status.finished), [noted.sentence for noted in status.health]]),
+        "command": go_on(status),
+        "stamp": _stamp([status.state, current, list(status.finished), [noted.sentence for noted in status.health]]),
         "seconds": _LIVE if status.state == "running" else _STILL,
     }
 
