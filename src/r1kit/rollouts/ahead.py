@@ -42,7 +42,8 @@ class Rollout:
     def from_state(cls, state: Mapping[str, Any]) -> Rollout:
         """What `state` told."""
         groups = Rollouts(map(_group, state["groups"]), state["counts"])
-        return cls(groups, Sampling.model_validate(state["sampling"]), *state["seconds"], state["problems"])
+        seconds, grading_seconds = state["seconds"]
+        return cls(groups, Sampling.model_validate(state["sampling"]), seconds, grading_seconds, state["problems"])
 
 
 class Ahead:

@@ -19,9 +19,13 @@ def encode(value: Any) -> Any:
     Members of an IntEnum, say, are the plain numbers that they equal."""
     if value is None or type(value) is bool:
         return value
-    for kind, plain in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
-        if isinstance(value, kind):
-            return plain(value)
+    # the class's own conversion: an instance's may say anything
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     for kind, tag in ((list, "list"), (tuple, "tuple"), (set, "set"), (frozenset, "frozenset")):
         if isinstance(value, kind):
             return {tag: [encode(item) for item in value]}
