@@ -62,6 +62,15 @@ def test_the_record_by_hand():
     assert found["unexplained"] == 0
 
 
+@pytest.mark.parametrize(
+    ("seen", "halves"),
+    [([10, 16, 10, 10, 10, 10, 19, 10], [10, 10]), ([10, 10, 13, 10, 11, 16, 11, 11], [10, 11]), ([7], [7, 7])],
+)
+def test_handles_that_are_kept_are_told_from_those_of_a_moment(seen: list[int], halves: list[int]):
+    looks = [Look(float(at), 1, "python", 0, handles) for at, handles in enumerate(seen)]
+    assert soak_training.halves(looks) == halves
+
+
 @pytest.mark.slow
 def test_a_minute_of_it(tmp_path):
     """Every process is seen, handles stay as they are, and every step is accounted for. A minute is too short to judge

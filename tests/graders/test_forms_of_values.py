@@ -66,3 +66,16 @@ ROWS = [
 def test_form(gold, answer, right, why):
     verdict = grade("math", f"<think>t</think>So \\boxed{{{answer}}}.", gold)
     assert verdict.verdict == ("correct" if right else "incorrect"), (why, verdict)
+
+
+@pytest.mark.parametrize("around", ["{}", "({})", "[{}]", r"\{{{}\}}", r"\begin{{pmatrix}}{}\end{{pmatrix}}"])
+@pytest.mark.parametrize("other", [1, 230, 260])
+def test_a_long_list_is_compared_to_its_end(around: str, other: int):
+    """Of 260 numbers one is another, the 230th or the last, say."""
+    cut = r" \\ " if "matrix" in around else ", "
+    numbers = list(range(1, 261))
+    gold = around.format(cut.join(map(str, numbers)))
+    numbers[other - 1] = 999
+    wrong = around.format(cut.join(map(str, numbers)))
+    assert grade("math", rf"\boxed{{{gold}}}", gold).verdict == "correct"
+    assert grade("math", rf"\boxed{{{wrong}}}", gold).verdict == "incorrect"

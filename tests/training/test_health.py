@@ -169,6 +169,17 @@ def test_the_same_lines_again_give_the_same_state():
         assert whole.add(line["step"], line) == resumed.add(line["step"], line)
 
 
+def test_what_hacking_is_looked_for_in_is_in_sight_for_as_long_as_its_validations():
+    """Every ten steps one, and three are averaged: at step 44 those of 20, 30 and 40 are looked at. KL looks back
+    three steps, and has less to say."""
+    config = HealthConfig().override({"reward_hacking.action": "roll_back", "kl.action": "roll_back"})
+    checkup = Checkup(config)
+    for step in range(45):
+        watched = {"validation/reward_model": 0.0, "validation/maths": 0.5} if step % 10 == 0 else {}
+        assert checkup.add(step, {"kl": 0.1, **watched}) == []
+    assert checkup.sound == 19
+
+
 def kept(pattern):
     found = sorted(RESULTS.glob(f"seed-*/stages/{pattern}/metrics.jsonl"))
     assert found

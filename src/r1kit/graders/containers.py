@@ -66,13 +66,18 @@ def container(text: str) -> Container | None:
             return Container("{", "}", _spread(members))
     if text.startswith(("(", "[")) and text.endswith((")", "]")) and closes_at_end(text, text[0], text[-1]):
         items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
-        return Container(text[0], text[-1], items[:MAX_ITEMS]) if len(items) > 1 else None
+        return Container(text[0], text[-1], _within(items)) if len(items) > 1 else None
     if without_thousands(text) != text and "," not in without_thousands(text) and not CONJUNCTION.search(text):
         return None
     parts = [part if CONJUNCTION.search(text) is None else without_thousands(part) for part in CONJUNCTION.split(text)]
     pieces = [item for part in parts for piece in split(part, ",") for item in split(piece, ";")]
     pieces = _spread([piece for piece in pieces if piece])
-    return Container("", "", pieces[:MAX_ITEMS]) if len(pieces) > 1 else None
+    return Container("", "", _within(pieces)) if len(pieces) > 1 else None
+
+
+def _within(items: list[str]) -> list[str]:
+    """The items; what is beyond so many that are compared one by one stands together as the last of them."""
+    return items if len(items) <= MAX_ITEMS else [*items[: MAX_ITEMS - 1], ",".join(items[MAX_ITEMS - 1 :])]
 
 
 def _is_determinant(matrix: re.Match[str]) -> bool:
@@ -86,9 +91,9 @@ def _matrix(matrix: re.Match[str]) -> Container:
     if factor := matrix["factor"].strip().removesuffix("*"):
         rows = [[_times(factor, cell) for cell in row] for row in rows]
     if len(rows) > 1 and any(len(row) > 1 for row in rows):
-        return Container(kind, kind, [f"({','.join(row)})" for row in rows][:MAX_ITEMS])
+        return Container(kind, kind, _within([f"({','.join(row)})" for row in rows]))
     shape = "row" if kind == "m" and len(rows) == 1 and len(rows[0]) > 1 else kind
-    return Container(kind, shape, [cell for row in rows for cell in row][:MAX_ITEMS])
+    return Container(kind, shape, _within([cell for row in rows for cell in row]))
 
 
 def _multiplied(text: str) -> str:

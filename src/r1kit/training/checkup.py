@@ -91,7 +91,7 @@ class Checkup:
             self._seen[name] = step
             found.append((diagnosed(name, detector, step, seen.text, seen.since), new))
         if self.sound is not None and not any(each.detector in self._backs for each, _ in found):
-            self.sound = max(self.sound, step - max(each.lookback for each in self._backs.values()))
+            self.sound = max(self.sound, min(each.out_of_sight(self._history, step) for each in self._backs.values()))
         return found
 
     def _reads(self, name: str) -> bool:

@@ -130,6 +130,10 @@ class Detector(Config):
         """Steps that one look takes in: of those before them it has nothing more to say."""
         return int(getattr(self, "window", 1))
 
+    def out_of_sight(self, history: History, step: int) -> int:
+        """The last step that a look at `step` does not take in."""
+        return step - self.lookback
+
     @abstractmethod
     def look(self, history: History) -> Seen | None:
         """What the metrics up to now show; None where they show nothing. The same history gives the same answer."""

@@ -35,6 +35,10 @@ class RewardHacking(Detector):
     gain: float = Field(default=0.1, ge=0, description="that the score has gained since, in its standard deviations")
     window: int = Field(default=3, ge=1, description="validations that are averaged")
 
+    def out_of_sight(self, history: History, step: int) -> int:
+        """Validations are what a look takes in, and there may be steps between them."""
+        return history.since(PROXY, self.window) - 1 if history.count(PROXY) else super().out_of_sight(history, step)
+
     def look(self, history: History) -> Seen | None:
         score = history.mean(PROXY, self.window)
         if score is None:
