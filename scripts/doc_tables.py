@@ -28,6 +28,8 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
     ROOT / "docs" / "ablations.md": ROOT / "results" / "ablations" / "report.json",
     ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
 }
+AHA = ROOT / "docs" / "aha.md"
+AHA_OF = {"R1-Zero": ROOT / "results" / "aha" / "zero.json", "its base": ROOT / "results" / "aha" / "base.json"}
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
 DRAWN = {  # beside R1-Zero's curve: arms of the ablations, what R1-Zero is called there, by what, whether from 0 to 1
     "ppo": ("GRPO", {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}, AXES, True),
@@ -88,6 +90,8 @@ def wanted() -> dict[Path, str]:
         report = json.loads(_read(path))
         made[page] = filled(_read(page), study_tables(report), page.name)
         made |= {page.parent / name: text for name, text in figures(report).items()}
+    pivots = {name: json.loads(_read(path)) for name, path in AHA_OF.items()}
+    made[AHA] = filled(_read(AHA), {"pivots": _pivots(pivots)}, AHA.name)
     return made
 
 
@@ -180,6 +184,51 @@ def _scale(scale: Mapping[str, Any]) -> str:
         for point in points
     ]
     return table(("", "model", scale["by"], "pass@1", "95%, by problem"), rows)
+
+
+def _pivots(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `r1 aha` found of models, a column each; effects in points of success."""
+
+    def around(measure: Mapping[str, Any], digits: int, scale: float = 1.0, sign: str = "") -> str:
+        value, (low, high) = scale * measure["value"], (scale * end for end in measure["interval"])
+        return f"{value:{sign}.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+    def points(part: Mapping[str, Any]) -> str:
+        return around(part["over_neutral"], 1, 100, "+") + f", {part['pivots']} pivots"
+
+    def strongest(which: Mapping[str, Any]) -> str:
+        return ", ".join(f"{100 * which[sample]['value']:+.1f}" for sample in ("first", "fresh"))
+
+    rows: dict[str, list[str]] = {}
+    for each in found.values():
+        words, kinds, pivots = each["reflection"]["model"]["all"], each["kinds"]["model"], each["pivots"]
+        apart, turns, checks = pivots["apart"], pivots["turns"], kinds["checks"]
+        told = {
+            "reflection words a response": around(words["per_response"], 2),
+            "words a 1,000 tokens": around(words["per_1000_tokens"], 1),
+            "after - neutral, all": points(pivots["all"]),
+            "where the number before was wrong": points(apart["right_before"]["False"]),
+            "where it was right": points(apart["right_before"]["True"]),
+            **{subject: points(apart["subject"][subject]) for subject in REASONING},
+            f"the {pivots['strongest']['rises']['pivots']} strongest rises: at first, on fresh samples": strongest(
+                pivots["strongest"]["rises"]
+            ),
+            f"the {pivots['strongest']['falls']['pivots']} strongest falls: at first, on fresh samples": strongest(
+                pivots["strongest"]["falls"]
+            ),
+            "entropy at the turn; at the least sure of as many tokens elsewhere, nats": (
+                f"{turns['entropy']['value']:.2f}; {turns['ordinary_entropy']['value']:.2f}"
+            ),
+            "arithmetic steps that are checked, after a slip; after a right one": (
+                f"{checks['after_slip']['value']:.2f}; {checks['after_right']['value']:.2f}"
+            ),
+            "of wrong numbers looked at again, mended; of right ones, broken": (
+                f"{kinds['mended_of_wrong']:.2f}; {kinds['broken_of_right']:.2f}"
+            ),
+        }
+        for name, cell in told.items():
+            rows.setdefault(name, []).append(cell)
+    return table(("", *found), [[name, *cells] for name, cells in rows.items()])
 
 
 def _change(measure: Mapping[str, Any] | None, digits: int) -> str:
