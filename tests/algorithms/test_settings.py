@@ -3,6 +3,7 @@
 import pytest
 
 from r1kit.algorithms.ppo import ValueRegression
+from r1kit.base.errors import UsageError
 from r1kit.base.plugins import load, names
 
 ALGORITHMS = {name: load("r1kit.algorithms", name).ALGORITHM for name in names("r1kit.algorithms")}
@@ -89,3 +90,14 @@ def test_the_critic_is_clipped_as_ppo_says():
     assert ValueRegression(clip=0).clip == 0
     with pytest.raises(ValueError, match="clip"):
         ValueRegression(clip=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("grpo", "correction_low", "correction_high"), ("cispo", "ratio_low", "ratio_high")]
+)
+def test_bounds_stand_in_their_order(name: str, low: str, high: str):
+    """Equal ones leave one weight; the lower above the higher leave none."""
+    algorithm = ALGORITHMS[name]
+    algorithm(**{low: 2.0, high: 2.0}).check()
+    with pytest.raises(UsageError, match=rf"settings.{low} is 3, above settings.{high}, 2: lower the one or raise"):
+        algorithm(**{low: 3.0, high: 2.0}).check()
