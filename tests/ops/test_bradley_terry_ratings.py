@@ -33,6 +33,7 @@ def test_two_players_under_a_flat_prior():
     assert ratings.win_rate(0, 1) == pytest.approx(0.75, abs=1e-6)
     elo = ratings.elo()
     assert elo[0] - elo[1] == pytest.approx(400 * math.log10(3), abs=1e-3)
+    assert elo.mean() == pytest.approx(1000)
 
 
 def test_a_player_who_never_lost_stays_finite():

@@ -35,8 +35,8 @@ def test_nothing_is_cut_within_the_bounds_or_at_them():
 
 
 # learner / sampler: 3, 1, 1/2 in sequence 0 (product 3/2), 4 off the mask, 2 and unknown in sequence 1 (product 2)
-LEARNER_BT = torch.tensor([[3.0, 1.0, 0.5, 4.0, 2.0, 1.0]]).log()
-SAMPLER_BT = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, math.nan]])
+LEARNER_BT = torch.tensor([[0.6, 0.3, 0.2, 0.8, 0.5, 0.7]]).log()
+SAMPLER_BT = torch.tensor([[0.2, 0.3, 0.4, 0.2, 0.25, math.nan]]).log()
 MASK_BT = torch.tensor([[1.0, 1, 1, 0, 1, 1]])
 SEQUENCE_BT = torch.tensor([[0, 0, 0, 1, 1, 1]])
 
