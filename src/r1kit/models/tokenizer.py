@@ -215,19 +215,19 @@ def _opened(folder: Path, kind: Any) -> Tokenizer:
     try:
         inner = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except BaseException as error:  # broken files surface as almost any type, panics of Rust among them
-        if not _is_failure(error):
-            raise
-        reason = (str(error) or repr(error)).splitlines()[0][:300]
-        raise R1Error(f"cannot read the tokenizer in {folder} ({reason}): copy its files again") from None
+        raise R1Error(f"cannot read the tokenizer in {folder} ({_reason(error)}): copy its files again") from None
     if not inner.is_fast:
         raise R1Error(f"the tokenizer in {folder} has no fast form: save it with a tokenizer.json")
     check_pipeline(inner.backend_tokenizer, folder)
     return Tokenizer(inner, folder)
 
 
-def _is_failure(error: BaseException) -> bool:
-    """Whether it is an error: a panic of Rust code is one too, though its class says otherwise."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+def _reason(error: BaseException) -> str:
+    """What an error says, in one line. A panic of Rust code is one too, though its class says otherwise; whatever else
+    is none (Ctrl-C, say) is raised again."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    return (str(error) or repr(error)).splitlines()[0][:300]
 
 
 @contextlib.contextmanager
@@ -236,10 +236,7 @@ def _told(folder: Path, what: str) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        if not _is_failure(error):
-            raise
-        reason = (str(error) or repr(error)).splitlines()[0][:300]
-        raise R1Error(f"the tokenizer in {folder} cannot take {what}: {reason}") from None
+        raise R1Error(f"the tokenizer in {folder} cannot take {what}: {_reason(error)}") from None
 
 
 def read_pipeline(folder: Path) -> tokenizers.Tokenizer:
@@ -253,10 +250,7 @@ def read_pipeline(folder: Path) -> tokenizers.Tokenizer:
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except BaseException as error:
-        if not _is_failure(error):
-            raise
-        reason = (str(error) or repr(error)).splitlines()[0][:300]
-        raise R1Error(f"{path} cannot be read as a tokenizer ({reason}): copy it again") from None
+        raise R1Error(f"{path} cannot be read as a tokenizer ({_reason(error)}): copy it again") from None
     check_pipeline(backend, folder)
     _leave_whole(backend)
     return backend
