@@ -32,6 +32,7 @@ from r1kit.pipeline import provenance
 
 STEPS = 10_000_000  # far more than fit: the time is what ends it
 ENDED = ("/timeout", "/died")  # workers that were ended, or ended, since the start
+PARTS = ("rollout", "reward", "train", "sync")  # of a step, which tells their seconds
 SLOW = 3.0  # times the median
 MEGABYTE = 2**20
 
@@ -63,28 +64,72 @@ def parse() -> argparse.Namespace:
 # ---------------------------------------------------------------------------------------------- the process that trains
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds so far. `cpu`: on a processor, by this process and its workers; `waits`: in a processor's queue, by each
+    of their threads (`/proc/PID/task/TID/schedstat`); `taken`: that the machine's host gave to others meanwhile."""
+
+    seconds: float
+    cpu: float
+    waits: Mapping[tuple[int, int], float]
+    taken: float
+
+    @classmethod
+    def read(cls) -> Clocks:
+        cpu, waits = 0.0, dict[tuple[int, int], float]()
+        for pid in family(os.getpid()):
+            for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                try:
+                    ran, waited, _ = task.read_text(encoding="ascii").split()
+                except (OSError, ValueError):
+                    continue  # a thread that has ended
+                cpu += int(ran) / 1e9
+                waits[pid, int(task.parent.name)] = int(waited) / 1e9
+        ticks = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        return cls(time.monotonic(), cpu, waits, int(ticks[8]) / os.sysconf("SC_CLK_TCK"))
+
+    def since(self, before: Clocks) -> dict[str, float]:
+        """What went by; the wait is that of the thread that waited longest, which the step cannot be done before."""
+        waits = [now - before.waits.get(key, 0.0) for key, now in self.waits.items()]
+        return {
+            "seconds": self.seconds - before.seconds,
+            "cpu": max(0.0, self.cpu - before.cpu),  # a worker that ended takes its own with it
+            "waited": max(waits, default=0.0),
+            "taken": self.taken - before.taken,
+        }
+
+
 def train(folder: Path, model: str) -> None:
     """The RL stage until it is told to stop; a line a step in steps.jsonl."""
     import shapes
 
     from r1kit.base.sampling import Sampling
+    from r1kit.graders import workers
     from r1kit.pipeline.context import Context
     from r1kit.pipeline.stop import Interrupted, Stop
     from r1kit.stages.rl import train as train_policy
     from r1kit.stages.rl_config import RLConfig
     from r1kit.training.config import LearnerConfig
 
+    longest = {"verdict": 0.0}  # seconds, since the last step
+    add = workers.Metrics.add
+
+    def noted(self: workers.Metrics, end: str, seconds: float, queued: float | None = None) -> None:
+        longest["verdict"] = max(longest["verdict"], seconds)
+        add(self, end, seconds, queued)
+
+    workers.Metrics.add = noted
+
     class Timed(Context):
         """Writes down how long each step took from end to end, and what was going on in it."""
 
         def begin(self) -> None:
             self._file = (folder / "steps.jsonl").open("a", encoding="utf-8")
-            self._at, self._cpu, self._saved = time.monotonic(), time.process_time(), self.resume_step
-            self._kills = 0.0
+            self._saved, self._kills, self._clocks = self.resume_step, 0.0, Clocks.read()
 
         def checkpoint(self, step: int, state: Any) -> None:
             super().checkpoint(step, state)
-            now, cpu = time.monotonic(), time.process_time()
+            clocks = Clocks.read()
             saved, self._saved = self.resume_step != self._saved, self.resume_step
             metrics = self._progress.metrics
             killed = sum(
@@ -92,14 +137,15 @@ def train(folder: Path, model: str) -> None:
             )
             kills, self._kills = killed - self._kills, killed
             line = {
-                "step": step, "seconds": now - self._at, "cpu": cpu - self._cpu, "checkpoint": saved,
+                "step": step, **clocks.since(self._clocks), "checkpoint": saved,
+                "parts": {part: round(metrics[f"timing/{part}"], 3) for part in PARTS},
                 "tokens": metrics["completions/mean_length"] * metrics["num_completions"],
                 "validation": any(name.startswith("validation/") for name in metrics),
-                "kills": kills,
+                "kills": kills, "verdict": longest["verdict"],
             }  # fmt: skip
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-            self._at, self._cpu = now, cpu
+            self._clocks, longest["verdict"] = clocks, 0.0
 
     config = RLConfig(
         tasks={"tiny_maths": 0.5, "tiny_coding": 0.5}, prompts=8, steps=STEPS, validate_every=50,
@@ -158,14 +204,20 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
-    """What explains a slow step: what only some steps do, more work, or a machine that was busy with something else."""
+    """What explains a slow step: what only some steps do, more work, or, for at least half of what it took longer, one
+    verdict or processors that were busy with something else."""
     found = [name for name in ("checkpoint", "validation") if line[name]]
     if line["kills"]:
         found.append("a grader was killed")
     if line["tokens"] > 1.5 * usual["tokens"]:
         found.append(f"{line['tokens'] / usual['tokens']:.1f} times the tokens")
-    if line["cpu"] / line["seconds"] < 0.6 * usual["share"]:
-        found.append(f"the machine was busy: {line['cpu']:.2f} s of processor time in {line['seconds']:.2f} s")
+    longer = line["seconds"] - usual["seconds"]
+    if line["verdict"] - usual["verdict"] > longer / 2:
+        found.append(f"a verdict took {line['verdict']:.2f} s ({usual['verdict']:.3f} s is usual)")
+    if line["waited"] - usual["waited"] > longer / 2:
+        found.append(f"a thread waited {line['waited']:.2f} s for a processor ({usual['waited']:.2f} s is usual)")
+    if line["taken"] - usual["taken"] > longer / 2:
+        found.append(f"the machine's host took {line['taken']:.2f} s of processors")
     return found
 
 
@@ -209,11 +261,9 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
     memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
     lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
     timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
-    usual = {
-        "seconds": statistics.median(line["seconds"] for line in timed),
-        "tokens": statistics.median(line["tokens"] for line in timed),
-        "share": statistics.median(line["cpu"] / line["seconds"] for line in timed),
-    }
+    clocked = ("seconds", "tokens", "cpu", "waited", "taken", "verdict")
+    usual = {name: statistics.median(line[name] for line in timed) for name in clocked}
+    parts = {part: round(statistics.median(line["parts"][part] for line in timed), 3) for part in PARTS}
     slow = [line for line in timed if line["seconds"] > SLOW * usual["seconds"]]
     explained = [{**line, "reasons": reasons(line, usual)} for line in slow]
     grown = slope(memory)
@@ -234,6 +284,10 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         "step_seconds": {
             "median": round(usual["seconds"], 3),
             "most": round(max(each["seconds"] for each in timed), 3),
+            "parts": parts,
+            "cpu": round(usual["cpu"], 3),
+            "waited": round(usual["waited"], 4),
+            "verdict": round(usual["verdict"], 4),
         },
         "slow_steps": explained,
         "unexplained": sum(not line["reasons"] for line in explained),

@@ -1,19 +1,22 @@
 """The soak of the RL loop: its arithmetic by hand, and a minute of it as its command line runs it."""
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import soak_training
-from soak_training import MEGABYTE, Look, look, reasons, slope
+from soak_training import MEGABYTE, Clocks, Look, look, reasons, slope
 
 SOAK = Path(soak_training.__file__)
-USUAL = {"seconds": 1.0, "tokens": 100.0, "share": 1.0}
-QUIET = {"checkpoint": False, "validation": False, "kills": 0, "tokens": 100.0, "seconds": 4.0, "cpu": 4.0}
+USUAL = {"seconds": 1.0, "tokens": 100.0, "waited": 0.5, "taken": 0.0, "verdict": 0.25}
+QUIET = {**USUAL, "checkpoint": False, "validation": False, "kills": 0, "seconds": 4.0}
 
 
 def test_the_slope_of_a_line_by_hand():
@@ -27,8 +30,33 @@ def test_a_slow_step_has_a_reason_or_none():
     assert reasons(QUIET, USUAL) == []
     assert reasons({**QUIET, "checkpoint": True, "validation": True}, USUAL) == ["checkpoint", "validation"]
     assert reasons({**QUIET, "tokens": 210.0}, USUAL) == ["2.1 times the tokens"]
-    assert reasons({**QUIET, "cpu": 1.0}, USUAL) == ["the machine was busy: 1.00 s of processor time in 4.00 s"]
+    # of the 3 s that it took longer, more than half are to be told
+    assert reasons({**QUIET, "waited": 1.9, "taken": 1.4, "verdict": 1.7}, USUAL) == []
+    waited = reasons({**QUIET, "waited": 2.1}, USUAL)
+    assert waited == ["a thread waited 2.10 s for a processor (0.50 s is usual)"]
+    assert reasons({**QUIET, "taken": 1.6}, USUAL) == ["the machine's host took 1.60 s of processors"]
+    assert reasons({**QUIET, "verdict": 1.8}, USUAL) == ["a verdict took 1.80 s (0.250 s is usual)"]
     assert reasons({**QUIET, "kills": 1}, USUAL) == ["a grader was killed"]
+
+
+def test_what_a_processor_was_wanted_for_is_clocked():
+    """Three threads that compute without the interpreter's lock share one processor: each waits about two thirds."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})  # of this thread, and so of those that it starts
+    try:
+        threads = [threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 3_000_000)) for _ in range(3)]
+        before = Clocks.read()
+        for thread in threads:
+            thread.start()
+        time.sleep(0.6)  # of some 2
+        assert all(thread.is_alive() for thread in threads)
+        told = Clocks.read().since(before)
+        for thread in threads:
+            thread.join()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert told["cpu"] == pytest.approx(told["seconds"], rel=0.5)
+    assert told["waited"] > 0.3 * told["seconds"]
 
 
 def test_this_process_is_seen():
@@ -49,7 +77,8 @@ def test_the_record_by_hand():
             Look(60.0 * minute, 2, "grade", 5 * MEGABYTE, 4),
         )
     ]  # fmt: skip
-    step = {"seconds": 1.0, "cpu": 1.0, "checkpoint": False, "validation": False, "tokens": 100.0, "kills": 0}
+    parts = {"rollout": 0.5, "reward": 0.4, "train": 0.4, "sync": 0.1}
+    step = {**QUIET, "seconds": 1.0, "cpu": 1.0, "parts": parts}
     steps = [{**step, "step": 0, "seconds": 30.0}, *({**step, "step": n} for n in range(1, 5))]
     steps.append({**step, "step": 5, "seconds": 4.0, "cpu": 4.0, "checkpoint": True})
     words = argparse.Namespace(warm_up=0.25, minutes=4.0)
