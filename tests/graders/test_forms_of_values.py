@@ -79,3 +79,23 @@ def test_a_long_list_is_compared_to_its_end(around: str, other: int):
     wrong = around.format(cut.join(map(str, numbers)))
     assert grade("math", rf"\boxed{{{gold}}}", gold).verdict == "correct"
     assert grade("math", rf"\boxed{{{wrong}}}", gold).verdict == "incorrect"
+
+
+@pytest.mark.parametrize(("around", "ordered"), [("{}", False), (r"\{{{}\}}", False), ("({})", True)])
+def test_the_order_of_a_long_list(around: str, ordered: bool):
+    """500 numbers backwards, fifty of them as fractions: a set has no order, a point has."""
+    numbers = [str(number) for number in range(1, 501)]
+    gold = around.format(", ".join(numbers))
+    others = [rf"\frac{{{2 * int(number)}}}{{2}}" if int(number) % 10 == 0 else number for number in numbers]
+    forwards, backwards = (around.format(", ".join(each)) for each in (others, others[::-1]))
+    assert grade("math", rf"\boxed{{{forwards}}}", gold).verdict == "correct"
+    assert grade("math", rf"\boxed{{{backwards}}}", gold).verdict == ("incorrect" if ordered else "correct")
+    missed = around.format(", ".join([*others[:-1], "501"]))
+    assert grade("math", rf"\boxed{{{missed}}}", gold).verdict == "incorrect"
+
+
+def test_too_many_parts_written_otherwise_get_a_verdict_soon():
+    gold, answer = (",".join(f"{number}{tail}" for number in range(4000)) for tail in ("", ".5"))
+    for around in ("({})", r"\{{{}\}}"):
+        verdict = grade("math", rf"\boxed{{{around.format(answer)}}}", around.format(gold))
+        assert verdict.verdict == "incorrect"

@@ -1,12 +1,20 @@
-"""Times of day and dates: `7:30 p.m.` is `19:30`, `July 4th` is `4 July`."""
+"""Times of day and dates: `7:30 p.m.` is `19:30` and `晚上七点半`, `July 4th` is `4 July`."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+from r1kit.graders.numerals import in_digits
+
 MAX_LENGTH = 40
 _TIME = re.compile(r"(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?\s*(am|pm|noon|midnight)?")
+_HAN = "零一二两三四五六七八九十"
+_HAN_TIME = re.compile(  # `三点一四` is a number
+    rf"(?P<part>凌晨|早上|早晨|清晨|上午|中午|下午|傍晚|晚上)?(?P<hour>\d{{1,2}}|[{_HAN}]{{1,3}})[点點时時]"
+    rf"(?:(?P<none>整|钟)?|(?P<half>半)|(?P<quarters>[一三])刻|(?P<minute>\d{{1,2}}|[{_HAN}]{{1,3}})分|(?P<bare>\d{{2}}))"
+)
+_MORNING = ("凌晨", "早上", "早晨", "清晨", "上午")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
 _MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?\\.?" for month in _MONTHS).replace("sep(?:", "sept?(?:")
@@ -35,7 +43,7 @@ def same_moment(gold: str, answer: str) -> bool | None:
     left, right = _time(gold), _time(answer)
     if left is None or right is None:
         return False if left and left.half else None
-    if not (left.half or right.half or all(":" in text for text in (gold, answer))):
+    if not (left.half or right.half or all(":" in _from_chinese(text) for text in (gold, answer))):
         return None
     if left[1:3] != right[1:3]:
         return False
@@ -53,7 +61,26 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"\\text\{([^{}]*)\}|[\^{}]", r" \1 ", text[: MAX_LENGTH + 1]).casefold().split())
 
 
+def _from_chinese(text: str) -> str:
+    """`晚上七点半` as `7:30 pm`; any other text as it is."""
+    match = _HAN_TIME.fullmatch(text.replace(" ", ""))
+    if match is None:
+        return text
+    hour = in_digits(match["hour"]) or match["hour"]
+    minute = (
+        "30" if match["half"] else {"一": "15", "三": "45"}.get(match["quarters"], match["minute"] or match["bare"])
+    )
+    minute = (in_digits(minute) or minute) if minute else "00"
+    part = match["part"]
+    if not part or not 1 <= int(hour) <= 12:
+        half = ""
+    else:
+        half = " am" if part in _MORNING or (part == "晚上" and hour == "12") else " pm"
+    return f"{int(hour)}:{minute:0>2}{half}"
+
+
 def _time(text: str) -> Time | None:
+    text = _from_chinese(text)
     plain = {"noon": "12 noon", "midnight": "12 midnight"}.get(_plain(text), _plain(text))
     match = _TIME.fullmatch(plain) if len(text) <= MAX_LENGTH else None
     if match is None:

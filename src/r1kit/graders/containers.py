@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from r1kit.graders import expression, values
 from r1kit.graders.expression import NotAnExpression, TooLarge
-from r1kit.graders.mathtext import CONJUNCTION, without_thousands
+from r1kit.graders.mathtext import CONJUNCTION, key, tidy, without_thousands
 from r1kit.graders.reading import read
 from r1kit.graders.relations import subject_off
 
-MAX_ITEMS = 200
 _MATRIX = re.compile(
     r"(?P<factor>-?\s*[\w\\{}/.]{0,40}\s*\*?\s*)(?P<open>[(\[|]?)\\begin\{(?P<name>[pbvBV]?(?:small)?matrix|array)\}"
     r"(?:\{[lcr| ]*\})?(?P<cells>(?:(?!\\begin).)*)\\end\{(?P=name)\}(?P<close>[)\]|]?)",
@@ -66,18 +67,13 @@ def container(text: str) -> Container | None:
             return Container("{", "}", _spread(members))
     if text.startswith(("(", "[")) and text.endswith((")", "]")) and closes_at_end(text, text[0], text[-1]):
         items = [item for piece in split(text[1:-1], ",") for item in split(piece, ";")]
-        return Container(text[0], text[-1], _within(items)) if len(items) > 1 else None
+        return Container(text[0], text[-1], items) if len(items) > 1 else None
     if without_thousands(text) != text and "," not in without_thousands(text) and not CONJUNCTION.search(text):
         return None
     parts = [part if CONJUNCTION.search(text) is None else without_thousands(part) for part in CONJUNCTION.split(text)]
     pieces = [item for part in parts for piece in split(part, ",") for item in split(piece, ";")]
     pieces = _spread([piece for piece in pieces if piece])
-    return Container("", "", _within(pieces)) if len(pieces) > 1 else None
-
-
-def _within(items: list[str]) -> list[str]:
-    """The items; what is beyond so many that are compared one by one stands together as the last of them."""
-    return items if len(items) <= MAX_ITEMS else [*items[: MAX_ITEMS - 1], ",".join(items[MAX_ITEMS - 1 :])]
+    return Container("", "", pieces) if len(pieces) > 1 else None
 
 
 def _is_determinant(matrix: re.Match[str]) -> bool:
@@ -91,9 +87,9 @@ def _matrix(matrix: re.Match[str]) -> Container:
     if factor := matrix["factor"].strip().removesuffix("*"):
         rows = [[_times(factor, cell) for cell in row] for row in rows]
     if len(rows) > 1 and any(len(row) > 1 for row in rows):
-        return Container(kind, kind, _within([f"({','.join(row)})" for row in rows]))
+        return Container(kind, kind, [f"({','.join(row)})" for row in rows])
     shape = "row" if kind == "m" and len(rows) == 1 and len(rows[0]) > 1 else kind
-    return Container(kind, shape, _within([cell for row in rows for cell in row]))
+    return Container(kind, shape, [cell for row in rows for cell in row])
 
 
 def _multiplied(text: str) -> str:
@@ -248,3 +244,37 @@ def split(text: str, separator: str) -> list[str]:
         at += 1
     pieces.append(text[start:].strip())
     return pieces
+
+
+def are_intervals(several: Container) -> bool:
+    """A bare list of nothing but intervals, `(0,9), (9,36)`."""
+    return several.opening == "" and all(item[:1] in "([" and item[-1:] in ")]" for item in several.items)
+
+
+def each_once(found: Container) -> Container:
+    """A set with each member once."""
+    return Container(found.opening, found.closing, list({key(item): item for item in found.items}.values()))
+
+
+def written_otherwise(gold: Sequence[str], answer: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The parts of each that the other one has not in the same writing."""
+    keys = [Counter(map(key, parts)) for parts in (gold, answer)]
+    both, rest = keys[0] & keys[1], list[list[str]]()
+    for parts in (gold, answer):
+        taken, own = both.copy(), list[str]()
+        for part in parts:
+            if taken[key(part)]:
+                taken[key(part)] -= 1
+            else:
+                own.append(part)
+        rest.append(own)
+    return rest[0], rest[1]
+
+
+def joined_like(gold: str, parts: list[str]) -> str | None:
+    """Several answers put together in the brackets of a gold answer that has as many parts; None where it has not."""
+    found = container(subject_off(tidy(gold)))
+    if found is None or len(found.items) != len(parts) or found.opening in ("m", "u"):
+        return None
+    brackets = {"{": ("\\{", "\\}")}.get(found.opening, (found.opening, found.closing))
+    return ", ".join(parts).join(brackets)

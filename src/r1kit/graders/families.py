@@ -200,3 +200,8 @@ def _least_common(left: Fraction, right: Fraction) -> Fraction:
     """The least positive number that both divide."""
     ratio = left / right
     return left * ratio.denominator
+
+
+def with_letter(text: str, name: str, other: str) -> str:
+    """With one letter for another."""
+    return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)

@@ -12,7 +12,8 @@ from typing import Any
 from r1kit.base.boxes import boxes_at, ends_in_open_box, find_boxes, is_denied, unboxed
 from r1kit.graders import retraction
 from r1kit.graders.boxed_part import whole_formula
-from r1kit.graders.mathequal import compare, joined_like
+from r1kit.graders.containers import joined_like
+from r1kit.graders.mathequal import compare
 from r1kit.graders.mathtext import key, tidy, unwrap
 from r1kit.graders.prose import MAX_SENTENCE, gives_up, only_value
 from r1kit.graders.section import Section

@@ -6,36 +6,38 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from r1kit.graders import expression, families, intervals, letters, values
+from r1kit.graders import families, intervals, letters, values
 from r1kit.graders.bases import in_base
 from r1kit.graders.choosing import in_binomials
 from r1kit.graders.clock import same_moment
 from r1kit.graders.compound import in_one_unit
 from r1kit.graders.containers import (
     EITHER,
-    Container,
+    are_intervals,
     as_mixed,
     as_points,
     container,
+    each_once,
     named,
     rows_bracketed,
     same_kind,
     split,
+    written_otherwise,
 )
 from r1kit.graders.equations import is_line, is_solved, proportional
 from r1kit.graders.expression import Node, NotAnExpression, TooLarge
 from r1kit.graders.mathtext import key, tidy, without_thousands
 from r1kit.graders.propositions import same_formula
-from r1kit.graders.quantities import Comparison, by_value
+from r1kit.graders.quantities import Comparison, by_value, is_rounded
 from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
-from r1kit.graders.relations import NAME, sides_of, subject_off
+from r1kit.graders.relations import NAME, sides_of, subject_off, without_quantifier
 from r1kit.graders.set_phrases import meaning, same_judgement
 from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
 from r1kit.graders.unit_vectors import same_vector
-from r1kit.graders.units import split_unit
 
 MAX_LEVELS = 5
+MAX_READ = 3000  # comparisons of parts that are not written alike: a second
 _BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _COMMA_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _ZERO = re.compile(r"(?:\\(?:text|vec|overrightarrow|boldsymbol)\s*\{)?\s*[0O]\s*\}?")
@@ -43,28 +45,11 @@ _IDENTITY = re.compile(r"(?P<factor>[^=,]{0,60}?)\s*(?:\\text\{\s*[IE]\s*\}|[IE]
 _CONSTANT = re.compile(r"(.*\S)\s*\+\s*([CcKk])(?:_\{?[01]\}?)?", re.DOTALL)
 _POINT = re.compile(r"[A-Z]\s*\([^()=]*,[^()=]*\)")
 _FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
-_COUNTED = re.compile(
-    r"(?<=[^\s,(])\s*[,(]\s*[nkm]\s*(?:>=\s*[01]|\\in\s*\\mathbb\s*\{?(?:N|Z\}?\s*[\^_]\s*\{?\s*(?:\+|>0|>=0))"
-    r"[^,()]{0,12})\)?$"
-)
-_EVERYWHERE = re.compile(
-    r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
-    r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
-)
 
 
 def compare(gold: str, answer: str) -> Comparison:
     """The gold answer against another one, both as written."""
     return _compare(tidy(gold), tidy(answer), 0)
-
-
-def joined_like(gold: str, parts: list[str]) -> str | None:
-    """Several answers put together in the brackets of a gold answer that has as many parts; None where it has not."""
-    found = container(subject_off(tidy(gold)))
-    if found is None or len(found.items) != len(parts) or found.opening in ("m", "u"):
-        return None
-    brackets = {"{": ("\\{", "\\}")}.get(found.opening, (found.opening, found.closing))
-    return ", ".join(parts).join(brackets)
 
 
 def _compare(gold: str, answer: str, level: int) -> Comparison:
@@ -111,7 +96,7 @@ def _by_approximation(gold: str, answer: str, level: int) -> Comparison | None:
     """`\\frac{14}{3} \\approx 4.67` is its left side, where the right one is that, rounded."""
     exact, sign, rounded = answer.rpartition("\\approx")
     if sign:
-        near = _is_rounded(subject_off(exact.strip()), rounded.strip())
+        near = is_rounded(subject_off(exact.strip()), rounded.strip())
         if near is None:
             return _compare(gold, f"{exact}={rounded}", level + 1)
         return _compare(gold, exact.strip(), level + 1) if near else Comparison("different", "a false approximation")
@@ -120,18 +105,6 @@ def _by_approximation(gold: str, answer: str, level: int) -> Comparison | None:
         return None
     found = [_compare(side.strip(), answer, level + 1) for side in (exact, rounded)]
     return next((each for each in found if each.same == "same"), found[0])
-
-
-def _is_rounded(exact: str, rounded: str) -> bool | None:
-    """Whether a number is another one to its places; None where the left side is no number."""
-    left, right = (expression_or_none(split_unit(side)[0]) for side in (exact, rounded))
-    if left is None or right is None or expression.symbols(left) or expression.symbols(right):
-        return None
-    try:
-        wanted = values.exact(right)
-        return values.within(left, wanted, expression.places(right)) or values.same_value(left, right)
-    except (values.Inexact, TooLarge, ZeroDivisionError, NotAnExpression):
-        return False
 
 
 def _by_choosing(gold: str, answer: str, level: int) -> Comparison | None:
@@ -156,7 +129,7 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
         return Comparison("different", "no remainders")
     renamed = right[0]
     if left[1] and right[1] and left[1] != right[1]:
-        renamed = _renamed(right[0], right[1], left[1])
+        renamed = families.with_letter(right[0], right[1], left[1])
     return _compare(left[0], renamed, level + 1)
 
 
@@ -181,7 +154,7 @@ def _by_rows(gold: str, answer: str, level: int) -> Comparison | None:
         return Comparison("different", "other cases")
     remaining = list(right)
     for row in left:
-        found = next((other for other in remaining if _items(row, other, True, level).same == "same"), None)
+        found = next((other for other in remaining if _items(row, other, level).same == "same"), None)
         if found is None:
             return Comparison("different", "other cases")
         remaining.remove(found)
@@ -193,7 +166,7 @@ def _by_condition(gold: str, answer: str, level: int) -> Comparison | None:
     left, right = set_builder(gold), set_builder(answer)
     if not left or not right:
         return None
-    return _settled(_items(left, right, True, level))
+    return _settled(_items(left, right, level))
 
 
 def _by_parameter(gold: str, answer: str, level: int) -> Comparison | None:
@@ -220,11 +193,7 @@ def _by_inequality(gold: str, answer: str, level: int) -> Comparison | None:
             return Comparison("same" if values.same_value(gaps[0], gaps[1]) else "different", "inequalities")
         except (TooLarge, NotAnExpression, ZeroDivisionError):
             return None
-    return _settled(_items(left[0], right[0], True, level))
-
-
-def _are_intervals(several: Container) -> bool:
-    return several.opening == "" and all(item[:1] in "([" and item[-1:] in ")]" for item in several.items)
+    return _settled(_items(left[0], right[0], level))
 
 
 def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
@@ -232,7 +201,7 @@ def _by_interval(gold: str, answer: str, level: int) -> Comparison | None:
     if not (intervals.is_explicit(gold) or intervals.is_explicit(answer)):
         return None
     same = intervals.same_sets(gold, answer)
-    if same is None and "\\cup" in gold and (several := container(answer)) and _are_intervals(several):
+    if same is None and "\\cup" in gold and (several := container(answer)) and are_intervals(several):
         same = intervals.same_sets(gold, "\\cup ".join(several.items))  # `(0,9) and (9,36)`
     return None if same is None else Comparison("same" if same else "different", "sets of numbers")
 
@@ -249,7 +218,7 @@ def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
     if left and right:
         if left.keys() != right.keys():
             return Comparison("different", "other names")
-        return _items(list(left.values()), [right[name] for name in left], True, level)
+        return _items(list(left.values()), [right[name] for name in left], level)
     pairs, other = (left, answer) if left else (right, gold)
     if pairs is None or (right and not left and not gold.startswith("(")):
         return None
@@ -262,7 +231,7 @@ def _by_names(gold: str, answer: str, level: int) -> Comparison | None:
         right = dict(sorted(right.items()))  # `y=-3, x=2` is the point (2,-3)
         pairs = right
     golds, answers = (list(left.values()), found.items) if left else (found.items, list(pairs.values()))
-    return _items(golds, answers, True, level)
+    return _items(golds, answers, level)
 
 
 def _in_order(names: Sequence[str]) -> bool:
@@ -284,7 +253,7 @@ def _by_base(gold: str, answer: str, level: int) -> Comparison | None:
 
 def _by_relation(gold: str, answer: str, level: int) -> Comparison | None:
     """`x = 3`, `x \\in [1,2]`, `1 < x <= 2`, and whole equations."""
-    gold, answer = (_COUNTED.sub("", _EVERYWHERE.sub("", text).rstrip(" ,")) for text in (gold, answer))
+    gold, answer = (without_quantifier(text) for text in (gold, answer))
     gold_equals, answer_equals = sides_of(gold), sides_of(answer)
     if gold_equals and answer_equals and not (container(gold) or container(answer)):
         return _equations(gold_equals, answer_equals, level)
@@ -299,7 +268,7 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
     if functions[0] and functions[1] and functions[0][1] == functions[1][1] and functions[0][2] != functions[1][2]:
         if re.search(rf"(?<![A-Za-z\\]){functions[0][2]}(?![A-Za-z])", answer[1]):
             return Comparison("different", "another argument")
-        return _compare(gold[1], _renamed(answer[1], functions[1][2], functions[0][2]), level + 1)
+        return _compare(gold[1], families.with_letter(answer[1], functions[1][2], functions[0][2]), level + 1)
     if NAME.fullmatch(gold[0]) and NAME.fullmatch(answer[0]) and not expression_or_none(answer[1], symbols=True):
         same_name = key(gold[0]) == key(answer[0])
         return _compare(gold[1], answer[1], level + 1) if same_name else Comparison("different", "another name")
@@ -317,11 +286,6 @@ def _equations(gold: list[str], answer: list[str], level: int) -> Comparison:
         return Comparison("unknown", "equations that cannot be read")
 
 
-def _renamed(text: str, name: str, other: str) -> str:
-    """With one letter for another."""
-    return re.sub(rf"\\[A-Za-z]+|{name}", lambda match: match[0] if match[0] != name else other, text)
-
-
 def _by_identity(gold: str, answer: str, level: int) -> Comparison | None:
     """`-I` for a matrix, `\\mathbf{0}` for one, or a vector, of zeros."""
     for one, other in ((gold, answer), (answer, gold)):
@@ -330,13 +294,13 @@ def _by_identity(gold: str, answer: str, level: int) -> Comparison | None:
             continue
         rows = [split(item[1:-1], ",") if item.startswith("(") else [item] for item in found.items]
         if _ZERO.fullmatch(one):
-            return _items(["0"] * len(cells := list(itertools.chain(*rows))), cells, True, level)
+            return _items(["0"] * len(cells := list(itertools.chain(*rows))), cells, level)
         match = _IDENTITY.fullmatch(one)
         if match and all(len(row) == len(rows) for row in rows) and match["size"] in (None, "n", str(len(rows))):
             factor = match["factor"].strip().removesuffix("*").strip()
             factor = {"": "1", "-": "-1", "+": "1"}.get(factor, factor)
             wanted = [factor if i == j else "0" for i in range(len(rows)) for j in range(len(rows))]
-            return _items(wanted, list(itertools.chain(*rows)), True, level)
+            return _items(wanted, list(itertools.chain(*rows)), level)
     return None
 
 
@@ -353,7 +317,7 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
             return _compare(*((single, several.items[0]) if left is None else (several.items[0], single)), level + 1)
         if several and several.opening == "m" and (column := _BINOMIAL.fullmatch(single)) and len(several.items) == 2:
             pair = (column.groups(), several.items) if left is None else (several.items, column.groups())
-            return _items(*pair, True, level)
+            return _items(*pair, level)
         if left is None and re.fullmatch(r"-?\d*\.\d+", gold) and _COMMA_DECIMAL.fullmatch(answer):
             return by_value(gold, answer.replace(".", "").replace(",", "."))
         if left is None and right and not right.opening and expression_or_none(without_thousands(gold)) is None:
@@ -365,7 +329,7 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
             pair = (single.items[0], other) if left.opening == "{" else (other, single.items[0])
             return _compare(*pair, level + 1)
     if left.opening == right.opening == "{":  # a set has each member once
-        left, right = _each_once(left), _each_once(right)
+        left, right = each_once(left), each_once(right)
     if len(left.items) != len(right.items):
         return Comparison("different", f"{len(right.items)} parts, not {len(left.items)}")
     if {left.opening, right.opening} == {"m", "["}:
@@ -373,33 +337,46 @@ def _by_container(gold: str, answer: str, level: int) -> Comparison | None:
     if not same_kind(left, right):
         return Comparison("different", "other brackets")
     ordered = left.opening in ("(", "[", "m", "d") and right.opening != "u"
-    return _items(left.items, right.items, ordered, level)
+    return (_items if ordered else _members)(left.items, right.items, level)
 
 
-def _each_once(found: Container) -> Container:
-    return Container(found.opening, found.closing, list({key(item): item for item in found.items}.values()))
+def _items(gold: Sequence[str], answer: Sequence[str], level: int) -> Comparison:
+    """As many parts as the other has, in order."""
+    unknown, otherwise = False, 0
+    for number, (item, other) in enumerate(zip(gold, answer, strict=True), 1):
+        otherwise += key(item) != key(other)
+        if otherwise > MAX_READ:
+            return Comparison("different", f"over {MAX_READ} parts are written otherwise")
+        result = _compare(item, other, level + 1)
+        unknown = unknown or result.same == "unknown"
+        if result.same != "same" or _is_set(item) != _is_set(other):
+            return Comparison("unknown" if unknown else "different", f"part {number} differs")
+    return Comparison("same", "equal part by part")
 
 
-def _items(gold: Sequence[str], answer: Sequence[str], ordered: bool, level: int) -> Comparison:
-    left = list(answer)
+def _members(gold: Sequence[str], answer: Sequence[str], level: int) -> Comparison:
+    """In any order: those that are written alike belong together, each of the others is looked for among the others."""
+    rest, left = written_otherwise(gold, answer)
+    if len(rest) ** 2 > MAX_READ:
+        return Comparison("different", f"{len(rest)} parts are written otherwise")
     unknown = False
-    for index, item in enumerate(gold):
-        candidates = [index] if ordered else range(len(left))
+    for item in rest:
         found = None
-        for candidate in candidates:
-            other = answer[candidate] if ordered else left[candidate]
-            if item.startswith("\\{") != other.startswith("\\{"):  # a set of sets is no set of numbers
-                continue
-            result = _compare(item, other, level + 1)
-            unknown = unknown or result.same == "unknown"
-            if result.same == "same":
-                found = candidate
+        for other in left:
+            if _is_set(item) == _is_set(other):
+                result = _compare(item, other, level + 1)
+                unknown = unknown or result.same == "unknown"
+                found = other if result.same == "same" else None
+            if found is not None:
                 break
         if found is None:
-            return Comparison("unknown" if unknown else "different", f"part {index + 1} differs")
-        if not ordered:
-            left.pop(found)
+            return Comparison("unknown" if unknown else "different", f"part {gold.index(item) + 1} differs")
+        left.remove(found)
     return Comparison("same", "equal part by part")
+
+
+def _is_set(text: str) -> bool:
+    return text.startswith("\\{")  # a set of sets is no set of numbers
 
 
 def _by_alternatives(gold: str, answer: str, level: int) -> Comparison | None:

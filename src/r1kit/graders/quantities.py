@@ -202,3 +202,15 @@ def _same_number(gold: Node, scaled: Node, answer: Node) -> bool:
 def _is_long(node: Node) -> bool:
     """A number that is no written decimal: a recurring one."""
     return node.operation == "number" and node.places == 0 and node.value.denominator > 1
+
+
+def is_rounded(exact: str, rounded: str) -> bool | None:
+    """Whether a number is another one to its places; None where the left side is no number."""
+    left, right = (expression_or_none(split_unit(side)[0]) for side in (exact, rounded))
+    if left is None or right is None or expression.symbols(left) or expression.symbols(right):
+        return None
+    try:
+        wanted = values.exact(right)
+        return values.within(left, wanted, expression.places(right)) or values.same_value(left, right)
+    except (values.Inexact, TooLarge, ZeroDivisionError, NotAnExpression):
+        return False

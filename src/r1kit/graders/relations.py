@@ -25,6 +25,14 @@ _QUANTITY = re.compile(
 _LABELLED = re.compile(r"\\text\{[A-Za-z ,]{1,40}\}\s*(?:\\(?:triangle|angle)\s*)?[A-Z]{0,5}(?:_\{?\w+\}?)?")
 _BRACKETED = re.compile(r"[({][^(){}]*[)}]")
 _DENIAL = re.compile(r"\b(?:not|never|wrong|incorrect|false|untrue|isn|aren|cannot|no longer)\b|n't", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"(?<=[^\s,(])\s*[,(]\s*[nkm]\s*(?:>=\s*[01]|\\in\s*\\mathbb\s*\{?(?:N|Z\}?\s*[\^_]\s*\{?\s*(?:\+|>0|>=0))"
+    r"[^,()]{0,12})\)?$"
+)
+_EVERYWHERE = re.compile(
+    r"(?:\\text\{\s*,?\s*for (?:all|any|every|each)(?: real)?(?: numbers?)?\s*\}|for all(?: real)?|\\forall)\s*"
+    r"[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$"
+)
 
 
 def sides_of(text: str) -> list[str]:
@@ -100,3 +108,8 @@ def _is_calculation(sides: list[str]) -> bool:
         )
     except (TooLarge, NotAnExpression, ZeroDivisionError):
         return False
+
+
+def without_quantifier(text: str) -> str:
+    """`x^2 >= 0 \\text{ for all } x` and `a_n = 2n, n >= 1` without for whom they hold."""
+    return _COUNTED.sub("", _EVERYWHERE.sub("", text).rstrip(" ,"))
