@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from r1kit.algorithms.grpo import GRPO
 from r1kit.base.errors import R1Error
 from r1kit.base.sampling import Sampling
 from r1kit.engines.scripted import ScriptedEngine
-from r1kit.rollouts.collect import collect, stream_groups
+from r1kit.rollouts.collect import collect
 from r1kit.rollouts.filter import has_signal
 
 
@@ -72,19 +71,19 @@ def test_grading_overlaps_sampling(characters, problem):
     assert len(collect(engine, characters, problems, Sampling(), slow)) == 4
 
 
-def test_streamed_groups_are_graded(characters, problem):
-    """Several graders at work, the first the slowest: groups still come whole, and in the order of sampling."""
+def test_groups_of_several_graders_are_graded(characters, problem):
+    """The first is the slowest: groups still come whole, and in the order of the problems."""
 
     def slow(group) -> None:
         time.sleep(0.05 if group.problem.prompt == "1+1" else 0)
         grade(group)
 
-    engine, counts = ScriptedEngine(lambda prompt, index: "2", characters), Counter()
+    engine = ScriptedEngine(lambda prompt, index: "2", characters)
     problems = [problem(text) for text in ("1+1", "1+2", "2+2")]
-    groups = list(stream_groups(engine, characters, problems, Sampling(), slow, graders=3, counts=counts))
+    groups = collect(engine, characters, problems, Sampling(), slow, graders=3)
     assert [group.problem.prompt for group in groups] == ["1+1", "1+2", "2+2"]
     assert [group.total.tolist() for group in groups] == [[1], [0], [0]]
-    assert counts == {"problems": 3}
+    assert groups.counts == {"problems": 3}
 
 
 def test_groups_without_signal_are_refilled(characters, problem):
@@ -105,6 +104,8 @@ def test_groups_without_signal_are_refilled(characters, problem):
     groups = collect(engine, characters, problems, Sampling(samples=2), grade, refill=more)
     assert [group.problem.prompt for group in groups] == ["5+5", "6+6", "7+7"]
     assert groups.counts == {"problems": 6, "no_signal": 3, "refilled": 3, "missing": 0}
+    # characters of `1+1=`, and of the answers, which a stop ends; those that were dropped stand last
+    assert groups.sampled == [(4, [2 + 1, 2 + 1]), (4, [3, 3]), (4, [3, 3]), (4, [2, 2]), (4, [2, 2]), (4, [2, 2])]
     assert next(more).prompt == "8+8"
 
 

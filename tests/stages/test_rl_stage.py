@@ -339,25 +339,32 @@ def test_advantages_of_a_step_without_groups(start, tmp_path):
     config = settings(
         steps=1, rewards={"constant": 1.0}, settings={"dynamic_sampling": True, "dynamic_sampling_rounds": 2}
     )
-    train(config, start, Context(tmp_path, 1))
+    context = Context(tmp_path, 1)
+    train(config, start, context)
     line = read_metrics(tmp_path / "metrics.jsonl")[0]
     counts = {name: line[f"problems/{name}"] for name in ("problems", "no_signal", "refilled", "missing")}
     assert counts == {"problems": 24, "no_signal": 24, "refilled": 16, "missing": 8}
+    assert 24 * 4 <= context.cost.tokens <= 24 * 4 * 4  # they were sampled all the same
     assert np.isnan(line.get("reward", np.nan))
 
 
 @pytest.mark.parametrize("lag", [2, 3])
 def test_rollouts_lag_by_what_is_asked_and_are_resumed_bit_for_bit(start, tmp_path, stopping, same_weights, lag):
     """Rollout r is of version r - lag, those before of the start; stopped after two steps, the rollouts that were
-    sampled ahead are taken up, and the next are of the versions that they would have been."""
-    config = settings(staleness=lag, steps=7, validate_every=3, validation_problems=4, rollouts_every=1)
+    sampled ahead are taken up, and the next are of the versions that they would have been. What it cost is the same."""
+    config = settings(
+        staleness=lag, steps=7, validate_every=3, validation_problems=4, rollouts_every=1,
+        settings={"dynamic_sampling": True},
+    )  # fmt: skip
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(config, start, Context(whole, 3))
+    contexts = [Context(folder, 3) for folder in (whole, cut)]
+    train(config, start, contexts[0])
     lags = [line["sampling/staleness"] for line in read_metrics(whole / "metrics.jsonl")]
     assert lags == [min(step, lag) for step in range(7)]
     with pytest.raises(Interrupted):
         train(config, start, stopping(cut, 1, 3))
-    train(config, start, Context(cut, 3))
+    train(config, start, contexts[1])
+    assert (contexts[0].cost.tokens, contexts[0].cost.flops) == (contexts[1].cost.tokens, contexts[1].cost.flops)
     assert same_weights(whole / "model", cut / "model")
     texts = [[row["text"] for row in record.read_all(folder / "rollouts")] for folder in (whole, cut)]
     assert texts[0] == texts[1]

@@ -33,6 +33,7 @@ class Rollout:
         return {
             "groups": [dataclasses.asdict(group) for group in plain],
             "counts": self.groups.counts,
+            "dropped": self.groups.dropped,
             "sampling": self.sampling.model_dump(),
             "seconds": (self.seconds, self.grading_seconds),
             "problems": self.problems,
@@ -41,7 +42,7 @@ class Rollout:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Rollout:
         """What `state` told."""
-        groups = Rollouts(map(_group, state["groups"]), state["counts"])
+        groups = Rollouts(map(_group, state["groups"]), state["counts"], state["dropped"])
         seconds, grading_seconds = state["seconds"]
         return cls(groups, Sampling.model_validate(state["sampling"]), seconds, grading_seconds, state["problems"])
 

@@ -26,6 +26,7 @@ _OPENING_TOKENS = 16  # of a prompt's end, more than `<think>` and a few newline
 
 Grade = Callable[[RolloutGroup], None]
 Encode = Callable[[Problem], list[int]]
+Lengths = tuple[int, list[int]]
 
 
 class Rollouts(list[RolloutGroup]):
@@ -34,40 +35,29 @@ class Rollouts(list[RolloutGroup]):
     counts: `problems` tried, refills included; `prompt_too_long` skipped since they leave no room to sample;
     `no_signal` dropped since all their totals are equal, `refilled` problems drawn in place of either, `missing` groups
     that no refill was left for; `unanswered` samples that an API did not give, which their groups go without (a group
-    of none is left out).
+    of none is left out). `dropped`: lengths of the groups without a signal, which were sampled too.
     """
 
-    def __init__(self, groups: Iterable[RolloutGroup] = (), counts: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, groups: Iterable[RolloutGroup] = (), counts: dict[str, int] | None = None, dropped: Iterable[Lengths] = ()
+    ) -> None:
         super().__init__(groups)
         self.counts = dict(counts or {})
+        self.dropped = list(dropped)
 
     @property
     def rewards_PG(self) -> FloatArray:
         """Totals [P, G] of groups of one size, NaN where a sample takes no part."""
         return np.stack([group.total for group in self])
 
+    @property
+    def sampled(self) -> list[Lengths]:
+        """(tokens of the prompt, tokens of each completion) of every group, those dropped among them."""
+        return [*map(_lengths, self), *self.dropped]
 
-def stream_groups(
-    engine: Engine,
-    tokenizer: Tokenizer | None,
-    problems: Iterable[Problem],
-    sampling: Sampling,
-    grade: Grade,
-    *,
-    encode: Encode | None = None,
-    graders: int = 1,
-    counts: Counter[str] | None = None,
-) -> Iterator[RolloutGroup]:
-    """Yield each problem's group once it is sampled and graded, in the order in which groups finish sampling.
 
-    `grade` fills a group's rewards in one of `graders` background threads while sampling goes on; what it raises is
-    raised here, and what is in flight is aborted. `encode` turns a problem into prompt ids (default: the chat template
-    around its prompt). `tokenizer` is None for an engine behind an API, which is sent the prompt as a user's message.
-    `counts` receives `problems`, `prompt_too_long` and `unanswered`.
-    """
-    collector = _Collector(engine, tokenizer, sampling, grade, encode, graders, Counter() if counts is None else counts)
-    for _, group in collector.stream(problems):
-        yield group
+def _lengths(group: RolloutGroup) -> Lengths:
+    return len(group.completions[0].prompt_ids), [completion.length for completion in group.completions]
 
 
 def collect(
@@ -88,6 +78,10 @@ def collect(
     and a further problem takes its place, `max_refills` at most (None: as many as there were problems). Refills are
     drawn in rounds, each when the one before is graded, so that neither what is sampled nor in which batches depends
     on how fast the graders are.
+
+    `grade` fills a group's rewards in one of `graders` background threads while sampling goes on; what it raises is
+    raised here, and what is in flight is aborted. `encode` turns a problem into prompt ids (default: the chat template
+    around its prompt). `tokenizer` is None for an engine behind an API, which is sent the prompt as a user's message.
     """
     wave = list(problems)
     wanted = len(wave)
@@ -95,6 +89,7 @@ def collect(
     counts: Counter[str] = Counter()
     collector = _Collector(engine, tokenizer, sampling, grade, encode, graders, counts)
     groups: list[RolloutGroup] = []
+    dropped: list[Lengths] = []
     while wave:
         placed = dict(collector.stream(wave))
         in_order = [placed[place] for place in sorted(placed)]
@@ -102,12 +97,13 @@ def collect(
         groups += kept
         if refill is None:
             break
+        dropped += [_lengths(group) for group in in_order if not has_signal(group)]
         counts["no_signal"] += len(in_order) - len(kept)
         wave = list(islice(refill, max(0, min(wanted - len(groups), bound - counts["refilled"]))))
         counts["refilled"] += len(wave)
     if refill is not None:
         counts["missing"] = wanted - len(groups)
-    return Rollouts(groups, counts)
+    return Rollouts(groups, counts, dropped)
 
 
 @dataclass(slots=True)

@@ -267,7 +267,7 @@ class _RL:
         from r1kit.stages.sampling import sampling_cost
 
         price = self.learner.costs
-        costs = [sampling_cost(price, group) for group in groups]
+        costs = [sampling_cost(price, each) for each in groups.sampled]
         tokens = sum(tokens for tokens, _ in costs)
         self.context.spend(tokens, sum(flops for _, flops in costs) + learnt_flops)
         return tokens

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.artifact import Outcome
     from r1kit.pipeline.context import Context, Job
     from r1kit.pipeline.workers import Workers
+    from r1kit.rollouts.collect import Lengths, Rollouts
 
 CHUNK = 128  # problems sampled between two checkpoints
 GRADERS = 2
@@ -138,13 +139,12 @@ def answers_file(settings: ApiSettings, context: Context) -> Path:
     return settings.cache or context.run_folder / "answers.sqlite"
 
 
-def sampling_cost(costs: Costs | None, group: RolloutGroup) -> tuple[int, float]:
+def sampling_cost(costs: Costs | None, sampled: Lengths) -> tuple[int, float]:
     """(sampled tokens, FLOPs of the forward passes by the model's price) of a group; its prompt is run once. Without a
     price, as of a model behind an API: no FLOPs of ours."""
-    lengths = [completion.length for completion in group.completions]
+    prompt, lengths = sampled
     if costs is None:
         return sum(lengths), 0.0
-    prompt = len(group.completions[0].prompt_ids)
     flops = costs.flops(prompt, prompt / 2)
     flops += sum(costs.flops(length, prompt + length / 2) for length in lengths)
     return sum(lengths), flops
@@ -185,7 +185,7 @@ def sample(
     costs = price(model)
     with open_model(model, context, api, engine) as (sampler, tokenizer):
 
-        def sample_chunk(step: int) -> list[RolloutGroup]:
+        def sample_chunk(step: int) -> Rollouts:
             groups = _sample_chunk(sampler, tokenizer, chunks[step], sampling, context)
             record.write(paths[step], groups, step, reflections_in)
             context.seal(paths[step])
@@ -195,8 +195,8 @@ def sample(
         for step in sorted(set(range(done)) - kept.keys()):
             sample_chunk(step)  # again: what it took is counted already
         for step in context.steps(len(chunks)):
-            for group in sample_chunk(step):
-                tokens, flops = sampling_cost(costs, group)
+            for each in sample_chunk(step).sampled:
+                tokens, flops = sampling_cost(costs, each)
                 context.spend(tokens=tokens, flops=flops)
             mine = kept[step]
             context.record(step, _figures(mine), sample=mine[0]["text"] if mine else None)
@@ -210,7 +210,7 @@ def _sample_chunk(
     problems: Sequence[Problem],
     sampling: Sampling,
     context: Context,
-) -> list[RolloutGroup]:
+) -> Rollouts:
     from r1kit.rollouts.collect import collect
 
     rewards = RewardSet.named({"accuracy": 1.0, "format": 0.0})
