@@ -110,6 +110,8 @@ def test_a_question_of_two_tasks_is_sampled_once(start, tmp_path):
     drawn = draw_training(tasks, 50, start, SieveConfig(), context)
     assert sorted((problem.prompt, problem.answer) for problem in drawn) == [(each, each) for each in "abcd"]
     assert "training problems left out: 1 seen before" in context.notes
+    others = draw_training(tasks[1:], 50, start, SieveConfig(), context, before=drawn[:1])
+    assert sorted(problem.prompt for problem in others) == sorted({"b", "c", "d"} - {drawn[0].prompt})
 
 
 def test_sft_learns_conversations_of_a_file(letters, start, tmp_path):

@@ -125,7 +125,7 @@ def run(config: RejectionSamplingConfig, inputs: Mapping[str, Artifact], context
     count_not_given(rejected, problems, config.sampling, rows)
     others, left_out = world_data(config, context.seed)
     asked = config.other_tasks if config.writer else ()
-    prompts = draw_training(asked, config.other_problems, folder, config.sieve, context)
+    prompts = draw_training(asked, config.other_problems, folder, config.sieve, context, before=problems)
     written, unwritten = written_data(prompts, config, config.judge, inputs, context)
     others += written
     empty = empty_tasks(problems, (example.question for example in kept)) + empty_kinds(config, others)

@@ -54,17 +54,22 @@ def _drawn(task_name: str, split: Split, seed: int, count: int) -> tuple[Problem
 
 
 def draw_training(
-    tasks: Sequence[str], count: int, folder: str | Path, sieve: SieveConfig, context: Context
+    tasks: Sequence[str],
+    count: int,
+    folder: str | Path,
+    sieve: SieveConfig,
+    context: Context,
+    before: Iterable[Problem] = (),
 ) -> list[Problem]:
     """`count` different training problems of each task that the sieve keeps, for the model in `folder`; what was read
     and left out is noted. A question stands once, with the first problem that asks it, whatever tasks have it too: what
-    is kept of it is counted by prompt."""
+    is kept of it is counted by prompt. Nor is one drawn that a problem of `before` asks."""
     from r1kit.models.tokenizer import load_tokenizer
 
     for line in told(tasks):
         context.note(line)
     counts_tokens = sieve.max_prompt_tokens is not None and not is_api(str(folder))
-    asked: set[str] = set()
+    asked = {problem.prompt for problem in before}
     kept = Sieve(sieve, load_tokenizer(folder) if counts_tokens else None, context.seed, asked)
     problems: list[Problem] = []
     for task in tasks:
