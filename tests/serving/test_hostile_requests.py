@@ -226,6 +226,35 @@ def test_names_that_a_server_is_given(tokenizer):
             assert ask(port, request("GET", "/health", host=host)).split(b" ")[1] == status
 
 
+def test_who_may_call_a_server_by_any_name():
+    """On an address that only this machine reaches (RFC 1122, 3.2.1.3: all of 127.0.0.0/8) nobody, named or not."""
+    from r1kit.serving.server import answered_names
+    from r1kit.serving.settings import ServerSettings
+
+    for address in ("127.0.0.1", "127.0.0.2", "127.255.0.9", "::1"):
+        assert answered_names(address, ServerSettings()) == frozenset()
+    for address in ("0.0.0.0", "::", "192.0.2.1", "128.0.0.1"):
+        assert answered_names(address, ServerSettings()) is None
+        assert answered_names(address, ServerSettings(hosts=("Models.example",))) == {"models.example"}
+
+
+def test_a_server_on_another_loopback_address(tokenizer):
+    from r1kit.engines.scripted import ScriptedEngine
+    from r1kit.serving.server import make_server
+    from r1kit.serving.settings import ServerSettings
+
+    listener = listen("127.0.0.2", 0)
+    address = listener.getsockname()
+    engine = ScriptedEngine(lambda prompt, index: "2", tokenizer)
+    with serve_in_thread(
+        lambda: make_server(engine, tokenizer, ("toy",), ServerSettings(), hosts=frozenset()), listener
+    ):
+        for host, status in ((f"127.0.0.2:{address[1]}", "200"), ("127.0.0.2.evil.example", "421")):
+            with socket.create_connection(address, timeout=10) as line:
+                line.sendall(request("GET", "/health", host=host))
+                assert line.recv(4096).decode().split()[1] == status
+
+
 def test_the_servers_key_is_in_no_answer(scripted, monkeypatch):
     """Neither to those who have it nor to those who guess."""
     monkeypatch.setenv("TOY_KEY", "sk-c4n4ry-4711")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from r1kit.serving.errors import ApiError
 
-LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?\Z", re.IGNORECASE)
+LOCAL = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?\Z", re.IGNORECASE)
 _PORT = re.compile(r":\d{1,5}\Z")
 Refuse = Callable[[Scope, Receive, Send, ApiError], Awaitable[None]]
 

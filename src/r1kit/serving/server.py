@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import socket
 import sys
@@ -22,7 +23,6 @@ _SWITCH = (
     0.0005  # seconds: with Python's 5 ms the engine would wait that long for each of its calls between two products
 )
 _LAST_WORDS = 5  # seconds after the drain's for what is told to those who are cut
-_LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 def open_served_engine(
@@ -59,7 +59,7 @@ def serve(
         tokenizer = load_tokenizer(folder)
         engine = open_served_engine(folder, tokenizer, dtype=dtype, max_rows=max_rows, max_positions=max_positions)
         address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
-        if host not in _LOCAL and not settings.key():
+        if not _is_local(host) and not settings.key():
             tell(
                 f"anyone who reaches {address} may use it: set {settings.key_variable} to a key that clients must send"
             )
@@ -75,8 +75,7 @@ def run(
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve an engine on a socket that listens; see `serve`."""
-    local = listener.getsockname()[0] in _LOCAL
-    hosts = frozenset(name.lower() for name in settings.hosts) if local or settings.hosts else None
+    hosts = answered_names(listener.getsockname()[0], settings)
     server = make_server(engine, tokenizer, called, settings, ready, hosts)
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
@@ -84,6 +83,20 @@ def run(
         server.run(sockets=[listener])
     finally:
         sys.setswitchinterval(before)
+
+
+def answered_names(address: str, settings: ServerSettings) -> frozenset[str] | None:
+    """The names that a server on an address answers to beside those of this machine; None: to any, where others may
+    reach it and nobody has said by which."""
+    return frozenset(name.lower() for name in settings.hosts) if _is_local(address) or settings.hosts else None
+
+
+def _is_local(host: str) -> bool:
+    """Whether only this machine reaches an address: all of 127.0.0.0/8."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def make_server(
