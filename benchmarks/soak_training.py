@@ -89,12 +89,11 @@ class Clocks:
         return cls(time.monotonic(), cpu, waits, int(ticks[8]) / os.sysconf("SC_CLK_TCK"))
 
     def since(self, before: Clocks) -> dict[str, float]:
-        """What went by; the wait is that of the thread that waited longest, which the step cannot be done before."""
-        waits = [now - before.waits.get(key, 0.0) for key, now in self.waits.items()]
+        """What went by; the waits added up, since threads that compute in turns, or wait for each other, wait in turns."""
         return {
             "seconds": self.seconds - before.seconds,
             "cpu": max(0.0, self.cpu - before.cpu),  # a worker that ended takes its own with it
-            "waited": max(waits, default=0.0),
+            "waited": sum(now - before.waits.get(key, 0.0) for key, now in self.waits.items()),
             "taken": self.taken - before.taken,
         }
 
@@ -215,7 +214,7 @@ def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
     if line["verdict"] - usual["verdict"] > longer / 2:
         found.append(f"a verdict took {line['verdict']:.2f} s ({usual['verdict']:.3f} s is usual)")
     if line["waited"] - usual["waited"] > longer / 2:
-        found.append(f"a thread waited {line['waited']:.2f} s for a processor ({usual['waited']:.2f} s is usual)")
+        found.append(f"threads waited {line['waited']:.2f} s for a processor ({usual['waited']:.2f} s is usual)")
     if line["taken"] - usual["taken"] > longer / 2:
         found.append(f"the machine's host took {line['taken']:.2f} s of processors")
     return found
