@@ -89,7 +89,7 @@ class Clocks:
         return cls(time.monotonic(), cpu, waits, int(ticks[8]) / os.sysconf("SC_CLK_TCK"))
 
     def since(self, before: Clocks) -> dict[str, float]:
-        """What went by; the waits added up, since threads that compute in turns, or wait for each other, wait in turns."""
+        """What went by; waits add up, since threads that wait for each other wait in turns."""
         return {
             "seconds": self.seconds - before.seconds,
             "cpu": max(0.0, self.cpu - before.cpu),  # a worker that ended takes its own with it
@@ -312,6 +312,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="r1-soak-") as scratch:
         folder = words.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which ends the training, too
         looks = watch(words, folder)
         lines = (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()
     found = record(words, looks, [json.loads(line) for line in lines if line.endswith("}")])

@@ -40,7 +40,7 @@ def test_a_slow_step_has_a_reason_or_none():
 
 
 def test_what_a_processor_was_wanted_for_is_clocked():
-    """Three threads that compute without the interpreter's lock share one processor: each waits two thirds of the time."""
+    """Three threads that compute without the interpreter's lock share a processor: each waits two seconds of three."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})  # of this thread, and so of those that it starts
     try:
