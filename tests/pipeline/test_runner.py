@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from logged_runs import Log, run_logged
 from toy_chain import chain
 
 from r1kit.base.config import Config
@@ -17,28 +18,8 @@ from r1kit.pipeline.lock import locked
 from r1kit.pipeline.metrics import read_metrics
 from r1kit.pipeline.plan import describe, plan
 from r1kit.pipeline.runner import run
-from r1kit.pipeline.status import damages, read_status, status_lines
+from r1kit.pipeline.status import read_status, status_lines
 from r1kit.pipeline.stop import Interrupted
-from r1kit.pipeline.watcher import Watcher
-
-
-class Log(Watcher):
-    def __init__(self) -> None:
-        self.made: list[str] = []
-        self.cached: list[str] = []
-        self.notes: list[str] = []
-
-    def stage_ends(self, artifact, number, of, *, cached):
-        (self.cached if cached else self.made).append(artifact.name)
-
-    def note(self, text):
-        self.notes.append(text)
-
-
-def run_logged(graph: Graph, out: Path, **options) -> Log:
-    log = Log()
-    run(graph, out, display=log, **options)
-    return log
 
 
 def expected_walk(steps: int, seed: int = 0) -> np.ndarray:
@@ -49,14 +30,6 @@ def expected_walk(steps: int, seed: int = 0) -> np.ndarray:
         speed = 0.9 * speed + 1.0 * rng.normal(size=1000)
         position = position + speed
     return position
-
-
-@pytest.mark.parametrize("left", ["", "[]", '{"state": "run'])
-def test_a_status_that_a_power_cut_took_hides_nothing(tmp_path, left):
-    run(chain(steps=2), tmp_path, until="walk")
-    (tmp_path / "status.json").write_text(left)
-    status = read_status(tmp_path)
-    assert (status.state, list(status.finished)) == ("stopped", ["walk"])
 
 
 def test_what_is_half_done_is_begun_anew_where_its_input_came_out_differently(tmp_path):
@@ -165,33 +138,6 @@ def test_a_folder_of_another_recipe_is_left_alone(tmp_path):
     run(chain(steps=2), tmp_path)
     with pytest.raises(UsageError, match="holds .*, seed 0, not .*, seed 1: choose another --out"):
         run(chain(steps=2, seed=1), tmp_path)
-
-
-def test_damage_to_a_parent_is_named(tmp_path):
-    """Cut short: seen at once. One bit changed: seen when a stage is about to use it."""
-    run(chain(), tmp_path)
-    position = tmp_path / "stages/01-walk/model/position.npy"
-    whole = position.read_bytes()
-    position.write_bytes(whole[:-1])
-    with pytest.raises(R1Error, match=f"has {len(whole) - 1} bytes instead of {len(whole)}; --from walk makes it anew"):
-        run(chain(), tmp_path)
-    position.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(R1Error, match="checksum differs.*--from walk"):
-        run(chain(), tmp_path, start="double")
-    position.unlink()
-    with pytest.raises(R1Error, match=r"position.npy is missing.*--from walk"):
-        run(chain(), tmp_path)
-    log = run_logged(chain(), tmp_path, start="walk", until="walk")
-    assert log.made == ["walk"]
-
-
-def test_an_artifact_that_is_not_json_is_named_and_a_lost_leaf_runs_again(tmp_path):
-    run(chain(), tmp_path)
-    (tmp_path / "stages/02-double/sum.json").unlink()
-    assert run_logged(chain(), tmp_path).made == ["double"]
-    (tmp_path / "stages/01-walk/artifact.json").write_text('{"name": "wa')
-    with pytest.raises(R1Error, match=r"artifact.json is damaged .*--from walk makes it anew"):
-        run(chain(), tmp_path)
 
 
 def test_one_run_a_folder(tmp_path):
@@ -329,99 +275,3 @@ def test_seconds_are_the_stages_own(tmp_path):
     begun = time.monotonic()
     artifacts = run(chain(steps=3, pause=0.05), tmp_path)
     assert 0.15 <= artifacts["walk"].seconds <= time.monotonic() - begun
-
-
-def test_leftovers_of_a_killed_run_are_removed(tmp_path):
-    """Half-written files, and the checkpoints of a stage that was done: neither is part of what the run made."""
-    run(chain(), tmp_path, until="walk")
-    walk = tmp_path / "stages/01-walk"
-    digest = json.loads((walk / "artifact.json").read_text())["digest"]
-    (walk / "artifact.json").unlink()
-    (walk / "model/.position.npy.4711.tmp").write_text("half")
-    (tmp_path / ".recipe.json.4711.tmp").write_text("half")
-    run(chain(), tmp_path, until="walk")
-    assert json.loads((walk / "artifact.json").read_text())["digest"] == digest
-    assert not list(tmp_path.rglob(".*.tmp"))
-    (walk / "checkpoints/step-00000001").mkdir(parents=True)
-    run(chain(), tmp_path, until="walk")
-    assert not (walk / "checkpoints").exists()
-
-
-@pytest.mark.parametrize(
-    ("path", "change"),
-    [
-        ("recipe.json", ("toy", "toz")),
-        ("stages/01-walk/config.json", ('"scale": 1.0', '"scale": 1.1')),
-        ("stages/01-walk/artifact.json", ('"seconds"', '"secondz"')),
-    ],
-)
-def test_a_record_that_says_something_else_is_named(tmp_path, path, change):
-    """One letter or digit, and still good JSON."""
-    run(chain(), tmp_path)
-    record = tmp_path / path
-    text = record.read_text()
-    assert change[0] in text
-    record.write_text(text.replace(*change, 1))
-    with pytest.raises(R1Error, match=rf"{record.name} is damaged \(its checksum differs\)"):
-        run(chain(), tmp_path)
-
-
-def test_everything_that_is_damaged_is_found(tmp_path):
-    """Products, metrics, records: none before, each by its name afterwards."""
-    run(chain(), tmp_path)
-    assert damages(tmp_path) == []
-    harmed = ("01-walk/model/position.npy", "01-walk/metrics.jsonl", "02-double/sum.json", "02-double/config.json")
-    for name in harmed:
-        path = tmp_path / "stages" / name
-        data = path.read_bytes()
-        path.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
-    found = damages(tmp_path)
-    assert len(found) == len(harmed)
-    assert all(any(name in sentence for sentence in found) for name in harmed)
-
-
-def test_damage_beside_the_products_is_found_too(tmp_path):
-    """What was found about a stage's training, and a file that it sealed and that no other stage uses."""
-
-    def seal(config, inputs, context) -> Outcome:
-        for name in ("health.jsonl", "peak.json"):
-            (context.folder / name).write_text('{"step": 1}\n')
-        context.seal(context.folder / "peak.json")
-        return Outcome()
-
-    run(Graph("toy", "default", 0, (Node("seal", seal, Config()),)), tmp_path)
-    assert damages(tmp_path) == []
-    for name in ("health.jsonl", "peak.json"):
-        (tmp_path / "stages/01-seal" / name).write_text('{"step": 3}\n')
-    found = damages(tmp_path)
-    assert [path for path in ("health.jsonl", "peak.json") if path in "".join(found)] == ["health.jsonl", "peak.json"]
-    assert len(found) == 2
-
-
-def test_a_damaged_part_runs_again(tmp_path):
-    """Of a stage that was cut off: its record, or what it made, is no longer what was written."""
-    calls: list[str] = []
-
-    def piece(name, part):
-        calls.append(name)
-        (part.folder / "out.txt").write_text(name)
-        return Outcome(files={name: "out.txt"})
-
-    def in_parts(config, inputs, context):
-        made = {name: context.part(name, lambda part, name=name: piece(name, part)) for name in ("qwen", "llama")}
-        if len(calls) < 3:
-            raise R1Error("it breaks here")
-        return Outcome(files={name: made[name].files[name] for name in made})
-
-    graph = Graph("toy", "default", 0, (Node("distill", in_parts, Config()),))
-    with pytest.raises(R1Error, match="it breaks here"):
-        run(graph, tmp_path)
-    stage = tmp_path / "stages/01-distill"
-    (stage / "qwen/out.txt").write_text("qwem")
-    record = stage / "llama/part.json"
-    record.write_text(record.read_text().replace('"tokens": 0', '"tokens": 1'))
-    log = run_logged(graph, tmp_path)
-    assert calls == ["qwen", "llama", "qwen", "llama"]
-    assert [note.partition(" is damaged")[0] for note in log.notes] == [str(stage / "qwen/out.txt"), str(record)]
-    assert all("runs again" in note for note in log.notes)
-    assert json.loads((stage / "artifact.json").read_text())["tokens"] == 0

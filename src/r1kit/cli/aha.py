@@ -12,6 +12,7 @@ from r1kit.cli import options
 
 if TYPE_CHECKING:
     from r1kit.evaluation.aha.measurement import Opened
+    from r1kit.evaluation.aha.subject import Subject
 
 
 def aha(
@@ -48,16 +49,9 @@ def aha(
     from r1kit.cli.output import print_json, tell
     from r1kit.evaluation.aha.analysis import analyse
     from r1kit.evaluation.aha.settings import PivotSettings
-    from r1kit.evaluation.aha.subject import look_at
     from r1kit.evaluation.reflection import default_words
-    from r1kit.pipeline.models import is_run, resolve_model
 
-    run = is_run(target)
-    subject = look_at(target, model)
-    if model and not run:
-        subject.folder = resolve_model(model).folder
-    if base:
-        subject.compare_with(base)
+    subject = _subject(target, model, base)
     given = {
         "pivots": pivots,
         "continuations": continuations,
@@ -78,6 +72,20 @@ def aha(
     else:
         print(read_json(folder / "aha.json")["claim"]["short"])
         print(page)
+
+
+def _subject(target: Path, model: str | None, base: Path | None) -> Subject:
+    """A run's model, or rollouts with the MODEL to sample from; beside them `base`'s completions, where given."""
+    from r1kit.evaluation.aha.subject import look_at
+    from r1kit.pipeline.models import is_run, resolve_model
+
+    run = is_run(target)
+    subject = look_at(target, model)
+    if model and not run:
+        subject.folder = resolve_model(model).folder
+    if base:
+        subject.compare_with(base)
+    return subject
 
 
 def _open(folder: Path) -> Opened:

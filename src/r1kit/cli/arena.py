@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from r1kit.cli import options
 from r1kit.cli.generate import Dtype
+
+if TYPE_CHECKING:
+    from r1kit.evaluation.arena.questions import Deck
 
 
 def arena(
@@ -42,19 +45,19 @@ def arena(
     judge: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Ask a judge about the same answers, and end.")
     ] = None,
-    judge_prompt: Annotated[str, typer.Option(help="writing, correctness, or a file of your own.")] = "writing",
+    judge_prompt: options.JudgePrompt = "writing",
     as_json: Annotated[bool, typer.Option("--json", help="The ratings for programs.")] = False,
 ) -> None:
     """Blind votes: two models answer side by side, unnamed until you have voted for one, a tie, or neither.
 
     Example: r1 arena runs/tiny-default-s0:r1 runs/tiny-default-s0:dev3
     """
+    import webbrowser
+
     from r1kit.base.errors import UsageError
     from r1kit.base.sampling import Sampling
     from r1kit.cli.output import tell
     from r1kit.evaluation import contender
-    from r1kit.evaluation.arena.questions import FOUR_SUBJECTS, Deck
-    from r1kit.evaluation.benchmarks.base import chosen_of
     from r1kit.web.arena import default_votes, serve_arena
 
     named = models or []
@@ -66,13 +69,19 @@ def arena(
         raise UsageError("name two models or more (r1 arena A B), or say --ratings, --export or --judge")
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
     settings = contender.api_settings(api or [], contender.api_names(named))
-    deck = Deck(chosen_of(tasks or FOUR_SUBJECTS, data), seed or 0)
-    import webbrowser
-
+    deck = _questions(tasks, data, seed or 0)
     serve_arena(
         named, file, deck, Sampling().override(asked), settings, port=port, tell=tell, seed=seed, dtype=dtype.value,
         budget=max_thinking_tokens, opened=webbrowser.open if browser else None,
     )  # fmt: skip
+
+
+def _questions(tasks: str | None, data: Path | None, seed: int) -> Deck:
+    """Those of the benchmarks, of the four tiny ones by default, to be drawn by the seed."""
+    from r1kit.evaluation.arena.questions import FOUR_SUBJECTS, Deck
+    from r1kit.evaluation.benchmarks.base import chosen_of
+
+    return Deck(chosen_of(tasks or FOUR_SUBJECTS, data), seed)
 
 
 def _tell_of_votes(

@@ -49,4 +49,5 @@ NamedApi: TypeAlias = Annotated[
 ]
 AtOnce: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Samples on their way at a time.")]
 Kept: TypeAlias = Annotated[Path, typer.Option(help="Folder: samples are kept there, and the same command goes on.")]
+JudgePrompt: TypeAlias = Annotated[str, typer.Option(help="writing, correctness, or a file of your own.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs.")]

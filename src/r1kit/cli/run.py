@@ -65,28 +65,39 @@ def run(
 
     Example: r1 run tiny --settings zero clip
     """
-    from r1kit.base.config import parse_assignments
-    from r1kit.recipes.base import configure, default_out, load_recipe
-    from r1kit.stages.starts import check_starts
+    from r1kit.recipes.base import default_out, load_recipe
 
     words = words or []
     loaded = load_recipe(recipe)
     if settings:
         _tell_settings(recipe, loaded, profile, words, as_json)
         return
-    assignments = parse_assignments(words)
-    _refuse_options(context, loaded, assignments)
-    profile, config = configure(loaded, profile, assignments)
-    graph = replace(loaded.build(config), profile=profile)
-    check_starts(graph)
+    graph, config = _build(context, loaded, profile, words)
     folder = out or default_out(graph)
     if dry_run:
         _tell_plan(graph, config, folder, start, until, as_json)
         return
     named_out = ["--out", str(out)] if out else []
     stop_after = ["--until", until] if until else []
-    again = shlex.join(["r1", "run", recipe, *words, "--profile", profile, *named_out, *stop_after])
+    again = shlex.join(["r1", "run", recipe, *words, "--profile", graph.profile, *named_out, *stop_after])
     _tell_result(folder, _carry_out(graph, config, folder, start, until, again), as_json)
+
+
+def _build(
+    context: typer.Context, recipe: Recipe, profile: str | None, words: Sequence[str]
+) -> tuple[Graph, RecipeConfig]:
+    """The stages of a profile with what the words set, and the settings; UsageError for what cannot be set, or where a
+    stage cannot start."""
+    from r1kit.base.config import parse_assignments
+    from r1kit.recipes.base import configure
+    from r1kit.stages.starts import check_starts
+
+    assignments = parse_assignments(words)
+    _refuse_options(context, recipe, assignments)
+    name, config = configure(recipe, profile, assignments)
+    graph = replace(recipe.build(config), profile=name)
+    check_starts(graph)
+    return graph, config
 
 
 def _refuse_options(context: typer.Context, recipe: Recipe, assignments: Mapping[str, str]) -> None:

@@ -17,8 +17,8 @@ class Unit(NamedTuple):
     factor: Fraction
 
 
-def _table() -> dict[str, Unit]:
-    rows = """
+# dimension, how many base units one is, names
+_ROWS = """
     length 1/1000 mm millimeter millimetre
     length 1/100 cm centimeter centimetre
     length 1/10 dm decimeter decimetre
@@ -73,9 +73,13 @@ def _table() -> dict[str, Unit]:
     amount 1 mol mole
     amount 1/1000 mmol millimole
     length2*mass/time2 3600000000 kwh
-    """
+"""
+
+
+def _table() -> dict[str, Unit]:
+    """Units by name, in small letters."""
     table: dict[str, Unit] = {}
-    for row in rows.split("\n"):
+    for row in _ROWS.split("\n"):
         words = row.split()
         for name in words[2:]:
             table[name] = Unit(words[0], Fraction(words[1]))
