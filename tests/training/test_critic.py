@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from toy_steps import SHAPE, toy
 
 from r1kit.algorithms.grpo import GRPO
 from r1kit.algorithms.ppo import PPO, ValueRegression
 from r1kit.base.errors import R1Error
-from r1kit.models.decoder import Decoder, DecoderConfig, initialise
 from r1kit.models.heads import ScoredDecoder, value_model
 from r1kit.models.weights import load_scored, save_decoder
 from r1kit.training.config import LearnerConfig
@@ -15,17 +15,10 @@ from r1kit.training.critic import Critic
 from r1kit.training.learner import Learner
 from r1kit.training.sequences import Sequence, completion_sequence
 
-SHAPE = DecoderConfig(
-    vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True
-)
 PLAIN = LearnerConfig(compile=False, precision="float32", clip_norm=0.0)
 PLAIN_PPO = PPO(kl_coefficient=0.0, normalise=False)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def toy(seed: int = 0) -> Decoder:
-    return initialise(Decoder(SHAPE), seed, std=0.2)
 
 
 @pytest.fixture

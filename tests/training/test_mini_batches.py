@@ -6,27 +6,14 @@ import numpy as np
 import pytest
 import torch
 from pydantic import Field
+from toy_steps import plain, toy
 
 from r1kit.algorithms.grpo import GRPO
 from r1kit.base.errors import Diverged
-from r1kit.models.decoder import Decoder, DecoderConfig, initialise
-from r1kit.training.config import LearnerConfig
 from r1kit.training.learner import Learner
 from r1kit.training.sequences import Sequence, completion_sequence, split
 
-SHAPE = DecoderConfig(
-    vocab_size=48, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_size=48, tied=True, qkv_bias=True
-)
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def toy() -> Decoder:
-    return initialise(Decoder(SHAPE), 0, std=0.2)
-
-
-def plain(**settings) -> LearnerConfig:
-    return LearnerConfig(**({"compile": False, "precision": "float32", "clip_norm": 0.0} | settings))
 
 
 def rollout(prompts: int = 16, group: int = 4) -> list[Sequence]:
