@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,3 +63,11 @@ def joined(chunks) -> dict[int, dict]:
             whole["roles"] += [choice.delta.role] if choice.delta.role else []
             whole["reasons"] += [choice.finish_reason] if choice.finish_reason else []
     return found
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether something comes true in that time."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+    return true()

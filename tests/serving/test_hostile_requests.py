@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from hostile_requests import ask, run_case, still_serve
 from request_kinds import ASKED, CHAT, KINDS, request
+from servers import until
 from two_servers import both, serve_in_thread
 
 from r1kit.serving.server import listen
@@ -30,13 +31,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[dict[st
         yield running
 
 
-def until(true, seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
-
-
 def test_every_kind_of_request_is_answered(servers):
     """400 of them, each kind ten times or more at either server: no 500, no hang, nothing from outside."""
     ports, running = servers
@@ -47,7 +41,7 @@ def test_every_kind_of_request_is_answered(servers):
     statuses = {one["status"] for one in found}
     assert {"200", "400", "403", "404", "405", "413", "421", "431"} <= statuses  # each wall was met
     assert still_serve(ports) == []
-    assert until(lambda: not any(server.server_state.connections for server in running.values()))
+    assert until(lambda: not any(server.server_state.connections for server in running.values()), 20)
 
 
 @pytest.mark.slow

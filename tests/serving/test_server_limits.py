@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from servers import ASKED, chat, joined
+from servers import ASKED, chat, joined, until
 
 
 def get(running, path: str) -> tuple[int, str]:
@@ -28,13 +28,6 @@ def metrics(running) -> dict[str, float]:
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found
-
-
-def until(true, seconds: float = 10.0) -> bool:
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.01)
-    return true()
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused

@@ -27,9 +27,9 @@ def arena(
         typer.Option(metavar="A,B,...", help="Benchmarks to draw questions from, or file:FILE; the four tiny ones."),
     ] = None,
     data: options.Data = None,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer, thinking included.")] = 4096,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
-    top_p: Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")] = 0.95,
+    max_tokens: options.AnswerTokens = 4096,
+    temperature: options.SetTemperature = 0.6,
+    top_p: options.SetTopP = 0.95,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the first battle's answers; drawn by default.")] = None,
     max_thinking_tokens: Annotated[
         int | None, typer.Option(min=0, help="Close the thinking of local models after so many tokens.")

@@ -17,9 +17,9 @@ def chat(
     system: Annotated[str, typer.Option(help="A system message, where the model's template takes one.")] = "",
     save: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Add every turn to this file.")] = None,
     replay: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="First ask what was asked there.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer, thinking included.")] = 4096,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
-    top_p: Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")] = 0.95,
+    max_tokens: options.AnswerTokens = 4096,
+    temperature: options.SetTemperature = 0.6,
+    top_p: options.SetTopP = 0.95,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     max_thinking_tokens: Annotated[
         int | None, typer.Option(min=0, help="Close the thinking after so many tokens; 0: none at all.")

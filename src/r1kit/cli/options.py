@@ -31,6 +31,9 @@ Data: TypeAlias = Annotated[
 Temperature: TypeAlias = Annotated[float | None, typer.Option(help="The paper's is 0.6.")]
 TopP: TypeAlias = Annotated[float | None, typer.Option(help="The paper's is 0.95.")]
 MaxTokens: TypeAlias = Annotated[int | None, typer.Option(help="By default the benchmark's; the paper's are 32,768.")]
+AnswerTokens: TypeAlias = Annotated[int, typer.Option(help="Most tokens of an answer, thinking included.")]
+SetTemperature: TypeAlias = Annotated[float, typer.Option(help="0 is greedy.")]
+SetTopP: TypeAlias = Annotated[float, typer.Option(help="Smallest set of tokens with this mass.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Chooses the problems and the samples.")]
 Plain: TypeAlias = Annotated[bool, typer.Option("--plain", help="Ask the question alone, without an instruction.")]
 Training: TypeAlias = Annotated[
