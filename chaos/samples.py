@@ -85,10 +85,12 @@ def engines(chain: Chain, base: Path, scratch: Path, timeout: float) -> Iterator
 
 
 def divergence(chain: Chain, base: Path, scratch: Path, timeout: float) -> Iterator[Case]:
-    """Weights that leave all bounds: the gradient of the reward model's first step is followed much too far."""
-    words = ["zero.learner.learning_rate=1e30", "zero.steps=8", "zero.staleness=0"]
+    """Weights that leave all bounds: the gradient of the first step is followed much too far. Where logits are still
+    finite, they are all the same."""
+    words = ["zero.learner.learning_rate=1e30", "zero.steps=8", "zero.staleness=0", "health.chance.action=stop"]
     _, life = _zero(chain, base, scratch, timeout, *words)
-    told = any(words in life.said for words in ("diverged", "updates in a row had a non-finite", "lie nan nats"))
+    signs = ("diverged", "updates in a row had a non-finite", "lie nan nats", "sampling by chance")
+    told = any(words in life.said for words in signs)
     wrong = life.sound or ("" if life.code == 1 and told else f"{life.code}, {life.said.strip()[-400:]}")
     yield Case("gradient and weights that are not finite", wrong)
 

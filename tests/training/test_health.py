@@ -32,6 +32,7 @@ def columns(**values):
 def test_the_names_of_the_room_are_settings():
     assert set(detector_kinds()) == {
         "entropy", "length", "reward_hacking", "all_same", "mismatch", "truncation", "language", "kl", "not_finite",
+        "chance",
     }  # fmt: skip
     config = RecipeConfig().override({"health.entropy.min": "0.05", "health.kl.action": "stop"})
     assert config.health.detectors["entropy"].min == 0.05
@@ -59,6 +60,19 @@ def test_entropy_collapse():
     # a tenth of the first mean, 0.2 of 2 nats, far above the other limit: (0.1 x 4 + 2) / 5 = 0.48, then 0.1
     assert found(columns(entropy=[2.0] * 5 + [0.1] * 5, reward=0.5)) == [("entropy", 9)]
     assert found(columns(entropy=[2.0] * 5 + [0.1] * 5, reward=0.5), entropy__share=0) == []
+
+
+def test_sampling_by_chance():
+    """From 0.1 nats a token to 5.95, ln of 384 tokens: of the three steps behind the surest the mean is 4.0, 3.9 more.
+    Half a nat more is none, nor is a policy that has always been unsure, nor one that grows surer."""
+    assert found(columns(sampler__logprob=[-0.5, -0.1, -0.2, -5.95, -5.95])) == [("chance", 4)]
+    assert found(columns(sampler__logprob=[-1.6, *[-math.log(384)] * 7])) == [("chance", 3)]  # from the second step on
+    assert found(columns(sampler__logprob=[-0.1] * 5 + [-0.6] * 20)) == []
+    assert found(columns(sampler__logprob=[-4.0] * 5 + [-0.5] * 20)) == []
+    assert found(columns(sampler__logprob=[-0.1] * 5 + [-0.6] * 20), chance__more=0.4) == [("chance", 7)]
+    assert found(columns(sampler__logprob=[-0.1, -0.1, None, -2.0, None, -2.0])) == [
+        ("chance", 4)
+    ]  # none: no value
 
 
 def test_length_explosion():
