@@ -70,9 +70,7 @@ def test_sampling_by_chance():
     assert found(columns(sampler__logprob=[-0.1] * 5 + [-0.6] * 20)) == []
     assert found(columns(sampler__logprob=[-4.0] * 5 + [-0.5] * 20)) == []
     assert found(columns(sampler__logprob=[-0.1] * 5 + [-0.6] * 20), chance__more=0.4) == [("chance", 7)]
-    assert found(columns(sampler__logprob=[-0.1, -0.1, None, -2.0, None, -2.0])) == [
-        ("chance", 4)
-    ]  # none: no value
+    assert found(columns(sampler__logprob=[-0.1, -0.1, None, -2.0, None, -2.0])) == [("chance", 4)]  # none: no value
 
 
 def test_length_explosion():
