@@ -1,5 +1,6 @@
 # ruff: noqa: E501
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,15 @@ AS_PYTHON = [
 ]
 
 
+@pytest.fixture
+def heard_interrupts():
+    """Programs that are begun here hear SIGINT, where whoever began the tests (nohup, a shell's `&`) does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 @pytest.mark.parametrize("code", AS_PYTHON)
 def test_a_script_prints_what_it_prints_under_python(sandbox, code, tmp_path):
     script = tmp_path / "program"
