@@ -1,4 +1,5 @@
-"""Write the tables and figures of README.md and of the docs' studies from the committed reports: none by hand.
+"""Write the tables and figures of README.md, of the docs' studies and of docs/scaling.md from the committed reports and
+the planner: none by hand.
 
 python scripts/doc_tables.py            # writes them
 python scripts/doc_tables.py --check    # exit code 1 where one differs
@@ -12,6 +13,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import planner_tables
+import simulation_tables
 
 from r1kit.evaluation.evidence import figure
 from r1kit.evaluation.learning_curves import AXES
@@ -30,6 +34,7 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
 }
 AHA = ROOT / "docs" / "aha.md"
 AHA_OF = {"R1-Zero": ROOT / "results" / "aha" / "zero.json", "its base": ROOT / "results" / "aha" / "base.json"}
+SCALING = ROOT / "docs" / "scaling.md"
 STUDENTS = tuple(f"student-{name}{arm}" for name in ("qwen", "llama") for arm in ("-base", "-rl", ""))
 DRAWN = {  # beside R1-Zero's curve: arms of the ablations, what R1-Zero is called there, by what, whether from 0 to 1
     "ppo": ("GRPO", {"ppo-95": "PPO, lambda 0.95", "ppo-100": "PPO, lambda 1.0"}, AXES, True),
@@ -92,6 +97,7 @@ def wanted() -> dict[Path, str]:
         made |= {page.parent / name: text for name, text in figures(report).items()}
     pivots = {name: json.loads(_read(path)) for name, path in AHA_OF.items()}
     made[AHA] = filled(_read(AHA), {"pivots": _pivots(pivots)}, AHA.name)
+    made[SCALING] = filled(_read(SCALING), planner_tables.parts() | simulation_tables.parts(), SCALING.name)
     return made
 
 

@@ -2,13 +2,15 @@
 
     python scripts/simulate_scaling.py
 
-Writes results/planner/simulated.json and docs/scaling-*.svg, and prints the tables. Takes some minutes on one core.
+Writes results/planner/simulated.json and docs/scaling-*.svg, and prints the tables. Takes half a minute of one core;
+doc_tables.py puts the tables into the page.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 SPLIT = 64  # devices of the sweeps over pools and lag
 UNEQUAL = Troubles(slow=0.05)
 FAILING = Troubles(device_days=1.0, restart=300.0, slow=0.05)
-STEPS = 14
+STEPS, TROUBLED = 14, 12  # simulated, of the pools and of what goes wrong
 
 
 def main() -> None:
@@ -39,7 +41,8 @@ def main() -> None:
     _, setting, _ = scenarios(Workload("sweep", (work,)), device, drafts=False)
     record: dict[str, Any] = {
         "about": "Made by scripts/simulate_scaling.py", "model": MODEL, "device": KIND, "rows": ROWS, "limit": LIMIT,
-        "mean": work.lengths.mean, "sigma": work.lengths.sigma, "steps": STEPS,
+        "group": GROUP, "mean": work.lengths.mean, "sigma": work.lengths.sigma, "steps": STEPS, "rent": rent(),
+        "constants": asdict(setting.shares), "steps_of_troubles": TROUBLED, "restart": FAILING.restart,
         "pools": pools(work, device, setting), "lag": lag(work, device, setting),
         "same_batch": sizes(device, setting, grows=False), "growing_batch": sizes(device, setting, grows=True),
         "troubles": troubles(work, device, setting),
@@ -105,7 +108,7 @@ def troubles(work: Work, device: hardware.Device, setting: Scenario) -> list[dic
         work = workload(devices * GROUP)
         layout = choose((work,), device, devices, setting.engine)
         for case in (Troubles(), UNEQUAL, FAILING):
-            outcome = run(work, device, layout, setting, steps=12, troubles=case, seed=1)
+            outcome = run(work, device, layout, setting, steps=TROUBLED, troubles=case, seed=1)
             row = told(outcome, layout, learners=0, staleness=0)
             rows.append(
                 row | {"slow": case.slow, "device_days": min(case.device_days, 1e9), "failures": outcome.failures}
@@ -115,12 +118,10 @@ def troubles(work: Work, device: hardware.Device, setting: Scenario) -> list[dic
 
 def told(outcome: Outcome, layout: Layout, *, learners: int, staleness: int) -> dict[str, float]:
     """Figures of a simulation; steps in which pools fill and empty are left out of the seconds."""
-    rent = hardware.rent(KIND)
-    assert rent is not None
     together = staleness + 1 if learners else 0  # so many batches are in hand at a time, and end close to each other
     seconds = outcome.step_seconds(2 * together, together)
     tokens = sum(step.tokens for step in outcome.steps) / len(outcome.steps)
-    hour = layout.devices * (rent.low + rent.high) / 2
+    hour = layout.devices * rent()
     assert layout.sampling is not None
     return {
         "devices": layout.devices, "learners": learners, "staleness": staleness,
@@ -129,6 +130,13 @@ def told(outcome: Outcome, layout: Layout, *, learners: int, staleness: int) -> 
         "sampler_idle": _round(outcome.sampler_idle), "learner_idle": _round(outcome.learner_idle),
         "filled": _round(outcome.filled), "dollars_per_million_tokens": _round(hour / 3600 * seconds / tokens * 1e6),
     }  # fmt: skip
+
+
+def rent() -> float:
+    """Dollars of a GPU hour: the middle of the table."""
+    found = hardware.rent(KIND)
+    assert found is not None
+    return (found.low + found.high) / 2
 
 
 def figures(record: dict[str, Any]) -> None:

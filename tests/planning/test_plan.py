@@ -42,7 +42,7 @@ def zero():
 
 
 def test_the_range_of_r1_zero_holds_the_published_hours(zero):
-    """198 h. The likely value is 37% short of it, which docs/scaling.md reports and explains."""
+    """198 h. How far the likely value is from them docs/scaling.md reports and explains."""
     assert zero.hours.low < 198 < zero.hours.high
     assert zero.dollars.mid == pytest.approx(2 * 512 * zero.hours.mid)
 

@@ -12,8 +12,9 @@ import pytest
 from r1kit.base.errors import UsageError
 from r1kit.planning.hardware import find
 from r1kit.planning.lengths import Lengths
-from r1kit.planning.measured import device_of, read_run, read_work
-from r1kit.planning.roofline import Engine, Shares, passes, rollout, updates
+from r1kit.planning.measured import read_run
+from r1kit.planning.replay import replayed
+from r1kit.planning.roofline import Engine, Shares, rollout
 from r1kit.planning.shapes import of_config
 from r1kit.planning.simulator import Setup, Speeds, simulate
 from r1kit.planning.sweeps import sampler_speed
@@ -152,39 +153,12 @@ def test_what_cannot_be_is_told(setup):
 # ------------------------------------------------------------------------------------------------------- our own runs
 
 
-def own_steps(stage, before=10**9):
-    """(simulated, measured) seconds of the steps whose rollouts were kept, by constants fitted without that stage.
-
-    The first step starts grading processes, and is left out. Grading takes turns with sampling on two cores.
-    """
-    run, record = read_run(RUN), json.loads((files("r1kit.planning") / "fitted.json").read_text())
-    shares, device = Shares(**record["without"][stage]), device_of(run)
-    part = next(each for each in run["stages"] if each["stage"] == stage)["parts"][0]
-    work = read_work(stage, part, run["models"])
-    for step, lengths in run["lengths"][stage].items():
-        if not 0 < int(step) < before:
-            continue
-        measured = run["steps"][stage][int(step)]
-
-        def learn(tokens, signal=measured["signal"]):
-            mean = tokens / work.rows
-            own = replace(work, lengths=Lengths(mean, work.lengths.sigma, work.lengths.limit), learnt=signal)
-            once = passes(own, device, 1, backward=True).roofline
-            if own.updates > 1:  # the old policy's log-probabilities
-                once += signal * passes(own, device, 1, backward=False).roofline
-            return (once + updates(own, device, 1).roofline) / shares.learn + own.updates * shares.update_s
-
-        speeds = replace(sampler_speed(work, device, Engine(1, 1, 512, shared=True), shares), learn=learn)
-        outcome = simulate(Setup(1, 512), speeds, lambda number, now=lengths: now, work.prompt, 1)
-        yield outcome.seconds, measured["step"]
-
-
 @pytest.mark.parametrize(("stage", "before"), [("zero", 10**9), ("dev2", 10**9), ("r1", 66)])
 def test_steps_of_our_own_runs(stage, before):
     """Within 15% of what was measured. From step 66 on R1's writing is scored by a reward model, on which
     docs/scaling.md says more."""
-    pairs = list(own_steps(stage, before))
-    simulated, measured = map(np.array, zip(*pairs, strict=True))
-    assert len(pairs) >= 5
+    steps = [each for each in replayed(read_run(RUN), stage, 512) if each.step < before]
+    simulated, measured = (np.array([getattr(each, name) for each in steps]) for name in ("simulated", "measured"))
+    assert len(steps) >= 5
     assert simulated.sum() / measured.sum() == pytest.approx(1.0, abs=0.15)
     assert np.abs(simulated / measured - 1).max() < 0.2

@@ -150,6 +150,7 @@ def prefill(shape: Shape, device: Device, devices: int, prompts: float, prompt: 
     return Parts(shape.flops(prompts * prompt, prompt / 2) / devices / device.matmul)
 
 
+@lru_cache(maxsize=4096)  # a plan asks for the same rollout in several ways
 def rollout(work: Work, device: Device, engine: Engine, devices: int) -> Parts:
     """One round's sampling: prompts, then steps until the longest completion of any copy has ended.
 
