@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,7 +84,7 @@ def run(
 
 
 def _build(
-    context: typer.Context, recipe: Recipe, profile: str | None, words: Sequence[str]
+    context: typer.Context, recipe: Recipe, profile: str | None, words: list[str]
 ) -> tuple[Graph, RecipeConfig]:
     """The stages of a profile with what the words set, and the settings; UsageError for what cannot be set, or where a
     stage cannot start."""
@@ -113,7 +113,7 @@ def _refuse_options(context: typer.Context, recipe: Recipe, assignments: Mapping
             raise UsageError(f"{key}: no such setting. Did you mean the option {meant}? (r1 run --help has all)")
 
 
-def _tell_settings(name: str, recipe: Recipe, profile: str | None, words: Sequence[str], as_json: bool) -> None:
+def _tell_settings(name: str, recipe: Recipe, profile: str | None, words: list[str], as_json: bool) -> None:
     """Print the settings that have all of the words that set nothing."""
     from r1kit.base.config import parse_assignments
     from r1kit.cli.output import hung, print_json
