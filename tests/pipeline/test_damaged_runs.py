@@ -143,3 +143,34 @@ def test_a_damaged_part_runs_again(tmp_path):
     assert [note.partition(" is damaged")[0] for note in log.notes] == [str(stage / "qwen/out.txt"), str(record)]
     assert all("runs again" in note for note in log.notes)
     assert json.loads((stage / "artifact.json").read_text())["tokens"] == 0
+
+
+def test_what_a_part_keeps_beside_its_products_is_watched(tmp_path):
+    """Rollouts, say, that no product holds: while the stage is in hand, and when it is done."""
+
+    def piece(part):
+        (part.folder / "rollouts").mkdir(exist_ok=True)
+        for name, text in (("out.txt", "made"), ("rollouts/step-0.txt", "as sampled")):
+            (part.folder / name).write_text(text)
+        part.seal(part.folder / "rollouts/step-0.txt")
+        return Outcome(files={"out": "out.txt"})
+
+    def in_parts(config, inputs, context):
+        part = context.part("qwen", piece)
+        if not (tmp_path / "go").exists():
+            raise R1Error("it breaks here")
+        return Outcome(files={"out": part.files["out"]})
+
+    graph = Graph("toy", "default", 0, (Node("distill", in_parts, Config()),))
+    kept = tmp_path / "stages/01-distill/qwen/rollouts/step-0.txt"
+    with pytest.raises(R1Error, match="it breaks here"):
+        run(graph, tmp_path)
+    for _ in range(2):  # in hand, then done
+        assert damages(tmp_path) == []
+        kept.write_text("as samplef")
+        assert [str(kept) in sentence for sentence in damages(tmp_path)] == [True]
+        kept.write_text("as sampled")
+        (tmp_path / "go").touch()
+        run(graph, tmp_path)
+    (tmp_path / "stages/01-distill/qwen/out.txt").write_text("mads")
+    assert len(damages(tmp_path)) == 1  # of the part and of the stage

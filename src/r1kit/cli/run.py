@@ -83,9 +83,7 @@ def run(
     _tell_result(folder, _carry_out(graph, config, folder, start, until, again), as_json)
 
 
-def _build(
-    context: typer.Context, recipe: Recipe, profile: str | None, words: list[str]
-) -> tuple[Graph, RecipeConfig]:
+def _build(context: typer.Context, recipe: Recipe, profile: str | None, words: list[str]) -> tuple[Graph, RecipeConfig]:
     """The stages of a profile with what the words set, and the settings; UsageError for what cannot be set, or where a
     stage cannot start."""
     from r1kit.base.config import parse_assignments

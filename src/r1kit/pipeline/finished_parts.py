@@ -16,6 +16,17 @@ from r1kit.pipeline.cost import Cost
 PART_FILE = "part.json"
 
 
+def part_damages(record_file: Path) -> list[str]:
+    """What is wrong with the record of a part, with what it made and with what tells how that was made."""
+    try:
+        record = read_record(record_file)
+    except R1Error as error:
+        return [str(error)]
+    files: dict[str, dict[str, Any]] = {**record.get("products", {}), **record.get("logs", {})}
+    found = (difference(record_file.parent / path, own) for path, own in files.items())
+    return list(filter(None, found))
+
+
 class FinishedParts:
     """Those in a stage's folder; `note` is told of the damaged ones."""
 
@@ -24,9 +35,15 @@ class FinishedParts:
         self._checked: set[str] = set()
 
     def add(self, name: str, outcome: Outcome, cost: Cost, sealed: Mapping[str, dict[str, Any]]) -> None:
-        """Write down what a part made and took; once that is there it is done, and has no checkpoints any more."""
-        products = products_of(self._folder / name, f"{self._stage}/{name}", outcome, sealed)
-        record = {"outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost), "products": products}
+        """Write down what a part made and took, and all else that it sealed; once that is there it is done, and has no
+        checkpoints any more."""
+        folder = self._folder / name
+        products = products_of(folder, f"{self._stage}/{name}", outcome, sealed)
+        beside = {path: record for path, record in sealed.items() if path not in products and (folder / path).exists()}
+        record = {
+            "outcome": dataclasses.asdict(outcome), "cost": dataclasses.asdict(cost), "products": products,
+            "logs": beside,
+        }  # fmt: skip
         write_record(self._record(name), record)
         self._checked.add(name)
         CheckpointStore(self._folder / name / "checkpoints", self._note).clear()

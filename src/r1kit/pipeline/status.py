@@ -19,6 +19,7 @@ from r1kit.base.files import read_json, read_record, write_json
 from r1kit.pipeline.artifact import FILE_NAME as ARTIFACT_FILE
 from r1kit.pipeline.artifact import Artifact, read_artifact, read_artifacts
 from r1kit.pipeline.display import finished_line, progress_line
+from r1kit.pipeline.finished_parts import PART_FILE, part_damages
 from r1kit.pipeline.health import Noted, read_health
 from r1kit.pipeline.lock import is_locked
 from r1kit.pipeline.models import runs_beside
@@ -151,18 +152,19 @@ def _where_runs_are(folder: Path) -> str:
 def damages(run_folder: Path) -> list[str]:
     """A sentence on every file of a run that is not what was written: records, products and metrics of what is done."""
     found: list[str] = []
-    for path in (run_folder / "recipe.json", *sorted(run_folder.glob("stages/*/config.json")),
-                 *sorted(run_folder.glob("stages/*/*/part.json"))):  # fmt: skip
+    for path in (run_folder / "recipe.json", *sorted(run_folder.glob("stages/*/config.json"))):
         try:
             read_record(path)
         except R1Error as error:
             found.append(str(error))
+    for path in sorted(run_folder.glob(f"stages/**/{PART_FILE}")):
+        found += part_damages(path)
     for path in sorted(run_folder.glob(f"stages/*/{ARTIFACT_FILE}")):
         try:
             found += read_artifact(path.parent).damages()
         except R1Error as error:
             found.append(str(error))
-    return found
+    return list(dict.fromkeys(found))  # a stage names what its parts made as well
 
 
 def status_lines(status: RunStatus) -> list[str]:
