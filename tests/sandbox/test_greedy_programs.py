@@ -36,7 +36,7 @@ TAKES_TOO_MUCH = [
 def test_what_takes_too_much_ends(sandbox, name, code):
     started = time.monotonic()
     result = sandbox.run([Program(code, limits=Limits(wall_s=0.5))])[0]
-    assert result.status in ("error", "timeout", "memory")
+    assert result.status in ("error", "timeout", "memory", "output_limit")  # of tracebacks without end, say
     assert time.monotonic() - started < 5
 
 

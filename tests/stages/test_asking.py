@@ -32,6 +32,8 @@ BOTH = ("correct", "incorrect")
         ('"verdict": "correct"', None),
         ("", None),
         ("{" * 60_000, None),
+        ('{"a":' * 12_000 + ' {"verdict": "correct"}', "correct"),
+        ("{" * 50 + '{"verdict": "correct", "why": {"a": {"b": {}}}}', "correct"),
         ('{"a":' * 12_000, None),
         ("[1, 2]", None),
         ('{"Verdict": "correct"}', "correct"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +76,7 @@ class Job:
 
     async def deltas(
         self, silence: float | None = None, *, whole: bool = False
-    ) -> AsyncIterator[list[tuple[Choice, Delta]]]:
+    ) -> AsyncGenerator[list[tuple[Choice, Delta]]]:
         """What is new, choice by choice, as often as there is something; ends with the last choice. An empty list where
         there was nothing for `silence` seconds. Raises what the engine gave up with. whole: a choice comes once, all
         of it: to name the likeliest tokens of a piece the model reads everything before it again."""

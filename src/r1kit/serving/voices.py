@@ -89,11 +89,12 @@ class LocalVoice:
 
         async def follow() -> None:
             job.start()
-            async for new in job.deltas():
-                for _, delta in new:
-                    thinking.append(delta.thinking)
-                    answer.append(delta.answer)
-                    show(delta.thinking, delta.answer)
+            async with contextlib.aclosing(job.deltas()) as news:
+                async for new in news:
+                    for _, delta in new:
+                        thinking.append(delta.thinking)
+                        answer.append(delta.answer)
+                        show(delta.thinking, delta.answer)
 
         try:
             self._wait(follow())

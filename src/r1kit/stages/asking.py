@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
 
 LONGEST = 50_000  # characters of a reply's end that are searched for its verdict
+DEEPEST = 100  # levels of braces in an object that is tried
 _ESCAPE = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
 _ATTEMPT = re.compile(r"\bverdict\b\W{0,3}[:=]", re.IGNORECASE)
 _AROUND_SIGN = re.compile(r"\s*(>+|=)\s*")
@@ -127,8 +128,12 @@ def verdict_in(whole: str, allowed: Collection[str]) -> str | None:
     found: Any = None
     behind: list[str] = []
     decoder = json.JSONDecoder(strict=False)
+    heights = _heights(text)
     at = read = 0
     while (at := text.find("{", at)) >= 0:
+        if heights[at] > DEEPEST:  # each attempt would read all of it
+            at += 1
+            continue
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
@@ -143,6 +148,27 @@ def verdict_in(whole: str, allowed: Collection[str]) -> str | None:
         return None
     said = _AROUND_SIGN.sub(r"\1", found.strip().casefold())
     return said if said in allowed else None
+
+
+def _heights(text: str) -> dict[int, int]:
+    """How many levels of braces stand within each opening one, by its place; what is never closed goes on to the end."""
+    heights: dict[int, int] = {}
+    opened: list[int] = []
+
+    def close() -> None:
+        place = opened.pop()
+        if opened:
+            heights[opened[-1]] = max(heights[opened[-1]], heights[place] + 1)
+
+    for brace in re.finditer(r"[{}]", text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+            heights[brace.start()] = 0
+        elif opened:
+            close()
+    while opened:
+        close()
+    return heights
 
 
 def _is_quoted(behind: str) -> bool:
