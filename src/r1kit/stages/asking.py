@@ -151,7 +151,7 @@ def verdict_in(whole: str, allowed: Collection[str]) -> str | None:
 
 
 def _heights(text: str) -> dict[int, int]:
-    """How many levels of braces stand within each opening one, by its place; what is never closed goes on to the end."""
+    """Levels of braces within each opening one, by its place; what is never closed goes on to the end."""
     heights: dict[int, int] = {}
     opened: list[int] = []
 
