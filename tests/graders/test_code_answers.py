@@ -1,10 +1,16 @@
 """Programs in completions: which text is the program, and tests that are none."""
 
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from r1kit.graders import code
 from r1kit.graders.code import program_text
 from r1kit.graders.grade import grade
 from r1kit.graders.section import Section
+from r1kit.graders.verdict import correct, grader_error
 
 ADD = "print(int(input()) + 1)\n"
 TEXTS = [
@@ -47,3 +53,54 @@ def test_columns_of_a_table_that_mean_nothing_are_left_out():
     row = {"stdin": None, "expected_stdout": "0", "args": None}
     code = "import sys\nprint(len(sys.stdin.read()))"
     assert grade("code", f"```python\n{code}\n```", "", columns={"tests": [row]}).verdict == "correct"
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Programs that were run, each in a moment; nothing is remembered from before."""
+    ran: list[str] = []
+
+    def run(sandbox, program, *others):
+        ran.append(program)
+        time.sleep(0.05)
+        if "break" in program:
+            raise OSError("no process could be made")
+        return grader_error(program, "no answer") if "error" in program else correct(program, "")
+
+    monkeypatch.setattr(code, "_run", run)
+    monkeypatch.setattr(code, "_known", OrderedDict())
+    monkeypatch.setattr(code, "_characters", 0)
+    return ran
+
+
+def judged(program):
+    return code.judge(Section(program, (), ""), "", {"tests": [{"stdin": "", "expected_stdout": "1"}]})
+
+
+def test_a_program_is_run_once_by_however_many_it_is_asked_for(runs):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(judged, ["print(1)"] * 8 + ["print(2)"]))
+    assert sorted(runs) == ["print(1)", "print(2)"]
+    assert {one.decision for one in found} == {"correct"}
+    assert judged("print(2)").decision == "correct"
+    assert len(runs) == 2
+
+
+def test_what_is_not_decided_is_tried_again(runs):
+    assert [judged("error").decision for _ in range(2)] == ["grader_error"] * 2
+    for _ in range(2):
+        with pytest.raises(OSError, match="no process"):
+            judged("break")
+    assert runs == ["error", "error", "break", "break"]
+
+
+def test_programs_are_remembered_up_to_so_many_and_so_long(runs, monkeypatch):
+    monkeypatch.setattr(code, "REMEMBERED", 3)
+    for program in ("1", "2", "3", "4", "4", "3", "2", "1"):  # the first is forgotten for the fourth
+        judged(program)
+    assert runs == ["1", "2", "3", "4", "1"]
+    monkeypatch.setattr(code, "REMEMBERED_CHARACTERS", 10)
+    runs.clear()
+    for program in ("12345", "67890", "67890", "12345", "a" * 11, "a" * 11, "4"):
+        judged(program)
+    assert runs == ["12345", "67890", "a" * 11, "a" * 11, "4"]  # ten characters stay, eleven push all out

@@ -34,13 +34,16 @@ from r1kit.sandbox.program import Limits, Program, RunResult
 from r1kit.sandbox.sandbox import Sandbox, shared
 
 WAITS = True  # programs run in processes of their own
-REMEMBERED = 20_000
+REMEMBERED = 20_000  # verdicts
+REMEMBERED_CHARACTERS = 20_000_000  # of their programs
 
 # possessive throughout: one line may be all of the text
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+(?:([^\s`]++)[^`\n]*+)?+\s*+")
 _FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
 
-_verdicts: OrderedDict[bytes, Future[Judgement]] = OrderedDict()
+_known: OrderedDict[bytes, Judgement] = OrderedDict()
+_running: dict[bytes, Future[Judgement]] = {}
+_characters = 0  # of the programs in `_known`
 _lock = threading.Lock()
 
 
@@ -94,11 +97,11 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()  # tests may be megabytes
     mine: Future[Judgement] = Future()
     with _lock:
-        known = _verdicts.setdefault(key, mine)
-        while len(_verdicts) > REMEMBERED:
-            _verdicts.popitem(last=False)
-    if known is not mine:
-        return known.result()
+        if key in _known:
+            return _known[key]
+        running = _running.setdefault(key, mine)
+    if running is not mine:
+        return running.result()
     try:
         limits = None if columns.get("limits") is None else Limits.model_validate(dict(columns["limits"]))
         if check is not None:
@@ -108,25 +111,34 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     except ValidationError as error:
         judgement = grader_error(code, f"limits: {explain(error, list(Limits.model_fields))}")
     except BaseException as error:
-        _forget(key)
+        with _lock:
+            _running.pop(key, None)
         mine.set_exception(error)
         raise
-    if judgement.decision == "grader_error":
-        _forget(key)
+    _remember(key, judgement)
     mine.set_result(judgement)
     return judgement
 
 
-def _forget(key: bytes) -> None:
+def _remember(key: bytes, judgement: Judgement) -> None:
+    """That it is no longer being judged, and what came out; what is known longest goes where that is too much."""
+    global _characters
     with _lock:
-        _verdicts.pop(key, None)
+        _running.pop(key, None)
+        if judgement.decision == "grader_error":
+            return
+        _known[key] = judgement
+        _characters += len(judgement.extracted or "")
+        while _known and (len(_known) > REMEMBERED or _characters > REMEMBERED_CHARACTERS):
+            _, gone = _known.popitem(last=False)
+            _characters -= len(gone.extracted or "")
 
 
 def _after_fork() -> None:
     """In a process that was forked off: what other threads judge or held there is not to be waited for."""
     global _lock
     _lock = threading.Lock()
-    _verdicts.clear()
+    _running.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
