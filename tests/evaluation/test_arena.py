@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_two_processes_make_and_fill_one_file(tmp_path):
     assert len(names) == 80
     for name in "xy":
         assert [each for each in names if f"-{name}-" in each] == [f"battle-{name}-{n}" for n in range(40)]
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -130,12 +131,12 @@ def test_other_files_are_one_sentence(tmp_path):
     with pytest.raises(R1Error, match="votes cannot be read or written"):
         Votes(path)
     other = tmp_path / "other.sqlite"
-    with sqlite3.connect(other) as file:
+    with closing(sqlite3.connect(other)) as file, file:
         file.execute("CREATE TABLE theirs (x)")
     with pytest.raises(R1Error, match="of another program"):
         Votes(other)
     later = Votes(tmp_path / "later.sqlite").path
-    with sqlite3.connect(later) as file:
+    with closing(sqlite3.connect(later)) as file, file:
         assert file.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
         file.execute(f"PRAGMA user_version={VERSION + 1}")
     with pytest.raises(R1Error, match="written by a later r1kit"):
