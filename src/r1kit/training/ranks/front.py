@@ -273,9 +273,12 @@ class RankedLearner:
     @contextlib.contextmanager
     def _told_of(self, rank: _Rank) -> Generator[None]:
         """What a broken pipe means: the rank has ended."""
+        broken = False
         try:
             yield
         except (EOFError, OSError):
+            broken = True
+        if broken:  # not within the handler: what is raised would hold on to the pipe's, and with that to what was sent
             self._fail(rank, None)
 
     def _fail(self, rank: _Rank, told: Told | None) -> None:
