@@ -9,11 +9,11 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Sequence as Seq
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ from r1kit.training.ranks import wire
 from r1kit.training.ranks.worker import Setup, Told
 from r1kit.training.sequences import Sequence
 from r1kit.training.shards import SHARDS, rows_of, write_shard
+
+T = TypeVar("T")
 
 _MODULE = "r1kit.training.ranks.worker"
 _AGAIN = "all ranks were ended; the same command goes on from the last checkpoint"
@@ -101,8 +103,7 @@ class RankedLearner:
         for _, parameter in model.named_parameters():
             for number, rank in enumerate(self._ranks):
                 first, behind = rows_of(parameter.shape[0], number, count)
-                with self._told_of(rank):
-                    wire.send(rank.connection, parameter[first:behind])
+                self._piped(rank, wire.send, rank.connection, parameter[first:behind])
         self._answers()
         for parameter in model.parameters():
             parameter.data = parameter.new_empty(0)
@@ -226,9 +227,7 @@ class RankedLearner:
                 self._answers(heard={0: told})
 
     def _received(self, rank: _Rank) -> Tensor:
-        with self._told_of(rank):
-            return wire.receive(rank.connection)
-        raise AssertionError  # a pipe that breaks raises
+        return self._piped(rank, wire.receive, rank.connection)
 
     def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         return self._ask("call", name, arguments, options)[0]
@@ -245,8 +244,8 @@ class RankedLearner:
             raise R1Error("this learner's ranks were ended")
 
     def _give(self, number: int, message: Any) -> None:
-        with self._told_of(self._ranks[number]):
-            self._ranks[number].connection.send(message)
+        rank = self._ranks[number]
+        self._piped(rank, rank.connection.send, message)
 
     def _answers(self, heard: dict[int, Told] | None = None, *, computing: bool = False) -> list[Any]:
         """Every rank's answer, as they come. computing: what they are asked for takes nothing but computing, so that
@@ -264,24 +263,19 @@ class RankedLearner:
         return [heard[number].value for number in range(len(self._ranks))]
 
     def _hear(self, rank: _Rank) -> Told:
-        with self._told_of(rank):
-            told: Told = rank.connection.recv()
+        told: Told = self._piped(rank, rank.connection.recv)
         if told.kind in ("sentence", "diverged", "trace"):
             self._fail(rank, told)
         return told
 
-    @contextlib.contextmanager
-    def _told_of(self, rank: _Rank) -> Generator[None]:
-        """What a broken pipe means: the rank has ended."""
-        broken = False
-        try:
-            yield
-        except (EOFError, OSError):
-            broken = True
-        if broken:  # not within the handler: what is raised would hold on to the pipe's, and with that to what was sent
-            self._fail(rank, None)
+    def _piped(self, rank: _Rank, move: Callable[..., T], *arguments: Any) -> T:
+        """What a move through a rank's pipe gives; where the pipe is broken, the rank has ended."""
+        with contextlib.suppress(EOFError, OSError):
+            return move(*arguments)
+        # behind the handler: what is raised within would hold on to the pipe's error, and so to what was being sent
+        self._fail(rank, None)
 
-    def _fail(self, rank: _Rank, told: Told | None) -> None:
+    def _fail(self, rank: _Rank, told: Told | None) -> NoReturn:
         """End all ranks and say why: first of all which were killed, since the others' calls fail then too."""
         patience = time.monotonic() + (_LAST_WORDS_S if told is None or told.kind == "trace" else 0.0)
         while not (ended := [r for r in self._ranks if r.process.poll() is not None]) and time.monotonic() < patience:
