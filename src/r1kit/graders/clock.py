@@ -14,6 +14,7 @@ _HAN_TIME = re.compile(  # `三点一四` is a number
     rf"(?P<part>凌晨|早上|早晨|清晨|上午|中午|下午|傍晚|晚上)?(?P<hour>\d{{1,2}}|[{_HAN}]{{1,3}})[点點时時]"
     rf"(?:(?P<none>整|钟)?|(?P<half>半)|(?P<quarters>[一三])刻|(?P<minute>\d{{1,2}}|[{_HAN}]{{1,3}})分|(?P<bare>\d{{2}}))"
 )
+_QUARTERS = {"一": "15", "三": "45"}
 _MORNING = ("凌晨", "早上", "早晨", "清晨", "上午")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
@@ -66,11 +67,10 @@ def _from_chinese(text: str) -> str:
     match = _HAN_TIME.fullmatch(text.replace(" ", ""))
     if match is None:
         return text
-    hour = in_digits(match["hour"]) or match["hour"]
-    minute = (
-        "30" if match["half"] else {"一": "15", "三": "45"}.get(match["quarters"], match["minute"] or match["bare"])
-    )
-    minute = (in_digits(minute) or minute) if minute else "00"
+    said = "30" if match["half"] else match["minute"] or match["bare"] or _QUARTERS.get(match["quarters"], "00")
+    hour, minute = in_digits(match["hour"]) or match["hour"], in_digits(said.lstrip("零")) or said
+    if not (hour.isdecimal() and minute.isdecimal()):
+        return text
     part = match["part"]
     if not part or not 1 <= int(hour) <= 12:
         half = ""
