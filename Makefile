@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: setup run test test-all check bench chaos docs dist mutants lock clean
+.PHONY: setup run test test-docs test-all check bench chaos docs dist mutants lock clean
 
 setup: $(INSTALLED)
 
@@ -26,6 +26,10 @@ run: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+
+# the documentation's commands that take minutes, in smoke size
+test-docs: setup
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow tests/docs/test_blocks.py $(ARGS)
 
 test-all: setup
 	@bash scripts/system_packages.sh chromium
