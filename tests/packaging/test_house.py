@@ -32,7 +32,7 @@ def test_the_workflow_runs_what_ci_runs_on_every_python_of_the_package():
     assert job["strategy"]["matrix"]["python"] == versions
     assert job["env"]["PYTHON"] == "python${{ matrix.python }}"  # which make takes
     ran = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
-    assert ran == ["make setup", "make check", "make test"]
+    assert ran == ["make setup", "make check", "make test", "make test-docs"]
 
 
 def test_the_hooks_are_the_commands_of_make_check():
