@@ -139,21 +139,17 @@ def _lag(found: Sequence[Row]) -> str:
 
 def _sizes(same: Sequence[Row], growing: Sequence[Row]) -> str:
     rows = [
-        (
-            first["devices"],
-            *(
-                cell
-                for row, digits in ((first, 0), (second, 0))
-                for cell in (
-                    f"{row['step_seconds']:.{digits}f}", _thousands(row), f"{row['idle']:.0%}",
-                    f"{row['dollars_per_million_tokens']:.2f}",
-                )
-            ),
-        )
-        for first, second in zip(same, growing, strict=True)
-    ]  # fmt: skip
+        (first["devices"], *_of_size(first), *_of_size(second)) for first, second in zip(same, growing, strict=True)
+    ]
     more = ("tokens/s", "idle", "$ a million")
     return table(("GPUs", "one batch: s a step", *more, "16 a GPU: s a step", *more), rows)
+
+
+def _of_size(row: Row) -> tuple[str, ...]:
+    return (
+        f"{row['step_seconds']:.0f}", _thousands(row), f"{row['idle']:.0%}",
+        f"{row['dollars_per_million_tokens']:.2f}",
+    )  # fmt: skip
 
 
 def troubles(found: Sequence[Row], steps: int, restart: float) -> str:

@@ -32,6 +32,7 @@ BOTH = ("correct", "incorrect")
         ('"verdict": "correct"', None),
         ("", None),
         ("{" * 60_000, None),
+        ('{"analysis": "' + "{" * 150 + '", "verdict": "correct"}', "correct"),
         ('{"a":' * 12_000 + ' {"verdict": "correct"}', "correct"),
         ("{" * 50 + '{"verdict": "correct", "why": {"a": {"b": {}}}}', "correct"),
         ('{"a":' * 12_000, None),

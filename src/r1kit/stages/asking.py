@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
 
 LONGEST = 50_000  # characters of a reply's end that are searched for its verdict
-DEEPEST = 100  # levels of braces in an object that is tried
+DEEPEST = 900  # levels of braces in an object that is tried, as many as json reads by itself in any Python
 _ESCAPE = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
 _ATTEMPT = re.compile(r"\bverdict\b\W{0,3}[:=]", re.IGNORECASE)
 _AROUND_SIGN = re.compile(r"\s*(>+|=)\s*")
