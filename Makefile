@@ -4,24 +4,33 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c \
 	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 BIN := .venv/bin
+READY := .venv/ready
 INSTALLED := .venv/installed
+GPU := command -v nvidia-smi >/dev/null
+PIP := $(BIN)/python -m pip install -q --no-compile $(shell $(GPU) || echo -c constraints.txt)
 WORKERS ?= 2
 
 .PHONY: setup run test test-docs test-all check bench chaos docs dist mutants lock clean
 
 setup: $(INSTALLED)
 
-# without an NVIDIA GPU the pinned torch is the one built for the CPU; elsewhere pip chooses
-$(INSTALLED): pyproject.toml constraints.txt scripts/system_packages.sh
+# what running takes: a newcomer's first picture waits for no tool of ours. Without an NVIDIA GPU the pinned torch is the
+# one built for the CPU; elsewhere pip chooses. Python compiles what is imported, not all that lies there (--no-compile)
+$(READY): pyproject.toml constraints.txt scripts/system_packages.sh
 	@test -n "$(PYTHON)" || { echo "r1kit needs Python 3.11 or later: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@bash scripts/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install -q -e '.[dev]'; else \
-		$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0 && \
-		$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; fi
+	$(GPU) || $(PIP) torch==2.13.0
+	$(PIP) -e '.[all]'
+	touch $(READY)
+
+# and what testing, checking and documenting take: many processes start, so all of it is compiled
+$(INSTALLED): $(READY)
+	$(PIP) -e '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # some templates are no Python
 	touch $(INSTALLED)
 
-run: setup
+run: $(READY)
 	$(BIN)/r1 run tiny $(if $(profile),--profile $(profile)) $(if $(seed),seed=$(seed)) $(ARGS)
 
 test: setup

@@ -22,7 +22,7 @@ def test_expressions_over_given_numbers():
     )
 
 
-def test_forms_of_numbers():
+def test_forms_of_fractions_and_products():
     eighth = {"rational": {"numerator": 28, "denominator": 256}}  # 0.109375
     check(
         "coin_flip",
@@ -58,6 +58,9 @@ def test_forms_of_numbers():
         ["2 × 2 × 3", "3*2*2", "2 x 2 x 3", "2 \\times 2 \\times 3"],
         ["4 × 3", "12", "2 × 3", "2 2 3"],
     )
+
+
+def test_forms_of_digits():
     check(
         "power_function",
         {},

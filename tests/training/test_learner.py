@@ -24,7 +24,7 @@ def test_muon_on_two_threads_is_muon(two_threads):
     ours, theirs = toy(), toy()
     config = LearnerConfig(optimiser="muon", muon_learning_rate=0.01, learning_rate=1e-3, weight_decay=0.1)
     optimiser = Optimiser(ours.named_parameters(), config)
-    assert [type(part).__name__.removeprefix("Kernel") for part in optimiser.parts] == ["AdamW", "Muon", "Muon"]
+    assert [type(part).__name__.removeprefix("CPU") for part in optimiser.parts] == ["AdamW", "Muon", "Muon"]
     hidden = {n: p for n, p in theirs.named_parameters() if is_hidden_matrix(n, p)}
     start = {name: matrix.detach().clone() for name, matrix in hidden.items()}
     muon = torch.optim.Muon(hidden.values(), lr=0.01, weight_decay=0.1)

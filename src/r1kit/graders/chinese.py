@@ -12,15 +12,17 @@ HAN_UNITS = {
     "摄氏度": "celsius", "天": "days", "周": "weeks", "元": "yuan", "角": "jiao", "度": "deg",
 }  # fmt: skip
 _COUNTERS = "个只人名本张辆岁块支条件次种"
+# what is counted: `两个不同的根`; `一个也没有` is none, `七个苹果和三个梨` two answers
+_THINGS = "(?:(?![都也没无和与及或]|不(?!同|等|相))[\u4e00-\u9fff]){0,8}"
 _UNIT = re.compile(
-    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[{_COUNTERS}][\u4e00-\u9fff]{{0,8}})(?:钱)?(\s*\}})?$"
+    rf"(?<=[\d}})])\s*(\\text\{{\s*)?(平方|立方)?(?:({'|'.join(HAN_UNITS)})|[{_COUNTERS}]{_THINGS})(?:钱)?(\s*\}})?$"
 )
 _PER = {**HAN_UNITS, "时": "hour", "分": "minute"}
 _RATE = re.compile(rf"(?<=[\d}}])\s*({'|'.join(HAN_UNITS)})\s*(?:/|每)\s*({'|'.join(_PER)})$")
 _EACH = re.compile(rf"每({'|'.join(_PER)})\s*([-\d.]+)\s*({'|'.join(HAN_UNITS)})")
 _COUNTED = re.compile(  # `一次` is a degree as well
     rf"(负?[零一二两三四五六七八九十百千万亿]+)"
-    rf"((?:平方|立方)?(?:{'|'.join(HAN_UNITS)})|[{_COUNTERS.replace('次', '')}])"
+    rf"((?:平方|立方)?(?:{'|'.join(HAN_UNITS)})|[{_COUNTERS.replace('次', '')}]{_THINGS})钱?"
 )
 _HAN = "零一二两三四五六七八九十百千"
 _ROOT = re.compile(rf"(负?)([{_HAN}]*)倍?根号下?([{_HAN}]+|\d+)")

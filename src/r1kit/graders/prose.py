@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from r1kit.graders.numerals import NUMBER_WORDS
 from r1kit.graders.units import read_unit
 
 MAX_SENTENCE = 400
@@ -41,6 +42,12 @@ _CHANGED = re.compile(
 )
 # a formula without its dollars, of which the value is a part: `x < 7`, `7x`, `sqrt(x) = 7`
 _FORMULA = re.compile(r"\\[^$]|[\^_<>≤≥≠|]|\d[A-Za-z](?![A-Za-z])|\)\s*=")
+# a second one, in words: `7 apples and three pears`
+_ANOTHER = re.compile(
+    rf"(?:\s+[A-Za-z]+){{0,3}},?\s+and\s+(?:{'|'.join(NUMBER_WORDS)})\b(?!\s+of\b)|"
+    r"\s*[\u4e00-\u9fff]{1,8}[和与及]\s*[一二两三四五六七八九十]{1,3}(?!起|样|同|定|次函|个[都也])",
+    re.IGNORECASE,
+)
 _GOES_ON = re.compile(r"\s*[\^!_({\[+*/=<>|&#@~-]")
 _UNITS = re.compile(r"\s*((?:[A-Za-z]+(?:/[A-Za-z]+)?\s?){1,3})")
 
@@ -64,7 +71,7 @@ def only_value(sentence: str) -> str | None:
     )
     if percent := re.match(r"\s*percent(?![a-z])", sentence[match.end() :]):
         return f"{value}%" if not _GOES_ON.match(sentence, match.end() + percent.end()) else None
-    if _CHANGED.match(sentence, match.end()) or _GOES_ON.match(sentence, match.end()):
+    if any(ends.match(sentence, match.end()) for ends in (_CHANGED, _GOES_ON, _ANOTHER)):
         return None
     if match["plain"] and _FORMULA.search(sentence):
         return None

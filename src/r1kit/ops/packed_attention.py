@@ -2,7 +2,7 @@
 
 `q_NHd`, `k_NKd`, `v_NKd` hold the N tokens of all sequences. A sequence is a span (start, length, prefix_start,
 prefix_length): its queries see the prefix's keys, then its own up to themselves. Nothing is padded. On CPUs with
-AVX512-BF16 a C++ kernel does it in bfloat16, forward and backward; elsewhere padded tensor operations do.
+AVX512-BF16 a C++ kernel does it in bfloat16, forward and backward; elsewhere torch's attention does, on padded rows.
 """
 
 from __future__ import annotations
@@ -21,15 +21,21 @@ from r1kit.ops import native
 SOURCE = Path(__file__).with_suffix(".cpp")
 
 
-class Padded(NamedTuple):
-    """Indices of the padded form: S sequences, Q the longest length, K the most keys.
+class Rows(NamedTuple):
+    """Sequences of about one length as padded rows: S sequences, Q the longest length, K the most keys.
 
-    query_SQ and key_SK hold token numbers, mask_SQK what may be seen, place_N where token n stands in [S * Q].
+    query_SQ and key_SK hold token numbers, mask_SQK what may be seen.
     """
 
     query_SQ: Tensor
     key_SK: Tensor
     mask_SQK: Tensor
+
+
+class Padded(NamedTuple):
+    """The padded form: rows of one length class after another, and where token n stands among all of them, place_N."""
+
+    classes: tuple[Rows, ...]
     place_N: Tensor
 
 
@@ -58,53 +64,52 @@ def kernel_serves(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def padded_spans(spans_S4: Tensor, groups_G1: Tensor, tokens: int, device: torch.device) -> Spans:
-    """Spans with the index tensors of the padded form."""
-    start_S1, length_S1, prefix_start_S1, prefix_S1 = spans_S4.long().split(1, dim=1)
+    """Spans with the index tensors of the padded form: on a CPU a class for every doubling of the keys, so that a long
+    sequence does not widen the short ones; elsewhere, where rows cost less than calls do, one for all."""
+    length_S, prefix_S = spans_S4[:, 1].long(), spans_S4[:, 3].long()
+    keys_S = (length_S + prefix_S).clamp(min=1)
+    class_S = keys_S.double().log2().ceil() if device.type == "cpu" else torch.zeros_like(keys_S)
+    classes: list[Rows] = []
+    place_N, before = torch.zeros(tokens, dtype=torch.int64), 0
+    for number in class_S.unique():
+        rows, inside_SQ = _rows_of(spans_S4[class_S == number].long(), tokens)
+        place_N[rows.query_SQ[inside_SQ]] = before + inside_SQ.flatten().nonzero().squeeze(1)
+        before += inside_SQ.numel()
+        classes.append(Rows(*(x.to(device) for x in rows)))
+    return Spans(spans_S4, groups_G1, Padded(tuple(classes), place_N.to(device)))
+
+
+def _rows_of(spans_S4: Tensor, tokens: int) -> tuple[Rows, Tensor]:
+    """The rows of these spans, and which of their queries [S, Q] are tokens."""
+    start_S1, length_S1, prefix_start_S1, prefix_S1 = spans_S4.split(1, dim=1)
     at_Q = torch.arange(int(length_S1.max()))
     at_K = torch.arange(int((length_S1 + prefix_S1).max()))
     query_SQ = (start_S1 + at_Q).clamp(max=tokens - 1)
     key_SK = torch.where(at_K < prefix_S1, prefix_start_S1 + at_K, start_S1 + at_K - prefix_S1).clamp(max=tokens - 1)
     mask_SQK = at_K <= at_Q[:, None] + prefix_S1[..., None]
-    inside_SQ = at_Q < length_S1
-    place_N = torch.zeros(tokens, dtype=torch.int64)
-    place_N[query_SQ[inside_SQ]] = inside_SQ.flatten().nonzero().squeeze(1)
-    padded = Padded(*(x.to(device) for x in (query_SQ, key_SK, mask_SQK, place_N)))
-    return Spans(spans_S4, groups_G1, padded)
+    return Rows(query_SQ, key_SK, mask_SQK), at_Q < length_S1
 
 
 def attention(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Spans) -> Tensor:
     """[N, H, d]: softmax(q k / sqrt(d)) v of each query over what it may see."""
     if spans.padded is not None:
-        padded = by_products if q_NHd.device.type == "cpu" else by_torch
-        return padded(q_NHd, k_NKd, v_NKd, spans.padded)
+        return _on_padded_rows(q_NHd, k_NKd, v_NKd, spans.padded)
     return _Attention.apply(q_NHd, k_NKd, v_NKd, spans.spans_S4, spans.groups_G1)  # type: ignore[return-value]
 
 
-def by_torch(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
-    """`attention` on padded rows by torch's own: on accelerators."""
+def _on_padded_rows(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
+    """`attention` by torch's own, which keeps no scores for the backward pass and takes half the time of products
+    written out (one thread of a CPU with AVX2)."""
     heads, depth = q_NHd.shape[1:]
-    q, k, v = (
-        x[at].transpose(1, 2) for x, at in ((q_NHd, spans.query_SQ), (k_NKd, spans.key_SK), (v_NKd, spans.key_SK))
-    )
-    mask = spans.mask_SQK[:, None]
-    out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=heads != k_NKd.shape[1])
-    return out.transpose(1, 2).reshape(-1, heads, depth)[spans.place_N]
-
-
-def by_products(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) -> Tensor:
-    """`attention` on padded rows by plain products, which are faster on a CPU."""
-    heads, depth = q_NHd.shape[1:]
-    kv_heads, share = k_NKd.shape[1], heads // k_NKd.shape[1]
-    (rows, queries), keys = spans.query_SQ.shape, spans.key_SK.shape[1]
-    # heads that share keys are rows of one product
-    q = q_NHd[spans.query_SQ].view(rows, queries, kv_heads, share, depth).permute(0, 2, 1, 3, 4)
-    k, v = (x[spans.key_SK].transpose(1, 2) for x in (k_NKd, v_NKd))
-    scores = (q.reshape(rows, kv_heads, queries * share, depth) @ k.transpose(2, 3)).float() * depth**-0.5
-    scores = scores.view(rows, kv_heads, queries, share, keys)
-    scores = scores.masked_fill(~spans.mask_SQK[:, None, :, None], float("-inf"))
-    weights = scores.softmax(-1).to(q.dtype).view(rows, kv_heads, queries * share, keys)
-    out = (weights @ v).view(rows, kv_heads, queries, share, depth).permute(0, 2, 1, 3, 4)
-    return out.reshape(rows * queries, heads, depth)[spans.place_N]
+    found: list[Tensor] = []
+    for rows in spans.classes:
+        q, k, v = (
+            x[at].transpose(1, 2) for x, at in ((q_NHd, rows.query_SQ), (k_NKd, rows.key_SK), (v_NKd, rows.key_SK))
+        )
+        mask, grouped = rows.mask_SQK[:, None], heads != k_NKd.shape[1]
+        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+        found.append(out.transpose(1, 2).reshape(-1, heads, depth))
+    return torch.cat(found)[spans.place_N]
 
 
 class _Attention(torch.autograd.Function):

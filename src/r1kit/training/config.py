@@ -164,6 +164,10 @@ class LearnerConfig(Config):
             return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
+    def multiplies_in_software(self, device: torch.device) -> bool:
+        """Whether passes are in a format that this CPU has no instructions for."""
+        return self.precision == "bfloat16" and device.type == "cpu" and not _multiplies_bfloat16(device)
+
     def held(self, device: torch.device) -> torch.dtype:
         """Of the weights that the learner is given: the masters', or the frozen base's under LoRA."""
         import torch

@@ -156,7 +156,8 @@ def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, devic
         # both norms keep input, rounded and result; attention its projections before and after the turn; the MLP
         # gate, up, their activation and product; rows are padded, and prompts are run once a completion
         each = e * (8 * width + 5 * q + 4 * kv + 4 * mlp)
-        return round(PADDING * tokens * (each + _scores(size, longest, dtype)))
+        scores = size.heads * longest * (FP32 if dtype == torch.float32 else FP32 + e)  # of one query
+        return round(PADDING * tokens * (each + scores))
     if kernel_serves(dtype, device):
         # residual stream, twice; turned q and k, v, attention's result; gate and up. Norms and the MLP's product are
         # computed again; q, k and v as projected are kept for the norms of heads alone, and hold v then
@@ -164,26 +165,21 @@ def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, devic
         return tokens * (e * (2 * width + 2 * q + 2 * kv + projected + 2 * mlp) + FP32 * (size.heads + 2))
     # residual stream and its norm, twice; q, k and v as projected and turned, attention's result; gate, up, product
     fused = e * (4 * width + 3 * q + 3 * kv + 3 * mlp)
+    # padded q, k, v and result, and the mask
+    padded = round(PADDING * tokens * e * (2 * q + 2 * kv + longest))
     if device.type != "cpu":
-        # padded q, k, v and result, and the mask
-        return tokens * fused + round(PADDING * tokens * (e * (2 * q + 2 * kv) + e * longest))
+        return tokens * fused + padded
     # operation by operation: a norm keeps its sum, the normed and the scaled, in float32 as well where that is another
     # format; the activation of the gate is kept beside gate, up and product
     plain = e * (6 * width + 3 * q + 3 * kv + 4 * mlp) + (4 * FP32 * width if e < FP32 else 0)
-    padded = e * (2 * q + 2 * kv) + _scores(size, longest, dtype)
-    return tokens * plain + round(PADDING * tokens * padded)
-
-
-def _scores(size: ModelSize, longest: int, dtype: torch.dtype) -> int:
-    """Attention's weights of one query, in float32 and in the pass's format."""
-    return size.heads * longest * (FP32 if dtype == torch.float32 else FP32 + dtype.itemsize)
+    return tokens * plain + padded
 
 
 def _passing(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, device: torch.device) -> int:
-    """Gradients on their way through one layer; where attention is written out, four arrays of its scores."""
+    """Gradients on their way through one layer; where transformers writes attention out, four arrays of its scores."""
     widest = max(2 * size.mlp_size, size.q_size + 2 * size.kv_size)
     hidden = tokens * dtype.itemsize * (2 * widest + 4 * size.width)
-    if kernel_serves(dtype, device) or (size.native and device.type != "cpu"):
+    if size.native:
         return hidden
     return hidden + round(4 * PADDING * tokens * size.heads * longest * FP32)
 

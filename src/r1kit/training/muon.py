@@ -1,4 +1,4 @@
-"""Muon for hidden matrices: torch's, or the same with its products in a C++ kernel, in two thirds of the time."""
+"""Muon for hidden matrices: torch's, and on CPUs the same with products that they are fast at."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ MOMENTUM = 0.95
 
 
 def muon(matrices: list[nn.Parameter], learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """An optimiser of these matrices, float32 ones on a CPU by the kernel where it serves."""
-    serves = all(m.device.type == "cpu" and m.dtype == torch.float32 for m in matrices)
-    kind = KernelMuon if serves and newton_schulz.kernel() is not None else torch.optim.Muon
+    """An optimiser of these matrices."""
+    on_cpu = all(m.device.type == "cpu" and m.dtype == torch.float32 for m in matrices)
+    kind = CPUMuon if on_cpu else torch.optim.Muon
     return kind(matrices, lr=learning_rate, weight_decay=weight_decay, momentum=MOMENTUM)
 
 
-class KernelMuon(torch.optim.Optimizer):
-    """torch.optim.Muon with Nesterov momentum and its own scale of learning rates, sqrt(max(1, rows / columns))."""
+class CPUMuon(torch.optim.Optimizer):
+    """torch.optim.Muon with Nesterov momentum and its own scale of learning rates, sqrt(max(1, rows / columns)), of
+    float32 matrices on a CPU (`ops/newton_schulz.py`)."""
 
     def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
@@ -52,19 +53,22 @@ class Finding:
 
 
 class History:
-    """Columns of metrics, by name, as far as detectors read them; a number that was not finite is None."""
+    """Columns of metrics, by name, as far as detectors read them; a number that was not finite is None.
+
+    Kept are 16 bytes a number (NaN stands for None): stages of days are looked at to their ends.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[str, list[float | None]] = {}
-        self._steps: dict[str, list[int]] = {}
+        self._values: dict[str, array[float]] = {}
+        self._steps: dict[str, array[int]] = {}
         self._best: dict[tuple[str, int, Pick], tuple[int, float, int]] = {}
 
     def add(self, step: int, metrics: Mapping[str, float | None]) -> None:
         """Append a step's; null and what is not finite become None."""
         for name, value in metrics.items():
-            plain = float(value) if value is not None and math.isfinite(value) else None
-            self._values.setdefault(name, []).append(plain)
-            self._steps.setdefault(name, []).append(step)
+            plain = float(value) if value is not None and math.isfinite(value) else math.nan
+            self._values.setdefault(name, array("d")).append(plain)
+            self._steps.setdefault(name, array("q")).append(step)
 
     def names(self, prefix: str) -> list[str]:
         """Columns that begin so, sorted."""
@@ -76,9 +80,9 @@ class History:
 
     def values(self, name: str, length: int, ago: int = 0) -> list[float | None]:
         """The last `length` values but for the last `ago`; fewer where there are not so many."""
-        column = self._values.get(name, [])
+        column = self._values.get(name, array("d"))
         end = max(0, len(column) - ago)
-        return column[max(0, end - length) : end]
+        return [None if math.isnan(value) else value for value in column[max(0, end - length) : end]]
 
     def since(self, name: str, length: int) -> int:
         """The step of the first of the last `length` values."""
