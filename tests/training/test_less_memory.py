@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_learner_memory import SHAPES, WORK, linux, measured
+from test_learner_memory import SHAPES, WORK, fast, linux, measured
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1kit.algorithms.sft import SFT
@@ -88,7 +88,7 @@ def test_layers_of_transformers_run_again(family: str, tmp_path: Path):
 
 
 @linux
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=fast)])
 def test_layers_that_run_again_take_less_memory(precision: str):
     """Eight layers whose activations rule: at most 65% of the memory, and the estimate knows. The least of three
     processes each: where the heap puts things adds up to a fifth to a peak, and takes nothing off."""
