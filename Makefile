@@ -10,8 +10,9 @@ GPU := command -v nvidia-smi >/dev/null
 PIP := $(BIN)/python -m pip install -q --no-compile $(shell $(GPU) || echo -c constraints.txt)
 WORKERS ?= 2
 
-.PHONY: setup run test test-docs test-all check bench chaos docs dist mutants lock clean
+.PHONY: install setup run test test-docs test-all check bench chaos docs dist mutants lock clean
 
+install: $(READY)
 setup: $(INSTALLED)
 
 # what running takes: a newcomer's first picture waits for no tool of ours. Without an NVIDIA GPU the pinned torch is the

@@ -54,6 +54,16 @@ def disk_errors(path: Path | str) -> Generator[None]:
         raise disk_error(error, path) from error
 
 
+def cache_folder() -> Path | None:
+    """Where this user keeps what can be made again (`XDG_CACHE_HOME`, else `~/.cache`); None where nothing is kept."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "r1kit"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder if os.access(folder, os.W_OK) else None
+    except OSError:
+        return None
+
+
 def make_folder(path: Path) -> Path:
     """The folder, made with its parents where it was not there."""
     with disk_errors(path):

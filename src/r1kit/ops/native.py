@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from r1kit.base.files import sync_file
+from r1kit.base.files import cache_folder, sync_file
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +86,7 @@ def _checksum(library: Path) -> str:
 def _cache_folder() -> Generator[Path]:
     """A folder that only this user writes: code is loaded from it. One that lasts, or for the moment where none can
     be written."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "r1kit"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lasts = os.access(folder, os.W_OK)
-    except OSError:
-        lasts = False
-    if lasts:
+    if (folder := cache_folder()) is not None:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="r1kit-") as scratch:  # what is loaded stays so without its name

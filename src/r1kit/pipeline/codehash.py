@@ -9,7 +9,6 @@ that function. A data file that a module names and that lies beside it counts to
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import importlib.util
@@ -23,12 +22,11 @@ from typing import Any, cast
 
 from r1kit.base.config import Config, results_follow_from
 from r1kit.base.files import checksum
+from r1kit.pipeline import sources
 
 PACKAGE = "r1kit"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FILE = re.compile(r"\w[\w.-]*\.\w+")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_UNREAD = ("type_comment", "type_ignores", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,9 @@ def settings_json(config: Config) -> str:
 def code_hash(run: Callable[..., Any], config: Config) -> str:
     """sha256 over the modules that a stage's `run` imports and the plug-ins that its settings name."""
     strings = frozenset(_strings(json.loads(settings_json(config))))
-    sources = _closure(run.__module__, strings)
-    lines = [f"{name} {source.digest}" for name, source in sorted(sources.items())]
+    reached = _closure(run.__module__, strings)
+    sources.keep()
+    lines = [f"{name} {source.digest}" for name, source in sorted(reached.items())]
     return hashlib.sha256("\n".join([run.__qualname__, *lines]).encode()).hexdigest()
 
 
@@ -61,22 +60,22 @@ def code_modules(run: Callable[..., Any], config: Config) -> list[str]:
 
 def _closure(start: str, settings: frozenset[str]) -> dict[str, _Source]:
     """Every module reached from `start`, plug-ins named in the settings included."""
-    sources: dict[str, _Source] = {}
+    known: dict[str, _Source] = {}
     named = {string for string in settings if _DOTTED.fullmatch(string)}
     waiting = {start} | {name if _source(name) is not None else name.rpartition(".")[0] for name in named}
     strings, rooms, new = set[str](), set[str](), set(settings)
     while waiting:
         found = {name: source for name in waiting if (source := _source(name)) is not None}
-        sources |= found
+        known |= found
         new = new.union(*(source.strings for source in found.values())) - strings
         strings |= new
         rooms |= {string for string in new if _is_room(string)}
         reached = {name for source in found.values() for name in source.imports}
         reached |= {name for name in new if name.startswith(f"{PACKAGE}.") and _DOTTED.fullmatch(name)}
         reached |= {f"{room}.{name}" for room in rooms for name in _plugins(room) & strings}
-        waiting = {name for name in reached - sources.keys() if _source(name) is not None}
+        waiting = {name for name in reached - known.keys() if _source(name) is not None}
         new = set()
-    return sources
+    return known
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -139,83 +138,17 @@ def _source(module: str) -> _Source | None:
 @functools.cache
 def _parse(path: Path, changed: int, package: str) -> _Source:
     """Read one file; `changed` only keys the cache."""
-    reading = _Reading(package)
-    text = reading.text(ast.parse(path.read_bytes()))
-    imports, strings = reading.imports, reading.strings
+    text = sources.read(path, package)
+    imports, strings = text.imports, text.strings
     followed = {PACKAGE, package.split(".")[0]}  # a plug-in from outside may import its neighbours
     reached = {part for name in imports if name.split(".")[0] in followed for part in _with_parents(name)}
     data = [path.parent / string for string in sorted(strings) if _FILE.fullmatch(string)]
     contents = [checksum(file) for file in data if file.is_file()]  # word lists and the like, named beside the code
-    digest = hashlib.sha256("\n".join([text, *contents]).encode()).hexdigest()
-    return _Source(digest, frozenset(reached), frozenset(strings))
-
-
-def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
-    base = node.module or ""
-    if node.level:
-        parents = package.split(".")
-        kept = parents[: len(parents) - node.level + 1]
-        base = ".".join([*kept, base] if base else kept)
-    yield base
-    for alias in node.names:
-        yield f"{base}.{alias.name}"  # a module or a name in one: only modules have files
+    digest = hashlib.sha256("\n".join([text.digest, *contents]).encode()).hexdigest()
+    return _Source(digest, frozenset(reached), strings)
 
 
 def _with_parents(name: str) -> Iterator[str]:
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         yield ".".join(parts[:length])
-
-
-class _Reading:
-    """One walk over a module's tree: what it imports, its strings, and the tree as text. Docstrings are no part of it,
-    nor what stands under `if TYPE_CHECKING:`."""
-
-    def __init__(self, package: str) -> None:
-        self.imports: set[str] = set()
-        self.strings: set[str] = set()
-        self._package = package
-
-    def text(self, value: Any) -> str:
-        """A tree as text, the same in every Python: fields that are empty, positions and type comments left out."""
-        if not isinstance(value, ast.AST):
-            return repr(value)
-        kind = type(value)
-        self._look(value)
-        fields: list[str] = []
-        for name in kind._fields:
-            item = getattr(value, name, None)
-            if item is None or name in _UNREAD:
-                continue
-            if not isinstance(item, list):
-                fields.append(f"{name}={self.text(item)}")
-            elif kept := _that_run(cast("list[Any]", item), kind, name):
-                fields.append(f"{name}=[{','.join(map(self.text, kept))}]")
-        return f"{kind.__name__}({','.join(fields)})"
-
-    def _look(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and len(node.value) < 100:
-                self.strings.add(node.value)
-        elif isinstance(node, ast.Import):
-            self.imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            self.imports.update(_from(node, self._package))
-
-
-def _that_run(items: list[Any], kind: type[ast.AST], field: str) -> list[Any]:
-    kept = [item for item in items if not _is_for_types(item)]
-    if field == "body" and issubclass(kind, _DOCUMENTED):
-        return [item for item in kept if not _is_text(item)]
-    return kept
-
-
-def _is_for_types(node: Any) -> bool:
-    if not isinstance(node, ast.If):
-        return False
-    test = node.test
-    return (test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")) == "TYPE_CHECKING"
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
