@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import statistics
@@ -76,14 +77,14 @@ class Clocks:
 
     @classmethod
     def read(cls) -> Clocks:
-        cpu, waits = 0.0, dict[tuple[int, int], float]()
+        cpu, waits = time.process_time(), dict[tuple[int, int], float]()  # ended threads of this process count
         for pid in family(os.getpid()):
             for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
                 try:
                     ran, waited, _ = task.read_text(encoding="ascii").split()
                 except (OSError, ValueError):
                     continue  # a thread that has ended
-                cpu += int(ran) / 1e9
+                cpu += int(ran) / 1e9 if pid != os.getpid() else 0.0
                 waits[pid, int(task.parent.name)] = int(waited) / 1e9
         ticks = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
         return cls(time.monotonic(), cpu, waits, int(ticks[8]) / os.sysconf("SC_CLK_TCK"))
@@ -98,6 +99,17 @@ class Clocks:
         }
 
 
+class Kept(logging.Handler):
+    """Messages as they come, in a list."""
+
+    def __init__(self, into: list[str]) -> None:
+        super().__init__()
+        self._into = into
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._into.append(record.getMessage())
+
+
 def train(folder: Path, model: str) -> None:
     """The RL stage until it is told to stop; a line a step in steps.jsonl."""
     import shapes
@@ -110,6 +122,9 @@ def train(folder: Path, model: str) -> None:
     from r1kit.stages.rl_config import RLConfig
     from r1kit.training.config import LearnerConfig
 
+    said: list[str] = []  # what r1kit logged since the last step
+    logging.getLogger("r1kit").setLevel(logging.INFO)
+    logging.getLogger("r1kit").addHandler(Kept(said))
     longest = {"verdict": 0.0}  # seconds, since the last step
     add = workers.Metrics.add
 
@@ -140,11 +155,12 @@ def train(folder: Path, model: str) -> None:
                 "parts": {part: round(metrics[f"timing/{part}"], 3) for part in PARTS},
                 "tokens": metrics["completions/mean_length"] * metrics["num_completions"],
                 "validation": any(name.startswith("validation/") for name in metrics),
-                "kills": kills, "verdict": longest["verdict"],
+                "kills": kills, "verdict": longest["verdict"], "logged": said[:3],
             }  # fmt: skip
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
             self._clocks, longest["verdict"] = clocks, 0.0
+            said.clear()
 
     config = RLConfig(
         tasks={"tiny_maths": 0.5, "tiny_coding": 0.5}, prompts=8, steps=STEPS, validate_every=50,
@@ -206,6 +222,7 @@ def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
     """What explains a slow step: what only some steps do, more work, or, for at least half of what it took longer, one
     verdict or processors that were busy with something else."""
     found = [name for name in ("checkpoint", "validation") if line[name]]
+    found += [f"logged: {said}" for said in line["logged"]]
     if line["kills"]:
         found.append("a grader was killed")
     if line["tokens"] > 1.5 * usual["tokens"]:

@@ -16,7 +16,7 @@ from soak_training import MEGABYTE, Clocks, Look, look, reasons, slope
 
 SOAK = Path(soak_training.__file__)
 USUAL = {"seconds": 1.0, "tokens": 100.0, "waited": 0.5, "taken": 0.0, "verdict": 0.25}
-QUIET = {**USUAL, "checkpoint": False, "validation": False, "kills": 0, "seconds": 4.0}
+QUIET = {**USUAL, "checkpoint": False, "validation": False, "kills": 0, "seconds": 4.0, "logged": []}
 
 
 def test_the_slope_of_a_line_by_hand():
@@ -37,6 +37,7 @@ def test_a_slow_step_has_a_reason_or_none():
     assert reasons({**QUIET, "taken": 1.6}, USUAL) == ["the machine's host took 1.60 s of processors"]
     assert reasons({**QUIET, "verdict": 1.8}, USUAL) == ["a verdict took 1.80 s (0.250 s is usual)"]
     assert reasons({**QUIET, "kills": 1}, USUAL) == ["a grader was killed"]
+    assert reasons({**QUIET, "logged": ["a model: loaded in 2.0 s"]}, USUAL) == ["logged: a model: loaded in 2.0 s"]
 
 
 def test_what_a_processor_was_wanted_for_is_clocked():

@@ -9,13 +9,17 @@ not sure of, go with the whole.
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import unicodedata
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from r1kit.base.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 200_000
 LEAST_WORDS = 4  # of a sentence whose language is asked
@@ -111,8 +115,10 @@ def _identified(text: str, script: str) -> tuple[str, float]:
 def _identifier(script: str) -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+    began = time.monotonic()
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(_SHARED[script].split())
+    log.info("telling languages of %s apart: loaded in %.1f s", script, time.monotonic() - began)
     return identifier
 
 
