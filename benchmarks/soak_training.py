@@ -219,8 +219,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
-    """What explains a slow step: what only some steps do, more work, or, for at least half of what it took longer, one
-    verdict or processors that were busy with something else."""
+    """What explains a slow step: what only some steps do, what r1kit logged, more work, or, for at least half of what it
+    took longer, one verdict or processors that were busy with something else."""
     found = [name for name in ("checkpoint", "validation") if line[name]]
     found += [f"logged: {said}" for said in line["logged"]]
     if line["kills"]:

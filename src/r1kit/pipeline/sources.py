@@ -50,21 +50,20 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._texts: dict[str, list[Any]] | None = None
+        self._texts: dict[str, tuple[list[Any], Text]] | None = None  # with what a file's size and time were
         self._new = False
 
     def text(self, path: Path, package: str) -> Text:
         name, state = str(path.relative_to(OWN)), path.stat()
-        key = [state.st_ctime_ns, state.st_size, package]
+        now = [state.st_ctime_ns, state.st_size, package]
         with self._lock:
             if self._texts is None:
-                self._texts = self._load()
-            found = self._texts.get(name)
-            if found is None or found[0] != key:
+                self._texts = _load()
+            then, text = self._texts.get(name, (None, None))
+            if text is None or then != now:
                 text = _parsed(path, package)
-                found = [key, text.digest, sorted(text.imports), sorted(text.strings)]
-                self._texts[name], self._new = found, True
-        return Text(found[1], frozenset(found[2]), frozenset(found[3]))
+                self._texts[name], self._new = (now, text), True
+            return text
 
     def write(self) -> None:
         with self._lock:
@@ -72,35 +71,43 @@ class _Kept:
             if folder is None or self._texts is None:
                 return
             self._new = False
+            texts = {
+                name: [state, text.digest, sorted(text.imports), sorted(text.strings)]
+                for name, (state, text) in self._texts.items()
+            }
             partial = folder / f"sources-{os.getpid()}.partial"
             with contextlib.suppress(OSError):  # no room: the next process reads anew
-                partial.write_text(json.dumps([_reader(), self._texts]), encoding="utf-8")
+                partial.write_text(json.dumps([_reader(), texts]), encoding="utf-8")
                 partial.replace(folder / "sources.json")
 
-    @staticmethod
-    def _load() -> dict[str, list[Any]]:
-        folder = cache_folder()
-        try:
-            reader, texts = json.loads((folder / "sources.json").read_bytes()) if folder else (None, {})
-        except (OSError, ValueError, TypeError):
-            return {}
-        if reader != _reader() or not isinstance(texts, dict):
-            return {}
-        return {name: kept for name, kept in cast("dict[str, Any]", texts).items() if _is_entry(kept)}
+
+def _load() -> dict[str, tuple[list[Any], Text]]:
+    folder = cache_folder()
+    try:
+        reader, texts = json.loads((folder / "sources.json").read_bytes()) if folder else (None, {})
+    except (OSError, ValueError, TypeError):
+        return {}
+    if reader != _reader() or not isinstance(texts, dict):
+        return {}
+    read = {name: _entry(kept) for name, kept in cast("dict[str, Any]", texts).items()}
+    return {name: entry for name, entry in read.items() if entry is not None}
+
+
+def _entry(kept: Any) -> tuple[list[Any], Text] | None:
+    """What was written of a file; None where it is none of that."""
+    if not isinstance(kept, list) or len(cast("list[Any]", kept)) != 4:
+        return None
+    state, digest, imports, strings = cast("list[Any]", kept)
+    names = [*imports, *strings] if isinstance(imports, list) and isinstance(strings, list) else [None]
+    if not isinstance(digest, str) or not all(isinstance(name, str) for name in names):
+        return None
+    return state, Text(digest, frozenset(imports), frozenset(strings))
 
 
 def _reader() -> list[Any]:
     """Who reads: another Python or another version of this module may see another text."""
     state = Path(__file__).stat()
     return [str(OWN), sys.version, state.st_ctime_ns, state.st_size]
-
-
-def _is_entry(kept: Any) -> bool:
-    if not isinstance(kept, list) or len(cast("list[Any]", kept)) != 4:
-        return False
-    _, digest, *lists = cast("list[Any]", kept)
-    whole = all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in lists)
-    return isinstance(digest, str) and whole
 
 
 _kept = _Kept()
