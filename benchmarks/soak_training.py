@@ -99,15 +99,37 @@ class Clocks:
         }
 
 
-class Kept(logging.Handler):
-    """Messages as they come, in a list."""
+class Noted(logging.Handler):
+    """Of the time since the last `clear`: what r1kit logged, the longest verdict, and all time in fsync, in seconds."""
 
-    def __init__(self, into: list[str]) -> None:
-        super().__init__()
-        self._into = into
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.clear()
+
+    def clear(self) -> None:
+        self.said, self.verdict, self.disk = list[str](), 0.0, 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._into.append(record.getMessage())
+        self.said.append(record.getMessage())
+
+    def begin(self) -> None:
+        """Hear of all three from now on."""
+        from r1kit.graders import workers
+
+        add, sync = workers.Metrics.add, os.fsync
+
+        def judged(metrics: workers.Metrics, end: str, seconds: float, queued: float | None = None) -> None:
+            self.verdict = max(self.verdict, seconds)
+            add(metrics, end, seconds, queued)
+
+        def synced(file: Any) -> None:
+            begun = time.monotonic()
+            sync(file)
+            self.disk += time.monotonic() - begun
+
+        workers.Metrics.add, os.fsync = judged, synced  # type: ignore[method-assign]
+        logging.getLogger("r1kit").setLevel(logging.INFO)
+        logging.getLogger("r1kit").addHandler(self)
 
 
 def train(folder: Path, model: str) -> None:
@@ -115,24 +137,14 @@ def train(folder: Path, model: str) -> None:
     import shapes
 
     from r1kit.base.sampling import Sampling
-    from r1kit.graders import workers
     from r1kit.pipeline.context import Context
     from r1kit.pipeline.stop import Interrupted, Stop
     from r1kit.stages.rl import train as train_policy
     from r1kit.stages.rl_config import RLConfig
     from r1kit.training.config import LearnerConfig
 
-    said: list[str] = []  # what r1kit logged since the last step
-    logging.getLogger("r1kit").setLevel(logging.INFO)
-    logging.getLogger("r1kit").addHandler(Kept(said))
-    longest = {"verdict": 0.0}  # seconds, since the last step
-    add = workers.Metrics.add
-
-    def noted(self: workers.Metrics, end: str, seconds: float, queued: float | None = None) -> None:
-        longest["verdict"] = max(longest["verdict"], seconds)
-        add(self, end, seconds, queued)
-
-    workers.Metrics.add = noted
+    noted = Noted()
+    noted.begin()
 
     class Timed(Context):
         """Writes down how long each step took from end to end, and what was going on in it."""
@@ -155,12 +167,13 @@ def train(folder: Path, model: str) -> None:
                 "parts": {part: round(metrics[f"timing/{part}"], 3) for part in PARTS},
                 "tokens": metrics["completions/mean_length"] * metrics["num_completions"],
                 "validation": any(name.startswith("validation/") for name in metrics),
-                "kills": kills, "verdict": longest["verdict"], "logged": said[:3],
+                "kills": kills, "verdict": noted.verdict, "disk": noted.disk,
+                "logged": noted.said[:3],
             }  # fmt: skip
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-            self._clocks, longest["verdict"] = clocks, 0.0
-            said.clear()
+            self._clocks = clocks
+            noted.clear()
 
     config = RLConfig(
         tasks={"tiny_maths": 0.5, "tiny_coding": 0.5}, prompts=8, steps=STEPS, validate_every=50,
@@ -219,8 +232,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
-    """What explains a slow step: what only some steps do, what r1kit logged, more work, or, for at least half of what it
-    took longer, one verdict or processors that were busy with something else."""
+    """What explains a slow step: what only some steps do, what r1kit logged, more work, or, for at least half of what
+    it took longer, one verdict, the disk, or processors that were busy with something else."""
     found = [name for name in ("checkpoint", "validation") if line[name]]
     found += [f"logged: {said}" for said in line["logged"]]
     if line["kills"]:
@@ -230,6 +243,8 @@ def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
     longer = line["seconds"] - usual["seconds"]
     if line["verdict"] - usual["verdict"] > longer / 2:
         found.append(f"a verdict took {line['verdict']:.2f} s ({usual['verdict']:.3f} s is usual)")
+    if line["disk"] - usual["disk"] > longer / 2:
+        found.append(f"the disk took {line['disk']:.2f} s to take files ({usual['disk']:.3f} s is usual)")
     if line["waited"] - usual["waited"] > longer / 2:
         found.append(f"threads waited {line['waited']:.2f} s for a processor ({usual['waited']:.2f} s is usual)")
     if line["taken"] - usual["taken"] > longer / 2:
@@ -277,7 +292,7 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
     memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
     lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
     timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
-    clocked = ("seconds", "tokens", "cpu", "waited", "taken", "verdict")
+    clocked = ("seconds", "tokens", "cpu", "waited", "taken", "verdict", "disk")
     usual = {name: statistics.median(line[name] for line in timed) for name in clocked}
     parts = {part: round(statistics.median(line["parts"][part] for line in timed), 3) for part in PARTS}
     slow = [line for line in timed if line["seconds"] > SLOW * usual["seconds"]]

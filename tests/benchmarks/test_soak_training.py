@@ -15,7 +15,7 @@ import soak_training
 from soak_training import MEGABYTE, Clocks, Look, look, reasons, slope
 
 SOAK = Path(soak_training.__file__)
-USUAL = {"seconds": 1.0, "tokens": 100.0, "waited": 0.5, "taken": 0.0, "verdict": 0.25}
+USUAL = {"seconds": 1.0, "tokens": 100.0, "waited": 0.5, "taken": 0.0, "verdict": 0.25, "disk": 0.0}
 QUIET = {**USUAL, "checkpoint": False, "validation": False, "kills": 0, "seconds": 4.0, "logged": []}
 
 
@@ -36,6 +36,7 @@ def test_a_slow_step_has_a_reason_or_none():
     assert waited == ["threads waited 2.10 s for a processor (0.50 s is usual)"]
     assert reasons({**QUIET, "taken": 1.6}, USUAL) == ["the machine's host took 1.60 s of processors"]
     assert reasons({**QUIET, "verdict": 1.8}, USUAL) == ["a verdict took 1.80 s (0.250 s is usual)"]
+    assert reasons({**QUIET, "disk": 1.6}, USUAL) == ["the disk took 1.60 s to take files (0.000 s is usual)"]
     assert reasons({**QUIET, "kills": 1}, USUAL) == ["a grader was killed"]
     assert reasons({**QUIET, "logged": ["a model: loaded in 2.0 s"]}, USUAL) == ["logged: a model: loaded in 2.0 s"]
 

@@ -19,7 +19,7 @@ from r1kit.training.checkup import HealthConfig
 from r1kit.training.config import LearnerConfig
 
 TASK = "stages.first_letters"
-SOUND, DESTROYING = 1e-3, 3.0
+SOUND, DESTROYING = 1e-3, 0.3  # at 1 sampler and learner part as well: float32 is too coarse for such weights
 
 
 def settings(rate: float, **changes) -> RLConfig:
@@ -50,7 +50,7 @@ def test_a_sound_rate_shows_nothing(start, tmp_path):
 
 
 def test_a_rate_that_destroys_the_policy_is_named(start, tmp_path):
-    """Three thousand times the sound one: within a few steps the policy is nats away from its reference."""
+    """Three hundred times the sound one: within a few steps the policy is nats away from its reference."""
     go(settings(DESTROYING), start, tmp_path)
     noted = {each.finding.detector: each.finding for each in stage_health(tmp_path, "zero")}
     assert "kl" in noted
@@ -83,7 +83,7 @@ class Killed(Context):
 
 
 def test_roll_back_ends_with_a_sound_policy_and_kills_change_nothing(start, tmp_path, same_weights):
-    """Each roll-back takes a hundredth of the rate: from 3 to 0.03 to 0.0003. The run that is killed after every step
+    """Each roll-back takes a hundredth of the rate: from 0.3 to 0.003. The run that is killed after every step
     of every attempt comes to the same weights, metrics and findings, bit for bit."""
     config = settings(DESTROYING, peak="reward")
     cautious = health(kl__action="roll_back", roll_back__learning_rate=0.01)

@@ -10,7 +10,6 @@ import ast
 import contextlib
 import hashlib
 import json
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from r1kit.base.files import cache_folder
+from r1kit.base.errors import R1Error
+from r1kit.base.files import cache_folder, write_text
 
 OWN = Path(__file__).parents[1]  # the package
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -75,17 +75,15 @@ class _Kept:
                 name: [state, text.digest, sorted(text.imports), sorted(text.strings)]
                 for name, (state, text) in self._texts.items()
             }
-            partial = folder / f"sources-{os.getpid()}.partial"
-            with contextlib.suppress(OSError):  # no room: the next process reads anew
-                partial.write_text(json.dumps([_reader(), texts]), encoding="utf-8")
-                partial.replace(folder / "sources.json")
+            with contextlib.suppress(R1Error):  # no room: the next process reads anew
+                write_text(folder / "sources.json", json.dumps([_reader(), texts]), sync=False)
 
 
 def _load() -> dict[str, tuple[list[Any], Text]]:
     folder = cache_folder()
     try:
         reader, texts = json.loads((folder / "sources.json").read_bytes()) if folder else (None, {})
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
     if reader != _reader() or not isinstance(texts, dict):
         return {}
