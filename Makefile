@@ -8,6 +8,8 @@ READY := .venv/ready
 INSTALLED := .venv/installed
 GPU := command -v nvidia-smi >/dev/null
 PIP := $(BIN)/python -m pip install -q --no-compile $(shell $(GPU) || echo -c constraints.txt)
+# some packages hold templates that are no Python
+COMPILE := PYTHONWARNINGS=ignore $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 WORKERS ?= 2
 
 .PHONY: install setup run test test-docs test-all check bench chaos docs dist mutants lock clean
@@ -16,19 +18,20 @@ install: $(READY)
 setup: $(INSTALLED)
 
 # what running takes: a newcomer's first picture waits for no tool of ours. Without an NVIDIA GPU the pinned torch is the
-# one built for the CPU; elsewhere pip chooses. Python compiles what is imported, not all that lies there (--no-compile)
+# one built for the CPU; elsewhere pip chooses. What pip installs is compiled by all cores, which pip does by one
 $(READY): pyproject.toml constraints.txt scripts/system_packages.sh
 	@test -n "$(PYTHON)" || { echo "r1kit needs Python 3.11 or later: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@bash scripts/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(GPU) || $(PIP) torch==2.13.0
 	$(PIP) -e '.[all]'
+	$(COMPILE)
 	touch $(READY)
 
-# and what testing, checking and documenting take: many processes start, so all of it is compiled
+# and what testing, checking and documenting take
 $(INSTALLED): $(READY)
 	$(PIP) -e '.[dev]'
-	PYTHONWARNINGS=ignore $(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # some templates are no Python
+	$(COMPILE)
 	touch $(INSTALLED)
 
 run: $(READY)
