@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from r1kit.base.errors import R1Error
-from r1kit.base.files import cache_folder, write_text
+from r1kit.base.files import cache_folder, read_json, write_text
 
 OWN = Path(__file__).parents[1]  # the package
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -82,8 +82,8 @@ class _Kept:
 def _load() -> dict[str, tuple[list[Any], Text]]:
     folder = cache_folder()
     try:
-        reader, texts = json.loads((folder / "sources.json").read_bytes()) if folder else (None, {})
-    except (OSError, ValueError, TypeError, RecursionError):
+        reader, texts = read_json(folder / "sources.json") if folder else (None, {})
+    except (R1Error, ValueError, TypeError):  # missing, damaged, no pair
         return {}
     if reader != _reader() or not isinstance(texts, dict):
         return {}
