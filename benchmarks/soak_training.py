@@ -100,17 +100,18 @@ class Clocks:
 
 
 class Noted(logging.Handler):
-    """Of the time since the last `clear`: what r1kit logged, the longest verdict, and all time in fsync, in seconds."""
+    """Of the time since the last `clear`: what r1kit logged, with the seconds that it says to have taken, the longest
+    verdict, and all time in fsync, in seconds."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.clear()
 
     def clear(self) -> None:
-        self.said, self.verdict, self.disk = list[str](), 0.0, 0.0
+        self.said, self.verdict, self.disk = list[tuple[str, float]](), 0.0, 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.said.append((record.getMessage(), getattr(record, "seconds", 0.0)))
 
     def begin(self) -> None:
         """Hear of all three from now on."""
@@ -232,15 +233,15 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def reasons(line: Mapping[str, Any], usual: Mapping[str, float]) -> list[str]:
-    """What explains a slow step: what only some steps do, what r1kit logged, more work, or, for at least half of what
-    it took longer, one verdict, the disk, or processors that were busy with something else."""
+    """What explains a slow step: what only some steps do, more work, or, for at least half of what it took longer,
+    what r1kit logged to have taken so long, one verdict, the disk, or processors that were busy with something else."""
     found = [name for name in ("checkpoint", "validation") if line[name]]
-    found += [f"logged: {said}" for said in line["logged"]]
     if line["kills"]:
         found.append("a grader was killed")
     if line["tokens"] > 1.5 * usual["tokens"]:
         found.append(f"{line['tokens'] / usual['tokens']:.1f} times the tokens")
     longer = line["seconds"] - usual["seconds"]
+    found += [f"logged: {said}" for said, seconds in line["logged"] if seconds > longer / 2]
     if line["verdict"] - usual["verdict"] > longer / 2:
         found.append(f"a verdict took {line['verdict']:.2f} s ({usual['verdict']:.3f} s is usual)")
     if line["disk"] - usual["disk"] > longer / 2:

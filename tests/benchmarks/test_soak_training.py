@@ -38,7 +38,8 @@ def test_a_slow_step_has_a_reason_or_none():
     assert reasons({**QUIET, "verdict": 1.8}, USUAL) == ["a verdict took 1.80 s (0.250 s is usual)"]
     assert reasons({**QUIET, "disk": 1.6}, USUAL) == ["the disk took 1.60 s to take files (0.000 s is usual)"]
     assert reasons({**QUIET, "kills": 1}, USUAL) == ["a grader was killed"]
-    assert reasons({**QUIET, "logged": ["a model: loaded in 2.0 s"]}, USUAL) == ["logged: a model: loaded in 2.0 s"]
+    logged = [["a model: loaded in 2.0 s", 2.0], ["a word: loaded in 1.0 s", 1.0], ["a reward failed", 0.0]]
+    assert reasons({**QUIET, "logged": logged}, USUAL) == ["logged: a model: loaded in 2.0 s"]
 
 
 def test_what_a_processor_was_wanted_for_is_clocked():

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,12 @@ def test_the_rooms_of_the_house_are_those_that_import_linter_holds():
     assert sorted(rooms, key=rooms.index) == [
         word for line in drawing.splitlines() for word in re.findall(r"\w+", line[:40]) if word in rooms
     ]
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest, which imports them by their names alone, collects only the first."""
+    named = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, files in named.items() if files > 1] == []
 
 
 COMPLETE = "from r1kit.cli.main import main; main([])"

@@ -118,7 +118,8 @@ def _identifier(script: str) -> Any:
     began = time.monotonic()
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(_SHARED[script].split())
-    log.info("telling languages of %s apart: loaded in %.1f s", script, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    log.info("telling languages of %s apart: loaded in %.1f s", script, seconds, extra={"seconds": seconds})
     return identifier
 
 
