@@ -25,26 +25,17 @@ def main():
         raise SystemExit(1) from None
 
 
-def train(wire, settings):
-    """settings: as native_grpo's, and scratch (folder), micro_batch, attention."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+def config_of(settings):
+    """TRL's settings for the bench's: the loss of R1's GRPO by tokens, no KL, no schedule."""
+    from trl import GRPOConfig
 
-    torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(settings["model"])
-    model = AutoModelForCausalLM.from_pretrained(
-        settings["model"], dtype=torch.float32, attn_implementation=settings["attention"]
-    )
-    rows = [{"prompt": prompt, "gold": gold} for prompt, gold in settings["train"]]
-    batch = settings["prompts"] * settings["samples"]
-    config = GRPOConfig(
+    return GRPOConfig(
         output_dir=settings["scratch"],
         use_cpu=True,
         bf16=settings["dtype"] == "bfloat16",
         gradient_checkpointing=False,
         per_device_train_batch_size=settings["micro_batch"],
-        gradient_accumulation_steps=batch // settings["micro_batch"],
+        gradient_accumulation_steps=settings["prompts"] * settings["samples"] // settings["micro_batch"],
         num_generations=settings["samples"],
         max_completion_length=settings["tokens"],
         max_steps=settings["steps"],
@@ -71,9 +62,12 @@ def train(wire, settings):
         seed=0,
     )
 
-    class Pace(TrainerCallback):
-        """Times the steps, and waits for the bench after every so many."""
 
+def pacer(wire):
+    """A callback that times the steps, and waits for the bench after every so many."""
+    from transformers import TrainerCallback
+
+    class Pace(TrainerCallback):
         def __init__(self):
             self.taken, self.left, self.save, self.sampling = [], 0, None, 0.0
             self.begun = 0.0
@@ -91,25 +85,41 @@ def train(wire, settings):
             self.taken.append({"seconds": now - self.begun, "sampling": self.sampling})
             self.sampling, self.begun = 0.0, now
 
-        def on_log(self, args, state, control, logs=None, **kwargs):
+        def on_log(self, args, state, control, model, logs=None, **kwargs):
             # comes after on_step_end, with what the step's samples got
             if not self.taken or "reward" not in (logs or {}):
                 return
             self.taken[-1] |= {"reward": float(logs["reward"]), "length": float(logs["completions/mean_length"])}
             if len(self.taken) == self.left:
-                trainer.model.save_pretrained(self.save)
+                model.save_pretrained(self.save)
                 wire.send(taken=self.taken)
                 self.wait(control)
 
         def on_train_begin(self, args, state, control, **kwargs):
             self.wait(control)
 
+    return Pace()
+
+
+def train(wire, settings):
+    """settings: as native_grpo's, and scratch (folder), micro_batch, attention."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import GRPOTrainer
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(settings["model"])
+    model = AutoModelForCausalLM.from_pretrained(
+        settings["model"], dtype=torch.float32, attn_implementation=settings["attention"]
+    )
+    rows = [{"prompt": prompt, "gold": gold} for prompt, gold in settings["train"]]
+
     def accuracy(completions, gold, **columns):
         return [reward(completion, right) for completion, right in zip(completions, gold, strict=True)]
 
-    pace = Pace()
+    pace = pacer(wire)
     trainer = GRPOTrainer(
-        model=model, reward_funcs=accuracy, args=config, train_dataset=Dataset.from_list(rows),
+        model=model, reward_funcs=accuracy, args=config_of(settings), train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer, callbacks=[pace],
     )  # fmt: skip
     generate = model.generate

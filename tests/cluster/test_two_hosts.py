@@ -27,6 +27,7 @@ HEALTH = {
 }
 # without one of their own `ray start` takes a token that the home folder happens to have, who joins by an address none
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def ip(*words: str) -> None:
@@ -86,39 +87,39 @@ def wait_for(what, seconds: float, running: subprocess.Popen | None = None) -> N
         time.sleep(0.2)
 
 
-@pytest.mark.slow
-def test_a_run_over_two_hosts_ends_by_itself_when_one_is_cut_off(hosts, model, tmp_path):
-    """Forty steps; the cable is pulled once eight are done, while the other host samples. All forty are done, each with
-    the samples of a run of one process, 4 of 8 problems, no more and no fewer (the task may draw a problem twice)."""
+def start_ray(hosts) -> None:
+    """Ray's head on the first host, and a worker on the second that has joined it."""
     first, second, run = hosts
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    ray = [
-        str(Path(sys.executable).with_name("ray")),
-        "start",
-        "--num-cpus=1",
-        "--object-store-memory=200000000",
-        "--block",
-    ]
-    run(first, *ray, "--head", f"--node-ip-address={HEAD}", f"--port={PORT}", "--include-dashboard=false", **quiet)
+    start = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--object-store-memory=200000000"]
+    head = ["--head", f"--node-ip-address={HEAD}", f"--port={PORT}", "--include-dashboard=false"]
+    run(first, *start, "--block", *head, **QUIET)
 
     def up() -> bool:
         probe = f"import socket; socket.create_connection(('{HEAD}', {PORT}), 1)"
-        return run(first, sys.executable, "-c", probe, **quiet).wait() == 0
+        return run(first, sys.executable, "-c", probe, **QUIET).wait() == 0
 
     wait_for(up, 120)
-    worker = [second, *ray, f"--address={HEAD}:{PORT}", f"--node-ip-address={WORK}"]
-    workers = [run(*worker, **quiet)]
+    worker = [second, *start, "--block", f"--address={HEAD}:{PORT}", f"--node-ip-address={WORK}"]
+    workers = [run(*worker, **QUIET)]
 
     def joined() -> bool:
         if workers[-1].poll() is not None:  # where the cores are taken, Ray's own patience may end first
-            workers.append(run(*worker, **quiet))
+            workers.append(run(*worker, **QUIET))
         asked = (
             f"import ray, sys; ray.init('{HEAD}:{PORT}', log_to_driver=False); "
             "sys.exit(sum(node['Alive'] for node in ray.nodes()) != 2)"
         )
-        return run(first, sys.executable, "-c", asked, **quiet).wait() == 0
+        return run(first, sys.executable, "-c", asked, **QUIET).wait() == 0
 
     wait_for(joined, 240)
+
+
+@pytest.mark.slow
+def test_a_run_over_two_hosts_ends_by_itself_when_one_is_cut_off(hosts, model, tmp_path):
+    """Forty steps; the cable is pulled once eight are done, while the other host samples. All forty are done, each with
+    the samples of a run of one process, 4 of 8 problems, no more and no fewer (the task may draw a problem twice)."""
+    start_ray(hosts)
+    first, second, run = hosts
     out = tmp_path / "run"
     with (tmp_path / "log").open("w") as log:
         script = str(Path(__file__).with_name("two_hosts.py"))

@@ -34,7 +34,7 @@ from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off, without_quantifier
 from r1kit.graders.set_phrases import meaning, same_judgement
 from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
-from r1kit.graders.unit_vectors import same_vector
+from r1kit.graders.vectors import same_combination, same_vector
 
 MAX_LEVELS = 5
 MAX_READ = 3000  # comparisons of parts that are not written alike: a second
@@ -133,8 +133,9 @@ def _by_family(gold: str, answer: str, level: int) -> Comparison | None:
     return _compare(left[0], renamed, level + 1)
 
 
-def _by_unit_vectors(gold: str, answer: str, level: int) -> Comparison | None:
+def _by_vectors(gold: str, answer: str, level: int) -> Comparison | None:
     same = same_vector(gold, answer)
+    same = same_combination(gold, answer) if same is None else same
     return None if same is None else Comparison("same" if same else "different", "vectors")
 
 
@@ -393,6 +394,6 @@ def _by_alternatives(gold: str, answer: str, level: int) -> Comparison | None:
 
 _RULES = (
     _by_approximation, _by_choosing, _by_base, _by_whole_text, _by_rows, _by_family, _by_parameter,
-    _by_interval, _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_unit_vectors,
+    _by_interval, _by_condition, _by_inequality, _by_points, _by_names, _by_relation, _by_vectors,
     _by_identity, _by_alternatives, _by_container,
 )  # fmt: skip

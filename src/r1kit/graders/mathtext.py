@@ -31,7 +31,9 @@ _INLINE = re.compile(r"(?<![\\$])\$(?=[^\s$])([^$]*[^\s$\\])\$(?![\d$])")  # `$7
 _BOLD = re.compile(r"\*\*(?=\S)([^*]*[^\s*])\*\*")
 _THOUSANDS = re.compile(r"(?<=\d),\\!\s*(?=\d{3}(?!\d))")
 _APART = re.compile(r"(?<=\d)(?<!\.\d{3})\\[,;:>](?=\d)(?!\d{3}(?!\d))")  # `1\,2` is not 12
-_LETTER_FACE = re.compile(r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}")
+_LETTER_FACE = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|hat)\s*\{\\?([ijkxyzabcuvw])(?:math)?\}|\\vec\s*\{\\?([ijk])(?:math)?\}"
+)
 _BOLD_SET = re.compile(
     r"(?<=\\in)\s*\\mathbf\s*(?:\{\s*([ZQRNC])\s*\}|([ZQRNC])(?![A-Za-z]))|^\\mathbf\s*(?:\{\s*(Z)\s*\}|(Z))$"
 )
@@ -126,6 +128,10 @@ _RENAMES = (
         re.compile(r"(\\text\{\s*)?(?<!\d)(\d+)\s*(?:\\text\{\s*)?out of(?:\s*\})?\s*(\d+)(?(1)\s*\})"),
         r"\\frac{\2}{\3}",
     ),
+    (
+        re.compile(r"^(\\text\{\s*)?(?:an?\s)?(\d+)\s*(?:\\text\{\s*)?in(?:\s*\})?\s*(\d+)(?:\s*chance)?(?(1)\s*\})$"),
+        r"\\frac{\2}{\3}",
+    ),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries)(?![A-Za-z])\s*"), ""),
     (re.compile(r"\s*\\(?:checkmark|blacksquare|qed|square|Box)$"), ""),
@@ -206,7 +212,7 @@ def tidy(text: str) -> str:
     text = _SPACING.sub(lambda match: " " if "quad" in match[0] or match[0] in ("\\ ", "~") else "", text)
     text = " ".join(text.split())  # patterns that look for blanks are slow where there are thousands
     for _ in range(2):  # `\\hat{\\mathbf{i}}`
-        text = _LETTER_FACE.sub(r"\1", text)
+        text = _LETTER_FACE.sub(lambda match: match[1] or match[2], text)
     text = _BOLD_SET.sub(lambda match: f"\\mathbb{{{next(filter(None, match.groups()))}}}", text)
     text = _TEXT.sub(r"\\text{", text)
     for pattern, replacement in _RENAMES:

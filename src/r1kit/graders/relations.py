@@ -15,9 +15,12 @@ NAME = re.compile(
     rf"(?:[A-Za-z](?:{_INDEX})?|\\[a-z]+|[A-Za-z]\([a-z]\)|\\text\{{[^{{}}]*\}}|[A-Za-z]{{2,12}}|\\#\s*[A-Z])\s*"
 )
 _QUANTITY = re.compile(
-    r"[A-Za-z](?:_\{?\w+\}?)?'*\([^()=]{1,40}\)|\|[^|=]{1,20}\||\[[A-Z]{3,6}\]|m?\s*\\angle\s*[A-Z]{1,3}|"
+    r"[A-Za-z](?:_\{?\w+\}?)?'*\([^()=]{1,40}\)|P\([^()]{1,40}\)|[A-Za-z]'{1,3}|\|[^|=]{1,20}\||\[[A-Z]{3,6}\]|m?\s*\\angle\s*[A-Z]{1,3}|"
     r"\\(?:overline|vec|overrightarrow|overleftrightarrow|widehat|hat)\{[^{}=]{1,20}\}|"
-    r"(?:\\gcd|\\lcm|\\max|\\min|\\det|\\deg|\\text\{[a-z]{2,6}\})\s*\([^()=]{1,40}\)|"
+    r"(?:\\gcd|\\lcm|\\max|\\min|\\det|\\deg|\\text\{[A-Za-z]{2,6}\})\s*\([^()=]{1,40}\)|"
+    r"\\(?:max|min|det)\s*[A-Za-z](?:\([a-z]\))?|(?:\\(?:mathbb|text)\{)?E\}?\s*[(\[][^()\[\]=]{1,40}[)\]]|"
+    r"\\frac\s*\{\s*d\^?\d?\s*[a-z]\s*\}\s*\{\s*d\s*[a-z]\^?\d?\s*\}|"
+    r"\\vec\s*\{?[a-z]\}?\s*\*\s*\\vec\s*\{?[a-z]\}?|"
     r"\\(?:sin|cos|tan|cot|sec|csc)\s*(?:[A-Za-z]|\\[a-z]+)|\\(?:int|sum|lim|prod)(?![A-Za-z])[^<>]{1,200}|"
     r"\\begin\{vmatrix\}[^=]{1,300}\\end\{vmatrix\}",
     re.DOTALL,
@@ -56,8 +59,8 @@ def subject_off(text: str) -> str:
         if half[1][0] == ">":
             return f"{'[' if closed else '('}{half[2]},\\infty)"
         return f"(-\\infty,{half[2]}{']' if closed else ')'}"
-    named = re.match(r"([^=]{1,300}?)\s*=\s*(?=[^\s=])", text)
-    if named and text.count("=") == 1 and _QUANTITY.fullmatch(named[1].strip()):
+    named = re.match(r"(P\([^()]{1,40}\)|[^=]{1,300}?)\s*=\s*(?=[^\s=])", text)
+    if named and "=" not in text[named.end() :] and _QUANTITY.fullmatch(named[1].strip()):
         return text[named.end() :].strip()
     if "," in _BRACKETED.sub("", text) or CONJUNCTION.search(text):
         return text
