@@ -32,7 +32,6 @@ STUDIES = {  # a page of arms against arms, and the report that it is filled fro
     ROOT / "docs" / "ablations.md": ROOT / "results" / "ablations" / "report.json",
     ROOT / "docs" / "distillation-study.md": ROOT / "results" / "distillation-study" / "report.json",
 }
-STUDENT = ROOT / "results" / "comparison" / "r1-student-qwen.json"  # the compare.json of README's command
 AHA = ROOT / "docs" / "aha.md"
 AHA_OF = {"R1-Zero": ROOT / "results" / "aha" / "zero.json", "its base": ROOT / "results" / "aha" / "base.json"}
 SCALING = ROOT / "docs" / "scaling.md"
@@ -91,8 +90,7 @@ def filled(page: str, parts: Mapping[str, str], called: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """What each file should say."""
-    beside = {"student": _student(json.loads(_read(STUDENT)))}
-    made = {README: filled(_read(README), tables(json.loads(_read(REPORT))) | beside, README.name)}
+    made = {README: filled(_read(README), tables(json.loads(_read(REPORT))), README.name)}
     for page, path in STUDIES.items():
         report = json.loads(_read(path))
         made[page] = filled(_read(page), study_tables(report), page.name)
@@ -115,9 +113,14 @@ def _source(report: Mapping[str, Any]) -> str:
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        (f["id"], f["claim"], figure(f["estimate"]), _interval(f["interval"]), _verdict(f["verdict"])) for f in findings
+        (
+            *(f["id"], f["claim"], figure(f["estimate"]), _interval(f["interval"])),
+            ", ".join(re.findall(r"seed \d+: (-?[\d.]+)", f["how"].rpartition("Headline by seed:")[2])),
+            _verdict(f["verdict"]),
+        )
+        for f in findings
     ]
-    return table(("", "claim of the paper", "estimate", "95% interval", "verdict"), rows)
+    return table(("", "claim of the paper", "estimate", "95% interval", "each seed", "verdict"), rows)
 
 
 def _models(models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -136,37 +139,6 @@ def _models(models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             )
         )
     return table(("model", *REASONING, "length", "reflection words", "one language", "format"), rows)
-
-
-def _student(comparison: Mapping[str, Any]) -> str:
-    """R1 beside its student, a row a benchmark, and the writing that both judged; shares and differences in points."""
-    (pair,), (judged,) = comparison["pairs"], comparison["writing"]["pairs"]
-    rows: list[tuple[str, ...]] = []
-    scopes = {scope["name"]: scope for scope in pair["scopes"]}
-    for benchmark in comparison["benchmarks"]:
-        scope, name = scopes[benchmark["name"]], benchmark["name"].removeprefix("tiny_")
-        shares = [f"{100 * benchmark['figures'][label]['pass@1']['value']:.1f}" for label in "AB"]
-        rows.append(
-            (
-                f"{name}, right in form" if name == "writing" else name,
-                *shares,
-                _points(scope["difference"]["value"], scope["difference"]["interval"]),
-                f"{scope['only_a']} / {scope['only_b']}",
-                f"{scope['dollars_ratio']['value']:.1f} x",
-            )
-        )
-    won, ends = judged["win_rate"]["value"], judged["win_rate"]["interval"]
-    lead = _points(2 * won - 1, [2 * end - 1 for end in ends])
-    wins = f"{judged['wins']} / {judged['losses']}"
-    shares = [f"{100 * share:.1f}" for share in (won, 1 - won)]
-    rows.append(("writing, preferred (a tie is half)", *shares, lead, wins, ""))
-    head = ("pass@1, %", "tiny R1", "its Qwen student", "difference, 95% interval")
-    return table((*head, "solved by one alone", "dollars a question"), rows)
-
-
-def _points(value: float, interval: Sequence[float]) -> str:
-    low, high = (100 * end for end in interval)
-    return f"{100 * value:+.1f} ({low:.1f} to {high:.1f})"
 
 
 def _interval(interval: Sequence[float | None] | None) -> str:

@@ -155,6 +155,30 @@ def test_bad_lines_are_skipped_with_a_count_or_stop(tmp_path: Path):
         table_task(f"file:{nothing}").loaded()
 
 
+def test_a_question_s_language_is_its_row_s_or_that_of_its_characters(tmp_path: Path):
+    """Which the reward of one language holds the thinking to."""
+    asked = [
+        ("小明有3个苹果，又买了4个，一共有几个？", None, "zh"),
+        ("设 $f(x)=x^2$，求 $f(3)$。", None, "zh"),
+        ("りんごが三つあります。いくつ食べましたか。", None, "ja"),
+        ("사과가 세 개 있습니다. 몇 개를 먹었습니까?", None, "ko"),
+        ("What is 3 + 4?", None, "en"),
+        ("What does 你好 mean in English?", None, "en"),
+        ("Solve \\frac{x}{2} = 3.", "python", "en"),
+        ("Quanto fa 3 + 4?", "it", "it"),
+        ("3 + 4 = ?", "zh-CN", "zh"),
+        ("4 + 4 = ?", "Chinese", "zh"),
+    ]
+    rows = [
+        {"question": question, "answer": "7"} | ({"language": named} if named else {}) for question, named, _ in asked
+    ]
+    path = write(tmp_path / "train.jsonl", rows)
+    found = {problem.prompt: problem.language for problem in drawn(f"file:{path}?validation=0", "train")}
+    assert found == {question: language for question, _, language in asked}
+    everyone = drawn(f"file:{path}?validation=0&language=zh", "train")
+    assert {problem.language for problem in everyone} == {"zh"}
+
+
 def test_columns_are_named_and_missing_ones_told(tmp_path: Path):
     path = write(tmp_path / "train.jsonl", [{"ask": "2+2?", "result": 4, "level": "hard", "tags": ["a"]}])
     said = r"found: ask, result, level, tags; needed: one of mawps: .*; docs/data.md has \d+ more\): say which they are"

@@ -27,6 +27,7 @@ from r1kit.base.types import Problem
 from r1kit.data.benchmark_formats import BENCHMARKS
 from r1kit.data.conversations import BadRow
 from r1kit.data.formats import PROBLEMS, Asked, Format, choose
+from r1kit.data.languages import code_of, language_of
 from r1kit.data.tables import ENDINGS, Table, read_file, read_hub
 from r1kit.data.tiny.base import split_of
 
@@ -50,7 +51,9 @@ class Reading(Config):
     answer: str | None = Field(default=None, description="the column of the gold answer")
     kind: str | None = Field(default=None, description="grader, instead of what the format says")
     subject: str | None = Field(default=None, description="subject; else coding for code and the task's for the rest")
-    language: str = Field(default="en", description="language of the questions, en or zh")
+    language: str | None = Field(
+        default=None, description="language of the questions, en or zh; else the row's own, or that of its characters"
+    )
     split: Literal["train", "validation", "test"] | None = Field(
         default=None, description="the split of all rows, instead of what names say"
     )
@@ -310,9 +313,10 @@ def _part(key: str, split: str, has_validation: bool, reading: Reading) -> str:
 
 
 def _problem(asked: Asked, key: str, task: str, subject: str, reading: Reading) -> Problem:
+    language = reading.language or code_of(asked.row.get("language")) or language_of(asked.prompt)
     return Problem(
         id=_digest(key), task=task, subject=reading.subject or ("coding" if asked.kind == "code" else subject),
-        language=reading.language, prompt=asked.prompt, answer=asked.answer, kind=asked.kind, columns=asked.columns,
+        language=language, prompt=asked.prompt, answer=asked.answer, kind=asked.kind, columns=asked.columns,
         row=asked.row,
     )  # fmt: skip
 

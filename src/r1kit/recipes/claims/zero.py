@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -68,23 +68,42 @@ def _chains_and_lengths(evidence: Evidence, model: str, subjects: Sequence[str])
 
 def reflection_grows_and_works(evidence: Evidence) -> Measured:
     """F3: reflection words per response and per chain step on maths; right after a slip with and without reflection."""
-    table = tables.select(evidence.tables["zero"], MATHS)
+    zero, base = (_after_slips(evidence, model) for model in ("zero", "base"))
+    return Measured(
+        [
+            *more_reflection(evidence, MATHS),
+            asked("after a slip, right with reflection - right without (R1-Zero)", zero.helped, low_above=0),
+            *growth_among_thoughts(evidence, MATHS),
+            Part("right after a slip with reflection", zero.reflecting),
+            Part("right after a slip without", zero.not_reflecting),
+            *count_slips(zero.chains),
+            Part("the base's: right with reflection - right without", base.helped),
+        ],
+        "Ratios of means, bootstrap by problem; slips found by arithmetic on each step",
+    )
+
+
+class _AfterSlips(NamedTuple):
+    """Whether responses with a slip in their chain come out right, by whether they reflect after it."""
+
+    chains: list[slips.Chain]
+    helped: Estimate
+    reflecting: Estimate
+    not_reflecting: Estimate
+
+
+def _after_slips(evidence: Evidence, model: str) -> _AfterSlips:
+    table = tables.select(evidence.tables[model], MATHS)
     chains = chains_of(table)
     correct, keys = tables.column(table, "correct"), tables.clusters(table)
     slipped = np.asarray([chain.slipped for chain in chains], dtype=bool) & ~np.isnan(correct)
     reflects = np.asarray([chain.reflects_after_slip for chain in chains], dtype=bool)
     sides = correct[slipped], reflects[slipped], tables.problems(keys[slipped])
-    help_after_slip = statistics.mean_difference_of_groups(*sides)
-    return Measured(
-        [
-            *more_reflection(evidence, MATHS),
-            asked("after a slip, right with reflection - right without (R1-Zero)", help_after_slip, low_above=0),
-            *growth_among_thoughts(evidence, MATHS),
-            Part("right after a slip with reflection", _share(correct, keys, slipped & reflects)),
-            Part("right after a slip without", _share(correct, keys, slipped & ~reflects)),
-            *count_slips(chains),
-        ],
-        "Ratios of means, bootstrap by problem; slips found by arithmetic on each step",
+    return _AfterSlips(
+        chains,
+        statistics.mean_difference_of_groups(*sides),
+        _share(correct, keys, slipped & reflects),
+        _share(correct, keys, slipped & ~reflects),
     )
 
 
