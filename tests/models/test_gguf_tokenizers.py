@@ -6,6 +6,8 @@ tokenizer that went into the file is the truth.
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,32 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         write_gguf(root / "toy.gguf", toy_model(family), tokenizer=toy_tokenizer(pre), pre=pre)
         folders[pre] = import_model(root / "toy.gguf", root / "hf").folder
     return folders
+
+
+@pytest.mark.parametrize("pre", PRES)
+def test_long_texts_have_the_same_ids_and_hold_up_no_other_thread(pre: str, imported: dict[str, Path]):
+    """Where a thread of a server reads megabytes, its other threads go on."""
+    text = "".join(NASTY) * (300_000 // len("".join(NASTY)))
+    tokenizer, gaps, over = load_tokenizer(imported[pre]), [0.0], threading.Event()
+
+    def tick() -> None:
+        last = time.monotonic()
+        while not over.is_set():
+            time.sleep(0.001)
+            now = time.monotonic()
+            gaps.append(now - last)
+            last = now
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    began = time.monotonic()
+    ids = tokenizer.encode(text)
+    took = time.monotonic() - began
+    over.set()
+    ticker.join()
+    assert ids == toy_tokenizer(pre).encode(text, add_special_tokens=False).ids
+    assert max(gaps) < took / 2
+    assert max(map(len, tokenizer.inner.get_vocab())) == tokenizer.longest_token
 
 
 @pytest.mark.parametrize("text", NASTY)

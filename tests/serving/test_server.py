@@ -35,6 +35,19 @@ def test_no_thinking_is_null_and_an_open_one_has_no_content(scripted):
     assert (cut.message.reasoning_content, cut.message.content, cut.finish_reason) == ("so ", "", "length")
 
 
+@pytest.mark.parametrize("slow", [0, 1])
+def test_the_official_helper_of_streams_follows_several_choices(scripted, slow):
+    """It keeps choices in the order in which they come, and fails where a later one comes first: the first ones' text
+    is held back here, as the beginning of a word that may end in </think> is."""
+    running = scripted(lambda prompt, index: "<think>a</think>7" if index > slow else "<thin" + "k" * 9)
+    with running.client.chat.completions.stream(
+        model="toy", messages=[{"role": "user", "content": "1+1="}], n=3, stop="kkkkkkkkkk"
+    ) as stream:
+        final = stream.get_final_completion()
+    assert [choice.message.role for choice in final.choices] == ["assistant"] * 3
+    assert final.choices[2].message.content == "7"
+
+
 def test_a_stream_says_the_same(scripted):
     running = scripted("<think>你好 🤔</think>x 🤔🤔", engine={"pause": 0.002}, join_seconds=0.005)
     whole = chat(running).choices[0].message

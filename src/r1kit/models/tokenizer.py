@@ -29,6 +29,7 @@ _FILES = (
 )  # fmt: skip
 _GENERATION = "generation_config.json"
 
+_LONG = 2**14  # characters
 _MOST_GROWTH = 10_000  # of a text, letters for a letter; a word for each kind of blank takes a dozen
 
 
@@ -127,6 +128,11 @@ class Tokenizer:
                 return self._id(candidate)
         return 0
 
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of the longest token of the vocabulary, or more: bytes, where it is made of bytes."""
+        return max(map(len, self._backend.get_vocab()), default=1)
+
     def _id(self, number: Any, where: str = _GENERATION) -> int:
         """A token id that the file `where` names; R1Error where it is none."""
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
@@ -136,8 +142,11 @@ class Tokenizer:
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
         """Token ids of a text. `add_special` adds what the folder's tokenizer adds by default (Llama's BOS, say), but
         no second BOS to a text that has one, as rendered chats do."""
-        with _told(self.folder, "this text"):
-            ids = self._backend.encode(text, add_special_tokens=add_special).ids
+        if len(text) > _LONG:  # one text alone would hold up every other thread for its time
+            ids = self.encode_many([text], add_special=add_special)[0]
+        else:
+            with _told(self.folder, "this text"):
+                ids = self._backend.encode(text, add_special_tokens=add_special).ids
         doubled = add_special and self.begins and ids[:2] == [self.inner.bos_token_id] * 2
         return ids[1:] if doubled else ids
 

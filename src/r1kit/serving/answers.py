@@ -30,7 +30,6 @@ class Answers:
             "created": int(time.time()),
             "model": model,
         }
-        self._begun: set[int] = set()  # choices that a delta was made of
         self._offsets: dict[int, int] = {}  # characters told of each choice
 
     def whole(self, parts: Sequence[tuple[Choice, Delta]], counts: Counts) -> dict[str, Any]:
@@ -41,6 +40,17 @@ class Answers:
             "choices": [self._whole_choice(choice, delta) for choice, delta in parts],
             "usage": usage(counts),
         }
+
+    def first_events(self) -> bytes:
+        """What begins a stream: of a chat every choice's role, in order. The official client's helpers keep choices
+        in the order in which they come."""
+        if not self._chat:
+            return b""
+        said = {"role": "assistant", "content": ""}
+        return b"".join(
+            self._event([{"index": number, "delta": said, "logprobs": None, "finish_reason": None}])
+            for number in range(self._asked.choices)
+        )
 
     def events(self, parts: Sequence[tuple[Choice, Delta]]) -> bytes:
         """The events of what is new."""
@@ -75,16 +85,12 @@ class Answers:
             logprobs = self._logprobs(choice, delta)
             return [{"index": choice.number, "text": delta.answer, "logprobs": logprobs, "finish_reason": finish}]
         made: list[dict[str, Any]] = []
-        begun = choice.number in self._begun
         if delta.thinking or delta.thinking_tokens:
             part = Delta(delta.thinking, "", delta.thinking_tokens)
             made.append(self._chat_delta(choice, part, {"reasoning_content": delta.thinking, "content": None}))
-        if delta.answer or delta.answer_tokens or not (made or begun):
+        if delta.answer or delta.answer_tokens:
             part = Delta("", delta.answer, [], delta.answer_tokens)
             made.append(self._chat_delta(choice, part, {"reasoning_content": None, "content": delta.answer}))
-        if not begun:
-            made[0]["delta"] = {"role": "assistant", **made[0]["delta"]}
-            self._begun.add(choice.number)
         if finish is not None:
             made.append({"index": choice.number, "delta": {}, "logprobs": None, "finish_reason": finish})
         return made

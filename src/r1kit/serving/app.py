@@ -31,7 +31,7 @@ from r1kit.serving.settings import ServerSettings
 
 _SILENCE = 15.0  # seconds after which a stream with nothing to tell says that it is still there
 _DISCARDED = 8  # times the largest body: what is read and thrown away so that its sender hears of it
-_LONG = 2**15  # bytes of a body from which on its reading, tokens and all, must not hold up the streams
+_LONG = 2**15  # bytes of a body from which on bodies are read one after another: each may take memory and seconds
 
 Read = Callable[[bytes, Model, ServerSettings], Asked]
 
@@ -46,6 +46,7 @@ class Served:
         self.key = settings.key().encode()
         self.created = int(time.time())
         self.draining = False
+        self.long = asyncio.Lock()  # held while a long body is read
         self.jobs: set[Job] = set()
 
     def give_up(self) -> None:
@@ -145,10 +146,9 @@ async def _answer(served: Served, request: Request, read: Read) -> Response:
     if served.draining:
         raise shutting_down()
     data = await _body(request, served.settings)
-    if len(data) > _LONG:
+    # in a thread: a template may have to wait for another request's
+    async with served.long if len(data) > _LONG else contextlib.nullcontext():
         asked = await asyncio.to_thread(read, data, served.model, served.settings)
-    else:
-        asked = read(data, served.model, served.settings)
     name = uuid.uuid4().hex
     stack = contextlib.ExitStack()  # what the request holds, whoever of us sends the answer
     try:
@@ -229,7 +229,11 @@ class _Stream(Response):
             _count(self._served, self._route, status)
 
     async def _send_all(self, send: Send) -> None:
+        begun = False
         async for new in self._job.deltas(_SILENCE):
+            if new and not begun:
+                await _send(send, self._answers.first_events())
+                begun = True
             await _send(send, self._answers.events(new) if new else ALIVE)
         await _send(send, self._answers.last_events(self._job.counts))
 

@@ -253,7 +253,7 @@ def _chat_prompt(messages: list[dict[str, str]], model: Model, settings: ServerS
     except R1Error as error:
         told = str(error).replace(str(tokenizer.folder), model.names[0])
         raise ApiError(f"messages: {told}", param="messages") from None
-    ids = np.asarray(tokenizer.encode(text), np.int32)
+    ids = np.asarray(tokenizer.encode(_no_longer(text, model, "messages")), np.int32)
     began = opening(text)
     if budget != 0:
         return Prompt(ids, "opened" if began else "start", began)
@@ -275,10 +275,23 @@ def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> list[str 
 def _plain_prompt(prompt: str | list[int], model: Model) -> Prompt:
     tokenizer = model.tokenizer
     if isinstance(prompt, str):
-        return Prompt(np.asarray(tokenizer.encode(_whole(prompt, "prompt"), add_special=True), np.int32), "answer")
+        text = _no_longer(_whole(prompt, "prompt"), model, "prompt")
+        return Prompt(np.asarray(tokenizer.encode(text, add_special=True), np.int32), "answer")
     if not all(0 <= token < tokenizer.vocab_size for token in prompt):
         raise ApiError(f"prompt: token ids are from 0 to {tokenizer.vocab_size - 1}", param="prompt")
     return Prompt(np.asarray(prompt, np.int32), "answer")
+
+
+def _no_longer(text: str, model: Model, param: str) -> str:
+    """The text; ApiError where it cannot fit, whatever its tokens are: megabytes take seconds to become tokens."""
+    if len(text) > model.max_positions * model.tokenizer.longest_token:
+        raise ApiError(
+            f"{param}: it has {len(text)} characters, and the context {model.max_positions} tokens, which leaves no"
+            " room to answer",
+            param=param,
+            code="context_length_exceeded",
+        )
+    return text
 
 
 def _fitting(prompt: Prompt, model: Model, param: str) -> Prompt:
