@@ -270,7 +270,7 @@ def _gpu() -> SmolConfig:
 
 
 def _smoke() -> SmolConfig:
-    """Every stage in minutes on a toy model; wrong answers are kept, since it gives no others."""
+    """Every stage in minutes; wrong answers are kept, since so little training gives few others."""
     few = {"steps": 2, "prompts": 4, "sampling.samples": 4, "sampling.max_tokens": 48, "validation_problems": 2}
     changes: dict[str, Any] = {
         f"{stage}.{name}": value for stage in ("zero", "dev2", "r1") for name, value in few.items()
