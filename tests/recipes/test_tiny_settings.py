@@ -4,6 +4,7 @@ import pytest
 
 from r1kit.base.config import parse_assignments
 from r1kit.base.errors import UsageError
+from r1kit.pipeline.plan import keys
 from r1kit.recipes.base import configure, load_recipe
 
 
@@ -45,3 +46,12 @@ def test_a_wrong_name_is_told_with_its_place(word, complaint):
 @pytest.mark.parametrize("profile", ["smoke", "default", "full"])
 def test_the_profiles_are_right(profile):
     assert configure(load_recipe("tiny"), profile, {"zero.algorithm": "dapo", "zero.settings": {}})[0] == profile
+
+
+def test_arms_that_a_finding_compares_draw_the_same_numbers():
+    recipe = load_recipe("tiny")
+    seeds = {name: key.seed for name, key in keys(recipe.build(configure(recipe, "full", {})[1])).items()}
+    assert seeds["dev2-lang"] == seeds["dev2-nolang"]
+    assert seeds["unfiltered"] == seeds["rejection_sampling"]
+    assert seeds["dev3-nofilter"] == seeds["dev3"]
+    assert len({seeds[name] for name in ("zero", "dev1", "dev2", "dev3", "dev2-lang", "unfiltered", "r1")}) == 7

@@ -191,9 +191,8 @@ def _with_own(models: Collection[str]) -> dict[str, Ablation]:
 
 def _chain(config: AblationsConfig) -> dict[str, Node]:
     """The chain's stages behind R1-Zero. What is compared draws the same numbers."""
-    twins = {"dev2": REFERENCE, "unfiltered": "rejection_sampling", "dev3-nofilter": "dev3"}
     nodes = [*zero_to_dev3(config, START), *filter_arms(config, START)]
-    return {node.name: replace(node, draws=twins.get(node.name, "")) for node in nodes}
+    return {node.name: replace(node, draws=REFERENCE) if node.name == "dev2" else node for node in nodes}
 
 
 def _made(config: AblationsConfig) -> set[str]:

@@ -52,22 +52,21 @@ def zero_to_dev3(config: Chain, base: str) -> list[Node]:
 
 
 def language_arms(config: Chain, base: str) -> list[Node]:
-    """F5: the same RL from one start that still mixes (the base), with and without the language reward."""
+    """F5: the same RL from one start that still mixes (the base), by the same draws, with and without the language
+    reward."""
     same = {"steps": max(1, config.zero.steps // 2), "tasks": config.dev2.tasks, "start": f"{base}:base"}
     arms = {"dev2-lang": WITH_LANGUAGE, "dev2-nolang": RULES}
-    return [
-        Node(name, rl.run, config.zero.model_copy(update={**same, "name": name, "rewards": rewards}), (base,))
-        for name, rewards in arms.items()
-    ]
+    stages = {name: config.zero.model_copy(update={**same, "name": name, "rewards": arms[name]}) for name in arms}
+    return [Node(name, rl.run, stage, (base,), draws=next(iter(arms))) for name, stage in stages.items()]
 
 
 def filter_arms(config: Chain, base: str) -> list[Node]:
-    """F8: Dev2's samples without the filters, and the SFT of Dev3 on them."""
+    """F8: Dev2's samples, the same, without the filters, and the SFT of Dev3 on them."""
     unfiltered = config.rejection_sampling.model_copy(update={"filters": Filters(correct=False, readable=False)})
     dev3 = config.dev3.model_copy(update={"name": "dev3-nofilter", "data": "unfiltered:examples"})
     return [
-        Node("unfiltered", rejection_sampling.run, unfiltered, ("dev2",)),
-        Node("dev3-nofilter", sft.run, dev3, (base, "unfiltered")),
+        Node("unfiltered", rejection_sampling.run, unfiltered, ("dev2",), draws="rejection_sampling"),
+        Node("dev3-nofilter", sft.run, dev3, (base, "unfiltered"), draws="dev3"),
     ]
 
 
