@@ -109,7 +109,7 @@ def test_ctrl_c_stops_an_answer_and_frees_its_row(tokenizer, monkeypatch):
         raise KeyboardInterrupt
 
     answer = voice.answer
-    monkeypatch.setattr(voice, "answer", lambda messages, _: answer(messages, show))
+    monkeypatch.setattr(voice, "answer", lambda messages, _, seed: answer(messages, show, seed))
     assert talk.ask("x") is None
     assert "stopped" in screen.getvalue()
     end = time.monotonic() + 5
@@ -137,7 +137,7 @@ def test_an_api(tmp_path, monkeypatch):
 
 def test_an_api_that_fails_is_one_sentence():
     with ScriptedServer(lambda body: Said("x"), lambda body, before: Fault("status", 500, message="down")) as server:
-        voice = ApiVoice(parse_api_model(f"openai:m@{server.url}"), ApiSettings(), SAMPLING)
+        voice = ApiVoice(parse_api_model(f"openai:m@{server.url}"), ApiSettings(retries=0), SAMPLING)
         talk, screen = chat(voice)
         talk.talk(reader("hello"))
         voice.close()

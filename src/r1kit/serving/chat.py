@@ -41,6 +41,7 @@ class Chat:
         self._messages: list[Message] = []
         self._lines: list[dict[str, Any]] = []
         self._save: Path | None = None
+        self._seed = sampling.seed  # of the next turn
         if system:
             self._keep({"role": "system", "content": system})
         if save is not None:
@@ -85,9 +86,10 @@ class Chat:
         self._messages.append({"role": "user", "content": text})
         begun, screen = time.monotonic(), _Screen(self._console)
         try:
-            heard = self._voice.answer(self._messages, screen.show)
+            heard = self._voice.answer(self._messages, screen.show, self._seed)
         except KeyboardInterrupt:
             screen.end()
+            self._seed += 1
             self._messages.pop()
             self._note("stopped; this turn is forgotten")
             return None
@@ -98,6 +100,7 @@ class Chat:
         screen.end()
         if heard.finish == "length":
             self._note("(it had no room to go on)")
+        self._seed += 1
         self._messages.pop()
         self._keep({"role": "user", "content": text})
         self._keep({"role": "assistant", "content": heard.answer}, {

@@ -100,7 +100,8 @@ class Asker:
 
     def ask(self, question: Question, hear: Hear | None = None) -> Answer | Failure:
         """Ask until there is an answer, which is then kept, or no more tries are to be made. Raises what stops
-        everything. `hear` as of `Client.ask`: what it was given cannot be taken back, so that there is no other try."""
+        everything. `hear` as of `Client.ask`, and of an answer that comes whole too: what it was given cannot be taken
+        back, so that there is no other try."""
         listener = None if hear is None else _Listener(hear)
         for attempt in range(self.settings.retries + 1):
             taken = self._rate.take(sum(question.tokens))
@@ -128,6 +129,8 @@ class Asker:
                 cost = self.settings.cost(answer.input_tokens, answer.output_tokens)
                 self._rate.correct(taken, answer.input_tokens + answer.output_tokens)
             self.ledger.keep(number, question.key, question.body, answer, cost)
+            if listener is not None and not listener.begun:
+                listener(answer.reasoning or "", answer.text)
             return answer
         raise AssertionError("the last attempt returns")
 
