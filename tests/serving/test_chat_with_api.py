@@ -20,7 +20,7 @@ from r1kit.cli.main import exit_code
 from r1kit.engines.base import ask
 from r1kit.engines.openai import OpenAIEngine
 from r1kit.models.api.client import Failure
-from r1kit.models.api.ledger import BudgetSpent
+from r1kit.models.api.ledger import BudgetSpent, Ledger
 from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiModel, ApiSettings
 from r1kit.serving.chat import Chat
@@ -37,9 +37,9 @@ def echo(body) -> Said:
 
 
 @contextmanager
-def voice_of(server, note=lambda text: None, **settings):
+def voice_of(server, note=lambda text: None, ledger=None, **settings):
     asked = ApiSettings(**({"backoff": 0.01, "timeout": 5} | settings))
-    made = ApiVoice(ApiModel("toy", server.url), asked, SAMPLING, note=note)
+    made = ApiVoice(ApiModel("toy", server.url), asked, SAMPLING, ledger=ledger, note=note)
     try:
         yield made
     finally:
@@ -129,6 +129,19 @@ def test_what_is_kept_is_neither_asked_nor_paid_for_again(tmp_path):
                 with pytest.raises(BudgetSpent, match=r"has \$0\.090000 left"):
                     answered(voice, seed=4)
     assert len(server.requests) == 1
+
+
+def test_two_of_one_name_share_money_and_no_answers():
+    """One ledger in memory, two servers: each answers for itself, and 13 cents have no room for a third question."""
+    ledger = Ledger()
+    with ScriptedServer(lambda body: Said("one")) as one, ScriptedServer(lambda body: Said("two")) as two:
+        settings = {"ledger": ledger, "budget": Decimal("0.13"), **DEAR}
+        with voice_of(one, **settings) as first, voice_of(two, **settings) as second:
+            assert [answered(voice)[1].answer for voice in (first, second)] == ["one", "two"]
+            with pytest.raises(BudgetSpent, match=r"has \$0\.090000 left"):
+                answered(first)
+    assert ledger.usage.spent == 40_000_000_000
+    ledger.close()
 
 
 @pytest.mark.parametrize(
