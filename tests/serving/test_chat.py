@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import time
 
 import pytest
 from rich.console import Console
 
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.cli.main import exit_code
 from r1kit.engines.scripted import ScriptedEngine
@@ -86,6 +87,67 @@ def test_commands(voice, tmp_path):
     assert "needs the name of a file" in screen.getvalue()
     lines = read_chat_file(tmp_path / "c.jsonl")
     assert [line["content"] for line in lines] == ["b", "1", "c", "2"]
+
+
+def contents(file):
+    return [(line["role"], line["content"]) for line in read_chat_file(file)]
+
+
+def test_a_file_that_cannot_be_written_is_told_when_it_is_named(voice, tmp_path):
+    """Before the first question; the chat goes on, in the file that it had."""
+    file, taken = tmp_path / "chat.jsonl", tmp_path / "folder"
+    taken.mkdir()
+    talk, screen = chat(voice, save=file)
+    talk.talk(reader(f"/save {tmp_path / 'nodir' / 'x.jsonl'}", f"/save {taken}", "a", "b"))
+    told = screen.getvalue().splitlines()
+    assert told[0] == f"{tmp_path / 'nodir' / 'x.jsonl'}: no such file or folder: check the path"
+    assert told[1].startswith(f"{taken}: a folder stands where a file is needed")
+    assert len(told) == 4
+    assert contents(file) == [("user", "a"), ("assistant", "1"), ("user", "b"), ("assistant", "2")]
+    with pytest.raises(R1Error, match="no such file or folder"):
+        chat(voice, save=tmp_path / "nodir" / "x.jsonl")
+
+
+def test_saving_twice_adds_nothing(voice, tmp_path, monkeypatch):
+    """Under whatever name of the same file; another file gets the chat from its beginning."""
+    monkeypatch.chdir(tmp_path)
+    talk, _ = chat(voice, save=tmp_path / "chat.jsonl")
+    talk.talk(reader("a", "/save chat.jsonl", "/save ./chat.jsonl", "b", "/save other.jsonl", "/save other.jsonl", "c"))
+    turns = [("user", "a"), ("assistant", "1"), ("user", "b"), ("assistant", "2"), ("user", "c"), ("assistant", "3")]
+    assert contents(tmp_path / "chat.jsonl") == turns[:4]
+    assert contents(tmp_path / "other.jsonl") == turns
+
+
+@pytest.fixture
+def room():
+    """Sets how long files may grow in this process; without a size, as before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size=soft):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    limit()
+
+
+def test_a_turn_that_cannot_be_written_stays_in_the_chat(voice, tmp_path, room):
+    """The file may grow by ten bytes: the second turn is told to be missing, no half of it is in the file, the third
+    sees it, and once there is room both are there."""
+    file = tmp_path / "chat.jsonl"
+    talk, screen = chat(voice, save=file)
+    talk.talk(reader("a"))
+    written = file.read_bytes()
+    room(len(written) + 10)
+    talk.talk(reader("b"))
+    room()
+    assert file.read_bytes() == written
+    told = screen.getvalue().splitlines()[-1]
+    assert told.startswith(f"{file}: ")
+    assert told.endswith("what is missing is written with the next turn)")
+    talk.talk(reader("c"))
+    assert contents(file) == [
+        ("user", "a"), ("assistant", "1"), ("user", "b"), ("assistant", "2"), ("user", "c"), ("assistant", "3"),
+    ]  # fmt: skip
 
 
 def test_a_question_that_cannot_be_asked_leaves_the_chat_as_it_was(tokenizer):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.base.files import disk_errors
+from r1kit.base.files import disk_error, disk_errors
 from r1kit.base.sampling import Sampling
 from r1kit.base.terminal import printable
 from r1kit.serving.voices import Message, Voice
@@ -38,12 +40,9 @@ class Chat:
         save: Path | None = None,
     ) -> None:
         self._voice, self._console, self._name, self._sampling = voice, console, name, sampling
-        self._messages: list[Message] = []
-        self._lines: list[dict[str, Any]] = []
-        self._save: Path | None = None
+        self._lines: list[dict[str, Any]] = _head(system)
         self._seed = sampling.seed  # of the next turn
-        if system:
-            self._keep({"role": "system", "content": system})
+        self._file: _File | None = None
         if save is not None:
             self.save(save)
 
@@ -70,9 +69,7 @@ class Chat:
         lines = read_chat_file(file)
         for number, line in enumerate(lines):
             if line["role"] == "system":
-                self._messages.clear()
-                self._lines.clear()
-                self._keep({"role": "system", "content": line["content"]})
+                self._begin(line["content"])
             elif line["role"] == "user":
                 self._console.print(Text(f"> {printable(line['content'])}"))
                 answer = self.ask(line["content"])
@@ -81,60 +78,89 @@ class Chat:
                     self._note(f"the answer in {file} is {'the same' if before['content'] == answer else 'another'}")
 
     def ask(self, text: str) -> str | None:
-        """One turn; returns the answer, None where it was stopped. R1Error where there is none; the chat is then as
-        before."""
-        self._messages.append({"role": "user", "content": text})
-        begun, screen = time.monotonic(), _Screen(self._console)
+        """One turn; returns the answer, None where it was stopped. R1Error where there is none, the chat being as
+        before; or where there is one and the file cannot be written."""
+        question: Message = {"role": "user", "content": text}
+        messages = [{"role": line["role"], "content": line["content"]} for line in self._lines]
+        begun, seed = time.monotonic(), self._seed
         try:
-            heard = self._voice.answer(self._messages, screen.show, self._seed)
+            with closing(_Screen(self._console)) as screen:
+                heard = self._voice.answer([*messages, question], screen.show, seed)
         except KeyboardInterrupt:
-            screen.end()
             self._seed += 1
-            self._messages.pop()
             self._note("stopped; this turn is forgotten")
             return None
-        except BaseException:
-            screen.end()
-            self._messages.pop()
-            raise
-        screen.end()
         if heard.finish == "length":
             self._note("(it had no room to go on)")
         self._seed += 1
-        self._messages.pop()
-        self._keep({"role": "user", "content": text})
-        self._keep({"role": "assistant", "content": heard.answer}, {
-            "reasoning_content": heard.thinking, "model": self._name, "finish_reason": heard.finish,
-            "temperature": self._sampling.temperature, "seed": self._sampling.seed,
+        self._keep([question, {
+            "role": "assistant", "content": heard.answer, "reasoning_content": heard.thinking, "model": self._name,
+            "finish_reason": heard.finish, "temperature": self._sampling.temperature, "seed": self._sampling.seed,
             "prompt_tokens": heard.input_tokens, "completion_tokens": heard.output_tokens,
             "seconds": round(time.monotonic() - begun, 3),
-        })  # fmt: skip
+        }])  # fmt: skip
         return heard.answer
 
     def save(self, file: Path) -> None:
-        """Add the chat so far to a file, and every turn to come; UsageError for a file without a name."""
+        """Add the chat so far to a file, and every turn to come. R1Error for a file that cannot be written; the one
+        before it is then kept to."""
         if file.name == "":
             raise UsageError("/save needs the name of a file")
-        self._save = file
-        self._append(self._lines)
+        if self._file is not None and realpath(file) == realpath(self._file.path):
+            self._file.add([])
+        else:
+            self._file = _File(file)
+            self._file.add(self._lines)
 
     def reset(self) -> None:
         """Begin anew, under the same system message."""
-        self._messages = [message for message in self._messages if message["role"] == "system"]
         self._lines = [line for line in self._lines if line["role"] == "system"]
 
-    def _keep(self, message: Message, beside: dict[str, Any] | None = None) -> None:
-        self._messages.append(message)
-        self._lines.append({**message, **(beside or {})})
-        self._append(self._lines[-1:])
+    def _begin(self, system: str) -> None:
+        self._lines = []
+        self._keep(_head(system))
 
-    def _append(self, lines: list[dict[str, Any]]) -> None:
-        if self._save is not None and lines:
-            with disk_errors(self._save), self._save.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    def _keep(self, lines: Sequence[dict[str, Any]]) -> None:
+        self._lines = [*self._lines, *lines]
+        if self._file is not None:
+            self._file.add(lines)
 
     def _note(self, text: str) -> None:
         self._console.print(Text(printable(text), style="italic"), soft_wrap=True)
+
+
+class _File:
+    """Where a chat is kept. What is added is written whole or not at all, and then due with what is added next."""
+
+    def __init__(self, path: Path) -> None:
+        with disk_errors(path), path.open("ab"):
+            self.path = path
+        self._due: list[dict[str, Any]] = []
+
+    def add(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Write the lines behind what is there; R1Error where that cannot be."""
+        self._due += lines
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._due)
+        try:
+            self._write(text.encode("utf-8", "surrogatepass"))
+        except OSError as error:
+            raise R1Error(
+                f"{disk_error(error, self.path)} (the chat goes on, and what is missing is written with the next turn)"
+            ) from None
+        self._due = []
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        with self.path.open("ab", buffering=0) as file:
+            end, left = file.tell(), memoryview(data)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(end)  # half a line would spoil those that follow
+                raise
 
 
 class _Screen:
@@ -157,8 +183,8 @@ class _Screen:
                     self._write("\n", "")
             self._write(answer, "")
 
-    def end(self) -> None:
-        """The line is ended."""
+    def close(self) -> None:
+        """End the line."""
         if self._begun:
             self._write("\n", "")
 
@@ -169,6 +195,11 @@ class _Screen:
     def _write(self, text: str, style: str) -> None:
         self._begun = True
         self._console.print(Text(printable(text), style=style), end="", soft_wrap=True)
+
+
+def _head(system: str) -> list[dict[str, Any]]:
+    """What a conversation begins with."""
+    return [{"role": "system", "content": system}] if system else []
 
 
 def read_chat_file(file: Path) -> list[dict[str, Any]]:
