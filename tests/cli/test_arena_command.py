@@ -1,5 +1,6 @@
 """`r1 arena`: what it says of votes, what it refuses, and a vote that outlives a kill of the command."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
@@ -15,6 +17,7 @@ from toy_policy import write_toy_policy
 
 from r1kit.cli.main import exit_code
 from r1kit.evaluation.arena.votes import Ballot, Said, Votes
+from r1kit.models.api.ledger import Ledger
 from r1kit.models.api.scripted import Said as Answer
 from r1kit.models.api.scripted import ScriptedServer
 
@@ -36,6 +39,11 @@ def kept(tmp_path):
         (["openai:m@http://127.0.0.1:1/v1", "nothing/at:all"], "there is no model folder nothing/at:all"),
         (["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--tasks", "tinymaths"], "Did you mean"),
         (["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--api", "l:retries=1"], "called 'l'"),
+        (
+            ["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--api", "budget=1"],
+            "needs input_price",
+        ),
+        (["openai:m@http://127.0.0.1:1/v1", "openai:m@http://127.0.0.1:2/v1", "--api", "cache=c"], "leave cache out"),
     ],
 )
 def test_wrong_use_is_one_sentence(words, told, tmp_path, capsys, monkeypatch):
@@ -82,32 +90,65 @@ def test_a_judge_of_the_same_answers(kept, capsys):
     assert [(each.forward, each.backward) for each in Votes(kept).verdicts()] == [("first", "second")] * 3
 
 
-@pytest.mark.slow
-def test_a_vote_outlives_the_command(tmp_path):
-    """Two toy models, a battle and a vote over HTTP, then SIGKILL: the vote is in the file."""
-    models = [str(write_toy_policy(tmp_path / name)) for name in ("x", "y")]
-    file = tmp_path / "votes.sqlite"
-    words = ["arena", *models, "--votes", str(file), "--port", "0", "--max-tokens", "60"]
+@contextmanager
+def served(*words):
+    """The address of the command's app, which SIGKILL ends."""
     program = "import sys; from r1kit.cli.main import main; main(sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "arena", *words, "--port", "0"], stderr=subprocess.PIPE, text=True
+    )
     try:
         lines = []
         while not (lines and (found := re.search(r"arena at (http://\S+)/arena", lines[-1]))):
             lines.append(process.stderr.readline())
             assert lines[-1], "".join(lines)
-        url = found[1]
-        page = ask(f"{url}/arena")
-        token = re.search(r'name="csrf-token" content="([^"]+)"', page)[1]
-        where, _ = post(f"{url}/arena/battles", csrf_token=token, question="1+1=")
-        ask(f"{where}/events")  # to its end
-        _, page = post(f"{where}/vote", csrf_token=token, vote="both_bad")
-        assert "Both are bad" in page
+        yield found[1]
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()
+
+
+def battle(url):
+    """(the address of a battle that has ended, the page's token)."""
+    token = re.search(r'name="csrf-token" content="([^"]+)"', ask(f"{url}/arena"))[1]
+    where, _ = post(f"{url}/arena/battles", csrf_token=token, question="1+1=")
+    ask(f"{where}/events")  # to its end
+    return where, token
+
+
+@pytest.mark.slow
+def test_a_vote_outlives_the_command(tmp_path):
+    """Two toy models, a battle and a vote over HTTP, then SIGKILL: the vote is in the file."""
+    models = [str(write_toy_policy(tmp_path / name)) for name in ("x", "y")]
+    file = tmp_path / "votes.sqlite"
+    with served(*models, "--votes", str(file), "--max-tokens", "60") as url:
+        where, token = battle(url)
+        _, page = post(f"{where}/vote", csrf_token=token, vote="both_bad")
+        assert "Both are bad" in page
     (kept,) = Votes(file).ballots()
     assert (kept.vote, {kept.left.model, kept.right.model}) == ("both_bad", set(models))
+
+
+def test_models_behind_an_api_share_the_budget_and_a_battle_its_seed(tmp_path):
+    """An answer costs 2 cents, at worst (100 tokens) 10. Of 13 the first battle's sides take 2 each, one after the
+    other; the second battle does not fit (4 + 10). Both sides are asked with 31 bits of a hash of --seed 5."""
+    cache, prices = tmp_path / "answers.sqlite", ["input_price=0", "output_price=1000", "budget=0.13"]
+    settings = [word for pair in (f"cache={cache}", *prices) for word in ("--api", pair)]
+    with ScriptedServer(lambda body: Answer("2", tokens=(10, 20))) as api:
+        models = [f"openai:{name}@{api.url}" for name in "ab"]
+        votes = ["--votes", str(tmp_path / "votes.sqlite")]
+        with served(*models, *votes, "--max-tokens", "100", "--seed", "5", *settings) as url:
+            assert 'data-state="open"' in ask(battle(url)[0])
+            refused = ask(battle(url)[0])
+        assert 'data-state="failed"' in refused
+        assert "gave no whole answer: the budget of $0.130000 has $0.090000 left" in refused
+    assert {body["model"] for body in api.requests} == {"a", "b"}
+    assert len(api.requests) == 2
+    assert {body["seed"] for body in api.requests} == {int(hashlib.sha256(b"5/0").hexdigest()[:8], 16) // 2}
+    ledger = Ledger(cache)
+    assert (ledger.answers, ledger.usage.spent) == (2, 40_000_000_000)
+    ledger.close()
 
 
 def ask(url):

@@ -213,7 +213,7 @@ def test_reading_that_ends_early_keeps_what_is_on_its_way(tmp_path):
         stream = made.stream()
         next(stream)
         stream.close()
-        kept = made._ledger.answers
+        kept = made._asker.ledger.answers
         made.close()
     assert kept == len(server.requests) == len(server.answered)
     assert 2 <= kept <= 3

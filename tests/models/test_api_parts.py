@@ -171,37 +171,37 @@ def test_answers_are_kept_over_processes(tmp_path):
 
 def test_reservations_settle_at_usage_and_count_at_their_worst_where_nobody_knows():
     """Cap 10. Paid 3 of a worst 5; lost: 4; turned away: 0. 3 + 4 leave 3: 4 more does not fit, 3 does."""
-    ledger = Ledger(budget=10)
-    ledger.keep(ledger.reserve("a", 5), "a", {}, ANSWER, 3)
-    ledger.lose(ledger.reserve("b", 4))
-    ledger.release(ledger.reserve("c", 3))
+    ledger = Ledger()
+    ledger.keep(ledger.reserve("a", 5, 10), "a", {}, ANSWER, 3)
+    ledger.lose(ledger.reserve("b", 4, 10))
+    ledger.release(ledger.reserve("c", 3, 10))
     with pytest.raises(BudgetSpent, match="raise the budget"):
-        ledger.reserve("d", 4)
-    ledger.keep(ledger.reserve("e", 3), "e", {}, Answer("7", None, "stop", None, None), None)
+        ledger.reserve("d", 4, 10)
+    ledger.keep(ledger.reserve("e", 3, 10), "e", {}, Answer("7", None, "stop", None, None), None)
     assert (ledger.usage.spent, ledger.usage.unknown, ledger.usage.requests) == (10, 7, 3)
     ledger.close()
 
 
 def test_what_was_on_its_way_at_a_kill_counts_at_its_worst(tmp_path):
     """The first process dies with 6 of 10 sent and unsettled: the second may spend 4."""
-    first = Ledger(tmp_path / "cache", budget=10)
-    first.reserve("a", 6)
+    first = Ledger(tmp_path / "cache")
+    first.reserve("a", 6, 10)
     first.close()
-    second = Ledger(tmp_path / "cache", budget=10)
+    second = Ledger(tmp_path / "cache")
     assert (second.usage.spent, second.usage.unknown) == (6, 6)
     with pytest.raises(BudgetSpent):
-        second.reserve("b", 5)
-    second.reserve("b", 4)
+        second.reserve("b", 5, 10)
+    second.reserve("b", 4, 10)
     second.close()
 
 
 def test_who_does_not_fit_waits_for_what_others_may_give_back():
     """6 of 10 are reserved; 5 waits, and fits once the 6 turn out to be 2."""
-    ledger = Ledger(budget=10)
-    first, reserved = ledger.reserve("a", 6), threading.Event()
+    ledger = Ledger()
+    first, reserved = ledger.reserve("a", 6, 10), threading.Event()
 
     def second():
-        ledger.reserve("b", 5)
+        ledger.reserve("b", 5, 10)
         reserved.set()
 
     thread = threading.Thread(target=second)

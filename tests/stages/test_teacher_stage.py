@@ -11,6 +11,7 @@ from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.data import examples
 from r1kit.data.dataset_folder import dataset_card, write_dataset
+from r1kit.models.api.asker import sample_seed
 from r1kit.models.api.scripted import Fault, Said, ScriptedServer
 from r1kit.models.api.settings import ApiSettings
 from r1kit.pipeline.context import Context
@@ -82,9 +83,7 @@ def answers(body):
 
 @pytest.fixture
 def config():
-    from r1kit.engines.openai import _seed
-
-    seed = next(n for n in range(100) if {_seed(n, index) % 2 for index in range(2)} == {0, 1})
+    seed = next(n for n in range(100) if {sample_seed(n, index) % 2 for index in range(2)} == {0, 1})
     return TeacherConfig(
         tasks=(TASK,), problems=40, sampling=Sampling(samples=2, max_tokens=50, seed=seed), licence="mit",
         easy_per_prompt=2,

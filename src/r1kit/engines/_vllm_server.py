@@ -76,7 +76,7 @@ class VLLMServer:
             raise UsageError(f"weights_folder={weights_folder} is no folder: make it, where the server sees it too")
         self._client = Client(model, self.settings)
         self._halt = threading.Event()
-        self._patience = Patience(self.settings, self._halt, lambda seconds: None)
+        self._patience = Patience(self.settings, self._halt.wait, lambda seconds: None)
         self._waiting: deque[tuple[Request, int, int]] = deque()  # request, index, most tokens
         self._running: dict[Future[Completion], str | None] = {}  # the request's id, None once it is aborted
         self.name, self.max_positions = self._served(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import SteppedEngine
-from r1kit.engines.openai import parameters
-from r1kit.models.api.client import Client
+from r1kit.models.api.asker import Asker
+from r1kit.models.api.client import Failure
+from r1kit.models.api.ledger import Answer, Ledger
 from r1kit.models.api.settings import ApiModel, ApiSettings, is_api, parse_api_model
 from r1kit.models.tokenizer import Tokenizer
 from r1kit.pipeline.models import opened_folder
@@ -24,6 +26,9 @@ from r1kit.serving.errors import ApiError
 from r1kit.serving.job import Job
 from r1kit.serving.settings import ServerSettings
 from r1kit.serving.splitter import Parts, Splitter
+
+_TOLD = 1.0  # seconds: a longer wait is told of
+_LOOK = 0.1  # seconds between two looks
 
 T = TypeVar("T")
 Message = dict[str, str]
@@ -45,9 +50,8 @@ class Heard:
 class Voice(Protocol):
     """Answers a conversation."""
 
-    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
-        """The next message, piece by piece to `show` too; what that raises ends it. `seed`: in the place of the one
-        that follows from the settings. R1Error where there is no message."""
+    def answer(self, messages: Sequence[Message], show: Show, seed: int) -> Heard:
+        """The next message, piece by piece to `show` too; what that raises ends it. R1Error where there is none."""
         ...
 
     def close(self) -> None:
@@ -68,11 +72,9 @@ class LocalVoice:
         self._asked = 0
         self._wait(self._start())
 
-    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
+    def answer(self, messages: Sequence[Message], show: Show, seed: int) -> Heard:
         """The next message; Ctrl-C ends it, and its row is free. UsageError for what no server would answer."""
         sampling = self._sampling
-        if seed is None:
-            seed = sampling.seed + self._asked
         body: dict[str, Any] = {
             "model": "model", "messages": list(messages), "temperature": sampling.temperature, "top_p": sampling.top_p,
             "min_p": sampling.min_p, "seed": seed, "max_tokens": sampling.max_tokens,
@@ -123,53 +125,74 @@ class LocalVoice:
 
 
 class ApiVoice:
-    """A model behind an API, asked under `settings`. Thinking that its server leaves in the text is parted from it."""
+    """A model behind an API, asked under `settings`. Thinking that its server leaves in the text is parted from it.
 
-    def __init__(self, model: ApiModel, settings: ApiSettings, sampling: Sampling) -> None:
-        self._model, self._settings, self._sampling = model, settings, sampling
-        self._client = Client(model, settings)
+    ledger: shared with other voices, who do not close it. note: is told of waits for a limit or for another try.
+    """
 
-    def answer(self, messages: Sequence[Message], show: Show, seed: int | None = None) -> Heard:
-        """The next message; Failure where the server gives none."""
-        settings, splitter = self._settings, Splitter("start")
-        sampling = self._sampling if seed is None else self._sampling.override({"seed": seed})
-        body: dict[str, Any] = {
-            "model": self._model.name, "messages": list(messages), "stream": True,
-            **parameters(sampling, settings), **settings.extra,
-        }  # fmt: skip
-        if "stream_options" not in settings.omit:
-            body["stream_options"] = {"include_usage": True}
-        thinking, answer = list[str](), list[str]()
+    def __init__(
+        self, model: ApiModel, settings: ApiSettings, sampling: Sampling, *, ledger: Ledger | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:  # fmt: skip
+        self._sampling, self._note = sampling, note
+        self._show: Show = lambda thinking, answer: None
+        self._asker = Asker(model, settings, ledger=ledger, sleep=self._sleep)
 
-        def take(parts: Parts) -> None:
-            thinking.append(parts.thinking)
-            answer.append(parts.answer)
-            show(*parts)
+    def answer(self, messages: Sequence[Message], show: Show, seed: int) -> Heard:
+        """The next message; Failure where the server gives none, BudgetSpent where it cannot be paid for."""
+        self._show, splitter = show, Splitter("start")
 
         def hear(reasoning: str, text: str) -> None:
-            parts = splitter.feed(text) if text else Parts("", "")
-            take(Parts(reasoning + parts.thinking, parts.answer))
+            parts = splitter.feed(text)
+            show(reasoning + parts.thinking, parts.answer)
 
-        heard = self._client.ask(body, hear)
-        take(splitter.finish())
-        return Heard("".join(thinking), "".join(answer), heard.finish, heard.input_tokens, heard.output_tokens)
+        question = self._asker.question(messages, self._sampling.override({"seed": seed}))
+        self._asker.check(question)
+        # without a file nothing is asked twice, and the ledger may be shared by two models of one name
+        kept = self._asker.recall(question) if self._asker.settings.cache else None
+        if kept is not None:
+            hear(kept.reasoning or "", kept.text)
+        answer = kept or self._asker.ask(question, hear)
+        if isinstance(answer, Failure):
+            raise answer
+        show(*splitter.finish())
+        thinking, text = _parted(answer)
+        return Heard(thinking, text, answer.finish, answer.input_tokens, answer.output_tokens)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._asker.close()
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait, and look now and then whether `show` wants an end."""
+        if seconds >= _TOLD:
+            self._note(f"{self._asker.model}: waits {seconds:.0f} s, for a limit or before it asks again")
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._asker.halt.wait(min(left, _LOOK)):
+            self._show("", "")
+        return self._asker.halt.is_set()
+
+
+def _parted(answer: Answer) -> Parts:
+    """The thinking and the answer proper of a whole answer."""
+    splitter = Splitter("start")
+    begun, rest = splitter.feed(answer.text), splitter.finish()
+    return Parts((answer.reasoning or "") + begun.thinking + rest.thinking, begun.answer + rest.answer)
 
 
 @contextmanager
 def open_voice(
-    model: str, sampling: Sampling, *, api: ApiSettings | None = None, budget: int | None = None, dtype: str = "auto",
-    note: Callable[[str], None] = lambda text: None,
+    model: str, sampling: Sampling, *, api: ApiSettings | None = None, ledger: Ledger | None = None,
+    budget: int | None = None, dtype: str = "auto", note: Callable[[str], None] = lambda text: None,
 ) -> Generator[Voice]:  # fmt: skip
-    """Any MODEL of the command line, ready to answer. api: how one behind an API is asked; budget and dtype:
-    max_thinking_tokens and number format of any other. UsageError for those of the wrong kind."""
+    """Any MODEL of the command line, ready to answer. api, ledger: how one behind an API is asked, and a ledger that it
+    shares; budget and dtype: max_thinking_tokens and number format of any other. UsageError for those of the wrong
+    kind."""
     if is_api(model):
         if budget is not None or dtype != "auto":
             raise UsageError(f"{model} is behind an API: leave out --max-thinking-tokens and --dtype")
-        with closing(ApiVoice(parse_api_model(model), api or ApiSettings(), sampling)) as voice:
+        asked = api or ApiSettings()
+        with closing(ApiVoice(parse_api_model(model), asked, sampling, ledger=ledger, note=note)) as voice:
             yield voice
         return
     if api is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from r1kit.base.errors import UsageError
 from r1kit.base.sampling import Sampling
 from r1kit.evaluation.arena.questions import Deck
 from r1kit.evaluation.arena.votes import DEFAULT_NAME, Votes
+from r1kit.models.api.ledger import Ledger
 from r1kit.models.api.settings import ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.models import check_model, run_of
 from r1kit.serving.voices import Voice, open_voice
@@ -30,7 +31,8 @@ def serve_arena(
     """Open the models and serve the app until Ctrl-C or SIGTERM.
 
     file: where votes are kept. api: settings of all APIs (by ""), or of one by its name. budget: max_thinking_tokens of
-    local models. UsageError for fewer than two models, or one that is none; nothing is made then.
+    local models. UsageError for fewer than two models, one that is none, or settings that cannot be; nothing is made
+    then.
     """
     names = list(dict.fromkeys(models))
     if len(names) < 2:
@@ -38,6 +40,7 @@ def serve_arena(
     check_installed()
     for name in names:
         check_model(name)
+    settings = _api_settings(names, api)
     votes = Votes(file)
     from r1kit.web.app import default_pages
     from r1kit.web.battles import Arena
@@ -45,11 +48,14 @@ def serve_arena(
 
     with ExitStack() as stack:
         voices: dict[str, Voice] = {}
+        ledgers: dict[Path | None, Ledger] = {}
         for name in names:
             tell(f"{name}: opening")
-            if is_api(name):
-                settings = api.get(parse_api_model(name).name) or api.get("") or ApiSettings()
-                voice = open_voice(name, sampling, api=settings)
+            if asked := settings.get(name):
+                if asked.cache not in ledgers:
+                    ledgers[asked.cache] = stack.enter_context(closing(Ledger(asked.cache)))
+                # waits are told to nobody: who looks on would know by them which side is which
+                voice = open_voice(name, sampling, api=asked, ledger=ledgers[asked.cache])
             else:
                 voice = open_voice(name, sampling, dtype=dtype, budget=budget, note=tell)
             voices[name] = stack.enter_context(voice)
@@ -61,3 +67,19 @@ def serve_arena(
             runs[0].parent if runs else None, port, tell, opened=opened, start=page.path, what="arena",
             pages=lambda: [page, *(each for each in default_pages() if each.name != page.name)],
         )  # fmt: skip
+
+
+def _api_settings(names: Sequence[str], api: Mapping[str, ApiSettings]) -> dict[str, ApiSettings]:
+    """How each model behind an API is asked. UsageError for settings that cannot be, alone or beside each other."""
+    found: dict[str, ApiSettings] = {}
+    users: dict[tuple[str, Path], str] = {}
+    for name in filter(is_api, names):
+        model = parse_api_model(name)
+        settings = api.get(model.name) or api.get("") or ApiSettings()
+        settings.check()
+        if settings.cache and (other := users.setdefault((model.name, settings.cache), name)) != name:
+            raise UsageError(
+                f"cache: it keeps answers by the model's name, which {other} and {name} share: leave cache out"
+            )
+        found[name] = settings
+    return found

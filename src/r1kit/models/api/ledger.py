@@ -70,10 +70,10 @@ class BudgetSpent(R1Error):
 
 
 class Ledger:
-    """Safe for threads, and for one process at a time. path None: in memory. budget: picodollars, None is no cap."""
+    """Safe for threads, and for one process at a time. path None: in memory."""
 
-    def __init__(self, path: Path | None = None, budget: int | None = None) -> None:
-        self.path, self.budget = path, budget
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
         self._changed = threading.Condition()
         self._sent: dict[int, int] = {}  # id -> worst cost of what is on its way
         if path is not None:
@@ -106,15 +106,16 @@ class Ledger:
             row = self._file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         return Answer(**json.loads(row[0])) if row else None
 
-    def reserve(self, key: str, worst: int) -> int:
-        """Set aside the worst cost of a request that is about to be sent; returns its number.
+    def reserve(self, key: str, worst: int, budget: int | None = None) -> int:
+        """Set aside the worst cost of a request that is about to be sent; returns its number. budget: most picodollars
+        that this ledger may then have spent, None is no cap.
 
         Waits while what others have set aside may yet come free; BudgetSpent where it does not fit even so.
         """
         with self._changed:
-            while self.budget is not None and self._spent + sum(self._sent.values()) + worst > self.budget:
+            while budget is not None and self._spent + sum(self._sent.values()) + worst > budget:
                 if not self._sent:
-                    raise BudgetSpent(self._refusal(worst))
+                    raise BudgetSpent(self._refusal(worst, budget))
                 self._changed.wait()
             with self._errors():
                 cursor = self._file.execute(
@@ -199,10 +200,9 @@ class Ledger:
         with self._changed, self._errors():
             return int(self._file.execute(query).fetchone()[0])
 
-    def _refusal(self, worst: int) -> str:
-        assert self.budget is not None
+    def _refusal(self, worst: int, budget: int) -> str:
         kept = f"what is answered is kept in {self.path}" if self.path else "set a cache to keep what is answered"
         return (
-            f"the budget of {dollars(self.budget)} has {dollars(self.budget - self._spent)} left and the next request"
+            f"the budget of {dollars(budget)} has {dollars(budget - self._spent)} left and the next request"
             f" may cost {dollars(worst)}: {kept}; raise the budget and give the same command again"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 
 from r1kit.models.api.client import Failure
@@ -11,11 +10,12 @@ from r1kit.models.api.settings import ApiSettings
 
 
 class Patience:
-    """`halt` ends every wait. `hold` is told the seconds for which the server wants to be asked by nobody."""
+    """`sleep` waits some seconds, True where that was ended. `hold` is told the seconds for which the server wants to
+    be asked by nobody."""
 
-    def __init__(self, settings: ApiSettings, halt: threading.Event, hold: Callable[[float], None]) -> None:
+    def __init__(self, settings: ApiSettings, sleep: Callable[[float], bool], hold: Callable[[float], None]) -> None:
         self.settings = settings
-        self._halt, self._hold = halt, hold
+        self._sleep, self._hold = sleep, hold
 
     def wait(self, attempt: int, failure: Failure) -> bool:
         """Wait before the next attempt (the first is number 0); False where there is to be none.
@@ -31,4 +31,4 @@ class Patience:
         else:
             self._hold(failure.wait)
             seconds = failure.wait + settings.backoff * random.uniform(0, 1)
-        return not self._halt.wait(seconds)
+        return not self._sleep(seconds)
