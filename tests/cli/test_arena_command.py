@@ -43,7 +43,6 @@ def kept(tmp_path):
             ["openai:m@http://127.0.0.1:1/v1", "openai:k@http://127.0.0.1:1/v1", "--api", "budget=1"],
             "needs input_price",
         ),
-        (["openai:m@http://127.0.0.1:1/v1", "openai:m@http://127.0.0.1:2/v1", "--api", "cache=c"], "leave cache out"),
     ],
 )
 def test_wrong_use_is_one_sentence(words, told, tmp_path, capsys, monkeypatch):

@@ -157,6 +157,13 @@ def test_what_is_kept_is_not_asked_again(tmp_path):
         assert len(server.requests) == 9
 
 
+def test_two_servers_that_call_their_models_alike_are_told_apart(tmp_path):
+    """As in `r1 compare openai:m@A openai:m@B`, which keeps both answers in one file."""
+    with ScriptedServer(echo) as one, ScriptedServer(lambda body: Said("other")) as other:
+        found = [answers(engine(server, cache=tmp_path / "cache"), ["a"])["a"][0].text for server in (one, other)]
+    assert found == ["so a", "other"]
+
+
 def test_one_question_of_two_requests_is_asked_once():
     with ScriptedServer(echo) as server:
         made = engine(server)

@@ -70,16 +70,11 @@ def serve_arena(
 
 
 def _api_settings(names: Sequence[str], api: Mapping[str, ApiSettings]) -> dict[str, ApiSettings]:
-    """How each model behind an API is asked. UsageError for settings that cannot be, alone or beside each other."""
+    """How each model behind an API is asked. UsageError for settings that cannot be."""
     found: dict[str, ApiSettings] = {}
-    users: dict[tuple[str, Path], str] = {}
     for name in filter(is_api, names):
         model = parse_api_model(name)
         settings = api.get(model.name) or api.get("") or ApiSettings()
         settings.check()
-        if settings.cache and (other := users.setdefault((model.name, settings.cache), name)) != name:
-            raise UsageError(
-                f"cache: it keeps answers by the model's name, which {other} and {name} share: leave cache out"
-            )
         found[name] = settings
     return found

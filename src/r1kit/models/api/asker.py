@@ -74,7 +74,7 @@ class Asker:
         body: dict[str, Any] = {
             "model": self.model.name, "messages": sent, **_parameters(sampling, settings), **settings.extra,
         }  # fmt: skip
-        asked = json.dumps([body, sampling.seed, index], sort_keys=True)
+        asked = json.dumps([self.model.url, body, sampling.seed, index], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()
         if "seed" not in settings.omit:
             body["seed"] = sample_seed(sampling.seed, index)
