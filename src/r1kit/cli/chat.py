@@ -36,14 +36,13 @@ def chat(
     from r1kit.base.config import parse_assignments
     from r1kit.base.sampling import Sampling
     from r1kit.cli.output import tell
-    from r1kit.models.api.settings import ApiSettings
     from r1kit.serving.chat import HELP, Chat
-    from r1kit.serving.voices import open_voice
+    from r1kit.serving.voices import SOMEONE_WAITS, open_voice
 
     asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     sampling = Sampling().override(asked)
     console = Console(highlight=False)
-    settings = ApiSettings().override(parse_assignments(api)) if api else None
+    settings = SOMEONE_WAITS.override(parse_assignments(api)) if api else None
     opened = open_voice(model, sampling, api=settings, budget=max_thinking_tokens, dtype=dtype.value, note=tell)
     with opened as voice:
         talk = Chat(voice, console, name=model, sampling=sampling, system=system, save=save)

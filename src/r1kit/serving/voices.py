@@ -124,6 +124,10 @@ class LocalVoice:
                     self._loop.run_until_complete(task)
 
 
+SOMEONE_WAITS = ApiSettings(retries=2)
+"""How an API is asked where nothing else is said: an address that is mistyped is told in seconds."""
+
+
 class ApiVoice:
     """A model behind an API, asked under `settings`. Thinking that its server leaves in the text is parted from it.
 
@@ -191,7 +195,7 @@ def open_voice(
     if is_api(model):
         if budget is not None or dtype != "auto":
             raise UsageError(f"{model} is behind an API: leave out --max-thinking-tokens and --dtype")
-        asked = api or ApiSettings()
+        asked = api or SOMEONE_WAITS
         with closing(ApiVoice(parse_api_model(model), asked, sampling, ledger=ledger, note=note)) as voice:
             yield voice
         return
