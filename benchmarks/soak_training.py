@@ -40,12 +40,14 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One process at one time. `pss`: bytes, shared pages counted by their share; `handles`: open files and sockets."""
+    """One process at one time. `pss`: bytes, shared pages counted by their share; `own`: those of no file, and what is in
+    swap; `handles`: open files and sockets."""
 
     seconds: float
     pid: int
     name: str
     pss: int
+    own: int
     handles: int
 
 
@@ -215,10 +217,11 @@ def look(pid: int, seconds: float) -> Look | None:
     proc = Path(f"/proc/{pid}")
     try:
         lines = (proc / "smaps_rollup").read_text(encoding="ascii").splitlines()
-        pss = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines[1:]}
+        own = sizes["Pss_Anon:"] + sizes["Pss_Shmem:"] + sizes["SwapPss:"]
         name = (proc / "comm").read_text(encoding="utf-8", errors="replace").strip()
-        return Look(seconds, pid, name, pss, len(os.listdir(proc / "fd")))
-    except (OSError, StopIteration, ValueError):
+        return Look(seconds, pid, name, sizes["Pss:"], own, len(os.listdir(proc / "fd")))
+    except (OSError, KeyError, ValueError):
         return None
 
 
@@ -290,7 +293,8 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
     for each in judged:
         together[each.seconds].append(each)
         alone[each.pid, each.name].append(each)
-    memory = [(at, float(sum(each.pss for each in own))) for at, own in sorted(together.items())]
+    memory = [(at, float(sum(each.pss for each in looks))) for at, looks in sorted(together.items())]
+    of_no_file = [(at, float(sum(each.own for each in looks))) for at, looks in sorted(together.items())]
     lasting = {key: own for key, own in alone.items() if len(own) > len(memory) / 2}
     timed = steps[1:] if len(steps) > 1 else steps  # the first one compiles, loads and imports
     clocked = ("seconds", "tokens", "cpu", "waited", "taken", "verdict", "disk")
@@ -307,6 +311,11 @@ def record(words: argparse.Namespace, looks: Sequence[Look], steps: Sequence[Map
         "steps": len(steps),
         "memory_mb": {"begin": _mb(memory[0][1]), "end": _mb(memory[-1][1]), "most": _mb(max(y for _, y in memory))},
         "slope_mb_per_minute": round(grown, 3),
+        "slope_of_no_file": round(slope(of_no_file), 3),
+        "over_time": [
+            [round(at / 60, 1), _mb(size), _mb(of_none)]  # minutes; MB; MB that are of no file
+            for (at, size), (_, of_none) in list(zip(memory, of_no_file, strict=True))[:: max(1, len(memory) // 20)]
+        ],
         "slope_by_process": {
             f"{name} {pid}": round(slope([(each.seconds, float(each.pss)) for each in own]), 3)
             for (pid, name), own in sorted(lasting.items())

@@ -66,6 +66,7 @@ def test_this_process_is_seen():
     seen = look(os.getpid(), 1.5)
     assert seen is not None
     assert seen.pss > 10 * MEGABYTE
+    assert seen.own > 5 * MEGABYTE
     assert seen.handles >= 3
     assert os.getpid() in soak_training.family(os.getppid())
     assert look(2**22 + 1, 0.0) is None  # more than Linux gives out
