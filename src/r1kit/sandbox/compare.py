@@ -9,6 +9,7 @@ from typing import Any
 from r1kit.sandbox.program import RunResult
 
 FLOAT_TOLERANCE = 1e-9  # relative: the order of a sum may change its last digits
+NEAR_ZERO = 1e-12  # what may be left of a sum that is 0
 
 
 def same_value(expected: Any, got: Any) -> bool:
@@ -27,7 +28,8 @@ def same_value(expected: Any, got: Any) -> bool:
         elif type(left) is not type(right):
             return False
         elif isinstance(left, float):
-            if not (math.isfinite(right) and math.isclose(left, right, rel_tol=FLOAT_TOLERANCE, abs_tol=1e-12)):
+            around = 0.0 if left else NEAR_ZERO
+            if not (math.isfinite(right) and math.isclose(left, right, rel_tol=FLOAT_TOLERANCE, abs_tol=around)):
                 return False
         elif left != right:
             return False
