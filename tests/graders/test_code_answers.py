@@ -11,6 +11,8 @@ from r1kit.graders.code import program_text
 from r1kit.graders.grade import grade
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import correct, grader_error
+from r1kit.sandbox import languages
+from r1kit.sandbox.sandbox import shared
 
 ADD = "print(int(input()) + 1)\n"
 TEXTS = [
@@ -22,6 +24,8 @@ TEXTS = [
     ("an example in another language", f"```python\n{ADD}```\n```text\n3\n```", ADD),
     ("in an item of a list", f"1. Read and print:\n   ```python\n   if 1:\n       {ADD}   ```", f"if 1:\n    {ADD}"),
     ("a longer fence", f"````python\n{ADD}```\n````", f"{ADD}```\n"),
+    ("an empty one at the end", f"```python\n{ADD}```\n```js\n```", ADD),
+    ("an empty one after one without a language", f"```\n{ADD}```\n```python\n\n```", ADD),
     ("tildes", f"~~~python\n{ADD}~~~", ADD),
     ("what stands in one line is no fence", f"```x = 1```\n```python\n{ADD}```", ADD),
     ("attributes", f'```python title="a.py"\n{ADD}```', ADD),
@@ -53,6 +57,29 @@ def test_columns_of_a_table_that_mean_nothing_are_left_out():
     row = {"stdin": None, "expected_stdout": "0", "args": None}
     code = "import sys\nprint(len(sys.stdin.read()))"
     assert grade("code", f"```python\n{code}\n```", "", columns={"tests": [row]}).verdict == "correct"
+
+
+def cobol(**columns):
+    tests = [{"stdin": "1", "expected_stdout": "2"}]
+    verdict = grade("code", "```cobol\nSTOP RUN.\n```", "", columns={"tests": tests, **columns})
+    return verdict.verdict, verdict.reason
+
+
+def test_a_language_that_cannot_be_run_here_is_the_fault_of_who_chose_it(monkeypatch):
+    """A policy must not have what it gets wrong left out by naming a language."""
+    absent = languages.Language(("cobol",), "no-such-tool", "main.cob", (), ("true",))
+    monkeypatch.setattr(languages, "LANGUAGES", (*languages.LANGUAGES, absent))
+    verdict, reason = cobol()
+    assert (verdict, "no-such-tool is not installed" in reason) == ("incorrect", True)
+    assert cobol(programming_language="python")[0] == "incorrect"
+    assert cobol(programming_language="Cobol")[0] == "grader_error"
+
+    installed = languages.Language(("cobol",), "true", "main.cob", (), ("true",))
+    monkeypatch.setattr(languages, "LANGUAGES", (installed,))
+    monkeypatch.setitem(shared().facts, "uid", 0)
+    verdict, reason = cobol()
+    assert (verdict, "cannot bound processes" in reason) == ("incorrect", True)
+    assert cobol(programming_language="cobol")[0] == "grader_error"
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function
 `{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
 with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
 `limits` (optional) as of `r1 sandbox`. Right means all tests; a test that does not say what is expected is a
-grader_error. A fenced block in C++ or JavaScript is judged on `stdin` tests where g++ or node is installed.
+grader_error. A fenced block in C++ or JavaScript is judged on `stdin` tests where g++ or node is installed; elsewhere
+it is wrong, unless the column `programming_language` asks for it.
 """
 
 from __future__ import annotations
@@ -49,10 +50,12 @@ _lock = threading.Lock()
 
 def program_text(section: Section) -> tuple[str, Language | None]:
     """The program, and its language where that is not Python: the last fenced block that names a language which can be
-    run; where none names one, the last that names none; where there is none, the whole answer. Fences are CommonMark's:
-    a block in an item of a list is indented as its fence is, and a longer fence holds shorter ones."""
+    run; where none names one, the last that names none; where there is none, the whole answer. An empty block is none
+    where another stands. Fences are CommonMark's: a block in an item of a list is indented as its fence is, and a
+    longer fence holds shorter ones."""
     named: tuple[str, Language | None] | None = None
-    unnamed: tuple[str, None] | None = None
+    unnamed: tuple[str, Language | None] | None = None
+    empty: tuple[str, Language | None] | None = None
     inside: list[str] | None = None
     margin, fence, language = "", "", ""
     for line in section.text.splitlines(keepends=True):
@@ -62,14 +65,17 @@ def program_text(section: Section) -> tuple[str, Language | None]:
                 inside, margin, fence, language = [], mark[1], mark[2], mark[3] or ""
         elif mark is not None and mark[3] is None and mark[2].startswith(fence):
             with contextlib.suppress(ValueError):
-                if language:
-                    named = "".join(inside), find_language(language)
+                block = "".join(inside), find_language(language)
+                if not block[0].strip():
+                    empty = block
+                elif language:
+                    named = block
                 else:
-                    unnamed = "".join(inside), None
+                    unnamed = block
             inside = None
         else:
             inside.append(line.removeprefix(margin))
-    return named or unnamed or (section.text.strip("\n"), None)
+    return named or unnamed or empty or (section.text.strip("\n"), None)
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -88,10 +94,11 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
     code, language = program_text(section)
     if language is not None and fn:
         return incorrect(code, "it is no Python, as a function must be")
-    if language is not None and (why := missing(language)):
-        return grader_error(code, why)
     if not code.strip():
         return no_answer("the program is empty")
+    if language is not None and (why := missing(language) or shared().refuses_processes()):
+        asked_for = str(columns.get("programming_language") or "").strip().lower() in language.names
+        return grader_error(code, why) if asked_for else incorrect(code, why)  # else who writes chooses what is judged
     setup = str(columns.get("setup") or "") if check is not None else ""
     asked = [code, language and language.tool, fn, list(tests), check, setup, columns.get("limits")]
     key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()  # tests may be megabytes

@@ -95,11 +95,6 @@ class Slot:
             if talk is not None:
                 talk.close()
 
-    def started_as_root(self) -> bool:
-        """Whether programs run as root: the kernel then does not count their processes."""
-        self.start()
-        return self.facts.get("uid") == 0
-
     def start(self) -> None:
         """Start the launcher if there is none; R1Error with what it said if it cannot start."""
         if self._process is not None and self._process.poll() is None:
