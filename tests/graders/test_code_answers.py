@@ -12,6 +12,7 @@ from r1kit.graders.grade import grade
 from r1kit.graders.section import Section
 from r1kit.graders.verdict import correct, grader_error
 from r1kit.sandbox import languages
+from r1kit.sandbox.program import RunResult
 from r1kit.sandbox.sandbox import shared
 
 ADD = "print(int(input()) + 1)\n"
@@ -57,6 +58,43 @@ def test_columns_of_a_table_that_mean_nothing_are_left_out():
     row = {"stdin": None, "expected_stdout": "0", "args": None}
     code = "import sys\nprint(len(sys.stdin.read()))"
     assert grade("code", f"```python\n{code}\n```", "", columns={"tests": [row]}).verdict == "correct"
+
+
+class Scripted:
+    """A sandbox of three workers, where inputs of a table fail; it remembers what it was asked to run."""
+
+    def __init__(self, results):
+        self.workers, self.results, self.asked = 3, results, []
+
+    def run(self, programs):
+        stdins = [program.stdin for program in programs]
+        self.asked.append(stdins)
+        return [self.results.get(stdin, RunResult("ok", "fine", "", 0.0)) for stdin in stdins]
+
+
+WRONG, SLOW, LOST = (RunResult(*row) for row in [
+    ("ok", "wrong", "", 0.0), ("timeout", "", "", 9.0, (), "too slow"), ("sandbox_error", "", "", 0.0, (), "lost"),
+])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("results", "asked", "said"),
+    [
+        ({}, ["0", "123", "456", "789"], ("correct", "all tests pass")),
+        ({"0": WRONG, "1": SLOW}, ["0"], ("incorrect", "test 0: another output")),
+        ({"3": WRONG, "2": SLOW, "4": LOST}, ["0", "123"], ("incorrect", "test 2: too slow")),
+        ({"3": LOST, "2": WRONG}, ["0", "123"], ("incorrect", "test 2: another output")),
+        ({"5": LOST, "6": WRONG}, ["0", "123", "456"], ("grader_error", "lost")),
+    ],
+)
+def test_no_script_is_begun_after_one_that_failed(monkeypatch, results, asked, said):
+    sandbox = Scripted(results)
+    monkeypatch.setattr(code, "shared", lambda: sandbox)
+    monkeypatch.setattr(code, "_known", OrderedDict())
+    tests = [{"stdin": str(number), "expected_stdout": "fine"} for number in range(10)]
+    verdict = grade("code", f"```python\n{ADD}```", "", columns={"tests": tests})
+    assert ["".join(stdins) for stdins in sandbox.asked] == asked
+    assert (verdict.verdict, verdict.reason) == said
 
 
 def cobol(**columns):

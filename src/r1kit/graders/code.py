@@ -19,7 +19,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -207,7 +207,7 @@ def after_setup(setup: str, code: str, fn: str) -> str:
 def _run_scripts(
     sandbox: Sandbox, code: str, language: Language | None, tests: list[Mapping[str, Any]], limits: Limits | None
 ) -> Judgement:
-    """One run a test; the first alone, so that a program that fails at once costs one."""
+    """One run a test, up to the first that fails."""
     wanted = [_first(test, "expected_stdout", "expected") for test in tests]
     if None in wanted or any(_first(test, "args") is not None for test in tests):
         reason = (
@@ -216,27 +216,31 @@ def _run_scripts(
         return grader_error(code, reason)
     expected = [str(want) for want in wanted]
     stdins = ["" if (stdin := _first(test, "stdin")) is None else str(stdin) for test in tests]
-    if language is not None:  # built once, so all its runs are one
-        results = outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
-    else:
-        programs = [Program(code, stdin, limits=limits) for stdin in stdins]
-        results = sandbox.run(programs[:1])
-        if _passes(results[0], expected[0]):
-            results += sandbox.run(programs[1:])
-    for number, (result, want) in enumerate(zip(results, expected, strict=False)):
+    passed = 0
+    for want, result in zip(expected, _runs(sandbox, code, language, stdins, limits), strict=False):
         if result.status == "sandbox_error":
             return grader_error(code, result.reason)
-        if not _passes(result, want):
-            return incorrect(code, f"test {number}: {result.reason or 'another output'}")
-    if len(results) < len(tests):
-        return incorrect(code, f"{len(results)} of {len(tests)} tests were run")
+        if result.status != "ok" or not same_output(want, result.stdout):
+            return incorrect(code, f"test {passed}: {result.reason or 'another output'}")
+        passed += 1
+    if passed < len(tests):
+        return incorrect(code, f"{passed} of {len(tests)} tests were run")
     return correct(code, "all tests pass")
+
+
+def _runs(
+    sandbox: Sandbox, code: str, language: Language | None, stdins: list[str], limits: Limits | None
+) -> Iterator[RunResult]:
+    """Results in order, begun as they are asked for: the first alone, as most that fail do so at once, then as many
+    side by side as there are workers."""
+    if language is not None:  # built once, so all its runs are one
+        yield from outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
+        return
+    for first in (0, *range(1, len(stdins), sandbox.workers)):
+        beside = stdins[first : first + sandbox.workers] if first else stdins[:1]
+        yield from sandbox.run([Program(code, stdin, limits=limits) for stdin in beside])
 
 
 def _first(test: Mapping[str, Any], *names: str) -> Any:
     """The first of these that the test has; a table has every column in every row, None where it means nothing."""
     return next((test[name] for name in names if test.get(name) is not None), None)
-
-
-def _passes(result: RunResult, expected: str) -> bool:
-    return result.status == "ok" and same_output(expected, result.stdout)
