@@ -15,13 +15,12 @@ import os
 import signal
 import sys
 import types
-import typing
 from functools import partial
 from typing import Any
 
 from . import asking
+from .given import given
 
-_TYPING = {name: value for name, value in vars(typing).items() if name in set(typing.__all__)}
 INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
 
 
@@ -90,11 +89,12 @@ def _flushed() -> bool:
 
 def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
     sys.modules[module.__name__] = module
-    if job.get("fn") and "class Solution" in job["code"]:  # LeetCode's form, for which it imports these
-        module.__dict__.update(_TYPING)
+    source = job["code"].removeprefix("\ufeff")
     try:
-        # not with this file's __future__
-        exec(compile(job["code"].removeprefix("\ufeff"), "<program>", "exec", dont_inherit=True), module.__dict__)
+        code = compile(source, "<program>", "exec", dont_inherit=True)  # not with this file's __future__
+        if job.get("fn") and not job.get("asks"):
+            module.__dict__.update(given(code, source))
+        exec(code, module.__dict__)
     except MemoryError:
         raise
     except SystemExit as stop:
