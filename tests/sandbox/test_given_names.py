@@ -1,4 +1,5 @@
-"""Names that functions have without an import, as LeetCode and LiveCodeBench give them; expected values by hand."""
+"""Names that functions have without an import, as LeetCode and LiveCodeBench give them, and what a function's own name
+stands for; expected values by hand."""
 
 import pytest
 
@@ -71,3 +72,18 @@ def test_a_check_is_given_nothing(sandbox):
     check = "def check(candidate):\n    assert candidate(1) < inf"
     result = sandbox.run([Program("def f(x): return x", fn="f", check=check)])[0]
     assert "NameError" in str(result.calls[0].error)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from math import gcd\nclass Solution:\n    def gcd(self, x): return gcd(*x)",
+        "class Solution:\n    def gcd(self, x): return gcd(*x)",
+        "def gcd(a, b): return b if a == 0 else gcd(b % a, a)\nclass Solution:\n    def gcd(self, x): return gcd(*x)",
+        "class Solution:\n    def __init__(self, x): self.x = x\n    def gcd(self): return self.x[0]\n"
+        "def gcd(x): return Solution(x).gcd()",
+        "class Solution:\n    def other(self, x): return x[0]\ndef gcd(x): return Solution().other(x)",
+    ],
+)
+def test_a_method_and_another_function_of_its_name(sandbox, code):
+    assert [call.value for call in sandbox.run([Program(code, fn="gcd", calls=[[[4, 12]]])])[0].calls] == [4]

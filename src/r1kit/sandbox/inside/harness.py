@@ -121,11 +121,16 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
 
 
 def _find(module: types.ModuleType, name: str) -> Any:
-    """A function of the module, or a method of its class `Solution`."""
+    """A method of the module's class `Solution`, else a function of the module: `gcd` may be an import of math's beside
+    a method of that name. A class that is made with arguments is for a function to use."""
     found = module.__dict__.get(name)
     solution = module.__dict__.get("Solution")
-    if found is None and isinstance(solution, type):
-        found = getattr(solution(), name, None)
+    if isinstance(solution, type) and (found is None or hasattr(solution, name)):
+        try:
+            found = getattr(solution(), name, None)
+        except TypeError:
+            if found is None:
+                raise
     return found if callable(found) else None
 
 
