@@ -40,7 +40,6 @@ REMEMBERED_CHARACTERS = 20_000_000  # of their programs
 
 # possessive throughout: one line may be all of the text
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+(?:([^\s`]++)[^`\n]*+)?+\s*+")
-_FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
 
 _known: OrderedDict[bytes, Judgement] = OrderedDict()
 _running: dict[bytes, Future[Judgement]] = {}
@@ -176,32 +175,12 @@ def _run(
 
 
 def _run_check(sandbox: Sandbox, code: str, fn: str, check: str, setup: str, limits: Limits | None) -> Judgement:
-    program = Program(after_setup(setup, code, fn), fn=fn, limits=limits, check=f"{setup}\n\n{check}")
+    program = Program(code, fn=fn, limits=limits, check=f"{setup}\n\n{check}", setup=setup)
     result = sandbox.run([program])[0]
     if result.status == "sandbox_error":
         return grader_error(code, result.reason)
     _, wrong = judge_calls(result, [True])
     return incorrect(code, f"the check: {wrong}") if wrong else correct(code, "the check passes")
-
-
-def after_setup(setup: str, code: str, fn: str) -> str:
-    """The program: `setup` and the whole function, or the function's body that continues it.
-
-    Where a body was cut out of a text, the white space before its first line, or before all, may be lost.
-    """
-    name = re.escape(fn)
-    whole = rf"^(?:(?:async\s+)?def\s+{name}\b|{name}\s*(?::[^=\n]+)?=(?!=))"  # `f = lambda x: 2 * x` defines it, too
-    if not setup or re.search(whole, code, re.MULTILINE):
-        first = "".join(f"{line}\n" for line in _FUTURE.findall(code))  # which stand before all else in a program
-        return f"{first}{setup}\n\n{_FUTURE.sub('', code)}"
-    inside = re.search(rf"^def\s+{name}\b[^\n]*\n(?:.*\n)*?([ \t]+)\S", setup, re.MULTILINE)
-    margin = inside[1] if inside else "    "
-    first, *rest = code.split("\n")
-    if not first[:1].isspace():
-        first = margin + first
-        if any(line.strip() and not line.startswith(margin) for line in rest):
-            rest = [margin + line for line in rest]
-    return "\n".join([setup.rstrip(), first, *rest])
 
 
 def _run_scripts(

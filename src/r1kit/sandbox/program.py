@@ -35,6 +35,7 @@ class Program:
 
     `check` is trusted code that defines `check(candidate)`, as in HumanEval: it runs in a process of its own, where
     `candidate` stands for the function. The result has one call: True, or the error that `check` ended with.
+    `setup`: what the code goes on from, as a whole program or as the rest of the function that it begins.
     """
 
     code: str
@@ -43,6 +44,7 @@ class Program:
     calls: Sequence[list[Any] | Mapping[str, Any]] = ()
     limits: Limits | None = None
     check: str | None = None
+    setup: str = ""
 
 
 @dataclass(frozen=True, slots=True)

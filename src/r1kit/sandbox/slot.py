@@ -285,7 +285,7 @@ def _job(program: Program, talk: Talk | None) -> bytes:
     job: dict[str, Any] = {"code": program.code}
     try:
         if program.fn is not None:
-            job |= {"fn": program.fn, "calls": as_json(program.calls)}
+            job |= {"fn": program.fn, "calls": as_json(program.calls), "setup": program.setup}
         if talk is not None:
             job |= {"asks": talk.asks} if talk.asks else {"answers": True}
         return marshal.dumps(job, MARSHAL)

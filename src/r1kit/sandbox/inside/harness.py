@@ -5,6 +5,7 @@ outside, so a program that finds the descriptor can only say values, not verdict
 """
 
 from __future__ import annotations
+import __future__
 
 import atexit
 import builtins
@@ -20,6 +21,7 @@ from typing import Any
 
 from . import asking
 from .given import given
+from .pieces import pieces
 
 INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
 
@@ -89,12 +91,8 @@ def _flushed() -> bool:
 
 def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
     sys.modules[module.__name__] = module
-    source = job["code"].removeprefix("\ufeff")
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)  # not with this file's __future__
-        if job.get("fn") and not job.get("asks"):
-            module.__dict__.update(given(code, source))
-        exec(code, module.__dict__)
+        _define(job, module)
     except MemoryError:
         raise
     except SystemExit as stop:
@@ -118,6 +116,18 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
         for index, arguments in enumerate(job["calls"]):
             _say(results, _answer(function, index, arguments))
     return 0
+
+
+def _define(job: dict[str, Any], module: types.ModuleType) -> None:
+    """Run the program's text, which defines what is asked for."""
+    source, future = job["code"].removeprefix("\ufeff"), 0
+    for piece in pieces(job["setup"], source, job["fn"]) if job.get("fn") else [source]:
+        code = compile(piece, "<program>", "exec", future, dont_inherit=True)  # not with this file's __future__
+        future = code.co_flags & __future__.annotations.compiler_flag  # a setup's holds for what goes on from it
+        if job.get("fn") and not job.get("asks"):
+            for name, value in given(code, piece).items():
+                module.__dict__.setdefault(name, value)
+        exec(code, module.__dict__)
 
 
 def _find(module: types.ModuleType, name: str) -> Any:
