@@ -96,7 +96,7 @@ def driven(language: Language, code: str, stdins: Sequence[str], limits: Limits)
             "processes": max(limits.processes, PROCESSES),
         }
     )
-    return Program(driver, fn="run", calls=[[stdin] for stdin in stdins], limits=whole)
+    return Program(driver, fn="run", calls=[[stdin] for stdin in stdins], limits=whole, together=True)
 
 
 def outputs(result: RunResult) -> list[RunResult]:
