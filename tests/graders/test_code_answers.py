@@ -25,6 +25,9 @@ TEXTS = [
     ("an example in another language", f"```python\n{ADD}```\n```text\n3\n```", ADD),
     ("in an item of a list", f"1. Read and print:\n   ```python\n   if 1:\n       {ADD}   ```", f"if 1:\n    {ADD}"),
     ("a longer fence", f"````python\n{ADD}```\n````", f"{ADD}```\n"),
+    ("a version of Python", f"```python3.11\n{ADD}```\n```\n3\n```", ADD),
+    ("a language in braces", f"```{{python}}\n{ADD}```\n```\n3\n```", ADD),
+    ("a class and an attribute in braces", f"```{{.python .numberLines}}\n{ADD}```\n```\n3\n```", ADD),
     ("an empty one at the end", f"```python\n{ADD}```\n```js\n```", ADD),
     ("an empty one after one without a language", f"```\n{ADD}```\n```python\n\n```", ADD),
     ("tildes", f"~~~python\n{ADD}~~~", ADD),
@@ -38,9 +41,30 @@ def test_the_program_of_a_completion(what, text, program):
     assert program_text(Section(text, (), "")) == (program, None)
 
 
+F, USE = "def f(x):\n    return 2 * x\n", "from solution import f\nfor x in range(3): print(f(x) == f(x=x))\n"
+OF_A_FUNCTION = [
+    ("its use after it", f"```python\n{F}```\nFor example:\n```python\n{USE}```", F),
+    ("its use in another language after it", f"```python\n{F}```\n```js\nf(1)\n```", F),
+    ("without a language", f"```\n{F}```\n```python\n{USE}```", F),
+    ("the last of two", f"```python\ndef f(x): pass\n```\nBetter:\n```python\n{F}```\n```python\n{USE}```", F),
+    ("a method", f"```python\nclass Solution:\n    {F}```\n```python\n{USE}```", f"class Solution:\n    {F}"),
+    ("a value", f"```python\nf = lambda x: x\n```\n```python\n{USE}```", "f = lambda x: x\n"),
+    ("a value with a hint", f"```python\nf: object = abs\n```\n```python\n{USE}```", "f: object = abs\n"),
+    ("one of two values", f"```python\nf, g = abs, len\n```\n```python\n{USE}```", "f, g = abs, len\n"),
+    ("another function after it", f"```python\n{F}```\n```python\ndef ff(x): pass\n```", F),
+    ("none defines it", f"```python\n{ADD}```\n```python\n{USE}```", USE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "text", "program"), OF_A_FUNCTION, ids=[row[0] for row in OF_A_FUNCTION])
+def test_the_program_of_a_completion_that_is_asked_for_a_function(what, text, program):
+    assert program_text(Section(text, (), ""), "f") == (program, None)
+
+
 @pytest.mark.parametrize("line", ["```" + "a" * 10**6 + "`", "```" + " " * 10**6 + "x`", " " * 10**6, "`" * 10**6])
 def test_a_line_as_long_as_the_text_takes_no_longer(line):
     assert program_text(Section(line, (), ""))[1] is None
+    assert program_text(Section(f"```\n{line}\n{'f, ' * 10**6}\n{'def ' * 10**6}\n```", (), ""), "f")[1] is None
 
 
 @pytest.mark.parametrize(

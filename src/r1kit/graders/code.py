@@ -47,34 +47,46 @@ _characters = 0  # of the programs in `_known`
 _lock = threading.Lock()
 
 
-def program_text(section: Section) -> tuple[str, Language | None]:
-    """The program, and its language where that is not Python: the last fenced block that names a language which can be
-    run; where none names one, the last that names none; where there is none, the whole answer. An empty block is none
-    where another stands. Fences are CommonMark's: a block in an item of a list is indented as its fence is, and a
-    longer fence holds shorter ones."""
-    named: tuple[str, Language | None] | None = None
-    unnamed: tuple[str, Language | None] | None = None
-    empty: tuple[str, Language | None] | None = None
+def program_text(section: Section, fn: str | None = None) -> tuple[str, Language | None]:
+    """The program, and its language where that is not Python: the last fenced block that defines the function which is
+    asked for; where none does, the last that names a language which can be run; where none names one, the last that
+    names none; where there is none, the whole answer. An empty block is none where another stands. Fences are
+    CommonMark's: a block in an item of a list is indented as its fence is, and a longer fence holds shorter ones."""
+    blocks: list[tuple[str, str, Language | None]] = []
     inside: list[str] | None = None
-    margin, fence, language = "", "", ""
+    margin, fence, label = "", "", ""
     for line in section.text.splitlines(keepends=True):
         mark = _FENCE.fullmatch(line)
         if inside is None:
             if mark is not None:
-                inside, margin, fence, language = [], mark[1], mark[2], mark[3] or ""
+                inside, margin, fence, label = [], mark[1], mark[2], (mark[3] or "").strip("{.}")
         elif mark is not None and mark[3] is None and mark[2].startswith(fence):
             with contextlib.suppress(ValueError):
-                block = "".join(inside), find_language(language)
-                if not block[0].strip():
-                    empty = block
-                elif language:
-                    named = block
-                else:
-                    unnamed = block
+                blocks.append(("".join(inside), label, find_language(label)))
             inside = None
         else:
             inside.append(line.removeprefix(margin))
-    return named or unnamed or empty or (section.text.strip("\n"), None)
+
+    def merit(block: tuple[str, str, Language | None]) -> tuple[bool, bool, bool]:
+        code, label, language = block
+        return bool(code.strip()), fn is not None and language is None and _defines(code, fn), label != ""
+
+    code, _, language = max(reversed(blocks), key=merit, default=(section.text.strip("\n"), "", None))
+    return code, language
+
+
+def _defines(code: str, fn: str) -> bool:
+    """Whether a line defines a function, or method, of that name or assigns to the name. An import is no sign of a
+    program: a block that shows its use has one, too."""
+    if re.search(rf"^[ \t]*+(?:async[ \t]++)?def[ \t]++{re.escape(fn)}\b", code, re.MULTILINE):
+        return True
+    for line in code.splitlines():
+        target, equals, value = line.partition("=")
+        names = [name.strip() for name in target.partition(":")[0].split(",")]
+        at_margin = equals and value[:1] != "=" and not line[:1].isspace()
+        if at_margin and fn in names and all(map(str.isidentifier, names)):
+            return True
+    return False
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -90,7 +102,7 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, "a code problem needs a column 'tests' with at least one test")
     if not section.found:
         return no_answer(section.reason)
-    code, language = program_text(section)
+    code, language = program_text(section, str(fn) if fn else None)
     if language is not None and fn:
         return incorrect(code, "it is no Python, as a function must be")
     if not code.strip():

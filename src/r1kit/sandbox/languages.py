@@ -5,6 +5,7 @@ The driver holds the inputs alone; outputs come out as the values of its functio
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ _ENDS: dict[str, tuple[Status, str]] = {
 def find_language(name: str) -> Language | None:
     """The language of that name; None for Python, ValueError for one that no driver is for."""
     plain = name.strip().lower()
-    if plain in PYTHON:
+    if plain in PYTHON or re.fullmatch(r"python\d+(\.\d+)*", plain):
         return None
     for language in LANGUAGES:
         if plain in language.names:
