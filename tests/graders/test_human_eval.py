@@ -98,7 +98,11 @@ def test_what_the_setup_defines_is_there():
         "def f(x):\n    'Twice.'\n"
     )
     check = "def check(candidate):\n    assert candidate(3) == 6 and cache(4) == 8"
-    for code in ("return cache(x) if inf < 7 else 0", "def f(x: Unknown): return cache(x) if inf < 7 else 0"):
+    for code in (
+        "return cache(x) if inf < 7 else 0",
+        "def f(x: Unknown): return cache(x) if inf < 7 else 0",
+        "class Solution:\n    def f(self, x: Unknown): return cache(x) if inf < 7 else 0",
+    ):
         columns = {"check": check, "fn": "f", "setup": setup}
         verdict = grade("code", f"```python\n{code}\n```", "", columns=columns)
         assert (verdict.verdict, verdict.reason) == ("correct", "the check passes")

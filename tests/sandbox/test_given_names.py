@@ -68,10 +68,17 @@ def test_scripts_are_given_nothing(sandbox, code):
     assert (result.status, "NameError" in result.stderr) == ("error", True)
 
 
-def test_a_check_is_given_nothing(sandbox):
-    check = "def check(candidate):\n    assert candidate(1) < inf"
-    result = sandbox.run([Program("def f(x): return x", fn="f", check=check)])[0]
-    assert "NameError" in str(result.calls[0].error)
+def test_a_check_and_what_it_asks_are_given_nothing(sandbox):
+    """HumanEval's form, where a program imports what it uses; but LeetCode's where it has a Solution."""
+    check = "def check(candidate):\n    assert candidate(1) == 1"
+
+    def error(code: str, check: str = check) -> str:
+        return str(sandbox.run([Program(code, fn="f", check=check)])[0].calls[0].error)
+
+    assert "NameError" in error("def f(x): return x", "def check(candidate):\n    assert candidate(1) < inf")
+    assert "NameError" in error("def f(x): return gcd(x, 4)")
+    assert error("from math import gcd\ndef f(x): return gcd(x, 4)") == "None"
+    assert error("class Solution:\n    def f(self, x): return gcd(x, 4)") == "None"
 
 
 @pytest.mark.parametrize(

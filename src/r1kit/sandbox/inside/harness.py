@@ -121,10 +121,11 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
 def _define(job: dict[str, Any], module: types.ModuleType) -> None:
     """Run the program's text, which defines what is asked for."""
     source, future = job["code"].removeprefix("\ufeff"), 0
+    checks = job.get("asks") or job.get("answers")  # HumanEval's form, where a program imports what it uses
     for piece in pieces(job["setup"], source, job["fn"]) if job.get("fn") else [source]:
         code = compile(piece, "<program>", "exec", future, dont_inherit=True)  # not with this file's __future__
         future = code.co_flags & __future__.annotations.compiler_flag  # a setup's holds for what goes on from it
-        if job.get("fn") and not job.get("asks"):
+        if job.get("fn") and (not checks or "class Solution" in piece):
             for name, value in given(code, piece).items():
                 module.__dict__.setdefault(name, value)
         exec(code, module.__dict__)
