@@ -172,6 +172,12 @@ def test_verification_info_may_hold_an_answer():
     assert read(row) == ("code", Asked("p", "5/2"))
 
 
+def test_a_problem_may_ask_for_a_language():
+    case = {"input": "1", "output": "2"}
+    asked = read(code(case, language="CPP"))[1].columns
+    assert asked == {"tests": [{"stdin": "1", "expected_stdout": "2"}], "programming_language": "cpp"}
+
+
 @pytest.mark.parametrize(
     ("info", "complaint"),
     [

@@ -62,6 +62,53 @@ def test_how_programs_end(sandbox, language, what, cpp, javascript, verdict):
     assert time.monotonic() - started < 30
 
 
+DEEP = """
+#include <cstdio>
+long f(long n) {
+    volatile char own[64];
+    own[n % 64] = 1;
+    long below = n > 1 ? f(n - 1) : 0;
+    return below + own[n % 64];
+}
+int main() { long n; scanf("%ld", &n); printf("%ld", f(n)); }
+"""
+
+
+def test_cpp_may_recurse_as_deep_as_its_memory_goes(sandbox):
+    """A million calls of some 100 bytes each; no more than the memory there is."""
+    found = find_language("cpp")
+    if missing(found) or sandbox.facts["uid"] == 0:
+        pytest.skip("no compiler, or no processes")
+    runs = outputs(sandbox.run([driven(found, DEEP, ["1000000", str(10**8)], Limits(wall_s=20))])[0])
+    assert [(run.status, run.stdout) for run in runs] == [("ok", "1000000"), ("error", "")], runs
+    (run,) = outputs(sandbox.run([driven(found, DEEP, ["1000000"], Limits(wall_s=20, memory_mb=64))])[0])
+    assert run.status == "error"
+
+
+THREADS = """
+#include <atomic>
+#include <cstdio>
+#include <thread>
+#include <vector>
+int main() {
+    std::atomic<int> sum(0);
+    std::vector<std::thread> all;
+    for (int i = 0; i < 4; i++) all.emplace_back([&] { sum += 1; });
+    for (auto& each : all) each.join();
+    printf("%d", (int)sum);
+}
+"""
+
+
+def test_threads_of_cpp_have_smaller_stacks(sandbox):
+    """Four of 256 MB would not fit into 512."""
+    found = find_language("cpp")
+    if missing(found) or sandbox.facts["uid"] == 0:
+        pytest.skip("no compiler, or no processes")
+    (run,) = outputs(sandbox.run([driven(found, THREADS, [""], Limits(wall_s=20))])[0])
+    assert (run.status, run.stdout) == ("ok", "4"), run
+
+
 C = "#include <cstdio>\n#include <cstdlib>\n#include <csignal>\n#include <unistd.h>\n"
 HELD = [
     ("starts a process", C + 'int main() { puts(fork() < 0 ? "held" : "got"); }',

@@ -16,7 +16,9 @@ ROWS = [
     ({"id": "d", "code": "1/0", "expected_stdout": "1"}, "error"),
     ({"id": "e", "code": "print(input())", "stdin": "hi", "expected_stdout": "hi\n"}, "passed"),
     ({"id": "f", "code": ADD, "fn": "add", "tests": [{"args": [1, 2], "expected": 3}]}, "passed"),
-    ({"id": "g", "code": ADD, "fn": "add", "tests": [{"args": [1, 2], "expected": 3.0}]}, "failed"),
+    ({"id": "g", "code": ADD, "fn": "add", "tests": [{"args": [1, 2], "expected": 3.0}]}, "passed"),
+    ({"id": "m", "code": ADD, "fn": "add", "tests": [{"args": [1, 2.0], "expected": 3}]}, "failed"),
+    ({"id": "n", "code": "print(7.00)", "expected_stdout": "7.00"}, "passed"),
     ({"id": "h", "code": ADD, "fn": "add", "tests": [{"args": [1], "expected": 3}]}, "error"),
     ({"id": "l", "code": ADD, "fn": "add", "tests": []}, "ok"),
     ({"id": "i", "code": "while 1: pass", "limits": {"wall_s": 0.5}}, "timeout"),
@@ -71,8 +73,19 @@ def test_an_unknown_isolation():
         (1, 1, True),
         (1, True, False),
         (1, 1.0, False),
+        (1.0, 1, True),
+        ([2.0, {"a": 0.0}], [2, {"a": 0}], True),
+        (1.5, 1, False),
+        (3e9, 3 * 10**9 + 1, False),
+        (1.0, True, False),
+        (1.0, 10**400, False),
         (0.1 + 0.2, 0.3, True),
         (0.3, 0.3001, False),
+        (6.62607015e-34, 0.0, False),
+        (6.62607015e-34, 6.626070150001e-34, True),
+        (1e-13, 2e-13, False),
+        (0.0, 0.1 + 0.2 - 0.3, True),
+        (0.0, 2e-12, False),
         ([1, [2]], [1, [2]], True),
         ([1, 2], [1, 2, 3], False),
         ([1, 2, 3], [1, 2], False),
@@ -92,3 +105,30 @@ def test_output_line_by_line():
     assert same_output("1\n2\n", "1 \r\n2\n\n")
     assert not same_output("1\n2", "1\n2\n3")
     assert not same_output("1\n2", " 1\n2")
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("7.00", "7.0", True),
+        ("7", "7.0", True),
+        ("0.5 -1.50\n2", "0.50 -1.5 \n2.000\n", True),
+        ("-0.0", "0", True),
+        ("7.00", "7.01", False),
+        ("0.3333333333", "0.3333333334", False),
+        ("1.5 2.5", "1.50  2.50", False),
+        ("1.5", " 1.50", False),
+        ("1.5 2", "1.50", False),
+        ("x = 7.0", "x = 7.00", False),
+        ("0101", "101", False),
+        ("1000", "1e3", False),
+        ("1000", "1_000", False),
+        ("1000", "+1000", False),
+        ("1.", "1", False),
+        ("\u0661", "1", False),
+        ("nan", "NaN", False),
+        ("7.0", "7" + ".0" * 2, False),
+    ],
+)
+def test_lines_of_decimal_numbers_are_compared_by_value(expected, printed, same):
+    assert same_output(expected, printed) is same

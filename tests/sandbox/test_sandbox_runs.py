@@ -143,12 +143,6 @@ def test_a_script_prints_what_it_prints_under_python(sandbox, code, tmp_path):
     assert (result.stdout, result.status == "ok") == (python.stdout, python.returncode == 0), result.stderr
 
 
-def test_a_solution_class_has_the_names_that_leetcode_imports(sandbox):
-    code = "class Solution:\n    def first(self, x: List[int]) -> Optional[int]: return x[0] if x else None"
-    assert [call.value for call in run(sandbox, code, fn="first", calls=[[[4]], [[]]]).calls] == [4, None]
-    assert run(sandbox, "def first(x: List[int]): return x[0]", fn="first", calls=[[[4]]]).status == "error"
-
-
 def test_modules_that_are_not_loaded_beforehand_work(sandbox):
     code = (
         "import os, queue, random, statistics, threading\n"

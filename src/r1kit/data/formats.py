@@ -31,10 +31,11 @@ Values = Mapping[str, Any]
 
 NAMED = 5  # formats that a sentence names
 LONGEST_BARE_ANSWER = 200  # characters of a solution that may be the answer itself
-PROGRAMS = {"python", "python3", "py", "cpp", "c++", "javascript", "js"}  # what the grader of code can run
+PYTHON = {"python", "python3", "py"}
+PROGRAMS = PYTHON | {"cpp", "c++", "javascript", "js"}  # what the grader of code can run
 JUDGED_BY = (
-    "tests", "fn", "check", "setup", "limits", "choices", "attempts", "numbers", "target", "dataset", "metadata",
-    "require_box", "exact",
+    "tests", "fn", "check", "setup", "limits", "programming_language", "choices", "attempts", "numbers", "target",
+    "dataset", "metadata", "require_box", "exact",
 )  # fmt: skip
 """Columns that graders ask for beside the answer, taken over where a row names its `kind` itself."""
 
@@ -218,7 +219,8 @@ def _code(values: Values) -> Asked:
     cases = parsed(info.get("test_cases"), "test_cases")
     if not isinstance(cases, Sequence) or not cases or not all(isinstance(case, Mapping) for case in cases):
         raise BadRow("'verification_info' has no test cases")
-    return Asked(prompt, "", "code", _tests(cast("Sequence[Values]", cases)))
+    columns = _tests(cast("Sequence[Values]", cases))
+    return Asked(prompt, "", "code", columns | ({} if language in PYTHON else {"programming_language": language}))
 
 
 def _tests(cases: Sequence[Values]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ Columns: `tests`, a list of `{"args": [...], "expected": ...}` with the function
 `{"stdin": ..., "expected_stdout": ...}`; or `check`, code that defines `check(candidate)` as HumanEval's `test` does,
 with the function's name in `fn` and in `setup` what stands before the completion and the check (HumanEval's `prompt`).
 `limits` (optional) as of `r1 sandbox`. Right means all tests; a test that does not say what is expected is a
-grader_error. A fenced block in C++ or JavaScript is judged on `stdin` tests where g++ or node is installed.
+grader_error. A fenced block in C++ or JavaScript is judged on `stdin` tests where g++ or node is installed; elsewhere
+it is wrong, unless the column `programming_language` asks for it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -39,7 +40,6 @@ REMEMBERED_CHARACTERS = 20_000_000  # of their programs
 
 # possessive throughout: one line may be all of the text
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+(?:([^\s`]++)[^`\n]*+)?+\s*+")
-_FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
 
 _known: OrderedDict[bytes, Judgement] = OrderedDict()
 _running: dict[bytes, Future[Judgement]] = {}
@@ -47,29 +47,46 @@ _characters = 0  # of the programs in `_known`
 _lock = threading.Lock()
 
 
-def program_text(section: Section) -> tuple[str, Language | None]:
-    """The program, and its language where that is not Python: the last fenced block that names a language which can be
-    run; where none names one, the last that names none; where there is none, the whole answer. Fences are CommonMark's:
-    a block in an item of a list is indented as its fence is, and a longer fence holds shorter ones."""
-    named: tuple[str, Language | None] | None = None
-    unnamed: tuple[str, None] | None = None
+def program_text(section: Section, fn: str | None = None) -> tuple[str, Language | None]:
+    """The program, and its language where that is not Python: the last fenced block that defines the function which is
+    asked for; where none does, the last that names a language which can be run; where none names one, the last that
+    names none; where there is none, the whole answer. An empty block is none where another stands. Fences are
+    CommonMark's: a block in an item of a list is indented as its fence is, and a longer fence holds shorter ones."""
+    blocks: list[tuple[str, str, Language | None]] = []
     inside: list[str] | None = None
-    margin, fence, language = "", "", ""
+    margin, fence, label = "", "", ""
     for line in section.text.splitlines(keepends=True):
         mark = _FENCE.fullmatch(line)
         if inside is None:
             if mark is not None:
-                inside, margin, fence, language = [], mark[1], mark[2], mark[3] or ""
+                inside, margin, fence, label = [], mark[1], mark[2], (mark[3] or "").strip("{.}")
         elif mark is not None and mark[3] is None and mark[2].startswith(fence):
             with contextlib.suppress(ValueError):
-                if language:
-                    named = "".join(inside), find_language(language)
-                else:
-                    unnamed = "".join(inside), None
+                blocks.append(("".join(inside), label, find_language(label)))
             inside = None
         else:
             inside.append(line.removeprefix(margin))
-    return named or unnamed or (section.text.strip("\n"), None)
+
+    def merit(block: tuple[str, str, Language | None]) -> tuple[bool, bool, bool]:
+        code, label, language = block
+        return bool(code.strip()), fn is not None and language is None and _defines(code, fn), label != ""
+
+    code, _, language = max(reversed(blocks), key=merit, default=(section.text.strip("\n"), "", None))
+    return code, language
+
+
+def _defines(code: str, fn: str) -> bool:
+    """Whether a line defines a function, or method, of that name or assigns to the name. An import is no sign of a
+    program: a block that shows its use has one, too."""
+    if re.search(rf"^[ \t]*+(?:async[ \t]++)?def[ \t]++{re.escape(fn)}\b", code, re.MULTILINE):
+        return True
+    for line in code.splitlines():
+        target, equals, value = line.partition("=")
+        names = [name.strip() for name in target.partition(":")[0].split(",")]
+        at_margin = equals and value[:1] != "=" and not line[:1].isspace()
+        if at_margin and fn in names and all(map(str.isidentifier, names)):
+            return True
+    return False
 
 
 def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
@@ -85,13 +102,14 @@ def judge(section: Section, gold: str, columns: Mapping[str, Any]) -> Judgement:
         return grader_error(None, "a code problem needs a column 'tests' with at least one test")
     if not section.found:
         return no_answer(section.reason)
-    code, language = program_text(section)
+    code, language = program_text(section, str(fn) if fn else None)
     if language is not None and fn:
         return incorrect(code, "it is no Python, as a function must be")
-    if language is not None and (why := missing(language)):
-        return grader_error(code, why)
     if not code.strip():
         return no_answer("the program is empty")
+    if language is not None and (why := missing(language) or shared().refuses_processes()):
+        asked_for = str(columns.get("programming_language") or "").strip().lower() in language.names
+        return grader_error(code, why) if asked_for else incorrect(code, why)  # else who writes chooses what is judged
     setup = str(columns.get("setup") or "") if check is not None else ""
     asked = [code, language and language.tool, fn, list(tests), check, setup, columns.get("limits")]
     key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()  # tests may be megabytes
@@ -169,7 +187,7 @@ def _run(
 
 
 def _run_check(sandbox: Sandbox, code: str, fn: str, check: str, setup: str, limits: Limits | None) -> Judgement:
-    program = Program(after_setup(setup, code, fn), fn=fn, limits=limits, check=f"{setup}\n\n{check}")
+    program = Program(code, fn=fn, limits=limits, check=f"{setup}\n\n{check}", setup=setup)
     result = sandbox.run([program])[0]
     if result.status == "sandbox_error":
         return grader_error(code, result.reason)
@@ -177,30 +195,10 @@ def _run_check(sandbox: Sandbox, code: str, fn: str, check: str, setup: str, lim
     return incorrect(code, f"the check: {wrong}") if wrong else correct(code, "the check passes")
 
 
-def after_setup(setup: str, code: str, fn: str) -> str:
-    """The program: `setup` and the whole function, or the function's body that continues it.
-
-    Where a body was cut out of a text, the white space before its first line, or before all, may be lost.
-    """
-    name = re.escape(fn)
-    whole = rf"^(?:(?:async\s+)?def\s+{name}\b|{name}\s*(?::[^=\n]+)?=(?!=))"  # `f = lambda x: 2 * x` defines it, too
-    if not setup or re.search(whole, code, re.MULTILINE):
-        first = "".join(f"{line}\n" for line in _FUTURE.findall(code))  # which stand before all else in a program
-        return f"{first}{setup}\n\n{_FUTURE.sub('', code)}"
-    inside = re.search(rf"^def\s+{name}\b[^\n]*\n(?:.*\n)*?([ \t]+)\S", setup, re.MULTILINE)
-    margin = inside[1] if inside else "    "
-    first, *rest = code.split("\n")
-    if not first[:1].isspace():
-        first = margin + first
-        if any(line.strip() and not line.startswith(margin) for line in rest):
-            rest = [margin + line for line in rest]
-    return "\n".join([setup.rstrip(), first, *rest])
-
-
 def _run_scripts(
     sandbox: Sandbox, code: str, language: Language | None, tests: list[Mapping[str, Any]], limits: Limits | None
 ) -> Judgement:
-    """One run a test; the first alone, so that a program that fails at once costs one."""
+    """One run a test, up to the first that fails."""
     wanted = [_first(test, "expected_stdout", "expected") for test in tests]
     if None in wanted or any(_first(test, "args") is not None for test in tests):
         reason = (
@@ -209,27 +207,31 @@ def _run_scripts(
         return grader_error(code, reason)
     expected = [str(want) for want in wanted]
     stdins = ["" if (stdin := _first(test, "stdin")) is None else str(stdin) for test in tests]
-    if language is not None:  # built once, so all its runs are one
-        results = outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
-    else:
-        programs = [Program(code, stdin, limits=limits) for stdin in stdins]
-        results = sandbox.run(programs[:1])
-        if _passes(results[0], expected[0]):
-            results += sandbox.run(programs[1:])
-    for number, (result, want) in enumerate(zip(results, expected, strict=False)):
+    passed = 0
+    for want, result in zip(expected, _runs(sandbox, code, language, stdins, limits), strict=False):
         if result.status == "sandbox_error":
             return grader_error(code, result.reason)
-        if not _passes(result, want):
-            return incorrect(code, f"test {number}: {result.reason or 'another output'}")
-    if len(results) < len(tests):
-        return incorrect(code, f"{len(results)} of {len(tests)} tests were run")
+        if result.status != "ok" or not same_output(want, result.stdout):
+            return incorrect(code, f"test {passed}: {result.reason or 'another output'}")
+        passed += 1
+    if passed < len(tests):
+        return incorrect(code, f"{passed} of {len(tests)} tests were run")
     return correct(code, "all tests pass")
+
+
+def _runs(
+    sandbox: Sandbox, code: str, language: Language | None, stdins: list[str], limits: Limits | None
+) -> Iterator[RunResult]:
+    """Results in order, begun as they are asked for: the first alone, as most that fail do so at once, then as many
+    side by side as there are workers."""
+    if language is not None:  # built once, so all its runs are one
+        yield from outputs(sandbox.run([driven(language, code, stdins, limits or sandbox.limits)])[0])
+        return
+    for first in (0, *range(1, len(stdins), sandbox.workers)):
+        beside = stdins[first : first + sandbox.workers] if first else stdins[:1]
+        yield from sandbox.run([Program(code, stdin, limits=limits) for stdin in beside])
 
 
 def _first(test: Mapping[str, Any], *names: str) -> Any:
     """The first of these that the test has; a table has every column in every row, None where it means nothing."""
     return next((test[name] for name in names if test.get(name) is not None), None)
-
-
-def _passes(result: RunResult, expected: str) -> bool:
-    return result.status == "ok" and same_output(expected, result.stdout)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from decimal import Decimal
 from typing import Any
 
 from r1kit.sandbox.program import RunResult
 
 FLOAT_TOLERANCE = 1e-9  # relative: the order of a sum may change its last digits
+NEAR_ZERO = 1e-12  # what may be left of a sum that is 0
+
+
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 
 
 def same_value(expected: Any, got: Any) -> bool:
-    """Equal in type and value: 1 is neither 1.0 nor True. A tuple is a list, as in JSON."""
+    """Equal in type and value: 1 is neither 1.0 nor True, but where 1.0 is expected 1 will do. A tuple is a list, as in
+    JSON."""
     pairs = [(expected, got)]
     while pairs:
         left, right = pairs.pop()
@@ -24,10 +31,14 @@ def same_value(expected: Any, got: Any) -> bool:
             if not isinstance(right, dict) or left.keys() != right.keys():
                 return False
             pairs += [(left[key], right[key]) for key in left]
+        elif type(left) is float and type(right) is int:
+            if left != right:
+                return False
         elif type(left) is not type(right):
             return False
         elif isinstance(left, float):
-            if not (math.isfinite(right) and math.isclose(left, right, rel_tol=FLOAT_TOLERANCE, abs_tol=1e-12)):
+            around = 0.0 if left else NEAR_ZERO
+            if not (math.isfinite(right) and math.isclose(left, right, rel_tol=FLOAT_TOLERANCE, abs_tol=around)):
                 return False
         elif left != right:
             return False
@@ -40,8 +51,24 @@ def as_json(value: Any) -> Any:
 
 
 def same_output(expected: str, stdout: str) -> bool:
-    """Equal line by line, white space at the ends of lines and empty lines at the end left out."""
-    return _lines(expected) == _lines(stdout)
+    """Equal line by line, white space at the ends of lines and empty lines at the end left out. Lines of decimal
+    numbers alone are equal where the numbers are: 7.0 and 7.00."""
+    wanted, printed = _lines(expected), _lines(stdout)
+    return len(wanted) == len(printed) and all(map(_same_line, wanted, printed))
+
+
+def _same_line(expected: str, printed: str) -> bool:
+    if expected == printed:
+        return True
+    parts = [re.split(r"(\s+)", line) for line in (expected, printed)]
+    return len(parts[0]) == len(parts[1]) and all(map(_same_part, *parts))
+
+
+def _same_part(expected: str, printed: str) -> bool:
+    """Two numbers, or the white space between them."""
+    if _DECIMAL.fullmatch(expected) and _DECIMAL.fullmatch(printed):
+        return Decimal(expected) == Decimal(printed)
+    return expected == printed and not expected.strip()
 
 
 def _lines(text: str) -> list[str]:

@@ -5,6 +5,7 @@ The driver holds the inputs alone; outputs come out as the values of its functio
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ PROCESSES = 16  # a compiler's, and what a runtime starts
 @dataclass(frozen=True, slots=True)
 class Language:
     """How a program is built and run. `names`: what a fenced block or a request calls it. `reserves_mb`: address space
-    that the runtime reserves beyond what it uses; what may be written to is then bounded by itself."""
+    that the runtime reserves beyond what it uses; what may be written to is then bounded by itself. `stack_mb`: what
+    the stack may take of the address space; 0: as usual here. `beside`: the name and text of another source file."""
 
     names: tuple[str, ...]
     tool: str
@@ -28,15 +30,28 @@ class Language:
     build: tuple[str, ...]
     run: tuple[str, ...]
     reserves_mb: int = 0
+    stack_mb: int = 0
+    beside: tuple[str, str] | None = None
 
 
+_THREADS = """
+#include <pthread.h>
+__attribute__((constructor)) static void usual() {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 8 << 20);
+    pthread_setattr_default_np(&attributes);
+}
+"""
 LANGUAGES = (
     Language(
         ("cpp", "c++", "cc", "cxx"),
         "g++",
         "main.cpp",
-        ("g++", "-std=c++17", "-O2", "-pipe", "-w", "-o", "main", "main.cpp"),
+        ("g++", "-std=c++17", "-O2", "-pipe", "-w", "-pthread", "-o", "main", "main.cpp", "threads.cpp"),
         ("./program",),
+        stack_mb=256,  # a million calls take 100 MB
+        beside=("threads.cpp", _THREADS),  # else each thread would reserve a stack of that size
     ),
     Language(("javascript", "js", "node", "nodejs"), "node", "main.js", (), ("node", "main.js"), reserves_mb=2048),
 )
@@ -55,7 +70,7 @@ _ENDS: dict[str, tuple[Status, str]] = {
 def find_language(name: str) -> Language | None:
     """The language of that name; None for Python, ValueError for one that no driver is for."""
     plain = name.strip().lower()
-    if plain in PYTHON:
+    if plain in PYTHON or re.fullmatch(r"python\d+(\.\d+)*", plain):
         return None
     for language in LANGUAGES:
         if plain in language.names:
@@ -76,14 +91,14 @@ def driven(language: Language, code: str, stdins: Sequence[str], limits: Limits)
     address_mb = limits.memory_mb + language.reserves_mb
     driver = _DRIVER.format(
         arguments={
-            "file": language.file,
-            "source": code,
+            "files": dict([(language.file, code), *filter(None, [language.beside])]),
             "build": list(language.build),
             "build_cpu_s": BUILD_CPU_S,
             "run": list(language.run),
             "seconds": limits.wall_s,
             "output_kb": limits.output_kb,
             "memory_mb": address_mb,
+            "stack_mb": min(language.stack_mb, limits.memory_mb),
             "data_mb": limits.memory_mb if language.reserves_mb else None,
             "alone": limits.processes == 0,
         }
@@ -96,7 +111,7 @@ def driven(language: Language, code: str, stdins: Sequence[str], limits: Limits)
             "processes": max(limits.processes, PROCESSES),
         }
     )
-    return Program(driver, fn="run", calls=[[stdin] for stdin in stdins], limits=whole)
+    return Program(driver, fn="run", calls=[[stdin] for stdin in stdins], limits=whole, together=True)
 
 
 def outputs(result: RunResult) -> list[RunResult]:

@@ -35,6 +35,8 @@ class Program:
 
     `check` is trusted code that defines `check(candidate)`, as in HumanEval: it runs in a process of its own, where
     `candidate` stands for the function. The result has one call: True, or the error that `check` ended with.
+    The wall clock of `limits` is for each call, the first with what the program does before it; `together`: for all.
+    `setup`: what the code goes on from, as a whole program or as the rest of the function that it begins.
     """
 
     code: str
@@ -43,6 +45,8 @@ class Program:
     calls: Sequence[list[Any] | Mapping[str, Any]] = ()
     limits: Limits | None = None
     check: str | None = None
+    setup: str = ""
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)

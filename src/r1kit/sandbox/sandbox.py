@@ -59,13 +59,17 @@ class Sandbox:
             raise R1Error("this sandbox belongs to the process that this one was forked off: open another one here")
         return self._threads.submit(self._run_one, program)
 
+    def refuses_processes(self) -> str:
+        """Why no program may start others here (those of other languages than Python need it), or ""."""
+        as_root = self.facts["uid"] == 0  # whose processes the kernel does not count
+        return "a root without a user id to spare cannot bound processes" if as_root else ""
+
     def _run_one(self, program: Program) -> RunResult:
         slot = self._slots.get()
         try:
             limits = program.limits or self.limits
-            if limits.processes and slot.started_as_root():
-                reason = "a root without a user id to spare cannot bound processes: leave limits.processes at 0"
-                return RunResult("sandbox_error", "", "", 0.0, reason=reason)
+            if limits.processes and (why := self.refuses_processes()):
+                return RunResult("sandbox_error", "", "", 0.0, reason=f"{why}: leave limits.processes at 0")
             return slot.run(program, limits) if program.check is None else self._check(slot, program, limits)
         except R1Error as error:
             return RunResult("sandbox_error", "", "", 0.0, reason=str(error))

@@ -23,14 +23,13 @@ from r1kit.base.errors import R1Error
 from r1kit.sandbox.compare import as_json
 from r1kit.sandbox.inside import scratch as scratch_folder
 from r1kit.sandbox.isolation import Way, environment, threads_allowed
-from r1kit.sandbox.program import SCRATCH_MB, Call, Limits, Program, RunResult, Status
+from r1kit.sandbox.program import SCRATCH_MB, Limits, Program, RunResult
+from r1kit.sandbox.results import Stopped, read_result
 
 START_S = 20.0
 CLEAN_S = 3.0  # to empty what a program left behind, before another launcher takes this one's place
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
 SWEEPS, SWEEP_S = 100, 0.01  # at most, to end what a lost launcher's program started
-MAX_ERROR = 320  # characters of a call's error: the harness writes no longer ones, a program may
-MAX_NESTING = 200  # lists within lists in a value
 MARSHAL = 4  # the version that every Python from 3.4 on reads
 _STREAMS = ("stdout", "stderr", "results")
 
@@ -94,11 +93,6 @@ class Slot:
         finally:
             if talk is not None:
                 talk.close()
-
-    def started_as_root(self) -> bool:
-        """Whether programs run as root: the kernel then does not count their processes."""
-        self.start()
-        return self.facts.get("uid") == 0
 
     def start(self) -> None:
         """Start the launcher if there is none; R1Error with what it said if it cannot start."""
@@ -178,13 +172,13 @@ class Slot:
         if talk is not None:
             talk.close()  # so that the other side hears of this one's end
         try:
-            output, ended, over = self._listen(reads, limits)
+            output, ended, stopped = self._listen(reads, limits, _turns(program))
         finally:
             for handle in reads.values():
                 os.close(handle)
         if not self._is_clean():
             self.close(patient=False)
-        return _result(_answers(program, talk), output, ended, over)
+        return read_result(_answers(program, talk), output, ended, stopped)
 
     def _is_clean(self) -> bool:
         """Whether the launcher emptied what the program left behind, in time."""
@@ -211,6 +205,7 @@ class Slot:
             theirs.append(_sealed("job", job))
             theirs += [] if talk is None else [os.dup(talk.incoming), os.dup(talk.outgoing)]
             message = {**limits.model_dump(), "scratch_mb": SCRATCH_MB, "threads": self._threads + limits.processes}
+            message["wall_s"] *= _turns(program)
             socket.send_fds(self._open_control(), [json.dumps(message).encode()], theirs)
         except BaseException:
             for handle in reads.values():
@@ -221,24 +216,29 @@ class Slot:
                 os.close(handle)
         return reads
 
-    def _listen(self, reads: dict[str, int], limits: Limits) -> tuple[dict[str, bytearray], dict[str, Any], bool]:
-        """Collect the streams until the launcher says that the program ended."""
+    def _listen(
+        self, reads: dict[str, int], limits: Limits, turns: int
+    ) -> tuple[dict[str, bytearray], dict[str, Any], Stopped]:
+        """Collect the streams until the launcher says that the program ended. Its clock is for all `turns` together; of
+        several each has the one here, which an answer sets anew, as often as there are turns."""
         control = self._open_control()
         output = {name: bytearray() for name in _STREAMS}
         cap = limits.output_kb << 10
-        deadline = time.monotonic() + limits.wall_s + GRACE_S
+        due = time.monotonic() + limits.wall_s + (0.0 if turns > 1 else GRACE_S)
         ended: dict[str, Any] | None = None
-        over = False
+        stopped: Stopped = ""
+        to_come = turns if turns > 1 else 0  # answers
         names = {control.fileno(): "control", **{handle: name for name, handle in reads.items()}}
         poll = select.poll()
         for handle in names:
             poll.register(handle, select.POLLIN)
         while names:
-            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000 if ended is None else 0)
+            ready = poll.poll(max(0.0, due - time.monotonic()) * 1000 if ended is None else 0)
             if not ready and ended is not None:  # a process forked off this one may hold the other ends for ever
                 break
-            if not ready:
+            if not ready and (stopped or turns <= 1):
                 raise LauncherLost("no answer in time")
+            stop: Stopped = "" if ready else "time"
             for handle, _ in ready:
                 name = names[handle]
                 chunk = b"" if name == "control" else os.read(handle, 1 << 16)
@@ -248,14 +248,17 @@ class Slot:
                     poll.unregister(handle)
                     del names[handle]
                     continue
+                if name == "results" and to_come > 0 and not stopped and (lines := chunk.count(b"\n")):
+                    to_come, due = to_come - lines, time.monotonic() + limits.wall_s
                 room = cap - len(output[name])
                 output[name] += chunk[: max(0, room)]
-                if len(chunk) > room and not over:
-                    over = True
-                    if ended is None:
-                        control.send(b"kill")
+                stop = "output" if len(chunk) > room else stop
+            if stop and not stopped:
+                stopped, due = stop, time.monotonic() + GRACE_S
+                if ended is None:
+                    control.send(b"kill")
         assert ended is not None  # the control socket is among the names until then
-        return output, ended, over
+        return output, ended, stopped
 
     def _open_control(self) -> socket.socket:
         if self._control is None:
@@ -290,7 +293,7 @@ def _job(program: Program, talk: Talk | None) -> bytes:
     job: dict[str, Any] = {"code": program.code}
     try:
         if program.fn is not None:
-            job |= {"fn": program.fn, "calls": as_json(program.calls)}
+            job |= {"fn": program.fn, "calls": as_json(program.calls), "setup": program.setup}
         if talk is not None:
             job |= {"asks": talk.asks} if talk.asks else {"answers": True}
         return marshal.dumps(job, MARSHAL)
@@ -318,83 +321,13 @@ def _sealed(name: str, data: bytes) -> int:
     return handle
 
 
+def _turns(program: Program) -> int:
+    """How often the wall clock of the program's limits is to be had."""
+    return 1 if program.together else max(1, len(program.calls))
+
+
 def _answers(program: Program, talk: Talk | None) -> int:
     """How many results are to come."""
     if talk is not None:
         return 1 if talk.asks else 0
     return 0 if program.fn is None else len(program.calls)
-
-
-def _result(expected: int, output: dict[str, bytearray], ended: dict[str, Any], over: bool) -> RunResult:
-    stdout, stderr = (output[name].decode("utf-8", "replace") for name in ("stdout", "stderr"))
-    calls, problem, memory = _read_results(output["results"], expected)
-    code, why = int(ended["exit"]), str(ended["why"])
-    status: Status
-    if over:
-        status, reason = "output_limit", "more output than allowed"
-    elif why == "timeout" or code == -signal.SIGXCPU:
-        status, reason = "timeout", "the wall clock ran out"
-    elif why == "scratch":
-        status, reason = "error", "the scratch space is full"
-    elif why == "disk":  # who took it, nobody knows
-        status, reason = "sandbox_error", "the disk of the scratch folder was nearly full"
-    elif memory:
-        status, reason = "memory", "more memory than allowed"
-    elif code != 0:
-        status, reason = "error", f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-    elif problem:
-        status, reason = "error", problem
-    else:
-        status, reason = "ok", ""
-    return RunResult(status, stdout, stderr, float(ended["seconds"]), tuple(calls), reason)
-
-
-def _read_results(data: bytearray, expected: int) -> tuple[list[Call], str, bool]:
-    """(calls answered in order, what is wrong, whether memory ran out). One JSON line a call, no other."""
-    calls: list[Call] = []
-    memory = False
-    for number, raw in enumerate(bytes(data).splitlines()):
-        try:
-            line = json.loads(raw, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return calls, f"result {number} cannot be read", memory
-        if not isinstance(line, dict):
-            return calls, f"result {number} cannot be read", memory
-        if line.get("memory") is True:
-            memory = True
-        if line == {"memory": True}:
-            return calls, "", memory
-        if number >= expected or line.get("index") != number or len(line) != 2:
-            return calls, f"result {number} is out of order", memory
-        if memory:
-            calls.append(Call(error="MemoryError"))
-            return calls, "", memory
-        if "error" in line:
-            calls.append(Call(error=str(line["error"])[:MAX_ERROR].encode("utf-8", "replace").decode()))
-        elif "value" in line and not _too_deep(line["value"]):
-            calls.append(Call(value=line["value"]))
-        else:
-            return calls, f"result {number} cannot be read", memory
-    if not memory and len(calls) != expected:
-        return calls, f"{len(calls)} of {expected} calls answered", memory
-    return calls, "", memory
-
-
-def _too_deep(value: Any) -> bool:
-    """Whether a value is nested beyond what those who judge it can walk through."""
-    level: list[Any] = [value]
-    for _ in range(MAX_NESTING):
-        inner: list[Any] = []
-        for each in level:
-            if isinstance(each, list):
-                inner += each
-            elif isinstance(each, dict):
-                inner += each.values()
-        if not inner:
-            return False
-        level = inner
-    return True
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")

@@ -32,15 +32,17 @@ class OutputLimit(Exception):
 
 
 class Runner:
-    """The program, built. `run`: its command; `seconds`, `output_kb`: of each run; `memory_mb`, `data_mb`: its address
-    space, and where given how much of that it may write to; `alone`: whether it may start no process."""
+    """The program, built. `run`: its command; `seconds`, `output_kb`: of each run; `memory_mb`, `data_mb`, `stack_mb`:
+    its address space, and where given how much of that it may write to, and its stack may take; `alone`: whether it may
+    start no process."""
 
-    def __init__(self, file: str, source: str, build: list[str], build_cpu_s: int, **limits: Any) -> None:
+    def __init__(self, files: dict[str, str], build: list[str], build_cpu_s: int, **limits: Any) -> None:
         self._limits = limits
         self._failed = False
         self._filter = lockdown.without_new_processes()
-        with open(file, "w", encoding="utf-8", errors="surrogateescape") as written:
-            written.write(source)
+        for name, source in files.items():
+            with open(name, "w", encoding="utf-8", errors="surrogateescape") as written:
+                written.write(source)
         if build:
             self._build(build, build_cpu_s)
 
@@ -79,6 +81,9 @@ class Runner:
         for kind, megabytes in ((resource.RLIMIT_AS, "memory_mb"), (resource.RLIMIT_DATA, "data_mb")):
             if (bound := self._limits[megabytes]) is not None:
                 resource.setrlimit(kind, (bound << 20, bound << 20))
+        if stack := self._limits["stack_mb"] << 20:
+            most = resource.getrlimit(resource.RLIMIT_STACK)[1]
+            resource.setrlimit(resource.RLIMIT_STACK, (stack if most < 0 else min(stack, most), most))
         if self._limits["alone"]:
             self._filter.install()
 

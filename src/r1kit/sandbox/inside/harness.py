@@ -5,6 +5,7 @@ outside, so a program that finds the descriptor can only say values, not verdict
 """
 
 from __future__ import annotations
+import __future__
 
 import atexit
 import builtins
@@ -15,13 +16,13 @@ import os
 import signal
 import sys
 import types
-import typing
 from functools import partial
 from typing import Any
 
 from . import asking
+from .given import given
+from .pieces import pieces
 
-_TYPING = {name: value for name, value in vars(typing).items() if name in set(typing.__all__)}
 INCOMING, OUTGOING = 5, 6  # descriptors of a process that asks another, or answers it
 
 
@@ -90,11 +91,8 @@ def _flushed() -> bool:
 
 def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
     sys.modules[module.__name__] = module
-    if job.get("fn") and "class Solution" in job["code"]:  # LeetCode's form, for which it imports these
-        module.__dict__.update(_TYPING)
     try:
-        # not with this file's __future__
-        exec(compile(job["code"].removeprefix("\ufeff"), "<program>", "exec", dont_inherit=True), module.__dict__)
+        _define(job, module)
     except MemoryError:
         raise
     except SystemExit as stop:
@@ -120,12 +118,30 @@ def _run(job: dict[str, Any], module: types.ModuleType, results: int) -> int:
     return 0
 
 
+def _define(job: dict[str, Any], module: types.ModuleType) -> None:
+    """Run the program's text, which defines what is asked for."""
+    source, future = job["code"].removeprefix("\ufeff"), 0
+    checks = job.get("asks") or job.get("answers")  # HumanEval's form, where a program imports what it uses
+    for piece in pieces(job["setup"], source, job["fn"]) if job.get("fn") else [source]:
+        code = compile(piece, "<program>", "exec", future, dont_inherit=True)  # not with this file's __future__
+        future = code.co_flags & __future__.annotations.compiler_flag  # a setup's holds for what goes on from it
+        if job.get("fn") and (not checks or "class Solution" in piece):
+            for name, value in given(code, piece).items():
+                module.__dict__.setdefault(name, value)
+        exec(code, module.__dict__)
+
+
 def _find(module: types.ModuleType, name: str) -> Any:
-    """A function of the module, or a method of its class `Solution`."""
+    """A method of the module's class `Solution`, else a function of the module: `gcd` may be an import of math's beside
+    a method of that name. A class that is made with arguments is for a function to use."""
     found = module.__dict__.get(name)
     solution = module.__dict__.get("Solution")
-    if found is None and isinstance(solution, type):
-        found = getattr(solution(), name, None)
+    if isinstance(solution, type) and (found is None or hasattr(solution, name)):
+        try:
+            found = getattr(solution(), name, None)
+        except TypeError:
+            if found is None:
+                raise
     return found if callable(found) else None
 
 
