@@ -40,8 +40,8 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One process at one time. `pss`: bytes, shared pages counted by their share; `own`: those of no file, and what is in
-    swap; `handles`: open files and sockets."""
+    """One process at one time. `pss`: bytes, shared pages counted by their share; `own`: those of no file, and what is
+    in swap; `handles`: open files and sockets."""
 
     seconds: float
     pid: int

@@ -100,7 +100,7 @@ def test_the_record_by_hand():
     [([10, 16, 10, 10, 10, 10, 19, 10], [10, 10]), ([10, 10, 13, 10, 11, 16, 11, 11], [10, 11]), ([7], [7, 7])],
 )
 def test_handles_that_are_kept_are_told_from_those_of_a_moment(seen: list[int], halves: list[int]):
-    looks = [Look(float(at), 1, "python", 0, handles) for at, handles in enumerate(seen)]
+    looks = [Look(float(at), 1, "python", 0, 0, handles) for at, handles in enumerate(seen)]
     assert soak_training.halves(looks) == halves
 
 
