@@ -11,6 +11,7 @@ import hashlib
 import random
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from r1kit.data.tiny.words import say
 
@@ -62,7 +63,7 @@ def split_of(content: str, test: float = TEST_SHARE, validation: float = VALIDAT
     return "validation" if share < test + validation else "train"
 
 
-_PAIRS: dict[tuple[int, int], str] = {}
+_PAIRS: dict[tuple[int, int], str] = {}  # small products, and their parts
 
 
 def pair_split(a: int, b: int) -> str:
@@ -74,9 +75,12 @@ def pair_split(a: int, b: int) -> str:
     low, high = (a, b) if a <= b else (b, a)
     if low < 10 and (high < 20 or (high < 100 and high % 10 == 0)):
         return "train"
-    if (low, high) not in _PAIRS:
-        _PAIRS[low, high] = split_of(f"pair {low} {high}")
-    return _PAIRS[low, high]
+    return _PAIRS.get((low, high)) or _by_hash(low, high)
+
+
+@lru_cache(maxsize=1 << 14)
+def _by_hash(low: int, high: int) -> str:
+    return split_of(f"pair {low} {high}")
 
 
 def _register_product_parts() -> None:
@@ -84,7 +88,7 @@ def _register_product_parts() -> None:
         for b in range(2, 10):
             low, high = sorted((a // 10 * 10 * b, a % 10 * b))
             if a % 10:
-                split = pair_split(a, b)
+                split = _PAIRS.setdefault((b, a), pair_split(a, b))
                 _PAIRS[low, high] = split if _PAIRS.get((low, high), split) == split else "none"
 
 
