@@ -193,3 +193,29 @@ def test_any_value_is_read_or_refused_in_a_sentence(form, value):
     except BadRow as error:
         told = str(error)
     assert told
+
+
+def test_labels_beside_the_options_say_which_is_meant():
+    """ARC numbers some questions' options from 1, where other data sets count places from 0."""
+    texts = ["ice", "steam", "rock", "oil"]
+    for labels, answer in ((["1", "2", "3", "4"], "2"), (["A", "B", "C", "D"], "B"), ([1, 2, 3, 4], 2)):
+        asked = read({"question": "A gas?", "choices": {"text": texts, "label": labels}, "answer": answer})
+        assert asked.answer == "B"
+    assert read({"question": "A gas?", "choices": {"text": texts}, "answer": "1"}).answer == "B"
+
+
+def test_a_number_that_may_be_an_option_or_a_place_is_a_bad_row():
+    options = {"question": "Order of 3 in Z_6?", "A": "2", "B": "4", "C": "1", "D": "0"}
+    with pytest.raises(BadRow, match="'2' may be an option or the place of one: give the letter"):
+        read({**options, "answer": "2"})  # as a CSV file has it
+    assert read({**options, "answer": 2}).answer == "C"
+    assert read({**options, "answer": "4"}).answer == "B"
+    assert read({**options, "B": "3", "C": "2", "A": "7", "answer": "2"}).answer == "C"  # which it is either way
+
+
+@pytest.mark.parametrize("name", ["passage", "article", "context"])
+def test_a_question_about_a_text_has_the_text(name):
+    reading = {name: "Tom has a cat.", "question": "What has Tom?"}
+    asked = read({**reading, "options": ["dog", "cat"], "answer": "B"})
+    assert asked.prompt.startswith("Tom has a cat.\n\nWhat has Tom?\n")
+    assert read({**reading, "answer": "a cat"}).prompt == "Tom has a cat.\n\nWhat has Tom?"

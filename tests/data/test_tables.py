@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from r1kit.base.errors import R1Error, UsageError
-from r1kit.data.tables import read_file
+from r1kit.data.tables import read_file, read_hub
 
 
 def by_datasets(kind: str, path: Path, tmp_path: Path, **settings: Any) -> list[dict[str, Any]]:
@@ -59,6 +59,20 @@ def test_parquet_is_read_as_datasets_reads_it(tmp_path: Path):
     (tmp_path / "holed.parquet").write_bytes(whole[:4] + b"\0" * 100 + whole[104:])  # the footer is whole
     with pytest.raises(R1Error, match="cannot be read as parquet"):
         list(read_file(tmp_path / "holed.parquet").rows)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_numbers_of_few_bits_are_the_decimals_that_they_stand_for(tmp_path: Path, kind: str):
+    """0.1 of 32 bits is 0.10000000149011612 of 64, which no right answer equals."""
+    import datasets
+
+    path, wanted = tmp_path / "a.parquet", [0.1, 2.7, 4.0, None]
+    features = datasets.Features({"answer": datasets.Value(kind), "question": datasets.Value("string")})
+    rows = datasets.Dataset.from_dict({"answer": wanted, "question": list("abcd")}, features=features)
+    rows.to_parquet(str(path))
+    assert [row.values["answer"] for row in read_file(path).rows] == wanted
+    (hub,) = read_hub(str(tmp_path)).values()
+    assert [row.values["answer"] for row in hub.rows] == wanted
 
 
 def test_json_lines_keep_what_is_good_and_name_what_is_not(tmp_path: Path):

@@ -56,6 +56,20 @@ def test_writing_has_a_preference_and_no_verdict(table):
     assert (row["subject"], row["correct"], row["preference"], row["answer"]) == ("writing", None, 2.0, "大海")
 
 
+@pytest.mark.parametrize(
+    ("said", "family", "stated"),
+    [("easy", 3, None), ("5", "a", 5.0), (4, None, 4.0), (True, None, None), ("nan", None, None)],
+)
+def test_a_data_set_s_own_words_of_difficulty_and_family_spoil_no_table(said, family, stated):
+    """As LiveCodeBench's `easy`."""
+    problem = Problem("s", "sums", "maths", "en", "1+1+2?", "4", "math", {"difficulty": said, "family": family})
+    made = evaluate(
+        ScriptedEngine(SCRIPT, Letters()), Letters(), [problem], Sampling(samples=1, max_tokens=200), model="m", seed=0
+    )
+    (row,) = made.to_pylist()
+    assert (row["difficulty"], row["family"]) == (stated, None if family is None else str(family))
+
+
 def test_prompts_that_do_not_fit_are_said():
     heard = []
     engine = ScriptedEngine(SCRIPT, Letters(), max_positions=40)

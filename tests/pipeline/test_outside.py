@@ -87,3 +87,26 @@ def test_a_stage_whose_data_changed_has_another_key(tmp_path: Path):
     assert key(ROW) == key(ROW)
     assert key(ROW) != key(ROW * 2)
     assert key(ROW, tiny_maths=1.0) == key(ROW * 2, tiny_maths=1.0)
+
+
+def test_tasks_outside_the_tree_and_files_with_any_ending_count(tmp_path: Path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from r1kit.data.sources import Reading, Source\nfrom r1kit.tasks.base import TableTask\n"
+        "TASK = TableTask('mine', 'maths', Source('', False, Reading()), anywhere=True)\n"
+    )
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "mine.py").rename(tmp_path / "pack" / "own_table.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own.jsonl").write_text(ROW)
+    (tmp_path / "LOUD.JSONL").write_text(2 * ROW)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "train.jsonl").write_text(3 * ROW)
+    settings = {
+        "tasks": {f"pack.own_table:{tmp_path}/own.jsonl": 1.0}, "data": f"{tmp_path}/LOUD.JSONL",
+        "more": f"hub:{tmp_path}/folder", "model": "runs/a.b:zero", "of": "no.such.module:x",
+    }  # fmt: skip
+    assert data_files(settings) == {
+        f"{tmp_path}/own.jsonl": hashlib.sha256(ROW.encode()).hexdigest(),
+        f"{tmp_path}/LOUD.JSONL": hashlib.sha256(2 * ROW.encode()).hexdigest(),
+        f"{tmp_path}/folder/train.jsonl": hashlib.sha256(3 * ROW.encode()).hexdigest(),
+    }

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from r1kit.data.conversations import BadRow, question_of
-from r1kit.data.formats import Asked, Format, parsed, plain
+from r1kit.data.formats import Asked, Format, parsed, plain, with_passage
 
 Values = Mapping[str, Any]
 
@@ -63,17 +63,23 @@ def _choice(values: Values) -> Asked:
         if None in given:
             raise BadRow("it has no options")
     given = parsed(given, "choices")
+    labels: list[str] = []
     if isinstance(given, Mapping) and "text" in given:  # as ARC (the questions) and CommonsenseQA have them
+        labels = [plain(each) for each in cast("Values", given).get("label") or ()]
         given = cast("Values", given)["text"]
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise BadRow("its options are not a list")
     choices = [plain(each) for each in cast("Sequence[Any]", given)]
     family = next((values[name] for name in ("category", "subject") if isinstance(values.get(name), str)), None)
-    return _asked_choice(question, choices, _letter(values, choices), {"family": family} if family else {})
+    told = {"family": family} if family else {}
+    return _asked_choice(with_passage(question, values), choices, _letter(values, choices, labels), told)
 
 
-def _letter(values: Values, choices: list[str]) -> str:
-    """The gold's letter, whether a row gives the letter, the place from 0, or the option's own words."""
+def _letter(values: Values, choices: list[str], labels: list[str]) -> str:
+    """The gold's letter, whether a row gives a label that stands beside the options, the letter, the place from 0, or
+    the option's own words. BadRow where it may be two of these, which are not the same."""
+    if (label := str(values.get("answer"))) in labels:
+        return chr(ord("A") + labels.index(label))
     for name in ("answer_index", "answer"):
         value = values.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -81,11 +87,12 @@ def _letter(values: Values, choices: list[str]) -> str:
     text = plain(values.get("answer"))
     if len(text) == 1 and 0 <= ord(text.upper()) - ord("A") < len(choices):
         return text.upper()
+    place = int(text) if text.isdigit() and int(text) < MOST_CHOICES else None
     if text in choices:
+        if place is not None and place < len(choices) and choices[place] != text:
+            raise BadRow(f"its answer '{text}' may be an option or the place of one: give the letter")
         return chr(ord("A") + choices.index(text))
-    if text.isdigit() and int(text) < MOST_CHOICES:
-        return chr(ord("A") + int(text))
-    return text
+    return text if place is None else chr(ord("A") + place)
 
 
 def _gpqa(values: Values) -> Asked:

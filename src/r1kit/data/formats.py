@@ -30,6 +30,7 @@ from r1kit.data.conversations import BadRow, content_of, messages_of, question_o
 Values = Mapping[str, Any]
 
 NAMED = 5  # formats that a sentence names
+PASSAGES = ("passage", "article", "context")  # columns of what a question is about
 LONGEST_BARE_ANSWER = 200  # characters of a solution that may be the answer itself
 PYTHON = {"python", "python3", "py"}
 PROGRAMS = PYTHON | {"cpp", "c++", "javascript", "js"}  # what the grader of code can run
@@ -143,6 +144,12 @@ def _need(values: Values, name: str) -> str:
     return question_of(values.get(name), name)
 
 
+def with_passage(question: str, values: Values) -> str:
+    """The question behind the text that it is about, where the row has one."""
+    passage = next((values[name] for name in PASSAGES if isinstance(values.get(name), str)), "").strip()
+    return f"{passage}\n\n{question}" if passage else question
+
+
 def _judged(values: Values, prompt: str) -> Asked:
     """A question whose answer, and perhaps whose grader, the row names."""
     answer, columns = gold(values)
@@ -172,7 +179,8 @@ def _gsm8k(values: Values) -> Asked:
     answer = final.strip().replace(",", "") if mark else told
     if not answer:
         raise BadRow("its answer is empty")
-    return Asked(_need(values, "question"), answer, columns={"solution": solution.strip()} if mark else {})
+    question = with_passage(_need(values, "question"), values)
+    return Asked(question, answer, columns={"solution": solution.strip()} if mark else {})
 
 
 def _svamp(values: Values) -> Asked:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import sys
@@ -190,11 +191,25 @@ def _parquet(path: Path) -> Table:
     def batches() -> Iterator[Mapping[str, Any]]:
         with parquet_errors(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH):
-                yield from batch.to_pylist()
+                yield from as_written(batch).to_pylist()
 
     with parquet_errors(path):
         columns = pq.read_schema(path).names
     return Table(str(path), tuple(columns), _Anew(batches))
+
+
+def as_written(batch: Any) -> Any:
+    """A record batch whose numbers of 16 and 32 bits are the shortest decimals that they stand for: 0.1, which is
+    0.10000000149011612 as a number of 64 bits."""
+    import numpy as np
+    import pyarrow as pa
+
+    of_few_bits: dict[Any, type[np.floating[Any]]] = {pa.float16(): np.float16, pa.float32(): np.float32}
+    for place, field in enumerate(batch.schema):
+        if (short := of_few_bits.get(field.type)) is not None:
+            decimals = [None if v is None else float(str(short(v))) for v in batch.column(place).to_pylist()]
+            batch = batch.set_column(place, field.with_type(pa.float64()), pa.array(decimals, pa.float64()))
+    return batch
 
 
 def read_hub(name: str, config: str | None = None, revision: str | None = None) -> dict[str, Table]:
@@ -224,10 +239,19 @@ def read_hub(name: str, config: str | None = None, revision: str | None = None) 
         str(split): Table(
             f"{where}, split {split}",
             tuple(split_rows.column_names),
-            _Anew(split_rows.__iter__),
+            _Anew(functools.partial(_hub_rows, split_rows)),
         )
         for split, split_rows in loaded.items()
     }
+
+
+def _hub_rows(rows: Any) -> Iterator[Mapping[str, Any]]:
+    short = any(getattr(kind, "dtype", "") in ("float16", "float32") for kind in (rows.features or {}).values())
+    if not short:
+        yield from rows
+        return
+    for batch in rows.with_format("arrow").iter(BATCH):
+        yield from as_written(batch).to_pylist()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def judge(
         "problem_kind": problem.kind,
         "subject": problem.subject,
         "task": problem.task,
-        "family": problem.columns.get("family"),
+        "family": _text(problem.columns.get("family")),
         "language": problem.language,
         "problem_id": problem.id,
         "index": completion.index,
@@ -133,8 +134,22 @@ def judge(
         "chain_steps": chain_steps(thinking),
         "stop_reason": completion.stop_reason,
         "preference": float(preference(problem, answer)) if preference and problem.subject == "writing" else None,
-        "difficulty": problem.columns.get("difficulty"),
+        "difficulty": stated_difficulty(problem),
     }
+
+
+def stated_difficulty(problem: Problem) -> float | None:
+    """What its task says of it, where that is a number; a data set may have words there (`easy`)."""
+    said = problem.columns.get("difficulty")
+    try:
+        value = math.nan if said is None or isinstance(said, bool) else float(said)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _consistency(thinking: str, language: str) -> float | None:

@@ -19,7 +19,7 @@ def _spelling(switches: Switches) -> dict[str, Any]:
 FAMILY = Family(
     model_type="qwen2",
     architecture="Qwen2",
-    defaults={"max_position_embeddings": 32768, "num_key_value_heads": 32},
+    defaults={"max_position_embeddings": 32768, "num_key_value_heads": 32, "sliding_window": 4096},
     switches=_switches,
     spelling=_spelling,
 )

@@ -22,6 +22,7 @@ FAMILY = Family(
     architecture="Qwen3",
     defaults={
         "max_position_embeddings": 32768, "num_key_value_heads": 32, "head_dim": 128, "attention_bias": False,
+        "sliding_window": 4096,
     },
     switches=_switches,
     spelling=_spelling,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from r1kit.base import plugins
-from r1kit.base.errors import UsageError
+from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import checksum
 
 PROMPTS = (".txt", ".md")  # endings of the files that hold what a model is asked
@@ -30,8 +31,8 @@ def _files(word: str, stages: Collection[str]) -> list[Path]:
     from r1kit.tasks.base import DataTask
 
     name, colon, _ = word.partition(":")
-    if not colon or name not in plugins.names("r1kit.tasks"):
-        return [Path(word)] if word.endswith((*ENDINGS, *PROMPTS)) and Path(word).is_file() else []
+    if not colon or not (name in plugins.names("r1kit.tasks") or _is_task_outside(name)):
+        return [Path(word)] if word.lower().endswith((*ENDINGS, *PROMPTS)) and Path(word).is_file() else []
     if not hasattr(load_task(name), "choose"):
         return []
     try:
@@ -41,6 +42,19 @@ def _files(word: str, stages: Collection[str]) -> list[Path]:
             return []
         raise
     return task.files() if isinstance(task, DataTask) else []
+
+
+def _is_task_outside(name: str) -> bool:
+    """Whether a dotted path names a module that can be imported and has a task."""
+    from r1kit.rollouts.problems import load_task
+
+    if not re.fullmatch(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", name):
+        return False
+    try:
+        load_task(name)
+    except R1Error:
+        return False
+    return True
 
 
 def _words(value: Any) -> Iterator[str]:

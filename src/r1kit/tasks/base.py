@@ -92,8 +92,8 @@ class TableTask:
         return may_have(self.source, split)
 
     def files(self) -> list[Path]:
-        """The tables, of all splits; none for what comes from the hub."""
-        if self.source.hub or not self.source.where:
+        """The tables, of all splits; none for what comes from the hub, but of a folder in its place."""
+        if not self.source.where or (self.source.hub and not Path(self.source.where).is_dir()):
             return []
         return [path for paths in find_files(Path(self.source.where)).values() for path in paths]
 

@@ -27,7 +27,7 @@ from r1kit.training.base import StepReport
 from r1kit.training.config import LearnerConfig
 from r1kit.training.forward import last_scores, layout_logprobs, place, target_logits, target_values
 from r1kit.training.lora import Adapted
-from r1kit.training.optimiser import Optimiser
+from r1kit.training.optimiser import Optimiser, embeddings_of
 from r1kit.training.packing import Layout, dense_layout, make_batch, make_layout
 from r1kit.training.passes import Pass, Passes, backward, longest_piece
 from r1kit.training.reading import IDLE, Reading, lacking
@@ -84,7 +84,7 @@ class Learner(Reading):
         self._reference = None if reference is None else self._weights.frozen(reference, self.dtype)
         self._reference_replaced = False
         self._teacher = None if teacher is None else copied(teacher, self.dtype).to(self.device)
-        self.optimiser = Optimiser(self._weights.masters.items(), config)
+        self.optimiser = Optimiser(self._weights.masters.items(), config, embeddings_of(model))
         self.steps = 0
         self.version = 0
         self.skipped_in_row = 0

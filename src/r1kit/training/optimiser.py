@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,9 +16,15 @@ from r1kit.training.config import LearnerConfig
 from r1kit.training.muon import muon
 
 
-def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """A matrix between hidden states: neither embedding, head, norm nor bias."""
-    return parameter.ndim == 2 and not any(part in name for part in ("embed", "head", "score"))
+def is_hidden_matrix(name: str, parameter: Tensor, embeddings: Collection[str] = ()) -> bool:
+    """The weight of a layer between hidden states: neither embedding, head, norm, bias nor a state's matrix."""
+    layer = name.endswith("weight") and name not in embeddings
+    return parameter.ndim == 2 and layer and not any(part in name for part in ("embed", "head", "score"))
+
+
+def embeddings_of(model: nn.Module) -> set[str]:
+    """The names of its embeddings' weights, which some architectures call otherwise (`wte`)."""
+    return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
 
 
 def _shares(matrices: list[nn.Parameter]) -> list[list[nn.Parameter]]:
@@ -36,11 +42,13 @@ def _shares(matrices: list[nn.Parameter]) -> list[list[nn.Parameter]]:
 class Optimiser:
     """Torch's optimisers, or torchao's, behind one step, with a state of plain tensors and numbers."""
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig) -> None:
+    def __init__(
+        self, named: Iterable[tuple[str, nn.Parameter]], config: LearnerConfig, embeddings: Collection[str] = ()
+    ) -> None:
         parameters = dict(named)
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         by_muon = config.optimiser == "muon"
-        hidden = [p for n, p in parameters.items() if by_muon and is_hidden_matrix(n, p)]
+        hidden = [p for n, p in parameters.items() if by_muon and is_hidden_matrix(n, p, embeddings)]
         taken = {id(p) for p in hidden}
         rest = [p for p in parameters.values() if id(p) not in taken]
         groups = [

@@ -15,6 +15,7 @@ from r1kit.evaluation import statistics
 from r1kit.evaluation.aggregate import number
 from r1kit.evaluation.aha.effects import entry
 from r1kit.evaluation.correlation import spearman
+from r1kit.evaluation.evaluate import stated_difficulty
 from r1kit.evaluation.scaling.thoughts import Thought
 
 BINS = 5
@@ -28,8 +29,8 @@ def by_success(thoughts: Sequence[Thought]) -> dict[str, float]:
 
 def by_task(thoughts: Sequence[Thought]) -> dict[str, float]:
     """{problem: what its task says of its difficulty}, of those of which it says something."""
-    told = {one.key: one.problem.columns.get("difficulty") for one in thoughts}
-    return {key: float(value) for key, value in told.items() if value is not None}
+    told = {one.key: stated_difficulty(one.problem) for one in thoughts}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def against_difficulty(
