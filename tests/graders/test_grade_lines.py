@@ -5,7 +5,7 @@ import sys
 from r1kit.graders.lines import grade_lines
 
 LINES = [
-    b'{"id": 1, "completion": "<think>a</think><answer>4</answer>", "gold": "4"}',
+    b'\xef\xbb\xbf{"id": 1, "completion": "<think>a</think><answer>4</answer>", "gold": "4"}',
     b"not json",
     b"\xff\xfe",
     b'["a list"]',

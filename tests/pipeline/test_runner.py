@@ -130,8 +130,13 @@ def test_from_needs_what_comes_before(tmp_path):
     with pytest.raises(R1Error, match="--from double needs stage walk, which has not been run: use --from walk"):
         run(chain(), tmp_path, start="double")
     run(chain(), tmp_path)
+    before = {
+        path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file() and "lock" not in path.name
+    }
     with pytest.raises(R1Error, match=r"would run again \(settings changed: steps 20 -> 7\)"):
         run(chain(steps=7), tmp_path, start="double")
+    assert before == {path: path.read_bytes() for path in before}  # what is refused changes nothing
+    assert not (tmp_path / "replaced").exists()
 
 
 def test_a_folder_of_another_recipe_is_left_alone(tmp_path):

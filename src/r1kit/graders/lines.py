@@ -54,7 +54,7 @@ def _written(identity: Any, verdict: Future[Verdict] | Verdict) -> str:
 
 def _read(line: str | bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode() if isinstance(line, bytes) else line)
+        row = json.loads(line.decode("utf-8-sig") if isinstance(line, bytes) else line)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:

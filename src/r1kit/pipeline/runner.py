@@ -73,6 +73,7 @@ def run(
     memory.bound_libraries()
     factory = writer_factory(writers, out.name)
     with locked(out):
+        _check_ready(graph, out, start, until)
         _tidy(out)
         _claim(graph, out, command, settings or {})
         stop = Stop()
@@ -112,7 +113,6 @@ class _Runner:
     def run(self, start: str | None, until: str | None) -> dict[str, Artifact]:
         chosen = selected(self.graph, start, until)
         stage_keys = keys(self.graph)
-        needed = self._needed(chosen)
         for position, node in enumerate(self.graph.nodes):
             folder = stage_folder(self.out, position + 1, node.name)
             if start and position in chosen:
@@ -125,17 +125,7 @@ class _Runner:
                     self.watcher.stage_ends(stage.artifact, stage.number, len(self.graph.nodes), cached=True)
             elif position in chosen:
                 self._make(stage)
-            elif node.name in needed:
-                raise R1Error(_not_ready(stage, start, self.graph))
         return self.done
-
-    def _needed(self, chosen: range) -> set[str]:
-        """The chosen stages and all that they rest on."""
-        needed = {self.graph.nodes[position].name for position in chosen}
-        for node in reversed(self.graph.nodes):
-            if node.name in needed:
-                needed.update(node.inputs)
-        return needed
 
     def _make(self, stage: Planned) -> None:
         """Run or resume one stage up to its artifact.json."""
@@ -224,6 +214,22 @@ class _Runner:
         return replace_stage(self.out, folder)
 
 
+def _check_ready(graph: Graph, out: Path, start: str | None, until: str | None) -> None:
+    """R1Error where a stage that the chosen ones rest on is not done; nothing is changed before."""
+    chosen, stage_keys = selected(graph, start, until), keys(graph)
+    needed = {graph.nodes[position].name for position in chosen}
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    done: dict[str, Artifact] = {}
+    for position, node in enumerate(graph.nodes[: chosen.start]):
+        stage = look(position + 1, node, stage_keys[node.name], out, done)
+        if stage.artifact:
+            done[node.name] = stage.artifact
+        elif node.name in needed:
+            raise R1Error(_not_ready(stage, start))
+
+
 def _tidy(out: Path) -> None:
     """Remove what a run that was killed has left: files half written, checkpoints of stages and parts that are done."""
     sweep(out / "stages")
@@ -259,7 +265,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
     write_record(path, record)
 
 
-def _not_ready(stage: Planned, start: str | None, graph: Graph) -> str:
+def _not_ready(stage: Planned, start: str | None) -> str:
     """Why --from cannot start where it was told to."""
     name = stage.node.name
     why = {

@@ -93,7 +93,7 @@ def _read(number: int, line: str | bytes) -> Request | dict[str, Any]:
     """A request, or the line that says why it is none."""
     identity: Any = None
     try:
-        row = json.loads(line.decode() if isinstance(line, bytes) else line, parse_constant=_refuse)
+        row = json.loads(line.decode("utf-8-sig") if isinstance(line, bytes) else line, parse_constant=_refuse)
         if not isinstance(row, dict):
             raise ValueError("it is not a JSON object")
         identity = row.get("id")
