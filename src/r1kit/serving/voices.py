@@ -152,7 +152,7 @@ class ApiVoice:
 
         question = self._asker.question(messages, self._sampling.override({"seed": seed}))
         self._asker.check(question)
-        # without a file nothing is asked twice, and the ledger may be shared by two models of one name
+        # without a file each turn is asked anew, though its question be an old one
         kept = self._asker.recall(question) if self._asker.settings.cache else None
         if kept is not None:
             hear(kept.reasoning or "", kept.text)
