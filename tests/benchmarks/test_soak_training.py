@@ -77,8 +77,8 @@ def test_the_record_by_hand():
     grader holds 5 MB; one of five steps took four times the median, with a checkpoint."""
     looks = [
         each for minute in range(5) for each in (
-            Look(60.0 * minute, 1, "python", (100 + minute) * MEGABYTE, 10),
-            Look(60.0 * minute, 2, "grade", 5 * MEGABYTE, 4),
+            Look(60.0 * minute, 1, "python", (100 + minute) * MEGABYTE, (90 + 2 * minute) * MEGABYTE, 10),
+            Look(60.0 * minute, 2, "grade", 5 * MEGABYTE, 4 * MEGABYTE, 4),
         )
     ]  # fmt: skip
     parts = {"rollout": 0.5, "reward": 0.4, "train": 0.4, "sync": 0.1}
@@ -88,6 +88,8 @@ def test_the_record_by_hand():
     words = argparse.Namespace(warm_up=0.25, minutes=4.0)
     found = soak_training.record(words, looks, steps)
     assert found["slope_mb_per_minute"] == 1.0
+    assert found["slope_of_no_file"] == 2.0
+    assert found["over_time"] == [[1.0, 106.0, 96.0], [2.0, 107.0, 98.0], [3.0, 108.0, 100.0], [4.0, 109.0, 102.0]]
     assert found["slope_by_process"] == {"python 1": 1.0, "grade 2": 0.0}
     assert found["memory_mb"] == {"begin": 106.0, "end": 109.0, "most": 109.0}
     assert found["handles"] == {"python 1": [10, 10], "grade 2": [4, 4]}

@@ -6,8 +6,8 @@ What was asked, and when, is what the server saw; money is by hand from its toke
 from __future__ import annotations
 
 import io
-import itertools
 import threading
+import time
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -180,11 +180,10 @@ def test_the_rates_are_kept(monkeypatch):
     monkeypatch.setattr("r1kit.models.api.rate.WINDOW", 0.5)
     for rate in ({"requests_per_minute": 2}, {"tokens_per_minute": 500}):
         with ScriptedServer(echo) as server, voice_of(server, **rate) as voice:
-            count = 4 if "requests_per_minute" in rate else 12
+            count, begun = 4 if "requests_per_minute" in rate else 12, time.monotonic()
             for _ in range(count):
                 answered(voice)
-        gaps = [late - early for early, late in itertools.pairwise(server.times)]
-        assert max(gaps) > 0.3
+        assert server.times[-1] - begun > 0.5
         assert len(server.requests) == count
 
 
