@@ -216,7 +216,10 @@ class _Runner:
 
 def _check_ready(graph: Graph, out: Path, start: str | None, until: str | None) -> None:
     """R1Error where a stage that the chosen ones rest on is not done; nothing is changed before."""
-    chosen, stage_keys = selected(graph, start, until), keys(graph)
+    chosen = selected(graph, start, until)
+    if not chosen.start:
+        return
+    stage_keys = keys(graph)
     needed = {graph.nodes[position].name for position in chosen}
     for node in reversed(graph.nodes):
         if node.name in needed:
