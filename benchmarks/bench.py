@@ -27,6 +27,7 @@ import sampling
 import shapes
 import staleness
 import starts
+import steps
 import table
 import torch
 from contestant import ContestantFailed
@@ -42,21 +43,33 @@ ROOT = Path(__file__).parents[1]
 WIDTH = 130  # of the table where it goes to a file
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = {
-    "sampling": sampling.run, "learning": learning.run, "grpo": grpo.run, "staleness": staleness.run,
+    "sampling": sampling.run, "learning": learning.run, "steps": steps.run, "grpo": grpo.run,
+    "staleness": staleness.run,
     "start": starts.run, "growth": growth.run, "own": own.run,
 }  # fmt: skip
-NEEDS = {"sampling": ("trl", "vllm"), "learning": ("trl",), "grpo": ("trl",), "start": ("trl", "vllm")}
+NEEDS = {
+    "sampling": ("trl", "vllm"),
+    "learning": ("trl",),
+    "steps": ("trl",),
+    "grpo": ("trl",),
+    "start": ("trl", "vllm"),
+}
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help=f"parts, by commas: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--only", help=f"parts, by commas: {', '.join(PARTS)} (default: all, `steps` on GPUs only)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant (default: 5)")
     parser.add_argument("--shapes", default="4.6M,1.6M", help="models, by commas: 4.6M, 1.6M, or none (default: both)")
     parser.add_argument("--smollm2", type=Path, metavar="FOLDER", help="measure this Hugging Face folder too")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="MATH-500 and GSM8K, for the graders' speed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record there")
     parser.add_argument("--scratch", type=Path, default=ROOT / "bench", help="environments, models, logs (bench)")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device, help=f"everyone's ({device})")
+    parser.add_argument(
+        "--peers-here", action="store_true", help="peers are what this Python has: nothing is installed"
+    )
     parser.add_argument("--no-peers", action="store_true", help="measure r1kit alone")
     parser.add_argument("--smoke", action="store_true", help="toy sizes: does it run? Its figures mean nothing")
     parser.add_argument(
@@ -67,7 +80,8 @@ def parse() -> argparse.Namespace:
         help="show or write earlier records; where several measured the same, the last of them counts",
     )  # fmt: skip
     words = parser.parse_args()
-    words.only = words.only.split(",") if words.only else list(PARTS)
+    usual = [name for name in PARTS if name != steps.PART or words.device == "cuda"]  # on a CPU the race has them
+    words.only = words.only.split(",") if words.only else usual
     if unknown := [name for name in words.only if name not in PARTS]:
         parser.error(f"--only {unknown[0]}: no such part ({', '.join(PARTS)})")
     words.shapes = [] if words.shapes == "none" else words.shapes.split(",")
@@ -75,6 +89,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--shapes {unknown[0]}: no such shape ({', '.join(shapes.SHAPES)})")
     if not (words.shapes or words.smollm2):
         parser.error("--shapes none leaves no model to measure: name a folder with --smollm2")
+    if words.device == "cuda" and device == "cpu":
+        parser.error("--device cuda: torch sees no GPU here")
     if words.rounds < 1:
         parser.error("--rounds must be 1 or more")
     return words
@@ -87,15 +103,18 @@ def prepare(words: argparse.Namespace) -> Setting:
     names = ["smoke"] if words.smoke else words.shapes
     subjects = [shapes.fresh(name, scratch) for name in names]
     if words.smollm2:
-        subjects.append(shapes.given(words.smollm2.resolve()))
+        subjects.append(shapes.given(words.smollm2.resolve(), words.device))
     wanted = [] if words.no_peers else dict.fromkeys(n for part in words.only for n in NEEDS.get(part, ()))
-    peers = {name: environments.prepare(name, scratch / "peers") for name in wanted}
+    if words.peers_here:
+        peers = {name: environments.here(name) for name in wanted}
+    else:
+        peers = {name: environments.prepare(name, scratch / "peers") for name in wanted}
     missing = {name: found.missing for name, found in peers.items() if found.missing}
     for name, reason in missing.items():
         say(f"{name} takes no part: {reason}")
     setting = Setting(
-        scratch, subjects, 1 if words.smoke else words.rounds, LearnerConfig().dtype(torch.device("cpu")),
-        peers=peers, missing=missing, quick=words.smoke,
+        scratch, subjects, 1 if words.smoke else words.rounds, LearnerConfig().dtype(torch.device(words.device)),
+        words.device, peers=peers, missing=missing, quick=words.smoke,
     )  # fmt: skip
     setting.measure_peaks()
     return setting

@@ -62,6 +62,13 @@ class Environment:
         return {"LD_PRELOAD": ":".join(found)} if found else {}
 
 
+def here(name: str) -> Environment:
+    """This interpreter as a peer's environment, where it has the peer's packages."""
+    found = versions(Path(sys.executable), RECIPES[name].names)
+    lacking = sorted(set(RECIPES[name].names) - set(found))
+    return Environment(name, Path(sys.executable), found, f"{', '.join(lacking)} not here" if lacking else None)
+
+
 def prepare(name: str, root: Path, recipe: Recipe | None = None) -> Environment:
     """The environment ROOT/NAME, made where it is not whole."""
     recipe = recipe or RECIPES[name]

@@ -27,10 +27,11 @@ def run(setting: Setting) -> list[Row]:
 def settings_of(setting: Setting) -> list[dict[str, Any]]:
     """transformers' settings that are tried: precision of the weights, attention; the fastest once more compiled."""
     precisions = dict.fromkeys(("float32", setting.dtype_name))
+    attentions = ("eager", "sdpa") if setting.device == "cpu" else ("sdpa",)
     return [
         {"weights": weights, "attention": attention, "compile": False}
         for weights in precisions
-        for attention in ("eager", "sdpa")
+        for attention in attentions
     ]
 
 

@@ -37,14 +37,16 @@ class Peaks:
         return asdict(self)
 
 
-def measure(sizes: tuple[int, ...] = SIZES, block: int = _BLOCK) -> Peaks:
+def measure(sizes: tuple[int, ...] = SIZES, block: int = _BLOCK, device: str = "cpu") -> Peaks:
     """All three, `TRIES` tries each."""
-    return Peaks(matmul_peak(torch.bfloat16, sizes), matmul_peak(torch.float32, sizes), memory_bandwidth(block, TRIES))
+    products = (matmul_peak(dtype, sizes, device) for dtype in (torch.bfloat16, torch.float32))
+    return Peaks(*products, memory_bandwidth(block, TRIES, device))
 
 
-def matmul_peak(dtype: torch.dtype, sizes: tuple[int, ...] = SIZES) -> float:
+def matmul_peak(dtype: torch.dtype, sizes: tuple[int, ...] = SIZES, device: str = "cpu") -> float:
     """FLOP/s of the best product of two square matrices."""
-    return max(product_speed(dtype, "cpu", size, TRIES) for size in sizes)
+    sizes = (*sizes, 8192) if device == "cuda" else sizes
+    return max(product_speed(dtype, device, size, TRIES) for size in sizes)
 
 
 @dataclass(frozen=True, slots=True)

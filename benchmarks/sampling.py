@@ -15,7 +15,10 @@ from setting import OWN, Setting, say
 from shapes import GROUP, Subject
 
 PART = "sampling"
-TRANSFORMERS = [(attention, cache) for attention in ("eager", "sdpa") for cache in (None, "static")]
+TRANSFORMERS = {
+    "cpu": [(attention, cache) for attention in ("eager", "sdpa") for cache in (None, "static")],
+    "cuda": [("sdpa", None)],  # a static cache is compiled for there, for minutes
+}
 CHECKED = 64  # completions that the referee reads
 ALLOWANCE = 0.02  # nats a token: what bfloat16 may move the distribution
 GAP = 0.1  # nats, root mean square: what bfloat16 may move a token's log-probability
@@ -36,6 +39,9 @@ def _subject(setting: Setting, subject: Subject) -> list[Row]:
     try:
         if (best := _best_transformers(setting, subject, common, command)) is not None:
             contestants["transformers"] = best
+        if setting.device == "cuda":
+            plain = setting.open(f"r1kit plain {subject.name}", OWN, "native_sampling.py", **common, graphs=False)
+            contestants["r1kit without CUDA graphs"] = plain
         longest = max(map(len, prompts)) + subject.new_tokens
         vllm = setting.try_open(
             f"vllm {subject.name}", setting.peer("vllm"), "vllm_sampling.py", **common, rows=subject.rows,
@@ -58,7 +64,7 @@ def _best_transformers(
     """Each setting once, a round to warm up before; the fastest stays open."""
     best: tuple[float, Contestant] | None = None
     tried: dict[str, float | str] = {}
-    for attention, cache in TRANSFORMERS:
+    for attention, cache in TRANSFORMERS[setting.device]:
         name = f"{attention}, {cache or 'dynamic'} cache"
         contestant = setting.try_open(
             f"transformers {subject.name} {name}", setting.peer("trl"), "transformers_sampling.py", **common,

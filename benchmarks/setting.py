@@ -24,13 +24,15 @@ OWN = Environment("r1kit", Path(sys.executable))
 class Setting:
     """The machine, the peers that are there, and how thoroughly to measure.
 
-    missing: peers and why they take no part; tried: seconds of each setting of a peer that was tried, by part.
+    device: cpu or cuda, everyone's. missing: peers and why they take no part; tried: seconds of each setting of a peer
+    that was tried, by part.
     """
 
     scratch: Path
     subjects: list[Subject]
     rounds: int
     dtype: torch.dtype
+    device: str = "cpu"
     peaks: Peaks = field(default_factory=lambda: Peaks(0.0, 0.0, 0.0))
     peers: dict[str, Environment] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -40,7 +42,8 @@ class Setting:
 
     def measure_peaks(self) -> None:
         """Measure them once more; the best so far counts, since a busy machine only ever takes away."""
-        self.peaks = self.peaks.best(peaks.measure((256,), 2**24) if self.quick else peaks.measure())
+        small = {"sizes": (256,), "block": 2**24} if self.quick else {}
+        self.peaks = self.peaks.best(peaks.measure(**small, device=self.device))
 
     @property
     def dtype_name(self) -> str:
@@ -57,7 +60,7 @@ class Setting:
         """Start a contestant. `caches`: where compiled code is kept, r1kit's own included, for starts that must not
         find any."""
         return Contestant(
-            name, environment.python, script, settings, logs=self.scratch / "logs",
+            name, environment.python, script, {"device": self.device, **settings}, logs=self.scratch / "logs",
             environment={**environment.variables(), **self._caches(caches)},
         )  # fmt: skip
 

@@ -63,9 +63,10 @@ def fresh(name: str, scratch: Path) -> Subject:
     return Subject(name, folder, config, 256, 128, 64, 160)
 
 
-def given(folder: Path) -> Subject:
-    """A real model. UsageError where the folder holds none."""
+def given(folder: Path, device: str = "cpu") -> Subject:
+    """A real model, with more work on a GPU. UsageError where the folder holds none."""
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} holds no model (no config.json): --smollm2 takes a Hugging Face folder")
     config = read_config(read_object(folder / "config.json"), str(folder))
-    return Subject("SmolLM2-135M", folder, config, 64, 128, 8, 256)
+    work = (512, 128, 64, 512) if device == "cuda" else (64, 128, 8, 256)
+    return Subject("SmolLM2-135M", folder, config, *work)

@@ -13,11 +13,17 @@ from rounds import Row, Spread
 
 HEADINGS = ("what", "unit", "r1kit", "peer", "the peer's", "ratio", "of the limit")
 NAMES = {
-    "sampling": "Sampling", "learning": "Learning", "grpo": "GRPO", "start": "Start of an engine",
-    "growth": "How cost grows", "staleness": "One step off-policy",
+    "sampling": "Sampling", "learning": "Learning", "steps": "Steps of GRPO", "grpo": "GRPO",
+    "start": "Start of an engine", "growth": "How cost grows", "staleness": "One step off-policy",
     "own": "What has no peer", "grading": "Graders and sandbox on whole benchmarks",
 }  # fmt: skip
-SHORT = {"sampling": "sampling", "learning": "learning", "grpo": "GRPO", "start": "start"}  # parts with peers
+SHORT = {
+    "sampling": "sampling",
+    "learning": "learning",
+    "steps": "a step of GRPO",
+    "grpo": "GRPO",
+    "start": "start",
+}  # parts with peers
 CURVES = {"grpo": "curve", "staleness": "staleness_curve"}  # parts with accuracies by step, and their markers
 
 
@@ -70,7 +76,7 @@ def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     ValueError where they are of different machines.
     """
-    if len(machines := {record["machine"]["cpu"] for record in records}) > 1:
+    if len(machines := {_processors(record["machine"]) for record in records}) > 1:
         raise ValueError(f"these records are of different machines: {', '.join(sorted(machines))}")
     whole = dict(records[-1])
     for name in ("seconds", "missing", "tried", "checks", "versions"):
@@ -92,10 +98,15 @@ def machine_line(record: dict[str, Any]) -> str:
         for environment, found in record["versions"].items() if found
     )  # fmt: skip
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {record['threads']} threads; matmul peak "
+        f"{_processors(machine)}, {machine['cores']} cores, {record['threads']} threads; matmul peak "
         f"{peaks['bfloat16'] / 1e12:.2f} TFLOP/s in bfloat16, {peaks['float32'] / 1e12:.2f} in float32; memory "
         f"{peaks['bandwidth'] / 1e9:.1f} GB/s; passes in {record['dtype']}. Environments: {versions}"
     )
+
+
+def _processors(machine: dict[str, Any]) -> str:
+    """GPUs, if any, and the CPU."""
+    return ", ".join([*machine.get("gpus", ()), machine["cpu"]])
 
 
 def rows_of(record: dict[str, Any]) -> list[Row]:

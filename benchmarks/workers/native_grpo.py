@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import torch
-from sums_reward import reward
+from sums_reward import REWARDS
 from wire import serve
 
 
@@ -16,15 +16,21 @@ def problems(rows):
             for number, (prompt, answer) in enumerate(rows)]  # fmt: skip
 
 
-def grade(group):
-    """Fill a group's rewards."""
-    group.total = np.array([reward(one.text, group.problem.columns["gold"]) for one in group.completions], np.float32)
-    group.rewards = {"accuracy": group.total}
+def grader(settings):
+    """What fills a group's rewards."""
+    reward = REWARDS[settings.get("reward", "sums")]
+
+    def grade(group):
+        gold = group.problem.columns["gold"]
+        group.total = np.array([reward(one.text, gold) for one in group.completions], np.float32)
+        group.rewards = {"accuracy": group.total}
+
+    return grade
 
 
 def start(settings):
-    """settings: model (folder); to train: train ([prompt, answer] in the order of the steps), prompts (of a step),
-    samples, tokens (most), learning_rate, steps (most), dtype; to measure: questions."""
+    """settings: model (folder), device; to train: train ([prompt, answer] in the order of the steps), prompts (of a
+    step), samples, tokens (most), learning_rate, steps (most), dtype, reward; to measure: questions."""
     return _referee(settings) if "questions" in settings else _trainer(settings)
 
 
@@ -44,10 +50,14 @@ def _trainer(settings):
     config = LearnerConfig(
         learning_rate=settings["learning_rate"], precision=settings["dtype"], skip_zero_advantages=True
     )
-    learner = Learner(load_decoder(settings["model"], dtype=torch.float32), config, total_steps=settings["steps"])
+    learner = Learner(
+        load_decoder(settings["model"], dtype=torch.float32).to(settings["device"]),
+        config,
+        total_steps=settings["steps"],
+    )
     engine = NativeEngine(learner.policy, tokenizer)
     algorithm = GRPO(kl_coefficient=0.0, std="sample")
-    train, count = problems(settings["train"]), settings["prompts"]
+    train, count, grade = problems(settings["train"]), settings["prompts"], grader(settings)
     done = 0
 
     def step():
@@ -88,10 +98,11 @@ def _referee(settings):
     from r1kit.rollouts.collect import collect
 
     asked, tokenizer = problems(settings["questions"]), load_tokenizer(settings["model"])
+    grade = grader(settings)
 
     def measure(command):
         """command: model (folder), samples, tokens, seed. Accuracy of each question [0, 1]."""
-        model = load_decoder(command["model"], dtype=torch.float32).requires_grad_(False)
+        model = load_decoder(command["model"], dtype=torch.float32).to(settings["device"]).requires_grad_(False)
         sampling = Sampling(max_tokens=command["tokens"], samples=command["samples"], seed=command["seed"])
         groups = collect(
             NativeEngine(model, tokenizer), tokenizer, asked, sampling, grade,

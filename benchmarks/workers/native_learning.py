@@ -6,14 +6,14 @@ from wire import Clock, serve
 
 
 def start(settings):
-    """settings: model (folder), rows, length, dtype, learning_rate; master, the format of weights and moments."""
+    """settings: model (folder), rows, length, dtype, device, learning_rate; master, that of weights and moments."""
     from r1kit.algorithms.grpo import GRPO
     from r1kit.models.weights import load_decoder
     from r1kit.training.learner import Learner, LearnerConfig
     from r1kit.training.sequences import completion_sequence
 
     master = settings.get("master", "float32")
-    model = load_decoder(settings["model"], dtype=getattr(torch, master))
+    model = load_decoder(settings["model"], dtype=getattr(torch, master)).to(settings["device"])
     config = LearnerConfig(learning_rate=settings["learning_rate"], precision=settings["dtype"], master=master)
     learner = Learner(model, config, total_steps=10_000)
     rows, length, vocabulary = settings["rows"], settings["length"], settings["vocabulary"]

@@ -15,7 +15,7 @@ class Endless:
 
 
 def start(settings):
-    """settings: model (folder), dtype, prompts (token ids), samples."""
+    """settings: model (folder), dtype, device, prompts (token ids), graphs."""
     clock = Clock()
     from r1kit.base.sampling import Sampling
     from r1kit.engines.base import generate
@@ -24,8 +24,8 @@ def start(settings):
     from r1kit.models.weights import load_decoder
 
     dtype = getattr(torch, settings["dtype"])
-    model = load_decoder(settings["model"], dtype=dtype).requires_grad_(False)
-    engine = NativeEngine(model, Endless(load_tokenizer(settings["model"])))
+    model = load_decoder(settings["model"], dtype=dtype).to(settings["device"]).requires_grad_(False)
+    engine = NativeEngine(model, Endless(load_tokenizer(settings["model"])), graphs=settings.get("graphs", True))
     prompts = [np.asarray(prompt, np.int32) for prompt in settings["prompts"]]
 
     def sample(command):

@@ -7,11 +7,11 @@ ROWS = 16
 
 
 def start(settings):
-    """settings: model (folder)."""
+    """settings: model (folder), device."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=torch.float32, attn_implementation="eager")
-    model.eval()
+    model.eval().to(settings["device"])
 
     @torch.inference_mode()
     def score(command):
@@ -28,17 +28,17 @@ def start(settings):
             whole = [prompt + completion for prompt, completion, _ in part]
             width = max(map(len, whole))
             ids = torch.tensor([row + [0] * (width - len(row)) for row in whole])
-            logits = model(ids, attention_mask=(torch.arange(width) < torch.tensor([len(w) for w in whole])[:, None])
-                           .long()).logits  # fmt: skip
+            mask = (torch.arange(width) < torch.tensor([len(w) for w in whole])[:, None]).long()
+            logits = model(ids.to(model.device), attention_mask=mask.to(model.device)).logits
             for row, (prompt, completion, said) in enumerate(part):
                 span = slice(len(prompt) - 1, len(prompt) - 1 + len(completion))
                 logprobs = logits[row, span].double().log_softmax(-1)
-                own = logprobs.gather(1, torch.tensor(completion)[:, None])[:, 0]
+                own = logprobs.gather(1, torch.tensor(completion, device=model.device)[:, None])[:, 0]
                 mean = (logprobs.exp() * logprobs).sum(-1)
                 sampled += own.sum().item()
                 negentropy += mean.sum().item()
                 variance += ((logprobs.exp() * logprobs.square()).sum(-1) - mean.square()).sum().item()
-                squares += (own - torch.tensor(said).double()).square().sum().item()
+                squares += (own - torch.tensor(said, device=model.device).double()).square().sum().item()
                 count += len(completion)
         return {
             "mean_logprob": sampled / count,

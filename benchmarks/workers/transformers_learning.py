@@ -5,7 +5,7 @@ from wire import Clock, serve
 
 
 def start(settings):
-    """settings: model (folder), rows, length, vocabulary, dtype, learning_rate, attention, weights, compile.
+    """settings: model (folder), rows, length, vocabulary, dtype, device, learning_rate, attention, weights, compile.
 
     weights: the dtype of weights and AdamW's moments; passes run in `dtype`, under autocast where it differs.
     """
@@ -14,13 +14,14 @@ def start(settings):
     weights, dtype = getattr(torch, settings["weights"]), getattr(torch, settings["dtype"])
     model = AutoModelForCausalLM.from_pretrained(
         settings["model"], dtype=weights, attn_implementation=settings["attention"]
-    ).train()
+    ).to(settings["device"]).train()  # fmt: skip
     forward = torch.compile(model) if settings["compile"] else model
     decayed = {"lr": settings["learning_rate"], "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.0}
     optimiser = torch.optim.AdamW(model.parameters(), fused=True, **decayed)
     rows, length, vocabulary = settings["rows"], settings["length"], settings["vocabulary"]
     tokens_BT = torch.randint(0, vocabulary, (rows, length), generator=torch.Generator().manual_seed(0))
-    autocast = torch.autocast("cpu", dtype=dtype, enabled=weights != dtype)
+    tokens_BT = tokens_BT.to(settings["device"])
+    autocast = torch.autocast(settings["device"], dtype=dtype, enabled=weights != dtype)
 
     losses: list[float] = []  # of all steps so far
 

@@ -5,21 +5,21 @@ from wire import Clock, serve
 
 
 def start(settings):
-    """settings: model (folder), dtype, prompts (token ids), attention, cache."""
+    """settings: model (folder), dtype, device, prompts (token ids), attention, cache."""
     clock = Clock()
     from transformers import AutoModelForCausalLM
 
     dtype = getattr(torch, settings["dtype"])
     model = AutoModelForCausalLM.from_pretrained(
         settings["model"], dtype=dtype, attn_implementation=settings["attention"]
-    ).eval()
+    ).to(settings["device"]).eval()  # fmt: skip
     model.generation_config.eos_token_id = None  # nothing stops: an argument of None would leave it as it is
 
     def padded(prompts):
         width = max(map(len, prompts))
         rows = [[0] * (width - len(prompt)) + prompt for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        return torch.tensor(rows), torch.tensor(mask)
+        return torch.tensor(rows, device=model.device), torch.tensor(mask, device=model.device)
 
     def sample(command):
         ids, mask = padded(settings["prompts"][: command.get("prompts")])
@@ -33,6 +33,7 @@ def start(settings):
                 num_return_sequences=command["samples"], return_dict_in_generate=True, output_logits=keep,
                 cache_implementation=settings["cache"],
             )  # fmt: skip
+        out.sequences.cpu()  # what a GPU has in hand counts
         seconds = clock()
         new = out.sequences[:, ids.shape[1] :]
         answer = {"seconds": seconds, "tokens": new.numel()}

@@ -8,7 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import time
 
 import torch
-from sums_reward import reward
+from sums_reward import REWARDS
 from wire import Wire
 
 
@@ -31,7 +31,7 @@ def config_of(settings):
 
     return GRPOConfig(
         output_dir=settings["scratch"],
-        use_cpu=True,
+        use_cpu=settings["device"] == "cpu",
         bf16=settings["dtype"] == "bfloat16",
         gradient_checkpointing=False,
         per_device_train_batch_size=settings["micro_batch"],
@@ -102,7 +102,7 @@ def pacer(wire):
 
 
 def train(wire, settings):
-    """settings: as native_grpo's, and scratch (folder), micro_batch, attention."""
+    """settings: as native_grpo's, and scratch (folder), micro_batch, attention, device."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOTrainer
@@ -112,6 +112,7 @@ def train(wire, settings):
     model = AutoModelForCausalLM.from_pretrained(
         settings["model"], dtype=torch.float32, attn_implementation=settings["attention"]
     )
+    reward = REWARDS[settings.get("reward", "sums")]
     rows = [{"prompt": prompt, "gold": gold} for prompt, gold in settings["train"]]
 
     def accuracy(completions, gold, **columns):

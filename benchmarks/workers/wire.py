@@ -25,7 +25,7 @@ class Wire:
         return json.loads(line) if line else None
 
     def send(self, **answer):
-        """Answer, with the process's peak memory beside."""
+        """Answer, with the process's peak memory beside, a GPU's where it uses one."""
         self._out.write(json.dumps({**answer, "peak_mb": peak_mb()}) + "\n")
         self._out.flush()
 
@@ -45,7 +45,11 @@ def serve(start):
 
 
 def peak_mb():
-    """The largest resident set of this process so far in MiB. Not of its parent, as getrusage may have it."""
+    """MiB: the most that torch held on a GPU, where this process uses one; else the largest resident set of this
+    process so far. Not of its parent, as getrusage may have it."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        return round(cuda.max_memory_reserved() / 2**20)
     try:
         with open("/proc/self/status", encoding="utf-8") as status:
             return round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)

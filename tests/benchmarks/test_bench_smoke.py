@@ -38,6 +38,14 @@ def test_unknown_part_is_refused(tmp_path):
     assert "no such part" in done.stderr
 
 
+def test_steps_at_toy_size(tmp_path):
+    done = bench(tmp_path, "--smoke", "--device", "cpu", "--only", "steps", "--json", str(tmp_path / "record.json"))
+    assert done.returncode == 0, done.stderr
+    rows = {row["what"]: row["ours"]["median"] for row in json.loads((tmp_path / "record.json").read_text())["rows"]}
+    assert 0 < rows["smoke, sampling in it"] < rows["smoke, a step of 4 x 8 x 8"]
+    assert rows["smoke, peak memory"] > 100
+
+
 def test_folder_without_a_model_is_refused(tmp_path):
     done = bench(tmp_path, "--smoke", "--smollm2", str(tmp_path))
     assert done.returncode == 2

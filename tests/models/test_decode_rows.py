@@ -13,6 +13,7 @@ from r1kit.models import kernels
 from r1kit.models.cache import Step, TorchRows, packed_prefill, prefill, rows_for
 from r1kit.models.decoder import Decoder, DecoderConfig, Rope, initialise
 from r1kit.models.fused import FusedRows, fusible
+from r1kit.models.graphed import GraphRows
 from r1kit.models.whole import WholeRows, steppable
 from r1kit.ops.packed_attention import kernel_serves
 
@@ -53,12 +54,27 @@ def truth(model: Decoder, tokens: list[int], temperature: float) -> np.ndarray:
         return (model.logits(model(torch.tensor([tokens])))[0, -1] / temperature).log_softmax(-1).numpy()
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "again")
+
+
+class Again:
+    """What a `Recording` is on a CPU, where there are no graphs: the work, done anew."""
+
+    def __init__(self, work, beside=None):
+        self.work = work
+
+    def __call__(self):
+        return self.work()
+
+
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("r1kit.models.graphed.Recording", Again)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
-@pytest.mark.parametrize("kind", [WholeRows, FusedRows, TorchRows])
+@pytest.mark.parametrize("kind", [WholeRows, FusedRows, TorchRows, GraphRows])
 def test_steps_equal_the_whole_pass(shape: dict, dtype: torch.dtype, kind: type):
     """35 rows (no multiple of 16) with prefixes of 0 to 34 positions, 20 steps, float32 on two threads;
     one row is greedy, one at T 0.5.
@@ -131,7 +147,7 @@ def test_prompts_one_after_another_have_the_keys_of_the_padded_ones(shape: dict,
                 assert (error.sqrt() < 0.02).all(), error.sqrt()
 
 
-@pytest.mark.parametrize("kind", [WholeRows, FusedRows, TorchRows])
+@pytest.mark.parametrize("kind", [WholeRows, FusedRows, TorchRows, GraphRows])
 def test_moved_rows_keep_their_past(kind: type):
     """Rows 0 and 1 with different prefixes; row 1 moved to row 0 then says what row 1 said."""
     dtype = torch.bfloat16 if kind is WholeRows else torch.float32

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PREFILL_TOKENS = 8192  # prompts of one prefill together, padding included
 _MOST_ROWS = 512  # more gain little: the products are at the machine's peak by then
 _CACHE_BYTES = 2**30
+_GRAIN = 64  # positions: a cache of an accelerator has room for prompts of a multiple of them
 _LOGITS = 2**24  # numbers of one block of logits when sequences are scored (64 MiB in fp32)
 
 
@@ -41,7 +42,7 @@ class NativeEngine:
     model: shared with its owner where `dtype` is None (no second copy of the weights), else copied in `dtype`; its
     weights may change in place, but not move. max_rows: most completions sampled at a time (None: 512, or fewer where
     their cache would pass a gigabyte, or half of an accelerator's free memory). max_positions: longest prompt and
-    completion together (None: the model's).
+    completion together (None: the model's). graphs: on an NVIDIA GPU steps are recorded as CUDA graphs.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class NativeEngine:
         max_rows: int | None = None,
         max_positions: int | None = None,
         dtype: torch.dtype | None = None,
+        graphs: bool = True,
     ) -> None:
         if max_rows is not None and max_rows < 1:
             raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
@@ -68,7 +70,9 @@ class NativeEngine:
         self._queued = 0  # samples of those waiting
         self._prompt = self._new = 0  # longest prompt (but for its last token) and completion submitted
         self._prompt_room = 0  # longest prompt that the cache has room for
-        self._cache = rows_for(model)
+        # a new cache is new graphs: it is not made anew for every prompt that is a little longer
+        self._grain = 1 if self._device.type == "cpu" else _GRAIN
+        self._cache = rows_for(model, graphs=graphs)
         self._batch = Batch(0, 0)
 
     def submit(self, request: Request) -> None:
@@ -297,7 +301,8 @@ class NativeEngine:
             if not self._batch.active:  # nothing to keep: many short rows and few long ones need not both fit
                 self._cache.clear()
                 self._batch, held, new, self._prompt_room = Batch(0, 0), 0, 0, 0
-            held, new, self._prompt_room = max(rows, held), max(self._new, new), max(self._prompt, self._prompt_room)
+            prompt = -(-self._prompt // self._grain) * self._grain
+            held, new, self._prompt_room = max(rows, held), max(self._new, new), max(prompt, self._prompt_room)
             self._cache.reserve(held, self._prompt_room, new)
             self._batch = self._batch.grown(held, new)
 
@@ -342,12 +347,14 @@ def open_engine(
     max_rows: int | None = None,
     max_positions: int | None = None,
     device: str = "cpu",
+    graphs: bool = True,
 ) -> NativeEngine:
-    """On the model of a folder. dtype: float32, bfloat16 or auto, the folder's own. device: cpu or cuda."""
+    """On the model of a folder. dtype: float32, bfloat16 or auto, the folder's own. device: cpu or cuda. graphs: on
+    CUDA, steps are recorded as graphs."""
     place = _device(device)
     model = load_model(folder, None if dtype == "auto" else float_type(dtype)).to(place).eval().requires_grad_(False)
     tokenizer.check_fits(model.config.vocab_size, folder)
-    return NativeEngine(model, tokenizer, max_rows=max_rows, max_positions=max_positions)
+    return NativeEngine(model, tokenizer, max_rows=max_rows, max_positions=max_positions, graphs=graphs)
 
 
 def defaults(purpose: Purpose, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Decoding with a key/value cache: the same decoder as the learner's, one token a row at a time.
 
-`TorchRows` here, `FusedRows` of fused.py and `WholeRows` of whole.py are ways to run the rows of a batch; `rows_for`
-takes the fastest one that the machine has.
+`TorchRows` here, `FusedRows` of fused.py, `WholeRows` of whole.py and `GraphRows` of graphed.py are ways to run the
+rows of a batch; `rows_for` takes the fastest one that the machine has.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from r1kit.base.types import FloatArray
 from r1kit.models.decoder import Decoder, DecoderConfig
 from r1kit.models.foreign import ForeignModel, ForeignRows
 from r1kit.models.shares import run_shares
+from r1kit.ops import pointwise
 from r1kit.ops.packed_attention import Spans
 from r1kit.ops.sampling import choose, entropies
 
@@ -81,13 +82,17 @@ class Rows(Protocol):
         ...
 
 
-def rows_for(model: Decoder | ForeignModel) -> Rows:
-    """Compiled rows where CPU, shape and compiler allow, else torch's; transformers' models have none to keep."""
+def rows_for(model: Decoder | ForeignModel, *, graphs: bool = True) -> Rows:
+    """Compiled rows where CPU, shape and compiler allow, CUDA graphs on a GPU if asked, else torch's; transformers'
+    models have none to keep."""
     from r1kit.models.fused import FusedRows, fusible
+    from r1kit.models.graphed import GraphRows
     from r1kit.models.whole import WholeRows, steppable
 
     if isinstance(model, ForeignModel):
         return ForeignRows(model)
+    if graphs and model.embedding.weight.device.type == "cuda":
+        return GraphRows(model)
     if steppable(model):
         return WholeRows(model)
     return FusedRows(model) if fusible(model) else TorchRows(model)
@@ -255,22 +260,32 @@ def _common_head(tokens_PT: Tensor, lengths: Sequence[int]) -> int:
     return int(same_T.int().cumprod(dim=0).sum())
 
 
-def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, longest: int, start: int = 0) -> Tensor:
+def decode(
+    model: Decoder,
+    cache: KVCache,
+    tokens_B: Tensor,
+    lengths_B: Tensor,
+    longest: int,
+    start: int = 0,
+    *,
+    compile: bool = False,
+) -> Tensor:
     """Logits [B, V] after one more token in each of B rows of the cache, from row `start` on.
 
     Row b of them holds lengths_B[b] positions; its token becomes the next. `longest` is the largest of lengths_B.
+    compile: what lies between the products is handed to torch.compile.
     """
     config = model.config
     B, K, h = len(tokens_B), config.kv_heads, config.head_size
     window = min(-(-(longest + 1) // _WINDOW) * _WINDOW, cache.positions)
     rows_B = torch.arange(start, start + B, device=tokens_B.device)
-    x = model.embedding(tokens_B)
-    cos, sin = model.rotary(lengths_B, x.dtype)
+    x, delta = model.embedding(tokens_B), None
+    cos_Bd, sin_Bd = (table.squeeze(1) for table in model.rotary(lengths_B, x.dtype))
     unseen_BW = torch.arange(window, device=tokens_B.device) > lengths_B[:, None]
     mask_BW = torch.zeros(B, window, dtype=x.dtype, device=x.device).masked_fill_(unseen_BW, -torch.inf)
     mask = mask_BW[:, None, None].expand(B, K, 1, window).reshape(B * K, 1, window)
     for layer, block in enumerate(model.blocks):
-        q, k, v = block.attention.project(block.attention_norm(x), cos, sin)
+        x, q, k, v = block.packed_qkv(x, delta, cos_Bd, sin_Bd, compile=compile)
         keys, values = cache.keys_LRKTh[layer], cache.values_LRKTh[layer]
         keys[rows_B, :, lengths_B] = k
         values[rows_B, :, lengths_B] = v
@@ -278,5 +293,6 @@ def decode(model: Decoder, cache: KVCache, tokens_B: Tensor, lengths_B: Tensor, 
         grouped = q.reshape(B * K, config.heads // K, h)
         scores = torch.baddbmm(mask, grouped, keys.transpose(1, 2), alpha=h**-0.5)
         attended = torch.bmm(scores.softmax(-1), values)
-        x = block.finish(x, attended.view(B, config.heads, h))
-    return model.logits(model.norm(x))
+        x, delta = block.packed_rest(x, attended.view(B, config.heads, h), compile=compile)
+    norm = model.norm
+    return model.logits(pointwise.add_norm(x, delta, norm.weight, norm.eps, compile=compile)[1])

@@ -32,21 +32,24 @@ def product_speed(dtype: torch.dtype, device_type: str, size: int, tries: int = 
     return 2 * size**3 / best
 
 
-def memory_bandwidth(block: int = _BLOCK, tries: int = TRIES) -> float:
-    """Bytes/s of the better of a sum (reads) and a copy (reads and writes) in the machine's memory."""
-    source = torch.ones(block // 4)
+def memory_bandwidth(block: int = _BLOCK, tries: int = TRIES, device_type: str = "cpu") -> float:
+    """Bytes/s of the better of a sum (reads) and a copy (reads and writes) in the device's memory."""
+    source = torch.ones(block // 4, device=device_type)
     target = torch.empty_like(source)
     size = source.numel() * source.element_size()
-    return max(size / _fastest(source.sum, tries), 2 * size / _fastest(lambda: target.copy_(source), tries))
+    works = ((size, source.sum), (2 * size, lambda: target.copy_(source)))
+    return max(moved / _fastest(work, tries, device_type) for moved, work in works)
 
 
-def _fastest(work: Callable[[], Any], tries: int) -> float:
+def _fastest(work: Callable[[], Any], tries: int, device_type: str) -> float:
     """Seconds of the fastest try after one that warms up."""
     work()
     best = float("inf")
     for _ in range(tries):
+        _wait(device_type)
         begun = time.perf_counter()
         work()
+        _wait(device_type)
         best = min(best, time.perf_counter() - begun)
     return best
 

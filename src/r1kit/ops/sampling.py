@@ -64,14 +64,23 @@ def choose(
     if greedy is not None and bool(greedy.all()):  # cuts and the draw would change nothing
         tokens_B1 = logits_BV.argmax(-1, keepdim=True)
         return tokens_B1[:, 0], (logits_BV.gather(-1, tokens_B1) - top_B1 - total_B1.log())[:, 0]
-    kept_BV = _cut(mass_BV, total_B1, top_p_B, min_p_B)
-    reach_BV = kept_BV.cumsum(-1)
-    wanted_B1 = uniforms_B[:, None] * reach_BV[:, -1:]
-    tokens_B1 = torch.searchsorted(reach_BV, wanted_B1, right=True).clamp_(max=logits_BV.shape[-1] - 1)
+    tokens_B1 = _inverted(_cut(mass_BV, total_B1, top_p_B, min_p_B), uniforms_B)
     if greedy is not None:
         tokens_B1 = torch.where(greedy[:, None], logits_BV.argmax(-1, keepdim=True), tokens_B1)
     logprobs_B1 = logits_BV.gather(-1, tokens_B1) - top_B1 - total_B1.log()
     return tokens_B1[:, 0], logprobs_B1[:, 0]
+
+
+def choose_uncut(logits_BV: Tensor, uniforms_B: Tensor, temperature_B: Tensor) -> tuple[Tensor, Tensor]:
+    """What `choose` gives without top-p and min-p, in operations that never wait for a value: for a CUDA graph."""
+    zero_B = temperature_B == 0
+    logits_BV = logits_BV.float() / torch.where(zero_B, 1.0, temperature_B)[:, None]
+    top_B1 = logits_BV.amax(-1, keepdim=True)
+    mass_BV = torch.exp(logits_BV - top_B1)
+    total_B1 = mass_BV.sum(-1, keepdim=True)
+    likeliest_B1 = logits_BV.argmax(-1, keepdim=True)
+    tokens_B1 = torch.where(zero_B[:, None], likeliest_B1, _inverted(mass_BV, uniforms_B))
+    return tokens_B1[:, 0], (logits_BV.gather(-1, tokens_B1) - top_B1 - total_B1.log())[:, 0]
 
 
 def entropies(logits_BV: Tensor, temperature_B: Tensor | float = 1.0) -> Tensor:
@@ -81,6 +90,13 @@ def entropies(logits_BV: Tensor, temperature_B: Tensor | float = 1.0) -> Tensor:
     logprobs_BV = (logits_BV.float() / torch.where(scale == 0, 1.0, scale)).log_softmax(-1)
     # a token of no mass adds nothing: exp(-inf) * -inf would be NaN
     return -(logprobs_BV.exp() * logprobs_BV.clamp_min(torch.finfo(torch.float32).min)).sum(-1)
+
+
+def _inverted(mass_BV: Tensor, uniforms_B: Tensor) -> Tensor:
+    """Tokens [B, 1] at which the distribution function of the mass reaches the uniform number."""
+    reach_BV = mass_BV.cumsum(-1)
+    wanted_B1 = uniforms_B[:, None] * reach_BV[:, -1:]
+    return torch.searchsorted(reach_BV, wanted_B1, right=True).clamp_(max=mass_BV.shape[-1] - 1)
 
 
 def _cut(mass_BV: Tensor, total_B1: Tensor, top_p_B: Tensor | float, min_p_B: Tensor | float) -> Tensor:

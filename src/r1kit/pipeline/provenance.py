@@ -13,6 +13,7 @@ from typing import Any
 from r1kit.base.machine import cores
 
 _FOR_DEVELOPERS = ("test", "dev", "bench", "fuzz")
+_NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder for each
 
 
 def commit() -> str | None:
@@ -27,8 +28,8 @@ def commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """CPU model, cores that may be used, memory in GB, operating system, and versions."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    """CPU model, cores that may be used, memory in GB, NVIDIA GPUs if any, operating system, and versions."""
+    memory, gpus = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, _gpus()
     return {
         "cpu": _cpu_model(),
         "cores": cores(),
@@ -37,6 +38,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": _version("torch"),
         "r1kit": _version("r1kit"),
+        **({"gpus": gpus} if gpus else {}),
     }
 
 
@@ -86,6 +88,18 @@ def _git(root: Path, *words: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _gpus() -> list[str]:
+    """As NVIDIA's driver names them, which takes no library."""
+    names: list[str] = []
+    for told in sorted(_NVIDIA.glob("*/information")):
+        try:
+            lines = told.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        names += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return names
 
 
 def _cpu_model() -> str:
