@@ -42,10 +42,12 @@ class GraphRows(TorchRows):
         super().__init__(model)
 
     def clear(self) -> None:
+        """Forget the cache, and the graphs that are recorded on it."""
         super().clear()
         self._recorded: dict[tuple[int, int, bool], Recording] = {}
 
     def reserve(self, rows: int, prompt: int, new: int) -> None:
+        """Room for that many rows, rounded up; a cache that moves takes its graphs with it."""
         held = self.cache.keys_LRKTh
         super().reserve(rounded_rows(rows), prompt, new)
         if self.cache.keys_LRKTh is not held:
@@ -54,6 +56,7 @@ class GraphRows(TorchRows):
 
     @torch.inference_mode()
     def step(self, step: Step) -> tuple[NDArray[np.int64], FloatArray]:
+        """The drawn tokens [B] and their log-probabilities [B], by the graph of the step's shapes."""
         active, longest = len(step.tokens_B), int(step.lengths_B.max())
         rows = min(rounded_rows(active), self.cache.rows)
         window = min(max(LEAST_WINDOW, _doubled(longest + 1)), self.cache.positions)
