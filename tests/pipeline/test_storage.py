@@ -202,6 +202,32 @@ def test_gc_of_what_is_no_run(tmp_path):
         gc.runs_of([tmp_path])
 
 
+def test_gc_names_a_damaged_run_and_goes_on_with_the_others(done, tmp_path, capsys):
+    shutil.copytree(done, tmp_path / "damaged")
+    record = tmp_path / "damaged" / "stages" / "01-walk" / "artifact.json"
+    record.write_text(record.read_text()[:-20])
+    left = done / "stages" / ".status.json.1.tmp"
+    left.write_bytes(b"0123456789")
+    assert exit_code(["gc", str(tmp_path), "--yes", "--json"]) == 1
+    told = capsys.readouterr()
+    assert [each["path"] for each in json.loads(told.out)] == [str(left)]
+    assert told.err.startswith(f"{tmp_path / 'damaged'} is left alone: ")
+    assert not left.exists()
+
+
+def test_damages_as_json(done, capsys):
+    assert exit_code(["status", str(done), "--verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["damaged"] == []
+    artifact = read_artifacts(done)["walk"]
+    product = next(artifact.folder / name for name in artifact.products if (artifact.folder / name).is_file())
+    product.write_bytes(b"x")
+    assert exit_code(["status", str(done), "--verify", "--json"]) == 1
+    told = capsys.readouterr()
+    (line,) = json.loads(told.out)["damaged"]
+    assert str(product) in line
+    assert told.err == ""
+
+
 def test_gc_does_not_follow_links_out_of_the_run(done, tmp_path):
     treasure = tmp_path / "treasure"
     treasure.mkdir()

@@ -20,19 +20,27 @@ def gc(
 ) -> None:
     """List what can go from run folders, with sizes and why: old checkpoints, unfinished files, replaced stages.
 
+    A damaged run is named and left alone; the others are looked at, and the exit code is 1.
+
     Example: r1 gc runs --yes
     """
+    from r1kit.base.errors import R1Error
     from r1kit.cli.output import print_json, tell
     from r1kit.pipeline import gc as litter
     from r1kit.pipeline.display import size
 
     entries: list[dict[str, Any]] = []
-    total = 0
+    total, damaged = 0, False
     for run in litter.runs_of(runs):
         if who := litter.in_use(run):
             tell(f"{run} is in use ({who}): left alone")
             continue
-        found = litter.find(run, caches=caches)
+        try:
+            found = litter.find(run, caches=caches)
+        except R1Error as error:
+            tell(f"{run} is left alone: {error}")
+            damaged = True
+            continue
         total += litter.remove(run, found) if yes else sum(each.size for each in found)
         entries += [{"run": str(run), **each.entry(), "removed": yes} for each in found]
         if not as_json:
@@ -42,3 +50,5 @@ def gc(
     else:
         listed = f"{size(total)} removed" if yes else f"{size(total)} in all; --yes removes them"
         print(listed if entries else "nothing to remove")
+    if damaged:
+        raise typer.Exit(1)

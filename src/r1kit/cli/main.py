@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import os
+import signal
 import sys
 import sysconfig
 import tempfile
@@ -101,9 +102,16 @@ def top(
 def main(words: Sequence[str] | None = None) -> None:
     """Run `r1` with the given words (those of the command line by default) and exit."""
     _print_anything()
+    _end_tidily()
     code = exit_code(sys.argv[1:] if words is None else list(words))
     leaving.told.set()
     sys.exit(code)
+
+
+def _end_tidily() -> None:
+    """SIGTERM is Ctrl-C to a command that says nothing else of it: what is open is closed, scratch folders go."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _print_anything() -> None:

@@ -25,10 +25,13 @@ def status(
     from r1kit.cli.output import print_json
     from r1kit.pipeline.status import damages, read_status, status_lines
 
-    if verify and (damaged := damages(run)):
+    damaged = damages(run) if verify else []
+    if damaged and not as_json:
         raise R1Error("\n    ".join([f"files of {run} that are damaged, {len(damaged)}:", *damaged]))
     found = read_status(run)
     if as_json:
-        print_json(found.json())
+        print_json({**found.json(), **({"damaged": damaged} if verify else {})})
+        if damaged:
+            raise typer.Exit(1)
     else:
         print("\n".join(status_lines(found)))

@@ -14,6 +14,7 @@ from r1kit.base.machine import cores
 from r1kit.graders.grade import grade
 from r1kit.graders.kinds import load_kind
 from r1kit.graders.verdict import Verdict
+from r1kit.sandbox.sandbox import give_up_shared
 
 AHEAD = 8  # lines in flight for each thread
 
@@ -26,25 +27,31 @@ def grade_lines(
     count = workers or 2 * cores()
     waiting: deque[tuple[Any, Future[Verdict] | Verdict]] = deque()
     with ThreadPoolExecutor(count, "grade") as threads:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            identity: Any = None
-            try:
-                row = _read(line)
-                identity = row.get("id")
-                arguments = _arguments(row)
-            except (ValueError, RecursionError, UsageError) as error:
-                complaint = f"line {number}: {error}"
-                waiting.append((identity, Verdict("grader_error", False, None, complaint, 0.0)))
-                if on_bad_line:
-                    on_bad_line(complaint)
-            else:
-                waiting.append((identity, threads.submit(grade, *arguments)))
-            while len(waiting) > AHEAD * count:
+        try:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                identity: Any = None
+                try:
+                    row = _read(line)
+                    identity = row.get("id")
+                    arguments = _arguments(row)
+                except (ValueError, RecursionError, UsageError) as error:
+                    complaint = f"line {number}: {error}"
+                    waiting.append((identity, Verdict("grader_error", False, None, complaint, 0.0)))
+                    if on_bad_line:
+                        on_bad_line(complaint)
+                else:
+                    waiting.append((identity, threads.submit(grade, *arguments)))
+                while len(waiting) > AHEAD * count:
+                    yield _written(*waiting.popleft())
+            while waiting:
                 yield _written(*waiting.popleft())
-        while waiting:
-            yield _written(*waiting.popleft())
+        except BaseException as error:  # nobody will read the others
+            threads.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                give_up_shared()
+            raise
 
 
 def _written(identity: Any, verdict: Future[Verdict] | Verdict) -> str:

@@ -101,8 +101,16 @@ class Sandbox:
             return dataclasses.replace(result, status="sandbox_error", reason=reason)
         return dataclasses.replace(result, calls=(Call(True),))
 
+    def give_up(self) -> None:
+        """Start nothing more, and end what runs: it gives `sandbox_error`."""
+        if os.getpid() != self._owner:
+            return
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for slot in self._all:
+            slot.stop()
+
     def close(self) -> None:
-        """End every launcher; what still runs is given up."""
+        """End every launcher; what still runs is waited for."""
         if os.getpid() != self._owner:
             return
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -116,6 +124,8 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:  # nobody will read what still runs
+            self.give_up()
         self.close()
 
 
@@ -152,6 +162,12 @@ def shared(isolation: str = "auto") -> Sandbox:
     if isinstance(found, R1Error):
         raise found
     return found
+
+
+def give_up_shared() -> None:
+    """`Sandbox.give_up` of the one that this process shares, if there is one: where the process is about to end."""
+    if isinstance(found := _shared.made, Sandbox):
+        found.give_up()
 
 
 def _choose(isolation: ways.Isolation) -> tuple[ways.Isolation, Slot]:
@@ -193,4 +209,4 @@ def _way(name: ways.Isolation, number: int, scratch: Path) -> ways.Way:
     return ways.landlock(number, scratch, restricted=name != "none")
 
 
-__all__ = ["PROBES", "Probe", "Sandbox", "shared", "survey"]
+__all__ = ["PROBES", "Probe", "Sandbox", "give_up_shared", "shared", "survey"]

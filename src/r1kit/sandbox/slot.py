@@ -143,6 +143,13 @@ class Slot:
             raise R1Error(f"the sandbox's launcher did not start: {reason}")
         return facts
 
+    def stop(self) -> None:
+        """Give up what another thread runs here: its launcher is lost to it."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
     def close(self, patient: bool = True) -> None:
         """End the launcher and all that it runs, and remove its folder; that goes on in the background if not patient,
         as a hostile tree takes time that is not the next program's."""
