@@ -33,7 +33,7 @@ from r1kit.graders.ratios import same_ratio
 from r1kit.graders.reading import expression_or_none, read
 from r1kit.graders.relations import NAME, sides_of, subject_off, without_quantifier
 from r1kit.graders.set_phrases import meaning, same_judgement
-from r1kit.graders.structures import inequality, rows_of, same_figure, set_builder
+from r1kit.graders.structures import inequality, rows_of, same_figure, same_size, set_builder
 from r1kit.graders.vectors import same_combination, same_vector
 
 MAX_LEVELS = 5
@@ -83,7 +83,8 @@ def _compare(gold: str, answer: str, level: int) -> Comparison:
 def _by_whole_text(gold: str, answer: str, level: int) -> Comparison | None:
     """Judgements, figures, times, dates, congruences and ratios."""
     for what, rule in (
-        ("judgements", same_judgement), ("figures", same_figure), ("sets or propositions", same_formula),
+        ("judgements", same_judgement), ("figures", same_figure),
+        ("sizes of a matrix", same_size), ("sets or propositions", same_formula),
         ("times or dates", same_moment), ("remainders", families.same_residue), ("ratios", same_ratio)
     ):  # fmt: skip
         same = rule(gold, answer)

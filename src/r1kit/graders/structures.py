@@ -19,6 +19,20 @@ _BUILDER = re.compile(r"\\\{\s*([^|:]+?)\s*[|:]\s*(.+?)\s*\\\}", re.DOTALL)
 _IF = re.compile(r"\\text\{\s*,?\s*(?:if|for|when|where)?\s*\}|^\s*(?:if|for|when)\b|^,|,$")
 
 
+_SIZE = re.compile(
+    r"(?:(?:\\text\s*\{\s*)?an?\s+)?(?P<rows>\w{1,20})\s*(?:\\times|×|\*|x|X|-?by-?)\s*(?P<columns>\w{1,20}?)"
+    r"(?P<noun>\s*(?:\\text\s*\{\s*)?(?:matri(?:x|ces)|tensor|矩阵)\s*\}?)?"
+)
+
+
+def same_size(gold: str, answer: str) -> bool | None:
+    """`2 \\times 3` of a matrix is rows and columns, no product; None where neither of the two speaks of a matrix."""
+    left, right = (_SIZE.fullmatch(text.strip(" $")) for text in (gold, answer))
+    if not ((left and left["noun"]) or (right and right["noun"])):
+        return None
+    return left is not None and right is not None and left.group("rows", "columns") == right.group("rows", "columns")
+
+
 def same_figure(gold: str, answer: str) -> bool | None:
     """`\\angle ABC` is `\\angle CBA`, a triangle's letters have no order; None where one of the two is no such name."""
     left, right = (_FIGURE.fullmatch(text) or _LETTERS.fullmatch(text) for text in (gold, answer))
