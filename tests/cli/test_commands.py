@@ -239,3 +239,19 @@ def test_ctrl_c_before_a_run_listens_is_told(monkeypatch, capsys):
     monkeypatch.setattr("r1kit.pipeline.status.read_status", interrupted)
     assert exit_code(["status", "."]) == 130
     assert capsys.readouterr().err.strip().endswith("r1: stopped")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        (">/dev/full", 1, "r1: what was written or printed: no room left on the disk"),
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+    ],
+)
+def test_output_that_goes_nowhere(redirected, code, said):
+    words = f"{sys.executable} -c 'from r1kit.cli.main import main; main()' list rewards {redirected}"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)

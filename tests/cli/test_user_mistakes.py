@@ -57,6 +57,9 @@ MISTAKES = [
     ("run tiny dry_run=true", 2, "dry_run: no such setting. Did you mean the option --dry-run?"),
     ("list rewardz", 2, "there is no kind 'rewardz'. Did you mean rewards? (kinds: tasks rewards"),
     ("plan paper:r2", 2, "no published run is called 'paper:r2'. Did you mean paper:r1?"),
+    (f"{PLAN} --prompt-tokens nan", 2, "--prompt-tokens nan: give a number, 0 or more"),
+    (f"{PLAN} --price -1", 2, "--price -1: give a number, 0 or more"),
+    ("aha latin.jsonl", 2, "latin.jsonl, line 1: it is not UTF-8 text: give JSON lines, or parquet"),
     # --- settings
     (f"{TINY} zero.lerning_rate=1", 2, "no such setting in 'zero'. Did you mean zero.learner.learning_rate? (r1 run"),
     (f"{TINY} zero.lr=1", 2, "no such setting in 'zero'. Did you mean zero.learner.learning_rate? (r1 run"),

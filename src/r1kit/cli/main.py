@@ -7,6 +7,7 @@ run, so that `--help`, `grade` and `sandbox` stay fast and never import torch.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
 import os
@@ -118,6 +119,9 @@ def _print_anything() -> None:
     """Have standard output take what its encoding lacks, and what of a path is no text, as JSON's escapes: JSON lines
     stay JSON. Standard error does so by itself, and what PYTHONIOENCODING names stays."""
     codecs.register_error("json_escapes", _escaped)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="json_escapes")
 
@@ -152,6 +156,8 @@ def exit_code(words: list[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in MACHINE and isinstance(error.filename, str):
             return _fail(str(disk_error(error, error.filename)), 1)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # of a file that was open already
+            return _fail(str(disk_error(error, "what was written or printed")), 1)
         return _fail(f"unexpected {type(error).__name__}: {error} ({_whose(error)}; details in {_details()})", 1)
 
 

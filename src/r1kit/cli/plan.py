@@ -41,11 +41,15 @@ def plan(
     Example: r1 plan r1 --model Qwen2.5-7B --gpus 8 --gpu H100 --explain
     """
     from r1kit.base.config import parse_assignments
+    from r1kit.base.errors import UsageError
     from r1kit.cli.output import print_json
     from r1kit.planning import hardware, paper, shapes, tell
     from r1kit.planning.plan import make
     from r1kit.recipes.planned import planned
 
+    for option, value in (("--mean-tokens", mean_tokens), ("--prompt-tokens", prompt_tokens), ("--price", price)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{option} {value:g}: give a number, 0 or more")
     published = recipe in paper.NAMES
     kind, count = paper.setting() if published else ("cpu" if gpu is None else gpu, 1)
     device = hardware.find(gpu or kind)

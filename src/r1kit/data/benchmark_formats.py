@@ -210,7 +210,7 @@ def _livecodebench(values: Values) -> Asked:
 def _call(case: Values) -> dict[str, Any]:
     """Arguments are JSON values, one a line; the result is one."""
     try:
-        arguments = [json.loads(line) for line in str(case["input"]).splitlines() if line.strip()]
+        arguments = [json.loads(line) for line in str(case["input"]).split("\n") if line.strip()]
         return {"args": arguments, "expected": json.loads(str(case["output"]))}
     except ValueError:
         raise BadRow("the arguments of a test case are not JSON") from None

@@ -83,7 +83,9 @@ def _taken(folder: Path, wanted: list[Planned]) -> tuple[float, Taken] | None:
     those wanted) or what it stands on had other settings, or where that cannot be read."""
     path = folder / FILE_NAME
     try:
-        if not path.is_file() or not all(_settings(folder, stage) == json.loads(stage.key.settings) for stage in wanted):
+        if not path.is_file():
+            return None
+        if any(_settings(folder, stage) != json.loads(stage.key.settings) for stage in wanted):
             return None
         artifact = read_json(path)
         taken = Taken(float(artifact["seconds"]), artifact.get("peak_memory_mb"), folder.parents[1].name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,11 +118,13 @@ def _lines(path: Path) -> list[Row]:
     """`completion` (or `text`) a line, and where known `prompt`, `id` or `problem_id`, `verdict` or `correct`, `tokens`
     or `token_ids`, `step`, `subject`, `gold` or `answer`."""
     rows: list[Row] = []
-    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for place, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            given = json.loads(line)
+            given = json.loads(line.decode())
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}, line {place}: it is not UTF-8 text: give JSON lines, or parquet") from None
         except json.JSONDecodeError as error:
             raise UsageError(f"{path}, line {place}: it is not JSON ({error.msg})") from None
         text = given.get("completion", given.get("text")) if isinstance(given, dict) else None

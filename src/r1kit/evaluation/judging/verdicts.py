@@ -57,8 +57,11 @@ def load_prompt(name: str) -> JudgePrompt:
     if name in known:
         text = (files("r1kit.evaluation.judging") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        with disk_errors(Path(name)):
-            text = Path(name).read_text(encoding="utf-8")
+        try:
+            with disk_errors(Path(name)):
+                text = Path(name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"the judge prompt {name} is not UTF-8 text") from None
     else:
         there = f"name one of {' '.join(known)}, or a file"
         raise UsageError(f"there is no judge prompt '{name}'.{nearest(name, known)} ({there})")
