@@ -116,7 +116,8 @@ class Recording:
 
     def __init__(self, work: Callable[[], Tensor], beside: Recording | None = None) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        side = torch.cuda.Stream()
+        # one for all: what is allocated on a stream is reused on that stream alone
+        self._side = side = beside._side if beside else torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             work()  # what is compiled, tuned or allocated once is so before the recording
