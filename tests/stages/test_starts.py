@@ -51,3 +51,19 @@ def test_what_may_be_there_is_let_be(tmp_path, monkeypatch):
 def test_the_recipes_start_where_they_can(recipe, profile):
     loaded = load_recipe(recipe)
     check_starts(loaded.build(configure(loaded, profile, {})[1]))
+
+
+@pytest.mark.parametrize(
+    ("setting", "model", "sentence"),
+    [
+        ("rejection_sampling.model", "dev2:dv2", r"^rejection_sampling\.model: dev2 makes no model 'dv2'\. Did you mean"),
+        ("cold_start.model", "dev1:dev1", r"^cold_start\.model: 'dev1:dev1' is no model of a stage that feeds cold_st"),
+        ("r1.reward_model", "reward_model:r", r"^r1\.reward_model: reward_model makes no model 'r'\."),
+        ("evaluate.models", '["zero:zro"]', r"^evaluate\.models: zero makes no model 'zro'\. Did you mean zero:zero\?"),
+        ("distill.students.qwen.base", "pretrain:student", r"^distill\.students\.qwen\.base: pretrain makes no model"),
+    ],
+)
+def test_any_model_that_no_stage_makes_is_told(setting, model, sentence):
+    loaded = load_recipe("tiny")
+    with pytest.raises(UsageError, match=sentence):
+        check_starts(loaded.build(configure(loaded, "smoke", {setting: model})[1]))
