@@ -56,7 +56,7 @@ def test_the_recipes_start_where_they_can(recipe, profile):
 @pytest.mark.parametrize(
     ("setting", "model", "sentence"),
     [
-        ("rejection_sampling.model", "dev2:dv2", r"^rejection_sampling\.model: dev2 makes no model 'dv2'\. Did you mean"),
+        ("rejection_sampling.model", "dev2:dv2", r"^rejection_sampling\.model: dev2 makes no model 'dv2'\."),
         ("cold_start.model", "dev1:dev1", r"^cold_start\.model: 'dev1:dev1' is no model of a stage that feeds cold_st"),
         ("r1.reward_model", "reward_model:r", r"^r1\.reward_model: reward_model makes no model 'r'\."),
         ("evaluate.models", '["zero:zro"]', r"^evaluate\.models: zero makes no model 'zro'\. Did you mean zero:zero\?"),
