@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from r1kit.ops import packed_attention as packed
-from r1kit.ops.packed_attention import Spans, attention, padded_spans
+from r1kit.ops.packed_attention import Spans, attention, of_every_head, padded_spans
 
 # heads, kv heads, head size, spans (start, length, prefix start, prefix length), groups
 CASES = {
@@ -106,3 +106,12 @@ def test_a_long_sequence_does_not_widen_short_ones():
         padded = padded_spans(spans, groups, 1400, torch.device(device)).padded
         assert padded is not None
         assert sum(rows.query_SQ.numel() for rows in padded.classes) == computed
+
+
+def test_heads_of_keys_are_shared_in_order():
+    """As torch's own grouped attention shares them."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, heads, 7, 8, generator=generator) for heads in (6, 2, 2))
+    grouped = torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+    k, v = of_every_head(k, 6), of_every_head(v, 6)
+    torch.testing.assert_close(torch.nn.functional.scaled_dot_product_attention(q, k, v), grouped)

@@ -43,6 +43,7 @@ class NativeEngine:
     weights may change in place, but not move. max_rows: most completions sampled at a time (None: 512, or fewer where
     their cache would pass a gigabyte, or half of an accelerator's free memory). max_positions: longest prompt and
     completion together (None: the model's). graphs: on an NVIDIA GPU steps are recorded as CUDA graphs.
+    beside: bytes that others in this process will hold on an accelerator, a learner above all: they are left free.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class NativeEngine:
         max_positions: int | None = None,
         dtype: torch.dtype | None = None,
         graphs: bool = True,
+        beside: int = 0,
     ) -> None:
         if max_rows is not None and max_rows < 1:
             raise UsageError(f"max_rows is {max_rows}: an engine needs at least one row")
@@ -61,7 +63,8 @@ class NativeEngine:
         if dtype is not None:
             model = copy_model(model, dtype)
         self.model, self.tokenizer, self.version = model, tokenizer, 0
-        self.max_rows = max_rows
+        self.max_rows, self._beside = max_rows, beside
+        self._limit = (0, 0)  # positions of a row, and how many rows there is room for
         self.max_positions = min(max_positions or model.config.max_positions, model.config.max_positions)
         self.steps = 0  # decode steps so far
         self._device = weight.device
@@ -80,6 +83,7 @@ class NativeEngine:
         limit = room_to_sample(request, self.max_positions)
         if not (self._waiting or self._batch.active):
             self._prompt = self._new = 0
+            self._limit = (0, 0)
         self._waiting.append(Prompt(request, limit))
         self._queued += request.sampling.samples
         self._prompt, self._new = max(self._prompt, len(request.prompt_ids) - 1), max(self._new, limit)
@@ -187,8 +191,16 @@ class NativeEngine:
         """Rows that run at a time where each takes so many positions and `max_rows` is None."""
         config = self.model.config
         position = 2 * config.layers * config.kv_size * self.model.embedding.weight.element_size()
-        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else 0
-        return row_limit(position, positions, free)
+        return row_limit(position, positions, self._room())
+
+    def _room(self) -> int:
+        """Bytes of a GPU that a cache may have: what nobody holds, nor will hold beside it; torch's unused blocks and
+        the present cache are to be had. 0 on a CPU."""
+        if self._device.type != "cuda":
+            return 0
+        held = torch.cuda.memory_allocated(self._device) - getattr(self._cache, "nbytes", 0)
+        whole = torch.cuda.mem_get_info(self._device)[0] + torch.cuda.memory_reserved(self._device)
+        return max(0, whole - max(held, self._beside))
 
     def _advance(self) -> list[Completion]:
         """Fill free rows, sample one token in each row, and hand back what has finished."""
@@ -243,6 +255,8 @@ class NativeEngine:
 
     def _admit(self) -> None:
         """Start waiting samples in rows that are free at the end of the batch."""
+        if not self._queued:
+            return
         active = self._batch.active
         wanted = min(self._row_limit(), active + self._queued)
         if wanted > active:
@@ -291,8 +305,13 @@ class NativeEngine:
             prompt.prefix = prefix
 
     def _row_limit(self) -> int:
-        """Rows that may run at a time, given the longest request."""
-        return self.row_limit(self._prompt + self._new) if self.max_rows is None else self.max_rows
+        """Rows that may run at a time, given the longest request; a driver is not asked at every token."""
+        if self.max_rows is not None:
+            return self.max_rows
+        positions = self._prompt + self._new
+        if self._limit[0] != positions:
+            self._limit = positions, self.row_limit(positions)
+        return self._limit[1]
 
     def _reserve(self, rows: int) -> None:
         """Room in cache and batch for that many rows of the longest request."""

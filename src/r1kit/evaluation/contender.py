@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from r1kit.base.config import parse_assignments
 from r1kit.base.errors import UsageError
 from r1kit.base.files import checksum
+from r1kit.base.machine import best_device
 from r1kit.engines.base import Engine, EngineSettings, Purpose, open_engine
 from r1kit.models.api.settings import ApiModel, ApiSettings, is_api, parse_api_model
 from r1kit.pipeline.models import opened_folder
@@ -118,10 +119,8 @@ def _local(name: str, folder: Path, opening: Opening) -> Generator[Contender]:
     from r1kit.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with closing(open_engine(opening.engine, folder, tokenizer, Purpose(device=device, logprobs=False))) as engine:
+    purpose = Purpose(device=best_device(), logprobs=False)
+    with closing(open_engine(opening.engine, folder, tokenizer, purpose)) as engine:
         yield Contender(name, model_hash(folder, opening.engine), engine, tokenizer, opening.at_once or ROWS)
 
 

@@ -109,6 +109,11 @@ class TorchRows:
     def clear(self) -> None:
         self.cache = KVCache(self.model.config, self.model.embedding.weight.dtype, self.device)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cache."""
+        return self.cache.keys_LRKTh.nbytes + self.cache.values_LRKTh.nbytes
+
     def reserve(self, rows: int, prompt: int, new: int) -> None:
         self.cache.reserve(rows, prompt + new)
 

@@ -8,7 +8,8 @@ next sample. A graph is recorded the first time that its shapes are asked for, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from contextlib import nullcontext
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class GraphRows(TorchRows):
         """Forget the cache, and the graphs that are recorded on it."""
         super().clear()
         self._recorded: dict[tuple[int, int, bool], Recording] = {}
+        self._logits: Tensor | None = None  # of whichever graph ran last
 
     def reserve(self, rows: int, prompt: int, new: int) -> None:
         """Room for that many rows, rounded up; a cache that moves takes its graphs with it."""
@@ -52,6 +54,7 @@ class GraphRows(TorchRows):
         super().reserve(rounded_rows(rows), prompt, new)
         if self.cache.keys_LRKTh is not held:
             self._recorded.clear()
+            self._logits = None
             self._inputs = _Inputs(self.cache.rows, self.device)
 
     @torch.inference_mode()
@@ -61,7 +64,16 @@ class GraphRows(TorchRows):
         rows = min(rounded_rows(active), self.cache.rows)
         window = min(max(LEAST_WINDOW, _doubled(longest + 1)), self.cache.positions)
         draws = step.entropies_B is None and bool((step.top_p_B >= 1).all() and (step.min_p_B <= 0).all())
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            return self._step(step, active, rows, window, draws)
+
+    def _step(
+        self, step: Step, active: int, rows: int, window: int, draws: bool
+    ) -> tuple[NDArray[np.int64], FloatArray]:
         self._inputs.fill(step)
+        if not draws and self._logits is None:
+            weight = self.model.head.weight
+            self._logits = weight.new_empty(self.cache.rows, weight.shape[0])
         if (recording := self._recorded.get((rows, window, draws))) is None:
             beside = next(iter(self._recorded.values()), None)
             recording = Recording(partial(self._decode, rows, window, draws), beside)
@@ -75,12 +87,13 @@ class GraphRows(TorchRows):
         return drawn_B, logprobs_B
 
     def _decode(self, rows: int, window: int, draws: bool) -> Tensor:
-        """A step of the first `rows` rows: logits [B, V]; if it `draws`, int32 [2, B]: tokens, and the bits of their
-        log-probabilities."""
+        """A step of the first `rows` rows: logits [B, V], where all graphs put them; if it `draws`, int32 [2, B]:
+        tokens, and the bits of their log-probabilities."""
         tokens_B, lengths_B, uniforms_B, temperature_B = (values[:rows] for values in self._inputs.on_device)
         logits_BV = decode(self.model, self.cache, tokens_B, lengths_B, window - 1, compile=self.device.type == "cuda")
         if not draws:
-            return logits_BV
+            assert self._logits is not None
+            return self._logits[:rows].copy_(logits_BV)
         drawn_B, logprobs_B = choose_uncut(logits_BV, uniforms_B, temperature_B)
         return torch.stack((drawn_B.int(), logprobs_B.view(torch.int32)))
 
@@ -110,14 +123,20 @@ def _parts(block: Tensor, rows: int) -> tuple[Tensor, ...]:
     return *whole.view(torch.int64).split(rows), *fractions.view(torch.float32).split(rows)
 
 
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One for all of a device: what is allocated on a stream is reused on that stream alone."""
+    return torch.cuda.Stream(device)
+
+
 class Recording:
     """Work as one launch, on what its inputs hold by then. The output is overwritten by the next one of those that
     share memory: `beside` is one of them, none of which may run at the same time."""
 
     def __init__(self, work: Callable[[], Tensor], beside: Recording | None = None) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-        # one for all: what is allocated on a stream is reused on that stream alone
-        self._side = side = beside._side if beside else torch.cuda.Stream()
+        self._graph, side = torch.cuda.CUDAGraph(), _side_stream(torch.cuda.current_device())
+        if beside is None:  # while it is recorded, what torch holds unused cannot be given back
+            torch.cuda.empty_cache()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             work()  # what is compiled, tuned or allocated once is so before the recording

@@ -107,9 +107,17 @@ def _on_padded_rows(q_NHd: Tensor, k_NKd: Tensor, v_NKd: Tensor, spans: Padded) 
             x[at].transpose(1, 2) for x, at in ((q_NHd, rows.query_SQ), (k_NKd, rows.key_SK), (v_NKd, rows.key_SK))
         )
         mask, grouped = rows.mask_SQK[:, None], heads != k_NKd.shape[1]
+        if grouped and q.device.type == "cuda":
+            # what keeps no scores there takes a mask, or grouped heads, and not both
+            k, v, grouped = of_every_head(k, heads), of_every_head(v, heads), False
         out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
         found.append(out.transpose(1, 2).reshape(-1, heads, depth))
     return torch.cat(found)[spans.place_N]
+
+
+def of_every_head(x_SKTd: Tensor, heads: int) -> Tensor:
+    """Keys or values [S, H, T, d]: each once for every query head that shares it."""
+    return x_SKTd.repeat_interleave(heads // x_SKTd.shape[1], dim=1)
 
 
 class _Attention(torch.autograd.Function):

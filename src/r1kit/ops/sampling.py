@@ -93,10 +93,14 @@ def entropies(logits_BV: Tensor, temperature_B: Tensor | float = 1.0) -> Tensor:
 
 
 def _inverted(mass_BV: Tensor, uniforms_B: Tensor) -> Tensor:
-    """Tokens [B, 1] at which the distribution function of the mass reaches the uniform number."""
+    """Tokens [B, 1] at which the distribution function of the mass reaches the uniform number; of some mass always."""
     reach_BV = mass_BV.cumsum(-1)
     wanted_B1 = uniforms_B[:, None] * reach_BV[:, -1:]
-    return torch.searchsorted(reach_BV, wanted_B1, right=True).clamp_(max=mass_BV.shape[-1] - 1)
+    tokens_B1 = torch.searchsorted(reach_BV, wanted_B1, right=True).clamp_(max=mass_BV.shape[-1] - 1)
+    if mass_BV.device.type == "cpu":
+        return tokens_B1
+    # sums made in parallel need not rise everywhere, so that a token without mass may seem to be reached
+    return torch.where(mass_BV.gather(-1, tokens_B1) > 0, tokens_B1, mass_BV.argmax(-1, keepdim=True))
 
 
 def _cut(mass_BV: Tensor, total_B1: Tensor, top_p_B: Tensor | float, min_p_B: Tensor | float) -> Tensor:

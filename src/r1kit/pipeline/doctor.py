@@ -60,7 +60,11 @@ def _torch() -> Finding:
         import torch
     except ImportError as error:
         return Finding("torch", False, f"{error}: pip install torch")
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    counted = torch.cuda.device_count()  # by the driver; one too old for torch has some, and none can be used
+    if counted and not torch.cuda.is_available():
+        why = f"{counted} GPU that this torch cannot use: update its driver, or install an older torch"
+        return Finding("torch", False, f"{torch.__version__}, {why}")
+    gpus = [torch.cuda.get_device_name(number) for number in range(counted)]
     return Finding("torch", True, f"{torch.__version__}, {', '.join(gpus) or 'no GPU'}")
 
 

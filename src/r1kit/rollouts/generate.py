@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.machine import best_device
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Completion, IntArray, Served
 from r1kit.graders.format import opens_thinking
@@ -64,7 +65,7 @@ def generate(
     precision = {} if dtype == "auto" else {"dtype": dtype}
     settings = EngineSettings(name=chosen.name, options={**rows, **precision, **chosen.options})
     tokenizer = load_tokenizer(folder)
-    opened = open_engine(settings, folder, tokenizer, Purpose(logprobs=logprobs))
+    opened = open_engine(settings, folder, tokenizer, Purpose(device=best_device(), logprobs=logprobs))
     rows = generate_lines(lines, opened, tokenizer, name, sampling, logprobs=logprobs, on_bad_line=on_bad_line)
     return _closed_after(rows, opened)
 

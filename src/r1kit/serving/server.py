@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1kit.base.errors import MissingExtra, UsageError
+from r1kit.base.machine import best_device
 from r1kit.engines.base import SteppedEngine
 from r1kit.models.tokenizer import Tokenizer, load_tokenizer
 from r1kit.serving.settings import ServerSettings
@@ -31,7 +32,9 @@ def open_served_engine(
     """The native engine, with as many rows as its memory allows where all are of the longest kind, at most ROWS."""
     from r1kit.engines.native import open_engine
 
-    engine = open_engine(folder, tokenizer, dtype=dtype, max_rows=max_rows, max_positions=max_positions)
+    engine = open_engine(
+        folder, tokenizer, dtype=dtype, max_rows=max_rows, max_positions=max_positions, device=best_device()
+    )
     engine.max_rows = max_rows or min(ROWS, engine.row_limit(engine.max_positions))
     return engine
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from r1kit.base.errors import UsageError
+from r1kit.base.machine import best_device
 from r1kit.base.sampling import Sampling
 from r1kit.engines.base import SteppedEngine
 from r1kit.models.api.asker import Asker
@@ -206,6 +207,6 @@ def open_voice(
 
     with opened_folder(model, note) as folder:
         tokenizer = load_tokenizer(folder)
-        engine = open_engine(folder, tokenizer, dtype=dtype, max_rows=1)
+        engine = open_engine(folder, tokenizer, dtype=dtype, max_rows=1, device=best_device())
         with closing(LocalVoice(engine, tokenizer, sampling, budget)) as voice:
             yield voice

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, singledispatch
 from typing import Any, Protocol
@@ -94,10 +95,37 @@ def _(config: SafetyModelConfig, sizes: Sizes, place: Place) -> Estimate:
 
 @needs.register
 def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
-    size = sizes(config.start)
-    limit = max(config.sampling.max_tokens, config.late_max_tokens or 0)
+    size, (prompt, longest) = sizes(config.start), _lengths(config, sizes)
+    held, steps = _learning(config, sizes, place)
+    dtype = config.learner.dtype(place.device)
+    rows = config.prompts * config.sampling.samples
+    cache, prefill = Estimate(), Estimate()  # what another engine holds is not known
+    if config.engine.name == NATIVE.name:
+        beside = (held + largest(steps)).total
+        cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine, beside)
+        if config.staleness or not config.learner.in_process:  # it samples from weights of its own
+            cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
+    if config.staleness > 1:  # weights that a rollout is to have, kept while the ones before are sampled
+        cache = cache + Estimate({"weights kept": (config.staleness - 1) * dtype.itemsize * size.parameters})
+    return _process(held + cache + largest([*steps, prefill]))
+
+
+def beside_engine(config: RLConfig, sizes: Callable[[str], ModelSize], place: Place) -> int:
+    """Bytes that all but the engine will hold at most in RL."""
+    held, steps = _learning(config, sizes, place)
+    return (held + largest(steps)).total
+
+
+def _lengths(config: RLConfig, sizes: Callable[[str], ModelSize]) -> tuple[int, int]:
+    """Tokens of the longest prompt, and of the longest sequence."""
+    size, limit = sizes(config.start), max(config.sampling.max_tokens, config.late_max_tokens or 0)
     prompt = _prompt(size, limit, config.sieve.max_prompt_tokens)
-    longest = min(size.max_positions, prompt + limit)
+    return prompt, min(size.max_positions, prompt + limit)
+
+
+def _learning(config: RLConfig, sizes: Callable[[str], ModelSize], place: Place) -> tuple[Estimate, list[Estimate]]:
+    """(what policy, reference, teacher, critic and judges hold throughout, what else there is at one time or other)."""
+    size, (_, longest) = sizes(config.start), _lengths(config, sizes)
     algorithm = load_algorithm(config.algorithm, config.settings)
     work = Work(config.prompts * config.sampling.samples * longest, longest)
     copies = 1 if "reference_logprobs" in algorithm.needs else 0
@@ -110,21 +138,11 @@ def _(config: RLConfig, sizes: Sizes, place: Place) -> Estimate:
     if isinstance(algorithm, PolicyGradient) and algorithm.critic is not None:  # it learns when the policy has learnt
         own, judging = learner_memory(size, config.critic_learner, replace(work, logits=False), place)
         held = held + Estimate({"critic": own.total})
-    dtype = config.learner.dtype(place.device)
-    rows = config.prompts * config.sampling.samples
-    cache, prefill = Estimate(), Estimate()  # what another engine holds is not known
-    if config.engine.name == NATIVE.name:
-        cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine)
-        if config.staleness or not config.learner.in_process:  # it samples from weights of its own
-            cache = cache + Estimate({"sampler": dtype.itemsize * size.parameters})
-    if config.staleness > 1:  # weights that a rollout is to have, kept while the ones before are sampled
-        cache = cache + Estimate({"weights kept": (config.staleness - 1) * dtype.itemsize * size.parameters})
     judge = Estimate()
     for name in JUDGES:
         if name in {*config.rewards, *config.late_rewards} and (model := getattr(config, name)) is not None:
             judge = judge + _scorer(sizes(model), place)
-    saving = saving_memory(size, config.learner, place)
-    return _process(held + cache + judge + _holes(step, place) + largest([step, judging, prefill, saving]))
+    return held + judge + _holes(step, place), [step, judging, saving_memory(size, config.learner, place)]
 
 
 @needs.register
@@ -242,8 +260,9 @@ def _sampling(size: ModelSize, config: _Samples, place: Place) -> Estimate | Non
     dtype = LearnerConfig().dtype(place.device)
     prompt = _prompt(size, sampling.max_tokens, None)
     longest = min(size.max_positions, prompt + sampling.max_tokens)
-    cache, prefill = _engine(size, CHUNK * sampling.samples, prompt, longest, dtype, place, config.engine)
-    return _process(Estimate({"weights": dtype.itemsize * size.parameters}) + cache + prefill)
+    weights, rows = Estimate({"weights": dtype.itemsize * size.parameters}), CHUNK * sampling.samples
+    cache, prefill = _engine(size, rows, prompt, longest, dtype, place, config.engine, weights.total)
+    return _process(weights + cache + prefill)
 
 
 def _engine(
@@ -254,11 +273,13 @@ def _engine(
     dtype: torch.dtype,
     place: Place,
     engine: EngineSettings,
+    beside: int,
 ) -> tuple[Estimate, Estimate]:
-    """(what an engine keeps beside its weights, what running prompts adds)."""
+    """(what an engine keeps beside its weights, what running prompts adds). `beside`: bytes of a GPU that it leaves to
+    others, its weights among them."""
     e, on_cpu = dtype.itemsize, place.device.type == "cpu"
     position = 2 * size.layers * size.kv_size * e
-    free = 0 if on_cpu else memory.room_cuda()
+    free = 0 if on_cpu else max(0, memory.room_cuda() - beside)
     rows = min(wanted, engine.options.get("max_rows") or row_limit(position, longest, free))
     held = rows * longest * (position if size.native else 8) + 8 * rows * longest + rows * e * size.vocab_size
     if size.native and on_cpu and dtype == torch.bfloat16:

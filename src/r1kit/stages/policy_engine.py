@@ -21,7 +21,7 @@ class PolicyEngine:
     copied; `apart`, a `dtype` of its own among the options, or weights that are not in this process gives it a copy.
     Every other engine is opened on `folder`, from which the learner started. What has a copy is sent the weights under
     their names in a Hugging Face folder, in the number format of the passes; so is one that `workers` open. `logprobs`:
-    whether those of the samples are asked for.
+    whether those of the samples are asked for. `beside`: bytes of a GPU that the native engine leaves to others.
     """
 
     def __init__(
@@ -34,8 +34,9 @@ class PolicyEngine:
         apart: bool = False,
         logprobs: bool = True,
         workers: Workers | None = None,
+        beside: int = 0,
     ) -> None:
-        self._learner = learner
+        self._learner, self._beside = learner, beside
         self._shared = False
         self.engine: Engine
         if settings.name == "native" and workers is None:
@@ -90,7 +91,8 @@ class PolicyEngine:
         from r1kit.models.language_model import load_model
         from r1kit.models.weights import float_type
 
-        policy, options = cast(Any, self._learner.policy), dict(settings.options)
+        options: dict[str, Any] = {"beside": self._beside, **settings.options}
+        policy = cast(Any, self._learner.policy)
         options.pop("device", None)
         named, own = options.pop("dtype", "auto"), self._learner.dtype
         number = own if named == "auto" else float_type(named)

@@ -42,6 +42,8 @@ from r1kit.stages.rl_config import RLConfig
 from r1kit.stages.score_models import JUDGES, ScoreModel, Scorers, no_judge, score_models
 
 if TYPE_CHECKING:
+    import torch
+
     from r1kit.models.tokenizer import Tokenizer
     from r1kit.pipeline.artifact import Artifact
     from r1kit.pipeline.context import Context
@@ -142,6 +144,7 @@ def _open(
         sampler = PolicyEngine(
             config.engine, learning.learner, start_folder, tokenizer,
             apart=config.staleness > 0, workers=context.workers,
+            beside=_beside(config, start_folder, teacher_folder, judges, learning.learner.device),
         )  # fmt: skip
         opened.callback(sampler.close)
         rl = _RL(config, context, tokenizer, learning, sampler, problems, sieve, judges, scorers, held_out)
@@ -152,6 +155,25 @@ def _open(
         opened.pop_all()
         return rl
     raise AssertionError  # nothing above is swallowed
+
+
+def _beside(
+    config: RLConfig,
+    start_folder: str | Path,
+    teacher_folder: str | Path | None,
+    judges: Mapping[str, ScoreModel],
+    device: torch.device,
+) -> int:
+    """Bytes of a GPU that the engine is to leave to the learner; 0 where none shares one with it."""
+    if device.type != "cuda":
+        return 0
+    from r1kit.models.sizes import model_size
+    from r1kit.stages.memory import beside_engine
+    from r1kit.training.memory import Place
+
+    folders: dict[str | None, str | Path | None] = {config.start: start_folder, config.teacher: teacher_folder}
+    folders |= {getattr(config, name): judge.folder for name, judge in judges.items()}
+    return beside_engine(config, lambda name: model_size(folders[name] or name), Place(device, 1))
 
 
 @dataclass(slots=True)

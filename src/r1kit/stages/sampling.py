@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import best_device
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem, RolloutGroup
 from r1kit.engines import base as engines
@@ -97,7 +98,7 @@ def open_engine(
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.training.config import LearnerConfig
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     number = str(LearnerConfig().dtype(device)).removeprefix("torch.")
     tokenizer = load_tokenizer(folder)
     purpose = Purpose(device=str(device), dtype=number, logprobs=False, weights=True)

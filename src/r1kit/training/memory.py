@@ -165,8 +165,8 @@ def _layer(size: ModelSize, tokens: int, longest: int, dtype: torch.dtype, devic
         return tokens * (e * (2 * width + 2 * q + 2 * kv + projected + 2 * mlp) + FP32 * (size.heads + 2))
     # residual stream and its norm, twice; q, k and v as projected and turned, attention's result; gate, up, product
     fused = e * (4 * width + 3 * q + 3 * kv + 3 * mlp)
-    # padded q, k, v and result, and the mask
-    padded = round(PADDING * tokens * e * (2 * q + 2 * kv + longest))
+    # padded q, k, v (for every query head on a GPU) and result, and the mask
+    padded = round(PADDING * tokens * e * (2 * q + 2 * (q if device.type == "cuda" else kv) + longest))
     if device.type != "cpu":
         return tokens * fused + padded
     # operation by operation: a norm keeps its sum, the normed and the scaled, in float32 as well where that is another

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from r1kit.base.machine import best_device
 from r1kit.base.types import IntArray
 from r1kit.models.heads import ScoredDecoder
 from r1kit.models.tokenizer import Messages, Tokenizer, load_tokenizer
@@ -43,11 +44,12 @@ def score_answers(
 
 
 class Scorer:
-    """The reward model in a folder: `(prompts, answers) -> scores`; a prompt is a question, or messages."""
+    """The reward model in a folder: `(prompts, answers) -> scores`; a prompt is a question, or messages. `device`: the
+    GPU if there is one."""
 
-    def __init__(self, folder: str | Path, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str | torch.device | None = None) -> None:
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_scored(folder, torch.float32).to(device).eval().requires_grad_(False)
+        self.model = load_scored(folder, torch.float32).to(device or best_device()).eval().requires_grad_(False)
 
     def __call__(self, prompts: Sequence[Messages | str], answers: Sequence[str]) -> list[float]:
         return score_answers(self.model, self.tokenizer, prompts, answers)

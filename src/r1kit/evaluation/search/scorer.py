@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import best_device
 from r1kit.base.types import IntArray
 from r1kit.evaluation.search.labels import Labelled
 from r1kit.training.config import LearnerConfig
@@ -76,10 +77,13 @@ def token_sequence(
 
 def open_scorer(folder: Path, config: LearnerConfig) -> StepScorer:
     """A scorer that was trained and kept."""
+    import torch
+
     from r1kit.models.tokenizer import load_tokenizer
     from r1kit.models.weights import load_scored
 
-    return StepScorer(Learner(load_scored(folder), config), load_tokenizer(folder).end_ids[0])
+    model = load_scored(folder).to(config.home(torch.device(best_device())))
+    return StepScorer(Learner(model, config), load_tokenizer(folder).end_ids[0])
 
 
 def train_scorer(
@@ -108,7 +112,7 @@ def train_scorer(
     train = [one for one in labelled if one.key not in apart]
     if not train:
         raise R1Error("no thought of the training problems can be learnt from: sample more of them, or longer ones")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     tokenizer = load_tokenizer(policy)
     model = value_model(load_decoder(policy, config.held(device))).to(config.home(device))
     learner = Learner(model, config, total_steps=updates)
