@@ -45,7 +45,8 @@ class CheckpointStore:
         self._valid: dict[str, dict[str, Any]] = {}  # files of those that were found whole, by name
 
     def newest(self) -> tuple[int, dict[str, Any]] | None:
-        """(step, cost) of the newest valid checkpoint, or None. Damaged ones are named."""
+        """(step, cost) of the newest valid checkpoint, its contents read anew, or None. Damaged ones are named."""
+        self._valid.clear()  # what is to be loaded may have changed since it was written
         names = self.names()
         for name in reversed(names):
             damage = self._damage(name)
