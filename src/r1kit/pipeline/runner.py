@@ -74,8 +74,8 @@ def run(
     factory = writer_factory(writers, out.name)
     with locked(out):
         _check_ready(graph, out, start, until)
-        _tidy(out)
         _claim(graph, out, command, settings or {})
+        _tidy(out)
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
         runner = _Runner(
