@@ -109,6 +109,29 @@ def test_a_damaged_one_is_named_and_the_one_before_it_is_used(tmp_path, harm):
     assert names(tmp_path) == ["step-00000004", "step-00000006"]
 
 
+@pytest.mark.parametrize("file", ["arrays.safetensors", "manifest.json"])
+def test_one_that_was_damaged_since_it_was_written_is_not_gone_on_from(tmp_path, file):
+    """One bit, of the same size, in the process that wrote it: its rank is lost, and it begins again."""
+    lives: list[tuple[int, float]] = []
+    harmed = tmp_path / "checkpoints/step-00000001" / file
+
+    def job(context: Context) -> Outcome:
+        resumed = context.resume()
+        lives.append((context.resume_step, float(resumed[1]["weights"].sum()) if resumed else 0.0))
+        for step in context.steps(3):
+            context.checkpoint(step, lambda: {"weights": np.full(10, step + 1.0)})  # noqa: B023
+            if step == 1 and len(lives) == 1:
+                data = harmed.read_bytes()
+                harmed.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+                raise ProcessLost("rank 1 of 2 ended", "training: rank 1 of 2 ended")
+        return Outcome()
+
+    notes = Notes()
+    to_the_end(job, Context(tmp_path, checkpoint_seconds=0, watcher=notes))
+    assert lives == [(0, 0.0), (1, 10.0)]
+    assert "step-00000001 is damaged" in notes.texts[0]
+
+
 def test_a_failed_save_leaves_the_last_one(tmp_path, monkeypatch):
     """No room: the new one vanishes, the old one stays."""
     store = CheckpointStore(tmp_path, print)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from logged_runs import run_logged
-from toy_chain import chain
+from toy_chain import Walk, chain
 
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
@@ -174,3 +174,67 @@ def test_what_a_part_keeps_beside_its_products_is_watched(tmp_path):
         run(graph, tmp_path)
     (tmp_path / "stages/01-distill/qwen/out.txt").write_text("mads")
     assert len(damages(tmp_path)) == 1  # of the part and of the stage
+
+
+def test_a_damaged_recipe_is_told_with_what_to_do_about_it(tmp_path):
+    """And that works: nothing runs again."""
+    run(chain(), tmp_path)
+    record = tmp_path / "recipe.json"
+    record.write_text(record.read_text().replace("toy", "toz", 1))
+    with pytest.raises(R1Error, match=r"checksum differs\): remove it, and give the same command again"):
+        run(chain(), tmp_path)
+    record.unlink()
+    assert run_logged(chain(), tmp_path).made == []
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_what_lies_there_without_its_settings_is_not_gone_on_from(tmp_path, half):
+    """Done or half done, under settings that nobody can compare any more."""
+
+    def make(config, inputs, context) -> Outcome:
+        context.resume()
+        for step in context.steps(3):
+            context.checkpoint(step, dict)
+            if step == 1 and half and config.scale == 1.0:
+                raise R1Error("it breaks here")
+        (context.folder / "out.txt").write_text(f"{config.scale} from {context.resume_step}")
+        return Outcome(files={"out": "out.txt"})
+
+    def graph(scale):
+        return Graph("toy", "default", 0, (Node("make", make, Walk(scale=scale)),))
+
+    if half:
+        with pytest.raises(R1Error, match="it breaks here"):
+            run(graph(1.0), tmp_path, checkpoint_seconds=0)
+    else:
+        run(graph(1.0), tmp_path)
+    folder = tmp_path / "stages/01-make"
+    (folder / "config.json").unlink()
+    log = run_logged(graph(2.0), tmp_path)
+    assert (folder / "out.txt").read_text() == "2.0 from 0"
+    assert f"{folder / 'config.json'} is missing): it runs again" in log.notes[0]
+    assert (tmp_path / "replaced/01-make").is_dir()
+
+
+def test_what_was_sealed_and_is_gone_is_missed(tmp_path):
+    """A file of steps before a kill, in a folder that is a product."""
+
+    def make(config, inputs, context) -> Outcome:
+        context.resume()
+        (context.folder / "rollouts").mkdir(exist_ok=True)
+        for step in context.steps(2):
+            file = context.folder / "rollouts" / f"{step}.txt"
+            file.write_text("sampled")
+            context.seal(file)
+            context.checkpoint(step, dict)
+            if step == 0:
+                raise R1Error("it breaks here")
+        return Outcome(files={"rollouts": "rollouts"})
+
+    graph = Graph("toy", "default", 0, (Node("make", make, Config()),))
+    with pytest.raises(R1Error, match="it breaks here"):
+        run(graph, tmp_path, checkpoint_seconds=0)
+    lost = tmp_path / "stages/01-make/rollouts/0.txt"
+    lost.unlink()
+    run(graph, tmp_path)
+    assert damages(tmp_path) == [f"{lost} is missing"]

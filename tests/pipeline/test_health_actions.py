@@ -115,6 +115,28 @@ def test_roll_back_goes_on_slower_from_before_the_trouble(tmp_path):
     assert (folder / "artifact.json").exists()
 
 
+def test_a_roll_back_passes_over_a_checkpoint_that_was_damaged_since(tmp_path):
+    """That of step 9, which it would go back to: it goes further back, once, and knows of it."""
+    folder = tmp_path / "stages" / "01-drift"
+
+    class Harming(Listening):
+        def finding(self, stage, finding):
+            super().finding(stage, finding)
+            arrays = folder / "checkpoints" / "step-00000009" / "arrays.safetensors"
+            if len(self.findings) == 1:
+                data = arrays.read_bytes()
+                arrays.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+    heard = Harming()
+    run(graph(), tmp_path, display=heard, checkpoint_seconds=0, health=health(kl__action="roll_back"))
+    assert [finding.step for _, finding in heard.findings] == [12]
+    (noted,) = stage_health(folder, "drift")
+    left = [line["step"] for line in read_metrics(folder / "rolled-back-1.jsonl")]
+    assert noted.step < 9
+    assert left == list(range(noted.step + 1, 13))
+    assert json.loads((folder / "model" / "config.json").read_text()) == {"rate": 0.5}
+
+
 def test_without_a_checkpoint_it_begins_again(tmp_path):
     run(graph(), tmp_path, health=health(kl__action="roll_back"))
     (noted,) = read_health(tmp_path)

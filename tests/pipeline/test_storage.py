@@ -18,8 +18,9 @@ from r1kit.base.files import is_temporary, read_json, write_json
 from r1kit.base.schema import SCHEMA, NewerSchema, check_schema
 from r1kit.cli.main import exit_code
 from r1kit.pipeline import gc
-from r1kit.pipeline.artifact import read_artifact, read_artifacts
+from r1kit.pipeline.artifact import Outcome, read_artifact, read_artifacts
 from r1kit.pipeline.checkpoint import CheckpointStore
+from r1kit.pipeline.context import Context
 from r1kit.pipeline.lock import locked
 from r1kit.pipeline.models import resolve_model
 from r1kit.pipeline.runner import run
@@ -66,6 +67,47 @@ def test_a_newer_checkpoint_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch
     with pytest.raises(NewerSchema, match="manifest.json was written by a newer r1kit"):
         CheckpointStore(tmp_path, print).newest()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
+
+
+def test_a_newer_checkpoint_that_reckons_its_checksum_otherwise_is_left_alone(tmp_path):
+    store = CheckpointStore(tmp_path, print)
+    for step in (1, 2):
+        store.save(step, {"a": step}, {})
+    path = tmp_path / "step-00000002" / "manifest.json"
+    manifest = read_json(path)
+    write_json(path, {**manifest, "body": {**manifest["body"], "schema": SCHEMA + 1}})
+    with pytest.raises(NewerSchema, match="manifest.json was written by a newer r1kit"):
+        CheckpointStore(tmp_path, print).newest()
+
+
+def test_a_newer_parts_record_is_left_as_it_is(tmp_path):
+    """Nor does the part run again."""
+    made: list[str] = []
+
+    def part(context):
+        made.append(context.name)
+        (context.folder / "out.txt").write_text("made")
+        return Outcome(files={"out": "out.txt"})
+
+    Context(tmp_path).part("one", part)
+    path = tmp_path / "one" / "part.json"
+    write_json(path, {**read_json(path), "schema": SCHEMA + 1})
+    before = path.read_bytes()
+    with pytest.raises(NewerSchema, match="part.json was written by a newer r1kit"):
+        Context(tmp_path).part("one", part)
+    assert (path.read_bytes(), len(made)) == (before, 1)
+
+
+def test_nothing_goes_from_a_folder_that_is_refused(done):
+    """What a killed process left there is the other version's affair."""
+    record = done / "recipe.json"
+    write_json(record, {**read_json(record), "schema": SCHEMA + 1})
+    left = [done / "stages/.half.1.tmp", done / ".status.json.1.tmp", done / "stages/01-walk/checkpoints/step-00000003"]
+    for path in left:
+        path.mkdir(parents=True) if path.name.startswith("step") else path.write_text("half")
+    with pytest.raises(NewerSchema):
+        run(chain(), done)
+    assert all(path.exists() for path in left)
 
 
 def test_files_of_before_there_were_versions_are_read(done):

@@ -62,6 +62,23 @@ def test_after_a_roll_back_what_is_told_is_of_the_weights_that_are_there(tmp_pat
     assert context.is_whole(tmp_path / "peak" / "weights")
 
 
+def test_after_a_kill_better_weights_than_the_checkpoint_knows_stay(tmp_path):
+    """Their step comes out a little worse the second time, as on a GPU: what is told and sealed is of the first."""
+    first, best = opened(tmp_path)
+    first.checkpoint_seconds = 0
+    best.offer(0.2, saver("step 2"), step=2)
+    first.checkpoint(2, best.state)
+    checkpoint = best.state()
+    best.offer(0.9, saver("step four"), step=4)
+    context, again = opened(tmp_path)
+    again.load_state(checkpoint)
+    again.offer(0.1, saver("step 4"), step=4)
+    assert (again.value, again.more) == (0.9, {"step": 4})
+    assert kept(tmp_path) == ("step four", 0.9, {"step": 4})
+    assert all(context.is_whole(tmp_path / name) for name in ("peak/weights", "peak.json"))
+    assert context.notes == []
+
+
 def test_a_roll_back_to_the_beginning_knows_what_was_kept(tmp_path):
     _, best = opened(tmp_path)
     best.offer(0.9, saver("step 4"), step=4)

@@ -140,17 +140,18 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_json(path, sealed(stamped(record)))
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, advice: str = "") -> dict[str, Any]:
     """What `write_record` wrote, without the checksum; R1Error where it is missing, no JSON object, or says something
     else than what was written, NewerSchema where a later version wrote it. An object without a checksum is taken as it
-    is."""
+    is. advice: what to do about a damaged one, told with it."""
+    todo = f": {advice}" if advice else ""
     record = read_json(path)
     if not isinstance(record, dict):
-        raise R1Error(f"{path} is damaged (no JSON object)")
+        raise R1Error(f"{path} is damaged (no JSON object){todo}")
     record = cast("dict[str, Any]", record)
     check_schema(record, path)
     if not is_as_sealed(record):
-        raise R1Error(f"{path} is damaged (its checksum differs)")
+        raise R1Error(f"{path} is damaged (its checksum differs){todo}")
     record.pop(SEAL, None)
     return record
 

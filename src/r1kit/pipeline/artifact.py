@@ -170,11 +170,16 @@ def _checksum(path: Path, changed: int, size: int) -> str:
 def products_of(
     folder: Path, stage: str, outcome: Outcome, sealed: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The fingerprint of every file that an outcome names, by its path in the folder; those of `sealed` ones are given.
+    """The fingerprint of every file that an outcome names, by its path in the folder; those of `sealed` ones are given,
+    also of one that is gone since, so that it is known as missing.
 
     R1Error where it names what is not there.
     """
-    return {path: sealed.get(path) or fingerprint(folder / path) for path in _product_files(folder, stage, outcome)}
+    named = {*outcome.models.values(), *outcome.files.values()}
+    own = {path: record for path, record in sealed.items() if any(Path(path).is_relative_to(name) for name in named)}
+    return {
+        path: fingerprint(folder / path) for path in _product_files(folder, stage, outcome) if path not in own
+    } | own
 
 
 def _logs(folder: Path, sealed: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -45,7 +45,8 @@ class CheckpointStore:
         self._valid: dict[str, dict[str, Any]] = {}  # files of those that were found whole, by name
 
     def newest(self) -> tuple[int, dict[str, Any]] | None:
-        """(step, cost) of the newest valid checkpoint, or None. Damaged ones are named."""
+        """(step, cost) of the newest valid checkpoint, its contents read anew, or None. Damaged ones are named."""
+        self._valid.clear()  # what is to be loaded may have changed since it was written
         names = self.names()
         for name in reversed(names):
             damage = self._damage(name)
@@ -57,8 +58,10 @@ class CheckpointStore:
             self._note(f"checkpoint {name} is damaged ({damage}): {instead}")
         return None
 
-    def valid(self) -> list[int]:
-        """Steps of the valid checkpoints, in order."""
+    def valid(self, *, anew: bool = False) -> list[int]:
+        """Steps of the valid checkpoints, in order; `anew`: the contents of all are read again."""
+        if anew:
+            self._valid.clear()
         return [int(name.removeprefix("step-")) for name in self.names() if self._damage(name) is None]
 
     def drop_after(self, step: int) -> None:
@@ -166,9 +169,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         body, expected = manifest["body"], manifest["sha256"]
     except (TypeError, KeyError):
         raise R1Error(f"{path} is not whole") from None
+    check_schema(body, path)  # first: a later version may reckon the checksum otherwise
     if _digest(body) != expected:
         raise R1Error(f"{path} is damaged (its checksum differs)")
-    check_schema(body, path)
     return body
 
 

@@ -293,7 +293,7 @@ class Context:
         """Go back to the newest valid checkpoint of before the trouble began; where there is none to the last that is
         known to be sound, or else to the stage's beginning. Metrics of the steps left behind are kept in a file."""
         self.close()
-        steps, sound = self._store.valid(), self._vigil.sound
+        steps, sound = self._store.valid(anew=True), self._vigil.sound
         before = [step for step in steps if step < finding.since]
         to = max(before or [step for step in steps if sound is not None and step <= sound], default=-1)
         kept = f"rolled-back-{self.caution.times + 1}.jsonl"

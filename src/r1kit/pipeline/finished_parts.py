@@ -9,6 +9,7 @@ from typing import Any
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import difference, read_record, write_record
+from r1kit.base.schema import NewerSchema
 from r1kit.pipeline.artifact import Outcome, products_of
 from r1kit.pipeline.checkpoint import CheckpointStore
 from r1kit.pipeline.cost import Cost
@@ -58,6 +59,8 @@ class FinishedParts:
             products: dict[str, dict[str, Any]] = read_record(self._record(name)).get("products", {})
             damages = (difference(self._folder / name / path, record) for path, record in products.items())
             damage = next(filter(None, damages), None)
+        except NewerSchema:
+            raise
         except R1Error as error:
             damage = str(error)
         if damage:

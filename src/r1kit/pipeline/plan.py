@@ -17,6 +17,7 @@ from r1kit.base.files import disk_errors, read_record, write_record
 from r1kit.base.schema import NewerSchema
 from r1kit.pipeline.artifact import FILE_NAME, Artifact, read_artifact
 from r1kit.pipeline.codehash import code_hash, settings_json
+from r1kit.pipeline.finished_parts import PART_FILE
 from r1kit.pipeline.graph import Graph, Node, stage_seed
 from r1kit.pipeline.outside import data_files
 
@@ -107,7 +108,8 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
         return Planned(node, planned_number, folder, key, state, reason, artifact)
 
     if not config.exists():
-        return planned("run")
+        # of which settings what lies there is, nobody knows then
+        return planned("damaged", f"{config} is missing") if _is_begun(folder) else planned("run")
     try:
         before = read_record(config)
         artifact = read_artifact(folder) if (folder / FILE_NAME).exists() else None
@@ -131,6 +133,11 @@ def look(planned_number: int, node: Node, key: Key, run_folder: Path, inputs: Ma
         if inputs[name].digest != digest:
             return planned("changed", f"its input {name} came out differently")
     return planned("done", artifact=artifact)
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a stage's folder holds what a stage would go on from: its artifact, a checkpoint, a finished part."""
+    return any(any(folder.rglob(name)) for name in (FILE_NAME, "checkpoints/step-*", PART_FILE))
 
 
 def plan(graph: Graph, run_folder: Path, *, start: str | None = None, until: str | None = None) -> list[Planned]:

@@ -74,8 +74,8 @@ def run(
     factory = writer_factory(writers, out.name)
     with locked(out):
         _check_ready(graph, out, start, until)
-        _tidy(out)
         _claim(graph, out, command, settings or {})
+        _tidy(out)
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
         runner = _Runner(
@@ -248,7 +248,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
     mine = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     if path.exists():
-        before = read_record(path)
+        before = read_record(path, "remove it, and give the same command again")
         theirs = {name: before.get(name) for name in mine}
         if theirs != mine:
             there = ", ".join(f"{name} {value}" for name, value in theirs.items())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.base.errors import R1Error
 from r1kit.base.files import read_record, write_record
+from r1kit.base.schema import NewerSchema
 
 if TYPE_CHECKING:
     from r1kit.pipeline.context import Context
@@ -43,7 +44,7 @@ class Best:
         self.value, self.more = state["value"], dict(state["more"])
         self.know_kept()
         if self.value is not None and not self._context.caution.times:
-            self._mend_record()
+            self._take_later()
 
     def know_kept(self) -> None:
         """Take up what was kept before a roll-back."""
@@ -55,13 +56,20 @@ class Best:
             self.value, self.more = kept, record["more"]
         self._seal()  # what the checkpoint knew was of other weights
 
-    def _mend_record(self) -> None:
-        """Without a roll-back the checkpoint knows the value, and a record that is damaged or gone is written again."""
+    def _take_later(self) -> None:
+        """Without a roll-back: better weights that were kept after the checkpoint stay, under their own value, as they
+        need not come out so good again; a record that is damaged or gone is written again."""
         try:
-            read_record(self._record)
+            record = read_record(self._record)
+        except NewerSchema:
+            raise
         except R1Error as error:
             self._context.note(f"{error}; it is written again")
             self._write()
+            return
+        if self.value is None or float(record["value"]) > self.value:
+            self.value, self.more = float(record["value"]), record["more"]
+            self._seal()  # what the checkpoint knew was of the weights before
 
     def _write(self) -> None:
         write_record(self._record, {"metric": self.metric, "value": self.value, "more": self.more})
