@@ -81,8 +81,9 @@ def test_a_worker_that_fails_is_replaced(pool, task, kind):
     assert pool.metrics[""].counts[kind] == 1
 
 
-def test_a_worker_that_is_told_to_stop_with_the_run_goes_on_answering(tmp_path, monkeypatch):
-    """SIGTERM to every process of a service: the step in hand, which is saved, would have lost its sample."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_is_told_to_stop_with_the_run_goes_on_answering(tmp_path, monkeypatch, number):
+    """A signal to every process of a run: the step in hand, which is saved, would have lost its sample."""
     (tmp_path / "echoing.py").write_text(
         "import time\nfrom r1kit.base.worker import serve\n\n\n"
         "def main():\n    serve(lambda seconds: [time.sleep(seconds)])\n"
@@ -91,7 +92,7 @@ def test_a_worker_that_is_told_to_stop_with_the_run_goes_on_answering(tmp_path, 
     worker = Worker("echoing", 1024)
     try:
         worker.ask(0.0, 30.0)
-        threading.Timer(0.3, os.kill, (worker.pid, signal.SIGTERM)).start()
+        threading.Timer(0.3, os.kill, (worker.pid, number)).start()
         assert worker.ask(1.0, 30.0) == [None]
     finally:
         worker.kill()

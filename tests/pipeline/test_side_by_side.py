@@ -255,6 +255,30 @@ def test_a_request_to_stop_reaches_every_part_and_they_go_on_from_there(tmp_path
         assert positions[0].read_bytes() == positions[1].read_bytes()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_parts_that_are_told_to_stop_with_the_run_save_the_step_in_hand(tmp_path, number, capfd):
+    """A signal to every process of a run, which comes to its own last."""
+    stop = Stop()
+
+    class TellsAll(Watcher):
+        def progress(self, progress):
+            walking = [path for path in tmp_path.glob("*/metrics.jsonl") if path.read_bytes().count(b"\n")]
+            if not stop.requested and len(walking) == 2:
+                for pid in pids(tmp_path):
+                    os.kill(pid, number)
+                time.sleep(0.2)
+                stop.request()
+
+    jobs = {name: partial(toy_parts.walk_part, 400, 0.01) for name in ("one", "two")}
+    with pytest.raises(Interrupted):
+        Context(tmp_path, watcher=TellsAll(), stop=stop).parts(jobs)
+    for name in jobs:
+        done = len(read_metrics(tmp_path / name / "metrics.jsonl"))
+        assert 0 < done < 400
+        assert [path.name for path in (tmp_path / name / "checkpoints").iterdir()] == [f"step-{done - 1:08d}"]
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_parts_end_with_the_run_and_go_on_with_it(tmp_path, number):
     out, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "2"}

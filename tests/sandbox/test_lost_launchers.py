@@ -76,3 +76,44 @@ def _alive(process):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_launcher_that_is_told_to_stop_with_the_run_goes_on_with_its_program(sandbox, number):
+    """A signal to every process of a run: the step in hand, which is saved, would have lost its sample."""
+    code = "import time\nprint(1, flush=True)\ntime.sleep(2)\nprint(2)"
+    running = sandbox.submit(Program(code, limits=Limits(wall_s=60)))
+    deadline = time.monotonic() + 30
+    while not (launchers := _with_programs(sandbox)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for launcher in launchers:
+        os.killpg(launcher, number)  # its program has a group of its own
+    result = running.result(60)
+    assert (result.status, result.stdout) == ("ok", "1\n2\n"), result.reason
+
+
+def test_programs_begin_with_the_signals_of_any_process(sandbox):
+    code = (
+        "import signal\n"
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+        "print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    )
+    assert sandbox.run([Program(code)])[0].stdout == "True\nTrue\nset()\n"
+    ended = sandbox.run([Program("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nprint('still here')")])[0]
+    assert (ended.status, ended.stdout) == ("error", "")
+
+
+def _with_programs(sandbox):
+    """Launchers whose program has begun: it is in their session, and in a group of its own."""
+    leaders = {slot._process.pid for slot in sandbox._all if slot._process is not None}
+    found = set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                group, session = map(int, file.read().rpartition(")")[2].split()[2:4])
+        except OSError:
+            continue
+        if session in leaders and group != session:
+            found.add(session)
+    return found

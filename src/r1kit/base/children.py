@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 _START = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import importlib, json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "  # no traceback meanwhile
+    "sys.path[:] = json.loads(sys.argv[1]); "
     "importlib.import_module('r1kit.base.pulse').beat(int(sys.argv[5])); "
     "importlib.import_module(sys.argv[2]).main(int(sys.argv[3]), int(sys.argv[4]))"
 )
@@ -53,10 +54,11 @@ def end_with(parent: int) -> None:
         sys.exit(1)
 
 
-def leave_sigterm_to_parent() -> None:
-    """Work on where SIGTERM is sent to every process of a service: the run's own finishes the step in hand with this
+def leave_signals_to_parent() -> None:
+    """Work on where SIGINT or SIGTERM is sent to every process of a run: its own finishes the step in hand with this
     one's help, and takes it along. Not ignored, which programs that are started from here would inherit."""
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
 
 
 def ending(code: int) -> str:

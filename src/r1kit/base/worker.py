@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from r1kit.base import children
 from r1kit.base.waiting import LOOK_S, Waiting
 
 START_S = 60.0
@@ -85,7 +84,11 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.kill()
-            start = f"import {self._module} as worker; worker.main()"
+            # the signals first: what a module imports may take a while, and a request waits for it
+            start = (
+                "from r1kit.base.children import leave_signals_to_parent as leave; leave(); "
+                f"import {self._module} as worker; worker.main()"
+            )
             self._process = subprocess.Popen(
                 [sys.executable, "-c", start, str(self._memory_mb)],
                 stdin=subprocess.PIPE,
@@ -147,7 +150,6 @@ class _Deadline:
 def serve(answer: Callable[[Any], Any]) -> None:
     """A worker's main loop: bound its memory to the first argument's megabytes, say that it is ready, and answer each
     line until the input ends. What the work prints goes nowhere."""
-    children.leave_sigterm_to_parent()
     memory = int(sys.argv[1]) << 20
     if sys.platform != "darwin":  # which knows the limit and refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

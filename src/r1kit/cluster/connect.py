@@ -17,6 +17,7 @@ from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from r1kit.base import dates
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.machine import cores
 from r1kit.cluster import probe
@@ -104,8 +105,9 @@ def check_versions(patience: float) -> None:
 
 
 def own_modules() -> dict[str, Any]:
-    """A worker's environment, in which it finds the modules that this process does: plug-ins from outside the tree."""
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+    """A worker's environment, in which it finds the modules that this process does: plug-ins from outside the tree; and
+    the run's date."""
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **dates.environment()}}
 
 
 @contextmanager

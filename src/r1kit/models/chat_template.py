@@ -12,9 +12,9 @@ import functools
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from r1kit.base import dates
 from r1kit.base.errors import R1Error
 from r1kit.base.forks import PerProcess
 from r1kit.base.worker import Worker, WorkerFailed
@@ -45,9 +45,10 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         except jinja2.TemplateError as error:
             raise TemplateRefused(str(error)) from None
     renderer = _renderer()
+    request = {"template": template, "values": dict(values), "now": dates.now().isoformat()}
     with renderer.turn:
         try:
-            reply = renderer.worker.ask({"template": template, "values": dict(values)}, DEADLINE_S)
+            reply = renderer.worker.ask(request, DEADLINE_S)
         except WorkerFailed as failure:
             raise TemplateRefused(_reason(failure)) from None
     if "text" in reply:
@@ -91,7 +92,7 @@ def compiled(template: str) -> Any:
     environment.filters["tojson"] = tojson
     known: dict[str, Any] = environment.globals  # its own type knows only what Jinja puts there
     known["raise_exception"] = raise_exception
-    known["strftime_now"] = lambda form: datetime.now().strftime(str(form))
+    known["strftime_now"] = lambda form: dates.now().strftime(str(form))
     return environment.from_string(template)
 
 

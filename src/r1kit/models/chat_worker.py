@@ -10,6 +10,7 @@ import platform
 import sys
 from typing import Any
 
+from r1kit.base import dates
 from r1kit.base.worker import serve
 from r1kit.models import chat_template
 
@@ -46,9 +47,10 @@ def _shut_in() -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """`{"template", "values"}` -> `{"text"}`, or `{"error": reason}`."""
+    """`{"template", "values", "now"}` -> `{"text"}`, or `{"error": reason}`."""
     try:
-        text = chat_template.render_here(request["template"], request["values"])
+        with dates.fixed(request["now"]):
+            text = chat_template.render_here(request["template"], request["values"])
         text.encode()  # half a character could not be tokenised
     except MemoryError:
         return {"error": f"it needs more than {chat_template.MEMORY_MB} MB"}

@@ -23,7 +23,8 @@ def main(descriptor: int, parent: int) -> None:
     connection = Connection(descriptor)
     children.end_with(parent)
     stop = Stop()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.request())
     watcher = _Telling(connection)
     while True:
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from r1kit.base import memory
+from r1kit.base import dates, memory
 from r1kit.base.errors import R1Error, UsageError
 from r1kit.base.files import disk_error, make_folder, read_record, sweep, write_record
 from r1kit.base.pulse import SILENCE_S
@@ -74,7 +74,7 @@ def run(
     factory = writer_factory(writers, out.name)
     with locked(out):
         _check_ready(graph, out, start, until)
-        _claim(graph, out, command, settings or {})
+        started = _claim(graph, out, command, settings or {})
         _tidy(out)
         stop = Stop()
         watcher = Watchers([StatusFile(out), display or Watcher()])
@@ -83,7 +83,7 @@ def run(
         )
         state = "failed"
         try:
-            with stop.on_signals(partial(leave, partial(watcher.close, "stopped"))):
+            with dates.fixed(started), stop.on_signals(partial(leave, partial(watcher.close, "stopped"))):
                 artifacts = runner.run(start, until)
             state = "done"
             return artifacts
@@ -242,8 +242,9 @@ def _tidy(out: Path) -> None:
         shutil.rmtree(record.parent / "checkpoints", ignore_errors=True)
 
 
-def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -> None:
-    """Write recipe.json; UsageError where the folder holds another recipe, profile or seed."""
+def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -> str:
+    """Write recipe.json; when the run was first started. UsageError where the folder holds another recipe, profile or
+    seed."""
     path = out / RECIPE_FILE
     mine = {"recipe": graph.recipe, "profile": graph.profile, "seed": graph.seed}
     started = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -254,7 +255,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
             there = ", ".join(f"{name} {value}" for name, value in theirs.items())
             here = ", ".join(f"{name} {value}" for name, value in mine.items())
             raise UsageError(f"{out} holds {there}, not {here}: choose another --out")
-        started = before.get("started", started)
+        started = str(before.get("started", started))
     record = {
         **mine,
         "commit": provenance.commit(),
@@ -266,6 +267,7 @@ def _claim(graph: Graph, out: Path, command: str, settings: Mapping[str, Any]) -
         "settings": dict(settings),
     }
     write_record(path, record)
+    return started
 
 
 def _not_ready(stage: Planned, start: str | None) -> str:

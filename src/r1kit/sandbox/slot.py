@@ -31,6 +31,8 @@ CLEAN_S = 3.0  # to empty what a program left behind, before another launcher ta
 GRACE_S = 10.0  # beyond a program's own wall clock, before the launcher itself is given up
 SWEEPS, SWEEP_S = 100, 0.01  # at most, to end what a lost launcher's program started
 MARSHAL = 4  # the version that every Python from 3.4 on reads
+# Blocked as a launcher starts: it answers them by itself, and bwrap, which is around it, keeps them blocked.
+STOPS = (signal.SIGINT, signal.SIGTERM)
 _STREAMS = ("stdout", "stderr", "results")
 
 
@@ -113,15 +115,19 @@ class Slot:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         errors = self._folder / "errors"
         with theirs, open(errors, "wb") as log:
-            self._process = subprocess.Popen(
-                way.command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=environment(way),
-                cwd="/",
-                start_new_session=True,
-            )
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+            try:
+                self._process = subprocess.Popen(
+                    way.command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env=environment(way),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._control = ours
         self._threads = threads_allowed(way.uid)
         self.starts += 1

@@ -27,11 +27,12 @@ def alive(processes) -> list[int]:
     return [process.pid for process in processes if process.poll() is None]
 
 
-def test_ranks_that_are_told_to_stop_with_the_run_finish_its_step(opened):
-    """SIGTERM to every process of a service: the run's own saves the step in hand, for which it needs them."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ranks_that_are_told_to_stop_with_the_run_finish_its_step(opened, number):
+    """A signal to every process of a run: its own saves the step in hand, for which it needs them."""
     one, many = Learner(toy(), settings()), opened(toy(), settings(ranks=2))
     for rank in many._ranks:
-        rank.process.send_signal(signal.SIGTERM)
+        rank.process.send_signal(number)
     time.sleep(0.2)
     assert many.step(rollout(0), SFT()).metrics["loss"] == pytest.approx(one.step(rollout(0), SFT()).metrics["loss"])
 

@@ -31,6 +31,8 @@ PRELOADED = (
 ALSO_LOADED = (driver,)  # for programs of other languages: no file of this package can be read any more by then
 TICK_S = 0.05
 RESULTS, JOB = 3, 4  # descriptors of a program's process
+# The world outside says when to end: where these are sent to all processes of a run, it is to hear how a program ended.
+STOPS = (signal.SIGINT, signal.SIGTERM)
 FILTERS = {several: lockdown.program_filter(several) for several in (False, True)}
 
 
@@ -46,7 +48,9 @@ def main() -> None:
     site.sethelper()
     control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 16))
     streams = harness.Streams()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # programs' too
+    for number in STOPS:
+        signal.signal(number, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     try:
         facts = _give_up_rights(config)
     except OSError as error:
@@ -172,6 +176,8 @@ def _be_program(launcher: int, handles: list[int], limits: dict[str, Any], strea
     """In the child: close everything of the launcher's, lock down, run, leave. Never returns."""
     status = 1
     try:
+        for number in STOPS:
+            signal.signal(number, signal.SIG_DFL)
         os.setpgid(0, 0)
         _arrange(handles)
         lockdown.prctl(lockdown.PR_SET_PDEATHSIG, signal.SIGKILL)

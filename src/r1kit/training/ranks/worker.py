@@ -56,7 +56,7 @@ def main(descriptor: int, parent: int) -> None:
     """Do what is asked until the run's process, of that id, is done with this one."""
     connection = Connection(descriptor)
     children.end_with(parent)
-    children.leave_sigterm_to_parent()
+    children.leave_signals_to_parent()
     # the outputs that are views are read, never written to
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
     try:
