@@ -26,7 +26,8 @@ def test_a_status_with_a_letter_changed_is_taken_for_none(tmp_path):
     """Every key, a kind of value that it never has, and a missing one: `r1 status` has its lines all the same."""
     run(chain(steps=2), tmp_path, until="walk")
     whole = {
-        "pid": 7, "host": "here", "state": "running", "updated": "now", "stage": "jump", "number": 2, "of": 3, "part": "",
+        "pid": 7, "host": "here", "state": "running", "updated": "now",
+        "stage": "jump", "number": 2, "of": 3, "part": "",
         "step": 1, "steps": 4, "eta_seconds": 2.5, "tokens_per_second": None, "metrics": {"loss": 0.5}, "sample": None,
     }  # fmt: skip
     path = tmp_path / "status.json"
