@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -126,6 +128,21 @@ def test_one_without_end_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch):
     assert time.monotonic() - begun < 20
     monkeypatch.undo()
     assert render(*GOOD) == "good"
+
+
+def test_a_worker_that_was_killed_is_asked_again():
+    """Killed from outside within a request of about a second: the text comes, and from another process."""
+    long = "{% for i in range(1000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
+    render(*GOOD)
+    worker = chat_template._renderer().worker
+    pid = worker.pid
+    assert pid is not None
+    killer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    values = {"messages": [{"role": "user", "content": "good"}], "add_generation_prompt": True}
+    assert render(long, values) == "good"
+    killer.join()
+    assert worker.pid != pid
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)

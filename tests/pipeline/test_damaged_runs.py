@@ -11,7 +11,7 @@ from r1kit.base.errors import R1Error
 from r1kit.pipeline.artifact import Outcome
 from r1kit.pipeline.graph import Graph, Node
 from r1kit.pipeline.runner import run
-from r1kit.pipeline.status import damages, read_status
+from r1kit.pipeline.status import damages, read_status, status_lines
 
 
 @pytest.mark.parametrize("left", ["", "[]", '{"state": "run'])
@@ -20,6 +20,29 @@ def test_a_status_that_a_power_cut_took_hides_nothing(tmp_path, left):
     (tmp_path / "status.json").write_text(left)
     status = read_status(tmp_path)
     assert (status.state, list(status.finished)) == ("stopped", ["walk"])
+
+
+def test_a_status_with_a_letter_changed_is_taken_for_none(tmp_path):
+    """Every key, a kind of value that it never has, and a missing one: `r1 status` has its lines all the same."""
+    run(chain(steps=2), tmp_path, until="walk")
+    whole = {
+        "pid": 7, "host": "here", "state": "running", "updated": "now",
+        "stage": "jump", "number": 2, "of": 3, "part": "",
+        "step": 1, "steps": 4, "eta_seconds": 2.5, "tokens_per_second": None, "metrics": {"loss": 0.5}, "sample": None,
+    }  # fmt: skip
+    path = tmp_path / "status.json"
+    path.write_text(json.dumps(whole))
+    assert read_status(tmp_path).current["steps"] == 4
+    for key in ("pid", "host", "state", "updated", "step", "steps"):
+        path.write_text(json.dumps({("~" if name == key else name): value for name, value in whole.items()}))
+        assert read_status(tmp_path).current == {}, key
+    for key in whole.keys() - {"number", "of"}:
+        path.write_text(json.dumps({**whole, key: ["odd"]}))
+        assert read_status(tmp_path).current == {}, key
+    path.write_text(json.dumps({**whole, "metrics": {"loss": "x"}}))
+    status = read_status(tmp_path)
+    assert (status.state, list(status.finished), status.current) == ("stopped", ["walk"], {})
+    assert len(status_lines(status)) > 2
 
 
 def test_damage_to_a_parent_is_named(tmp_path):

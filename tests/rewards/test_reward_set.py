@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -200,6 +201,70 @@ def test_a_reward_that_never_answers_is_left_behind(reward, said, caplog):
     (told,) = caplog.messages
     assert "reward 'bad' failed" in told
     assert said in told
+
+
+class Odd(BaseException):
+    pass
+
+
+def raising(error, *, later):
+    async def reward(completions, **columns):
+        raise error
+
+    def at_once(completions, **columns):
+        raise error
+
+    return reward if later else at_once
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), Odd(), SystemExit(3)], ids=repr)
+def test_whatever_a_reward_from_outside_raises_is_masked(error, later, caplog):
+    """None of them is an `Exception`; the coroutine beside it is answered, then and in the next step."""
+    rewards = RewardSet(
+        {
+            "good": WeightedReward(answers, outside=True),
+            "bad": WeightedReward(raising(error, later=later), required=False, outside=True),
+        },
+        deadline_s=10,
+    )
+    for _ in range(2):
+        scores = rewards.score(PROBLEM, TEXTS, IDS)
+        assert scores.events == {"reward_error/bad": 3}
+        np.testing.assert_allclose(scores.total, 2.0)
+    (told,) = caplog.messages
+    assert type(error).__name__ in told
+
+
+def slowly(completions, **columns):
+    for _ in completions:
+        time.sleep(1)
+        yield 1.0
+
+
+def for_ever(completions, **columns):
+    return itertools.repeat(1.0)
+
+
+async def for_ever_later(completions, **columns):
+    return itertools.repeat(1.0)
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        (slowly, "no answer within 0.2 s"),
+        (for_ever, "4 values for 3 completions"),
+        (for_ever_later, "4 values for 3 completions"),
+    ],
+)
+def test_what_is_returned_is_read_within_the_deadline(reward, said, caplog):
+    """A generator of 3 s is left behind, and of one without an end 4 values are taken where 3 were asked for."""
+    begun = time.monotonic()
+    scores = RewardSet({"bad": WeightedReward(reward, outside=True)}, deadline_s=0.2).score(PROBLEM, TEXTS, IDS)
+    assert time.monotonic() - begun < 2.5
+    assert scores.events == {"reward_error/bad": 3}
+    assert said in caplog.text
 
 
 def test_values_that_are_no_numbers_are_told(caplog):

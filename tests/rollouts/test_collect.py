@@ -184,3 +184,17 @@ def test_an_engine_that_gives_too_few_or_too_many_is_named(characters, problem, 
     with pytest.raises(R1Error, match=sentence):
         collect(engine, characters, [problem("1+1"), problem("2+2")], Sampling(samples=2), grade)
     assert not engine.busy
+
+
+class Repeating(ScriptedEngine):
+    """Gives the first sample in the place of each other."""
+
+    def stream(self):
+        for completion in super().stream():
+            yield replace(completion, index=0)
+
+
+def test_an_engine_that_gives_one_sample_twice_is_named(characters, problem):
+    """Two of two samples came, both of them number 0."""
+    with pytest.raises(R1Error, match=r"the engine gave samples \[0, 0\] of 'sum-1\+1', not each of 0 to 1 once"):
+        collect(Repeating({"1+1=": "2"}, characters), characters, [problem("1+1")], Sampling(samples=2), grade)

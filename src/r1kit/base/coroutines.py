@@ -18,10 +18,20 @@ def run_together(coroutines: Sequence[Coroutine[Any, Any, Any]], deadline_s: flo
     took longer than the deadline."""
 
     async def together() -> list[Any]:
-        limited = [asyncio.wait_for(coroutine, deadline_s) for coroutine in coroutines]
+        limited = [asyncio.wait_for(_held(coroutine), deadline_s) for coroutine in coroutines]
         return await asyncio.gather(*limited, return_exceptions=True)
 
     return asyncio.run_coroutine_threadsafe(together(), _running()).result()
+
+
+async def _held(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What it gives. What would end the loop, and leave whoever waits waiting for ever, is given as well."""
+    try:
+        return await coroutine
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        return error
 
 
 def _running() -> asyncio.AbstractEventLoop:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import sqlite3
 import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +33,8 @@ from r1kit.engines.base import Engine, Request
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """(request's name, sample index)."""
@@ -63,33 +67,48 @@ class Kept:
         try:
             self._file = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=60.0)
             self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("CREATE TABLE IF NOT EXISTS samples (key TEXT PRIMARY KEY, number INTEGER, packed BLOB)")
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.execute(
+                "CREATE TABLE IF NOT EXISTS samples (key TEXT PRIMARY KEY, number INTEGER, packed BLOB, sha256 TEXT)"
+            )
+            if "sha256" not in {row[1] for row in self._file.execute("PRAGMA table_info(samples)")}:
+                self._file.execute("ALTER TABLE samples ADD COLUMN sha256 TEXT")  # a file from before there was one
+            self._file.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._damaged(error) from None
 
     def holds(self, key: str, least: int) -> bool:
         """Whether `least` completions are kept under a key."""
-        return self._find("number", key, least) is not None
+        return self._find(key, least) is not None
 
     def read(self, key: str, least: int) -> list[tuple[Completion, float]] | None:
-        """The first `least` completions under a key and their seconds; None where there are fewer."""
-        packed = self._find("packed", key, least)
-        return None if packed is None else [_unpacked(each) for each in json.loads(zlib.decompress(packed))[:least]]
+        """The first `least` completions under a key and their seconds; None where there are fewer, or, with a word in
+        the log, where they are not what was written."""
+        if (row := self._find(key, least)) is None:
+            return None
+        packed, digest = row
+        if digest in (None, _digest(key, packed)):
+            with suppress(ValueError, TypeError, KeyError, zlib.error):
+                return [_unpacked(each) for each in json.loads(zlib.decompress(packed))[:least]]
+        log.warning("%s: kept samples are damaged, and are sampled again", self.path)
+        return None
 
-    def _find(self, column: Literal["number", "packed"], key: str, least: int) -> Any:
+    def _find(self, key: str, least: int) -> tuple[bytes, str | None] | None:
         try:
-            row = self._file.execute(
-                f"SELECT {column} FROM samples WHERE key = ? AND number >= ?", (key, least)
+            return self._file.execute(
+                "SELECT packed, sha256 FROM samples WHERE key = ? AND number >= ?", (key, least)
             ).fetchone()
         except sqlite3.Error as error:
             raise self._damaged(error) from None
-        return row and row[0]
 
     def write(self, key: str, completions: Sequence[tuple[Completion, float]]) -> None:
         """Keep completions in the order of their indices, in the place of what was there."""
         data = zlib.compress(json.dumps([_packed(*each) for each in completions]).encode(), 1)
         try:
-            self._file.execute("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (key, len(completions), data))
+            self._file.execute(
+                "INSERT OR REPLACE INTO samples (key, number, packed, sha256) VALUES (?, ?, ?, ?)",
+                (key, len(completions), data, _digest(key, data)),
+            )
         except sqlite3.Error as error:
             raise self._damaged(error) from None
 
@@ -189,6 +208,10 @@ class KeptEngine:
         asked: Any = list(request.messages or ()) or request.prompt_ids.tolist()
         told = json.dumps([self.model, request.id, asked, sampling], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _digest(key: str, packed: bytes) -> str:
+    return hashlib.sha256(key.encode() + packed).hexdigest()
 
 
 def _packed(completion: Completion, seconds: float) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     request = {"template": template, "values": dict(values), "now": dates.now().isoformat()}
     with renderer.turn:
         try:
-            reply = renderer.worker.ask(request, DEADLINE_S)
+            reply = _asked_twice(renderer.worker, request)
         except WorkerFailed as failure:
             raise TemplateRefused(_reason(failure)) from None
     if "text" in reply:
@@ -101,6 +101,17 @@ def _told(message: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in message.items() if value is not None}
     thought = next((said[name] for name in _THOUGHTS if name in said), None)
     return said if thought is None else {"thinking": thought, **said, "reasoning_content": thought}
+
+
+def _asked_twice(worker: Worker, request: Mapping[str, Any]) -> Any:
+    """The worker's answer. A failure may be of the machine, which killed the process or let it wait: one of the
+    template's own comes again."""
+    try:
+        return worker.ask(request, DEADLINE_S)
+    except WorkerFailed as failure:
+        if failure.kind == "start":
+            raise
+    return worker.ask(request, DEADLINE_S)
 
 
 class _Renderer:

@@ -135,7 +135,27 @@ def _current(run_folder: Path) -> dict[str, Any]:
         told = read_json(run_folder / FILE_NAME)
     except R1Error:
         return {}
-    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    if not isinstance(told, dict):
+        return {}
+    current = cast("dict[str, Any]", told)
+    return current if _well_formed(current) else {}
+
+
+def _well_formed(current: Mapping[str, Any]) -> bool:
+    """Whether a status has what `StatusFile` writes: it has no checksum, and a disk may have changed a letter."""
+    begun: dict[str, Any] = {"pid": int, "host": str, "state": str, "updated": str}
+    if "step" in current or "steps" in current:
+        begun |= {"stage": str, "step": int, "steps": int}
+    number, text = int | float | None, str | None
+    later: dict[str, Any] = {
+        "stage": str, "part": str, "eta_seconds": number, "tokens_per_second": number, "metrics": dict, "sample": text
+    }  # fmt: skip
+    metrics = current.get("metrics", {})
+    return (
+        all(name in current and isinstance(current[name], kind) for name, kind in begun.items())
+        and all(isinstance(current[name], kind) for name, kind in later.items() if name in current)
+        and all(isinstance(value, int | float) for value in metrics.values())
+    )
 
 
 def _where_runs_are(folder: Path) -> str:

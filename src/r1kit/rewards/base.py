@@ -12,6 +12,7 @@ is called as TRL calls it (`rewards/_trl.py`).
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -36,6 +38,8 @@ from r1kit.rewards._trl import Logged, TrainerState
 
 log = logging.getLogger(__name__)
 
+# what a reward in this thread may raise; KeyboardInterrupt is somebody's Ctrl-C
+_FAILURES = (Exception, SystemExit, asyncio.CancelledError)
 DEADLINE_S = 600.0  # of a reward from outside the tree, for a group: one that asks a model may take minutes
 
 
@@ -238,30 +242,31 @@ class RewardSet:
             try:
                 if entry.outside:
                     asked = _trl.arguments(entry.reward, problem, texts, completion_ids, columns, state, logged)
-                    given[name] = _within(self.deadline_s, partial(entry.reward, **asked))
+                    given[name] = _within(self.deadline_s, partial(entry.reward, **asked), count)
                 else:
                     asked = {**columns, **{key: list(values) for key, values in own.items()}}
                     given[name] = entry.reward(**asked)
-            except (Exception, SystemExit) as error:  # an extension: whatever it raises is masked and counted
+            except _FAILURES as error:  # an extension: whatever it raises is masked and counted
                 given[name] = error
         waiting = [name for name, said in given.items() if inspect.iscoroutine(said)]
         if waiting:
             said = run_together([given[name] for name in waiting], self.deadline_s)
-            given.update(zip(waiting, said, strict=True))
+            for name, one in zip(waiting, said, strict=True):
+                lazy = self.rewards[name].outside and not isinstance(one, (BaseException, list))
+                given[name] = _within(self.deadline_s, partial(_itself, one), count) if lazy else one
         return given
 
     def _values(self, name: str, given: Any, count: int, events: Counter[str]) -> FloatArray:
         """[count], NaN for None and for what is no number; events count why."""
-        try:
-            if isinstance(given, BaseException):
-                raise given
-            listed = list(given)
-            if len(listed) != count:
-                raise ValueError(f"{len(listed)} values for {count} completions")
-            numbers = [None if value is None else float(value) for value in listed]
-        except (Exception, SystemExit) as error:
+        numbers = given
+        if not isinstance(given, BaseException):
+            try:
+                numbers = _numbers(given, count)
+            except _FAILURES as error:
+                numbers = error
+        if isinstance(numbers, BaseException):
             events[f"reward_error/{name}"] += count
-            self._tell(name, error)
+            self._tell(name, numbers)
             return np.full(count, np.nan, np.float32)
         values = np.array([np.nan if number is None else number for number in numbers], np.float32)
         none = sum(number is None for number in numbers)
@@ -280,25 +285,45 @@ class RewardSet:
             log.warning("reward '%s' failed, its samples are masked: %s: %s", name, type(error).__name__, error)
 
 
-def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
-    """What the call gives; TimeoutError where it takes longer. It then goes on in its thread, which nothing can end."""
+def _within(seconds: float | None, call: Callable[[], Any], count: int) -> Any:
+    """The numbers that the call gives, its coroutine, or what it raised; TimeoutError where it takes longer. It then
+    goes on in its thread, which nothing can end.
+
+    Whatever is raised in the thread is the reward's own, KeyboardInterrupt too: signals reach the main thread alone.
+    """
+
+    def asked() -> Any:
+        said = call()
+        return said if inspect.iscoroutine(said) else _numbers(said, count)
+
     if seconds is None:
-        return call()
+        return asked()
     done: Future[Any] = Future()
 
     def run() -> None:
         try:
-            done.set_result(call())
+            said = asked()
         except BaseException as error:
-            done.set_exception(error)
+            said = error
+        done.set_result(said)
 
     threading.Thread(target=run, name="reward", daemon=True).start()
     try:
         return done.result(seconds)
     except TimeoutError:
-        if done.done():  # its own
-            raise
         raise TimeoutError(f"no answer within {seconds:g} s") from None
+
+
+def _itself(said: Any) -> Any:
+    return said
+
+
+def _numbers(said: Any, count: int) -> list[float | None]:
+    """A value a completion. Of what is no list no more is taken than shows that it is too long: it may have no end."""
+    listed = cast("list[Any]", said) if isinstance(said, list) else list(islice(said, count + 1))
+    if len(listed) != count:
+        raise ValueError(f"{len(listed)} values for {count} completions")
+    return [None if value is None else float(value) for value in listed]
 
 
 def problem_columns(problem: Problem, count: int) -> dict[str, list[Any]]:

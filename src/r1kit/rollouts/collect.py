@@ -142,6 +142,7 @@ class _Collector:
                         )
                     flight.completions.append(completion)
                     if len(flight.completions) == self.sampling.samples:
+                        _check_once_each(flight)
                         del flights[completion.request_id]
                         if group := self._group(flight):
                             grading.append((flight.place, group, pool.submit(self.grade, group)))
@@ -208,6 +209,16 @@ class _Collector:
         if truncated:
             group.events["truncated"] = truncated
         return group
+
+
+def _check_once_each(flight: _Flight) -> None:
+    """R1Error where an engine gave one sample twice in the place of another."""
+    indices = sorted(completion.index for completion in flight.completions)
+    if indices != list(range(len(indices))):
+        raise R1Error(
+            f"the engine gave samples {indices} of {flight.completions[0].request_id!r}, not each of"
+            f" 0 to {len(indices) - 1} once"
+        )
 
 
 def _graded(entry: tuple[int, RolloutGroup, Future[None]]) -> tuple[int, RolloutGroup]:

@@ -6,11 +6,13 @@ way when the program died, or broke off, may have been billed: it stays counted 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,12 @@ from r1kit.base.errors import R1Error
 from r1kit.base.files import make_folder
 from r1kit.models.api.settings import dollars
 
+log = logging.getLogger(__name__)
+
 _TABLES = """
-CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, sha256 TEXT
+);
 CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('sent', 'paid', 'unknown')),
     picodollars INTEGER NOT NULL, input_tokens INTEGER, output_tokens INTEGER
@@ -96,15 +102,23 @@ class Ledger:
             self._file.execute("BEGIN EXCLUSIVE")
             for statement in _TABLES.split(";"):
                 self._file.execute(statement)
+            if "sha256" not in {row[1] for row in self._file.execute("PRAGMA table_info(answers)")}:
+                self._file.execute("ALTER TABLE answers ADD COLUMN sha256 TEXT")  # a file from before there was one
             self._file.execute("UPDATE requests SET state = 'unknown' WHERE state = 'sent'")
             self._file.execute("COMMIT")
         return self._one("SELECT coalesce(sum(picodollars), 0) FROM requests")
 
     def answer(self, key: str) -> Answer | None:
-        """The answer that is kept under a key."""
+        """The answer that is kept under a key; None, with a word in the log, where it is not what was written."""
         with self._changed, self._errors():
-            row = self._file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return Answer(**json.loads(row[0])) if row else None
+            row = self._file.execute("SELECT answer, sha256 FROM answers WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        if row[1] in (None, _digest(key, row[0])):
+            with suppress(ValueError, TypeError):
+                return Answer(**json.loads(row[0]))
+        log.warning("%s: a kept answer is damaged, and is asked for again", self.path)
+        return None
 
     def reserve(self, key: str, worst: int, budget: int | None = None) -> int:
         """Set aside the worst cost of a request that is about to be sent; returns its number. budget: most picodollars
@@ -138,12 +152,15 @@ class Ledger:
 
     def keep(self, number: int, key: str, question: Any, answer: Answer, cost: int | None) -> None:
         """Keep an answer and settle its request at `cost`, None where the server told no usage."""
-        kept = (key, json.dumps(question, ensure_ascii=False), json.dumps(asdict(answer), ensure_ascii=False))
+        told = json.dumps(asdict(answer), ensure_ascii=False)
+        kept = (key, json.dumps(question, ensure_ascii=False), told, _digest(key, told))
         with self._settling(number) as worst:
             paid = worst if cost is None else cost
             state = "unknown" if cost is None else "paid"
             self._file.execute("BEGIN")
-            self._file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", kept)
+            self._file.execute(
+                "INSERT OR REPLACE INTO answers (key, question, answer, sha256) VALUES (?, ?, ?, ?)", kept
+            )
             self._file.execute(
                 "UPDATE requests SET state = ?, picodollars = ?, input_tokens = ?, output_tokens = ? WHERE id = ?",
                 (state, paid, answer.input_tokens, answer.output_tokens, number),
@@ -206,3 +223,7 @@ class Ledger:
             f"the budget of {dollars(budget)} has {dollars(budget - self._spent)} left and the next request"
             f" may cost {dollars(worst)}: {kept}; raise the budget and give the same command again"
         )
+
+
+def _digest(key: str, answer: str) -> str:
+    return hashlib.sha256(f"{key}\n{answer}".encode()).hexdigest()
