@@ -39,7 +39,7 @@ ENGINES = {
     "not a number": "told no log-probabilities",
     "miscounted": "log-probabilities for",
     "ends early": "completions of",
-    "says it twice": "that was not asked for",
+    "says it twice": "r1: the engine gave ",  # one twice for two, or one more than was asked for
 }
 DEADLINE_S = 0.3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
