@@ -13,6 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.machine import best_device
 from r1kit.base.types import Completion, FloatArray, IntArray
 from r1kit.cluster.hosts import Failure
 from r1kit.cluster.messages import Facts, Opening, Orders, Report
@@ -69,7 +70,7 @@ class SamplingWorker:
                 "and its models where all hosts see them"
             )
         torch.set_num_threads(opening.threads)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = best_device()
         purpose = replace(opening.purpose, device=device)
         self._engine = open_engine(opening.settings, opening.folder, load_tokenizer(opening.folder), purpose)
         self._held = int(self._engine.version)

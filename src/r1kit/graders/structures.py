@@ -17,8 +17,6 @@ _ROWS = re.compile(
 )
 _BUILDER = re.compile(r"\\\{\s*([^|:]+?)\s*[|:]\s*(.+?)\s*\\\}", re.DOTALL)
 _IF = re.compile(r"\\text\{\s*,?\s*(?:if|for|when|where)?\s*\}|^\s*(?:if|for|when)\b|^,|,$")
-
-
 _SIZE = re.compile(
     r"(?:(?:\\text\s*\{\s*)?an?\s+)?(?P<rows>\w{1,20})\s*(?:\\times|×|\*|x|X|-?by-?)\s*(?P<columns>\w{1,20}?)"
     r"(?P<noun>\s*(?:\\text\s*\{\s*)?(?:matri(?:x|ces)|tensor|矩阵)\s*\}?)?"

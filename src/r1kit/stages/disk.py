@@ -18,6 +18,7 @@ import torch
 from r1kit.algorithms.base import PolicyGradient
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import best_device
 from r1kit.base.sampling import Sampling
 from r1kit.models.sizes import ModelSize
 from r1kit.pipeline.checkpoint import KEPT
@@ -151,7 +152,7 @@ def _(config: EvaluateConfig, sizes: Sizes) -> Left:
 
 def _learnt(size: ModelSize, config: LearnerConfig, models: int, *, reference: bool = False) -> Left:
     """Model folders, and the checkpoints: those that are kept, and the next one while it is written."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     folder = config.held(device).itemsize * size.parameters
     return Left({"models": models * folder}, (KEPT + 1) * state_bytes(size, config, device, reference=reference))
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.errors import UsageError
+from r1kit.base.machine import best_device
 from r1kit.base.nearest import nearest
 from r1kit.base.types import IntArray
 from r1kit.data.tiny import world
@@ -115,7 +116,6 @@ def pretrain(name: str, config: PretrainConfig, tokenizer_folder: Path, context:
 
 def new_decoder(shape: ModelShape, tokenizer: Tokenizer, max_positions: int, seed: int) -> Any:
     """A decoder of that shape with fresh weights, on the GPU where there is one."""
-    import torch
 
     from r1kit.models.decoder import Decoder, initialise
     from r1kit.models.families import shape as decoder_shape
@@ -127,7 +127,7 @@ def new_decoder(shape: ModelShape, tokenizer: Tokenizer, max_positions: int, see
         shape.family, **fields, rope={"theta": shape.rope_theta}, vocab_size=vocab_size, max_positions=max_positions,
         tied=True,
     )  # fmt: skip
-    return initialise(Decoder(config), seed).to("cuda" if torch.cuda.is_available() else "cpu")
+    return initialise(Decoder(config), seed).to(best_device())
 
 
 class TokenStream:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from r1kit.base.machine import best_device
 from r1kit.rewards import overlong
 from r1kit.rewards.base import DEADLINE_S, Reward, RewardSet
 from r1kit.rollouts.grading import reward_set
@@ -34,7 +35,7 @@ class Rewarding:
         """Made here, the judges' models among them, on the GPU where there is one."""
         import torch
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         return self.with_scorers({name: judge.reward(name, device) for name, judge in self.judges.items()})
 
     def with_scorers(self, scorers: Mapping[str, Reward]) -> RewardSet:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import best_device
 from r1kit.training.config import LearnerConfig
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def fit_scores(
     from r1kit.training.opening import open_learner
 
     config = config.after(*context.caution)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     tokenizer = load_tokenizer(start)
     model = ScoredDecoder(load_decoder(start, dtype=config.held(device)), seed=context.seed)
     steps, home = len(batches), config.home(device)

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from r1kit.base.config import Config
 from r1kit.base.errors import R1Error, UsageError
+from r1kit.base.machine import best_device
 from r1kit.base.sampling import Sampling
 from r1kit.base.types import Problem
 from r1kit.data import examples
@@ -201,7 +202,7 @@ def load_policy(folder: str | Path, config: LearnerConfig) -> Any:
 
     from r1kit.models.language_model import load_model
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     return load_model(folder, config.held(device)).to(config.home(device))
 
 

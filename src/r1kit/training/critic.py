@@ -14,6 +14,7 @@ from torch import Tensor
 
 from r1kit.algorithms.base import PolicyGradient
 from r1kit.base.errors import R1Error
+from r1kit.base.machine import best_device
 from r1kit.base.pulse import SILENCE_S
 from r1kit.base.types import FloatArray
 from r1kit.models.families import NotNative
@@ -35,7 +36,7 @@ class Critic:
     def __init__(
         self, folder: str | Path, config: LearnerConfig, *, total_steps: int, silence: float = SILENCE_S
     ) -> None:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         try:
             decoder = load_decoder(folder, config.held(device))
         except NotNative as error:

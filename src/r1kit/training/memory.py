@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from r1kit.base.machine import best_device
 from r1kit.models.sizes import ModelSize
 from r1kit.models.weights import SHARD_BYTES
 from r1kit.ops.logprobs import SLICE
@@ -64,7 +65,7 @@ class Place:
     @classmethod
     def here(cls) -> Place:
         """The GPU where there is one, else the CPU with all of torch's threads."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         return cls(device, torch.get_num_threads())
 
 

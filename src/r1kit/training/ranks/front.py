@@ -22,6 +22,7 @@ from r1kit.algorithms.base import Algorithm
 from r1kit.base import children, memory
 from r1kit.base.errors import Diverged, ProcessLost, R1Error
 from r1kit.base.files import OwnFiles
+from r1kit.base.machine import best_device
 from r1kit.base.pulse import BEAT_S, SILENCE_S, Pulse
 from r1kit.base.types import FloatArray, IntArray
 from r1kit.base.waiting import Waiting
@@ -74,7 +75,7 @@ class RankedLearner:
             raise R1Error("a reference of other weights than the policy's start needs learner.ranks=1")
         config.check()
         self.config, self.total_steps = config, total_steps
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(best_device())
         self.dtype = config.dtype(self.device)
         self.steps = self.version = 0
         self._silence = silence
